@@ -1,0 +1,37 @@
+# `make help` lists the targets.
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+
+.PHONY: help run demo test check format
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/installed ## Serve the API on SQLite, explorer at http://127.0.0.1:8000/graphql (PORT=8000)
+	$(BIN)/graphql-mfa serve --port $(PORT)
+
+demo: .venv/installed ## Run a whole sign-in against a server of its own and print it
+	$(BIN)/graphql-mfa demo
+
+test: .venv/installed ## Run all tests
+	$(BIN)/pytest
+
+check: .venv/installed ## Format, lint, types, import contract, vendored files, schema and tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m graphql_mfa.explorer.verify
+	$(BIN)/graphql-mfa schema | diff schema.graphql -
+	$(BIN)/pytest --cov --cov-report=term
+
+format: .venv/installed ## Format, fix what can be fixed, and write schema.graphql
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/graphql-mfa schema > schema.graphql
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""`python -m graphql_mfa`."""
+
+from graphql_mfa.cli import app
+
+app()

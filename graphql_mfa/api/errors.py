@@ -1,0 +1,142 @@
+"""The failures a person or an app can act on."""
+
+import enum
+
+import strawberry
+
+
+def _message(text: str) -> str:
+    field: str = strawberry.field(default=text, description="What happened and what to do, in English, for a person.")
+    return field
+
+
+@strawberry.interface(
+    description="An expected failure that a person or an app can act on. Every failure member of a `...Result` union "
+    "implements it; new ones may join a union at any time, so select `... on UserError { message }` and keep a "
+    "default branch."
+)
+class UserError:
+    message: str = strawberry.field(description="What happened and what to do, in English, for a person.")
+
+
+@strawberry.enum(description="Why a value was refused. New values may be added.")
+class FieldErrorCode(enum.Enum):
+    TOO_SHORT = strawberry.enum_value("TOO_SHORT", description="Fewer characters than `policy` allows.")
+    TOO_LONG = strawberry.enum_value("TOO_LONG", description="More characters than `policy` allows.")
+    INVALID_CHARACTERS = strawberry.enum_value(
+        "INVALID_CHARACTERS", description="It holds characters that are not allowed in this field."
+    )
+    TOO_COMMON = strawberry.enum_value(
+        "TOO_COMMON", description="The password is common or easily guessed; the message says why and what would help."
+    )
+    CONTAINS_USERNAME = strawberry.enum_value("CONTAINS_USERNAME", description="The password contains the username.")
+    UNCHANGED = strawberry.enum_value("UNCHANGED", description="The new value is the old one.")
+
+
+@strawberry.type(description="One thing that is wrong with one field of the input.")
+class FieldError:
+    field: str = strawberry.field(description='The input field\'s name, as in "password".')
+    code: FieldErrorCode = strawberry.field(description="What is wrong, for a program.")
+    message: str = strawberry.field(description="What is wrong, for a person. It never repeats the value.")
+
+
+@strawberry.type(description="The input does not meet the rules; `fields` lists all problems at once.")
+class InvalidInput(UserError):
+    message: str = _message("Please correct the marked fields.")
+    fields: list[FieldError] = strawberry.field(description="Every problem that was found.")
+
+
+@strawberry.type(description="The username belongs to another account. Names that differ only in case are one name.")
+class UsernameTaken(UserError):
+    message: str = _message("This username is taken. Choose another one.")
+
+
+@strawberry.type(description="This server does not take registrations; `policy.registrationOpen` is false.")
+class RegistrationClosed(UserError):
+    message: str = _message("Registration is closed.")
+
+
+@strawberry.type(description="Wrong username or wrong password: the two cases look and take the same.")
+class InvalidCredentials(UserError):
+    message: str = _message("Username or password is wrong.")
+
+
+@strawberry.type(description="The one-time code is wrong. The attempt was counted.")
+class InvalidOtp(UserError):
+    message: str = _message("This code is wrong. Enter the code that your authenticator app shows now.")
+    attempts_left: int = strawberry.field(description="Answers that the challenge still accepts; at 0, log in again.")
+    clock_behind_seconds: int | None = strawberry.field(
+        default=None,
+        description="Set when the code was right that many seconds ago: the device's clock is behind; set it to "
+        "automatic time.",
+    )
+
+
+@strawberry.type(
+    description="A right code, used before. The next one works; the challenge stays open unless this was its last "
+    "attempt."
+)
+class OtpAlreadyUsed(UserError):
+    message: str = _message("This code was used before. Wait for the next one.")
+    retry_after: int = strawberry.field(description="Seconds until the device shows a code that can be accepted.")
+
+
+@strawberry.type(description="The recovery code is wrong or was used before. The attempt was counted.")
+class InvalidRecoveryCode(UserError):
+    message: str = _message("This recovery code is wrong, or was used before.")
+    attempts_left: int = strawberry.field(description="Answers that the challenge still accepts; at 0, log in again.")
+
+
+@strawberry.type(description="The challenge is unknown, answered, or too old: log in again.")
+class ChallengeExpired(UserError):
+    message: str = _message("This sign-in has expired. Log in again.")
+
+
+@strawberry.type(
+    description="Too many wrong codes: one-time codes are off for this account until its owner signs in with a "
+    "recovery code and sets a new password, or an operator helps."
+)
+class FactorDisabled(UserError):
+    message: str = _message(
+        "One-time codes are switched off after too many wrong ones. Sign in with a recovery code, then set a new "
+        "password."
+    )
+
+
+@strawberry.type(description="The account was imported or reset: the operator's enrollment code is needed, once.")
+class EnrollmentCodeRequired(UserError):
+    message: str = _message("Enter the enrollment code that your administrator gave you.")
+
+
+@strawberry.type(description="The account has confirmed a second factor; its secret can't be replaced this way.")
+class AlreadyEnrolled(UserError):
+    message: str = _message("This account is set up already. Enter the code that your authenticator app shows.")
+
+
+@strawberry.type(
+    description="The refresh token is unknown, was used before, or its session is over: the user signs in again."
+)
+class SessionExpired(UserError):
+    message: str = _message("Your session has expired. Log in again.")
+
+
+@strawberry.enum(description="Why a request counts as nobody's. New values may be added.")
+class NotAuthenticatedReason(enum.Enum):
+    TOKEN_MISSING = strawberry.enum_value("TOKEN_MISSING", description="No token was sent.")
+    TOKEN_INVALID = strawberry.enum_value("TOKEN_INVALID", description="The token is not one of this server's.")
+    TOKEN_EXPIRED = strawberry.enum_value(
+        "TOKEN_EXPIRED", description="The access token's time is over: call `refreshSession`, then retry."
+    )
+    SESSION_ENDED = strawberry.enum_value("SESSION_ENDED", description="The session was ended, or expired.")
+
+
+@strawberry.type(description="The operation needs a signed-in user.")
+class NotAuthenticated(UserError):
+    message: str = _message("You are not signed in.")
+    reason: NotAuthenticatedReason = strawberry.field(description="Why, for a program.")
+
+
+@strawberry.type(description="Nothing was tried or counted by this call: wait, then repeat it.")
+class RateLimited(UserError):
+    message: str = _message("Too many attempts. Wait a moment, then try again.")
+    retry_after: int = strawberry.field(description="Seconds to wait.")

@@ -1,0 +1,108 @@
+"""Reading a GraphQL operation from an HTTP request, strictly."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any, NoReturn
+
+from starlette.requests import Request
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a client wants to run."""
+
+    query: str
+    variables: dict[str, Any] | None
+    operation_name: str | None
+
+
+class BadRequestError(Exception):
+    """A request that is not GraphQL over HTTP. The message repeats nothing that was sent."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+async def read_operation(request: Request, max_bytes: int) -> Operation:
+    """The operation in the body of a POST or in the query string of a GET.
+
+    Raises BadRequestError, and Starlette's ClientDisconnect when the client went away.
+    """
+    if request.method == "POST":
+        _demand_json(request.headers)
+        parameters = _object(_json(await _body(request, max_bytes)), "The body")
+    else:
+        parameters = _query_parameters(request, max_bytes)
+    query = parameters.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise BadRequestError(400, "`query` must be a string with the document to run.")
+    operation_name = parameters.get("operationName")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise BadRequestError(400, "`operationName` must be a string or null.")
+    if _has_lone_surrogate(query) or _has_lone_surrogate(operation_name or ""):
+        raise BadRequestError(400, "`query` and `operationName` must be valid Unicode text.")
+    variables = parameters.get("variables")
+    extensions = parameters.get("extensions")
+    if extensions is not None:
+        _object(extensions, "`extensions`")
+    return Operation(query, None if variables is None else _object(variables, "`variables`"), operation_name)
+
+
+def _demand_json(headers: Mapping[str, str]) -> None:
+    if headers.get("content-encoding", "identity").lower() != "identity":
+        raise BadRequestError(415, "A compressed body is not accepted.")
+    content_type = Message()
+    content_type["content-type"] = headers.get("content-type", "")
+    if content_type.get_content_type() != "application/json" or "content-type" not in headers:
+        raise BadRequestError(415, "The body must be application/json.")
+    charset = content_type.get_param("charset", "utf-8")
+    if not isinstance(charset, str) or charset.lower() not in {"utf-8", "utf8"}:
+        raise BadRequestError(415, "The body must be in UTF-8.")
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
+    """The body, refused as soon as it is too long, before it is read to its end."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise BadRequestError(413, f"The body is longer than {max_bytes} bytes.")
+    return bytes(body)
+
+
+def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
+    if len(request.scope["query_string"]) > max_bytes:
+        raise BadRequestError(414, f"The query string is longer than {max_bytes} bytes.")
+    parameters: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        # An empty parameter is one that a form left out.
+        parameters[name] = _json(parameters[name].encode()) if parameters.get(name) else None
+    return parameters
+
+
+def _json(data: bytes) -> object:
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise BadRequestError(400, "The request is not valid UTF-8.") from None
+    # RecursionError: nested too deep. ValueError: not JSON, or a number of thousands of digits.
+    except (ValueError, RecursionError):
+        raise BadRequestError(400, "The request is not valid JSON, or nested too deep.") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+def _object(value: object, what: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequestError(400, f"{what} must be a JSON object.")
+    return value
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)

@@ -1,0 +1,48 @@
+"""What the operations take."""
+
+import strawberry
+
+
+@strawberry.input(description="The account to create.")
+class RegisterUserInput:
+    username: str = strawberry.field(
+        description="Shown as typed; unique whatever its case, width or composition. No colon, no control or invisible "
+        "characters, no space at its start or end. Its lengths are in `policy`."
+    )
+    password: str = strawberry.field(
+        description="Any characters, none demanded; refused when common or easily guessed. Its lengths are in `policy`."
+    )
+
+
+@strawberry.input(description="Username and password.")
+class LoginInput:
+    username: str = strawberry.field(description="In any case, width or composition.")
+    password: str = strawberry.field(description="The account's password.")
+
+
+@strawberry.input(description="The answer to a challenge.")
+class VerifyOtpInput:
+    challenge_token: str = strawberry.field(description="`Challenge.token`.")
+    otp: str = strawberry.field(description="The code that the authenticator app shows; spaces don't matter.")
+
+
+@strawberry.input(description="The answer to a challenge when the device is lost.")
+class VerifyRecoveryCodeInput:
+    challenge_token: str = strawberry.field(description="`Challenge.token`.")
+    recovery_code: str = strawberry.field(
+        description="One of the recovery codes; case, spaces, hyphens and look-alike letters (O, I, L) don't matter."
+    )
+
+
+@strawberry.input(description="Which enrollment to begin again.")
+class RestartEnrollmentInput:
+    challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
+    enrollment_code: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Issued by an operator; needed for accounts that were imported or reset.",
+    )
+
+
+@strawberry.input(description="The token to trade in.")
+class RefreshSessionInput:
+    refresh_token: str = strawberry.field(description="`TokenPair.refreshToken`, the newest one.")

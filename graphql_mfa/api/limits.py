@@ -1,0 +1,124 @@
+"""How large a document may be. Everything here is linear in the document's size: each fragment is walked once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    OperationDefinitionNode,
+    SelectionNode,
+    SelectionSetNode,
+)
+
+from graphql_mfa.settings import Settings
+
+_MAX_DEFINITIONS = 100
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a selection set asks for, with its fragments expanded."""
+
+    levels: int = 0
+    aliases: int = 0
+    directives: int = 0
+    fields_at_the_root: int = 0
+    credentials: int = 0
+
+    def __add__(self, other: "Size") -> "Size":
+        return Size(
+            max(self.levels, other.levels),
+            self.aliases + other.aliases,
+            self.directives + other.directives,
+            self.fields_at_the_root + other.fields_at_the_root,
+            self.credentials + other.credentials,
+        )
+
+
+class DocumentLimits:
+    """Judges documents by one deployment's settings."""
+
+    def __init__(self, settings: Settings, credential_fields: frozenset[str]) -> None:
+        self._credential_fields = credential_fields
+        self._limits = {
+            "levels": settings.max_query_depth,
+            "aliases": settings.max_query_aliases,
+            "directives": settings.max_query_directives,
+            "fields_at_the_root": settings.max_query_root_fields,
+        }
+
+    def errors(self, document: DocumentNode) -> list[GraphQLError]:
+        """Why the document is refused; empty when it is not."""
+        try:
+            return list(self._errors(document))
+        except RecursionError:
+            return [GraphQLError("This operation is too large: it is nested too deep.")]
+
+    def _errors(self, document: DocumentNode) -> Iterator[GraphQLError]:
+        if len(document.definitions) > _MAX_DEFINITIONS:
+            yield GraphQLError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
+            return
+        measure = _Measure(document, self._credential_fields)
+        for definition in document.definitions:
+            if not isinstance(definition, OperationDefinitionNode):
+                continue
+            size = measure.definition(definition)
+            for what, limit in self._limits.items():
+                if getattr(size, what) > limit:
+                    name = what.replace("_", " ")
+                    yield GraphQLError(f"This operation is too large: {name}, at most {limit}, fragments expanded.")
+            if size.credentials > 1:
+                yield GraphQLError(
+                    "At most one of these fields per operation, aliases and fragments included: "
+                    f"{', '.join(sorted(self._credential_fields))}."
+                )
+
+
+class _Measure:
+    """Sizes of one document's definitions; each fragment's is kept, so that it is walked once."""
+
+    def __init__(self, document: DocumentNode, credential_fields: frozenset[str]) -> None:
+        self._credential_fields = credential_fields
+        self._fragments = {
+            definition.name.value: definition
+            for definition in document.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
+        self._sizes: dict[str, Size] = {}
+
+    def definition(self, node: OperationDefinitionNode | FragmentDefinitionNode) -> Size:
+        size = self._selections(node.selection_set)
+        return size + Size(directives=len(node.directives or ()))
+
+    def _selections(self, selection_set: SelectionSetNode | None) -> Size:
+        total = Size()
+        for selection in selection_set.selections if selection_set else ():
+            total += self._selection(selection)
+        return total
+
+    def _selection(self, node: SelectionNode) -> Size:
+        own = Size(directives=len(node.directives or ()))
+        if isinstance(node, FragmentSpreadNode):
+            return own + self._fragment(node.name.value)
+        inner = self._selections(node.selection_set)  # type: ignore[attr-defined]
+        if not isinstance(node, FieldNode):
+            return own + inner
+        return Size(
+            levels=inner.levels + 1,
+            aliases=inner.aliases + (node.alias is not None),
+            directives=inner.directives + own.directives,
+            fields_at_the_root=1,
+            credentials=node.name.value in self._credential_fields,
+        )
+
+    def _fragment(self, name: str) -> Size:
+        if name not in self._sizes:
+            # What stands here while the fragment is walked ends a cycle; another rule reports it.
+            self._sizes[name] = Size()
+            if fragment := self._fragments.get(name):
+                self._sizes[name] = self.definition(fragment)
+        return self._sizes[name]

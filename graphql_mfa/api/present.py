@@ -1,0 +1,119 @@
+"""Outcomes of use cases as members of the result unions."""
+
+from datetime import datetime
+from typing import TypeAlias, assert_never
+
+from graphql_mfa.api import errors, results, types
+from graphql_mfa.core.problems import Problem
+from graphql_mfa.flows import outcomes
+from graphql_mfa.flows.login import LoginOutcome
+from graphql_mfa.flows.logout import LogoutOutcome
+from graphql_mfa.flows.refresh_session import RefreshSessionOutcome
+from graphql_mfa.flows.register_user import RegisterUserOutcome
+from graphql_mfa.flows.restart_enrollment import RestartEnrollmentOutcome
+from graphql_mfa.flows.verify_otp import VerifyOtpOutcome
+from graphql_mfa.flows.verify_recovery_code import VerifyRecoveryCodeOutcome
+
+Outcome: TypeAlias = (
+    RegisterUserOutcome
+    | LoginOutcome
+    | VerifyOtpOutcome
+    | VerifyRecoveryCodeOutcome
+    | RestartEnrollmentOutcome
+    | RefreshSessionOutcome
+    | LogoutOutcome
+)
+Result: TypeAlias = (
+    results.RegisterUserSuccess
+    | results.OtpRequired
+    | results.EnrollmentRestarted
+    | results.LogoutSuccess
+    | results.SignInSuccess
+    | errors.UserError
+)
+
+
+def present(outcome: Outcome, now: datetime) -> Result:
+    """The type that tells a client of the outcome."""
+    match outcome:
+        case outcomes.Registered(account, enrollment, challenge):
+            return results.RegisterUserSuccess(
+                user=types.User.of(account), enrollment=_enrollment(enrollment), challenge=_challenge(challenge, now)
+            )
+        case outcomes.OtpRequired(challenge, enrollment_pending):
+            return results.OtpRequired(challenge=_challenge(challenge, now), enrollment_pending=enrollment_pending)
+        case outcomes.SignedIn(tokens, account):
+            return results.SignedIn(tokens=_tokens(tokens, now), user=types.User.of(account))
+        case outcomes.EnrollmentConfirmed(tokens, account, recovery_codes):
+            return results.EnrollmentConfirmed(
+                tokens=_tokens(tokens, now), user=types.User.of(account), recovery_codes=recovery_codes
+            )
+        case outcomes.EnrollmentRestarted(enrollment, challenge):
+            return results.EnrollmentRestarted(enrollment=_enrollment(enrollment), challenge=_challenge(challenge, now))
+        case outcomes.LoggedOut(sessions_ended):
+            return results.LogoutSuccess(sessions_ended=sessions_ended)
+        case outcomes.InvalidInput(problems):
+            return errors.InvalidInput(fields=[_field_error(problem) for problem in problems])
+        case outcomes.UsernameTaken():
+            return errors.UsernameTaken()
+        case outcomes.RegistrationClosed():
+            return errors.RegistrationClosed()
+        case outcomes.InvalidCredentials():
+            return errors.InvalidCredentials()
+        case outcomes.InvalidOtp(attempts_left, clock_behind_seconds):
+            return errors.InvalidOtp(attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
+        case outcomes.OtpAlreadyUsed(retry_after):
+            return errors.OtpAlreadyUsed(retry_after=retry_after)
+        case outcomes.InvalidRecoveryCode(attempts_left):
+            return errors.InvalidRecoveryCode(attempts_left=attempts_left)
+        case outcomes.ChallengeExpired():
+            return errors.ChallengeExpired()
+        case outcomes.FactorDisabled():
+            return errors.FactorDisabled()
+        case outcomes.EnrollmentCodeRequired():
+            return errors.EnrollmentCodeRequired()
+        case outcomes.AlreadyEnrolled():
+            return errors.AlreadyEnrolled()
+        case outcomes.SessionExpired():
+            return errors.SessionExpired()
+        case outcomes.NotAuthenticated(reason):
+            return errors.NotAuthenticated(reason=errors.NotAuthenticatedReason[reason.name])
+        case outcomes.RateLimited(retry_after):
+            return errors.RateLimited(retry_after=retry_after)
+        case _:
+            assert_never(outcome)
+
+
+def _seconds_until(moment: datetime, now: datetime) -> int:
+    return max(0, round((moment - now).total_seconds()))
+
+
+def _enrollment(enrollment: outcomes.Enrollment) -> types.TotpEnrollment:
+    return types.TotpEnrollment(secret=enrollment.secret, otpauth_uri=enrollment.otpauth_uri)
+
+
+def _challenge(challenge: outcomes.IssuedChallenge, now: datetime) -> types.Challenge:
+    return types.Challenge(
+        token=challenge.token,
+        expires_at=challenge.expires_at,
+        expires_in=_seconds_until(challenge.expires_at, now),
+        attempts_left=challenge.attempts_left,
+        factors=[types.FactorKind[factor.name] for factor in challenge.factors],
+        otp_retry_after=challenge.otp_retry_after,
+    )
+
+
+def _tokens(tokens: outcomes.TokenPair, now: datetime) -> types.TokenPair:
+    return types.TokenPair(
+        access_token=tokens.access_token,
+        access_token_expires_at=tokens.access_token_expires_at,
+        access_token_expires_in=_seconds_until(tokens.access_token_expires_at, now),
+        refresh_token=tokens.refresh_token,
+        refresh_token_expires_at=tokens.refresh_token_expires_at,
+    )
+
+
+def _field_error(problem: Problem) -> errors.FieldError:
+    return errors.FieldError(
+        field=problem.field, code=errors.FieldErrorCode[problem.code.name], message=problem.message
+    )

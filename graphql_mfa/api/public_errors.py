@@ -1,0 +1,56 @@
+"""Errors as a client may see them: no value that it sent is repeated, and nothing of the inside is told."""
+
+import re
+from typing import Any
+
+from graphql import GraphQLError, GraphQLSyntaxError, Node, ObjectFieldNode, ValueNode, VariableNode
+
+MASKED = "Internal server error."
+
+# graphql-core puts the offending value, such as a password, at the end of these messages. What is matched here is what
+# comes before it: the part that tells a developer what to mend.
+_VARIABLE = re.compile(r"Variable '\$\w+' has invalid value(?: at [\w.\[\]]+)?: ", re.ASCII)
+_VALUE = re.compile(
+    r"\w+ cannot represent [\w -]+(?=: )"
+    r"|Expected (?:a )?value of (?:non-null )?type '[\w!\[\]]+'"
+    r"(?: to be an object| to include required field '\w+'| not to include unknown field '\w+'| not to be None"
+    r"| to be provided)?",
+    re.ASCII,
+)
+_SYNTAX = re.compile(r"Syntax Error: (?:Expected '?[^' ]+'?, found |Unexpected )?[\w<>.,\- ]*", re.ASCII)
+
+
+def public_error(error: GraphQLError) -> dict[str, Any]:
+    """The error as it goes into a response."""
+    shown: dict[str, Any] = {"message": _public_message(error)}
+    if error.locations:
+        shown["locations"] = [location.formatted for location in error.locations]
+    if error.path is not None:
+        shown["path"] = error.path
+    return shown
+
+
+def is_unexpected(error: GraphQLError) -> bool:
+    """Whether the error came from a resolver. Flows return failures, so that is always a bug or a lost database."""
+    return error.path is not None
+
+
+def _public_message(error: GraphQLError) -> str:
+    if is_unexpected(error) or (error.original_error and not isinstance(error.original_error, GraphQLError)):
+        return MASKED
+    if isinstance(error, GraphQLSyntaxError):
+        return _matched(_SYNTAX, error.message, "Syntax Error")
+    if variable := _VARIABLE.match(error.message):
+        return variable[0] + _matched(_VALUE, error.message[variable.end() :], "the value is not valid")
+    if error.nodes and _is_value(error.nodes[0]):
+        return _matched(_VALUE, error.message, "This value is not valid")
+    return error.message
+
+
+def _is_value(node: Node) -> bool:
+    return isinstance(node, ValueNode | ObjectFieldNode) and not isinstance(node, VariableNode)
+
+
+def _matched(pattern: re.Pattern[str], message: str, otherwise: str) -> str:
+    match = pattern.match(message)
+    return f"{match[0].rstrip(' .') if match else otherwise}."

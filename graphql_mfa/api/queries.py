@@ -1,0 +1,41 @@
+"""The queries."""
+
+import strawberry
+
+from graphql_mfa.api.context import Info
+from graphql_mfa.api.types import AuthPolicy, FactorKind, User
+from graphql_mfa.core import accounts
+from graphql_mfa.flows.authenticate import Authenticated, authenticate
+
+
+@strawberry.type(description="What can be read.")
+class Query:
+    @strawberry.field(
+        description="The signed-in user; null without a valid access token. A token that was sent but is expired, "
+        'malformed or ended also sets the header `WWW-Authenticate: Bearer error="invalid_token"`, so that a client '
+        "knows to refresh."
+    )
+    async def me(self, info: Info) -> User | None:
+        context = info.context
+        caller = await authenticate(context.services, context.access_token)
+        if isinstance(caller, Authenticated):
+            return User.of(caller.account)
+        if context.access_token is not None:
+            context.response_headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        return None
+
+    @strawberry.field(description="What a sign-in form has to know before anyone signs in.")
+    async def policy(self, info: Info) -> AuthPolicy:
+        settings = info.context.services.settings
+        return AuthPolicy(
+            issuer=settings.issuer,
+            registration_open=settings.registration_open,
+            username_min_length=settings.username_min_length,
+            username_max_length=settings.username_max_length,
+            password_min_length=settings.password_min_length,
+            password_max_length=settings.password_max_length,
+            otp_digits=settings.otp_digits,
+            otp_period=settings.otp_period_seconds,
+            recovery_code_count=settings.recovery_code_count,
+            factors=[FactorKind[factor.name] for factor in accounts.FactorKind],
+        )

@@ -1,0 +1,97 @@
+"""The outcomes of each operation, as unions."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.api.errors import (
+    AlreadyEnrolled,
+    ChallengeExpired,
+    EnrollmentCodeRequired,
+    FactorDisabled,
+    InvalidCredentials,
+    InvalidInput,
+    InvalidOtp,
+    InvalidRecoveryCode,
+    NotAuthenticated,
+    OtpAlreadyUsed,
+    RateLimited,
+    RegistrationClosed,
+    SessionExpired,
+    UsernameTaken,
+)
+from graphql_mfa.api.types import Challenge, TokenPair, TotpEnrollment, User
+
+
+@strawberry.interface(description="What the results that open or renew a session have in common.")
+class SignInSuccess:
+    tokens: TokenPair = strawberry.field(description="The session's tokens.")
+    user: User = strawberry.field(description="Who is signed in.")
+
+
+@strawberry.type(description="The session is open, or was renewed.")
+class SignedIn(SignInSuccess):
+    pass
+
+
+@strawberry.type(description="The account's second factor is now on, and the session is open.")
+class EnrollmentConfirmed(SignInSuccess):
+    recovery_codes: list[str] = strawberry.field(
+        description="Single-use codes for when the device is lost. Shown this once: ask the user to keep them."
+    )
+
+
+@strawberry.type(description="The account exists. It can be used once its first code was verified.")
+class RegisterUserSuccess:
+    user: User = strawberry.field(description="The new account.")
+    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
+    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment at once.")
+
+
+@strawberry.type(description="The password was right; the second factor is still to come.")
+class OtpRequired:
+    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` or `verifyRecoveryCode`.")
+    enrollment_pending: bool = strawberry.field(
+        description="True while the account has never verified a code; `restartEnrollment` gives it a new secret."
+    )
+
+
+@strawberry.type(description="The account has a new TOTP secret; the old one and all earlier challenges are dead.")
+class EnrollmentRestarted:
+    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
+    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
+
+
+@strawberry.type(description="The session is over, or all of the user's sessions are.")
+class LogoutSuccess:
+    sessions_ended: int = strawberry.field(description="How many sessions were ended.")
+
+
+RegisterUserResult = Annotated[
+    RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RateLimited,
+    strawberry.union("RegisterUserResult", description="Outcomes of `registerUser`. New members may join."),
+]
+LoginResult = Annotated[
+    OtpRequired | InvalidCredentials | RateLimited,
+    strawberry.union("LoginResult", description="Outcomes of `login`. New members may join."),
+]
+VerifyOtpResult = Annotated[
+    SignedIn | EnrollmentConfirmed | InvalidOtp | OtpAlreadyUsed | ChallengeExpired | FactorDisabled | RateLimited,
+    strawberry.union("VerifyOtpResult", description="Outcomes of `verifyOtp`. New members may join."),
+]
+VerifyRecoveryCodeResult = Annotated[
+    SignedIn | InvalidRecoveryCode | ChallengeExpired | RateLimited,
+    strawberry.union("VerifyRecoveryCodeResult", description="Outcomes of `verifyRecoveryCode`. New members may join."),
+]
+RestartEnrollmentResult = Annotated[
+    EnrollmentRestarted | EnrollmentCodeRequired | ChallengeExpired | AlreadyEnrolled | RateLimited,
+    strawberry.union("RestartEnrollmentResult", description="Outcomes of `restartEnrollment`. New members may join."),
+]
+RefreshSessionResult = Annotated[
+    SignedIn | SessionExpired | RateLimited,
+    strawberry.union("RefreshSessionResult", description="Outcomes of `refreshSession`. New members may join."),
+]
+LogoutResult = Annotated[
+    LogoutSuccess | NotAuthenticated,
+    strawberry.union("LogoutResult", description="Outcomes of `logout`. New members may join."),
+]

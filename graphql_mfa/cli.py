@@ -1,0 +1,145 @@
+"""The graphql-mfa command."""
+
+import asyncio
+import ipaddress
+import os
+import sys
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from graphql_mfa.core.key_ring import InvalidKeyError, new_key
+from graphql_mfa.key_file import MissingKeyError, load_key_ring
+from graphql_mfa.settings import Settings
+
+# Typer's own tracebacks print local variables, and so secrets.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
+
+_GRACEFUL_STOP_SECONDS = 10
+_KEEP_ALIVE_SECONDS = 15
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+) -> None:
+    """Serve the API. An SQLite database is migrated first; the explorer is on when the address is a loopback one."""
+    import uvicorn
+
+    if _is_loopback(host):
+        os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
+    settings = _settings()
+    typer.echo(f"GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True)
+    uvicorn.run(
+        "graphql_mfa.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        # Mutations must not run over a socket that the limits of HTTP don't see.
+        ws="none",
+        # Otherwise a caller on this machine could choose the address that it is counted under.
+        proxy_headers=False,
+        # It would log query strings, and people put variables there.
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACEFUL_STOP_SECONDS,
+    )
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema. Safe to run from several machines at once."""
+    from graphql_mfa.store.database import Database
+
+    async def run() -> None:
+        database = Database(_settings().database_url)
+        try:
+            await database.migrate()
+        finally:
+            await database.close()
+
+    asyncio.run(run())
+    typer.echo("The database is up to date.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from graphql_mfa.api.schema import build_schema
+
+    typer.echo(build_schema(Settings()).as_str())
+
+
+@app.command("new-key")
+def print_new_key() -> None:
+    """Print a fresh entry for GRAPHQL_MFA_SECRET_KEYS."""
+    typer.echo(new_key())
+
+
+@app.command()
+def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.")]) -> None:
+    """Print the code that an authenticator app shows now, for trying things out without one."""
+    import pyotp
+
+    parameters = Settings().totp
+    try:
+        device = pyotp.TOTP(secret.replace(" ", ""), digits=parameters.digits, interval=parameters.period)
+    except ValueError:
+        raise typer.BadParameter("this is not a TOTP secret in base32") from None
+    typer.echo(device.at(datetime.now(UTC)))
+    left = parameters.period - int(time.time()) % parameters.period
+    typer.echo(f"valid for {left} more seconds", err=True)
+
+
+@app.command()
+def demo(
+    url: Annotated[str | None, typer.Option(help="A server's /graphql; one is started when left out.")] = None,
+) -> None:
+    """Run a whole sign-in as a client over HTTP, and print every operation and answer."""
+    from graphql_mfa.demo import converse, own_server
+
+    if url is not None:
+        succeeded = converse(url)
+    else:
+        with own_server() as own_url:
+            succeeded = converse(own_url)
+    raise typer.Exit(0 if succeeded else 1)
+
+
+@app.command()
+def purge() -> None:
+    """Delete expired rows now; a running server does so by itself."""
+    from graphql_mfa.app import open_services
+    from graphql_mfa.flows.purge import purge as purge_now
+
+    async def run() -> dict[str, int]:
+        async with open_services(_settings()) as services:
+            return await purge_now(services)
+
+    for table, rows in asyncio.run(run()).items():
+        typer.echo(f"{table}: {rows}")
+
+
+def _settings() -> Settings:
+    """The settings and, so that a wrong key ring is told now, the keys; exits with a clear message."""
+    try:
+        settings = Settings()
+        load_key_ring(settings)
+    # pydantic's errors are ValueErrors; its messages, as configured, do not repeat values.
+    except (MissingKeyError, InvalidKeyError, ValueError) as error:
+        typer.echo(f"Wrong configuration: {error}", err=True)
+        sys.exit(2)
+    return settings
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,118 @@
+"""The key ring: the one secret of a deployment, from which every other key is derived."""
+
+import base64
+import binascii
+import hashlib
+import secrets
+from dataclasses import dataclass
+from functools import cached_property
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_PREFIX = "mfak_"
+_DECRYPT_ONLY = "decrypt-only:"
+_KEY_BYTES = 32
+_CHECKSUM_BYTES = 4
+
+
+class InvalidKeyError(ValueError):
+    """An entry of the key ring that `graphql-mfa new-key` did not print. The message does not repeat it."""
+
+
+def new_key() -> str:
+    """A fresh entry for the key ring: 256 random bits with a checksum."""
+    key = secrets.token_bytes(_KEY_BYTES)
+    return _PREFIX + base64.urlsafe_b64encode(key + _checksum(key)).decode()
+
+
+def _checksum(key: bytes) -> bytes:
+    return hashlib.sha256(b"graphql-mfa key checksum\0" + key).digest()[:_CHECKSUM_BYTES]
+
+
+def derive(key: bytes, purpose: str, length: int = 32) -> bytes:
+    """HKDF-SHA-256 (RFC 5869) with one label per purpose."""
+    return HKDF(SHA256(), length, salt=None, info=f"graphql-mfa {purpose}".encode()).derive(key)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry. A decrypt-only key has leaked: it still opens what it sealed, and vouches for nothing."""
+
+    material: bytes
+    decrypt_only: bool = False
+
+    @classmethod
+    def parse(cls, entry: str) -> "Key":
+        """Read an entry as `new_key` prints it, with `decrypt-only:` before it when it has leaked.
+
+        A passphrase is refused: the public signing keys would let anyone try passphrases offline.
+        """
+        text = entry.strip()
+        decrypt_only = text.startswith(_DECRYPT_ONLY)
+        text = text.removeprefix(_DECRYPT_ONLY)
+        try:
+            blob = base64.b64decode(text.removeprefix(_PREFIX), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            blob = b""
+        key, checksum = blob[:_KEY_BYTES], blob[_KEY_BYTES:]
+        if not text.startswith(_PREFIX) or len(key) != _KEY_BYTES or checksum != _checksum(key):
+            raise InvalidKeyError("A key is not one that `graphql-mfa new-key` printed, or it was cut or mistyped.")
+        return cls(key, decrypt_only)
+
+    @cached_property
+    def id(self) -> bytes:
+        """Four bytes that name the key in sealed columns and token headers; public."""
+        return derive(self.material, "key id", 4)
+
+    @cached_property
+    def sealing(self) -> bytes:
+        """What the keys of sealed columns are derived from."""
+        return derive(self.material, "sealed columns")
+
+    @cached_property
+    def refresh(self) -> bytes:
+        """The HMAC key that derives a refresh token from the one before it."""
+        return derive(self.material, "refresh tokens")
+
+    @cached_property
+    def signing(self) -> Ed25519PrivateKey:
+        """The Ed25519 key that signs access tokens."""
+        return Ed25519PrivateKey.from_private_bytes(derive(self.material, "access tokens"))
+
+    @cached_property
+    def verifying(self) -> Ed25519PublicKey:
+        """The public half of the signing key."""
+        return self.signing.public_key()
+
+
+class KeyRing:
+    """The keys in order: the first writes and signs, all read."""
+
+    def __init__(self, keys: list[Key]) -> None:
+        if not keys or keys[0].decrypt_only:
+            raise InvalidKeyError("The key ring needs a first key that is not decrypt-only: it writes and signs.")
+        self._by_id = {key.id: key for key in keys}
+        if len(self._by_id) != len(keys):
+            raise InvalidKeyError("The key ring names a key twice.")
+        self.current = keys[0]
+
+    @classmethod
+    def parse(cls, text: str) -> "KeyRing":
+        """Read entries separated by commas or white space."""
+        return cls([Key.parse(entry) for entry in text.replace(",", " ").split()])
+
+    def get(self, key_id: bytes) -> Key | None:
+        """The key of that id, also a decrypt-only one."""
+        return self._by_id.get(key_id)
+
+    def trusted(self, key_id: bytes) -> Key | None:
+        """The key of that id, unless it has leaked."""
+        key = self._by_id.get(key_id)
+        return None if key is None or key.decrypt_only else key
+
+    @property
+    def public(self) -> list[Key]:
+        """The keys whose signatures count."""
+        return [key for key in self._by_id.values() if not key.decrypt_only]

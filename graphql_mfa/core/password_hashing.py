@@ -1,0 +1,74 @@
+"""How passwords are hashed and compared. CPU-bound: run it in the hashing pool, never on the event loop."""
+
+import secrets
+from dataclasses import dataclass
+
+from passlib.context import CryptContext
+from passlib.hash import bcrypt
+
+from graphql_mfa.core.passwords import is_text, normalize_password
+
+# bcrypt reads no more than this many bytes; bcrypt_sha256 hashes the whole password first.
+_BCRYPT_BYTES = 72
+
+
+@dataclass(frozen=True)
+class PasswordVerdict:
+    """Whether a password was right, and the hash to store instead when the old one's parameters are out of date."""
+
+    right: bool
+    new_hash: str | None = None
+
+
+class PasswordHasher:
+    """bcrypt_sha256 at a given cost (log2 of the rounds); plain bcrypt is verified for imported users."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._context = CryptContext(
+            schemes=["bcrypt_sha256", "bcrypt"],
+            deprecated=["bcrypt"],
+            bcrypt_sha256__rounds=rounds,
+        )
+        self._nobodys_hash = self.hash(secrets.token_urlsafe())
+
+    def hash(self, password: str) -> str:
+        """The hash to store for a password that passed `format_problem`."""
+        return str(self._context.hash(normalize_password(password)))
+
+    def verify(self, password: str, stored_hash: str | None, *, longest: int) -> PasswordVerdict:
+        """Compare; the work is the same for every account and every password, also for an unknown user (no hash).
+
+        `longest` is the accepted length in code points: what no registration would accept is never right, but costs
+        the same.
+        """
+        acceptable = len(password) <= longest and is_text(password)
+        candidate = normalize_password(password) if acceptable else ""
+        stored = stored_hash or self._nobodys_hash
+        right = self._matches(candidate, stored)
+        self._pad(stored)
+        if not (right and acceptable and stored_hash):
+            return PasswordVerdict(right=False)
+        return PasswordVerdict(right=True, new_hash=self.hash(password) if self._context.needs_update(stored) else None)
+
+    def _matches(self, candidate: str, stored: str) -> bool:
+        if self._context.identify(stored) == "bcrypt":
+            # As its origin did: cut. A NUL, which bcrypt refuses, was never part of such a password.
+            cut = candidate.encode()[:_BCRYPT_BYTES]
+            return bool(bcrypt.verify(cut.replace(b"\0", b"?"), stored)) and b"\0" not in cut
+        return bool(self._context.verify(candidate, stored))
+
+    def _pad(self, stored: str) -> None:
+        """Bring a cheaper hash to the work of the current cost: 2^c + (2^c + … + 2^(C-1)) = 2^C.
+
+        Otherwise the time of a wrong password would tell imported accounts from others.
+        """
+        for cost in range(bcrypt_cost(stored), self._rounds):
+            bcrypt.using(rounds=cost).hash("padding")
+
+
+def bcrypt_cost(stored: str) -> int:
+    """The cost parameter of a stored hash of either scheme."""
+    if stored.startswith("$bcrypt-sha256$"):
+        return int(stored.split("r=", 1)[1].split("$", 1)[0])
+    return int(stored.split("$", 3)[2])

@@ -1,0 +1,40 @@
+"""Columns that hold a secret which is needed again in clear: AES-256-GCM with a key per row."""
+
+import secrets
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from graphql_mfa.core.key_ring import Key, KeyRing, derive
+
+_ID_BYTES = 4
+_NONCE_BYTES = 12
+
+
+class SealBrokenError(Exception):
+    """The column was written with a key that the ring lacks, was altered, or belongs to another row."""
+
+
+def seal(ring: KeyRing, row: str, secret: bytes) -> bytes:
+    """Encrypt for one row (`table.column:id`): key id, nonce, ciphertext with tag."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return ring.current.id + nonce + _cipher(ring.current, row).encrypt(nonce, secret, row.encode())
+
+
+def unseal(ring: KeyRing, row: str, blob: bytes) -> bytes:
+    """Decrypt what `seal` made for the same row.
+
+    Raises SealBrokenError.
+    """
+    key = ring.get(blob[:_ID_BYTES])
+    if key is None:
+        raise SealBrokenError(f"The key ring lacks key {blob[:_ID_BYTES].hex()}, which sealed {row}.")
+    nonce, ciphertext = blob[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], blob[_ID_BYTES + _NONCE_BYTES :]
+    try:
+        return _cipher(key, row).decrypt(nonce, ciphertext, row.encode())
+    except InvalidTag as error:
+        raise SealBrokenError(f"{row} was altered, or sealed for another row.") from error
+
+
+def _cipher(key: Key, row: str) -> AESGCM:
+    return AESGCM(derive(key.sealing, row))

@@ -1,0 +1,109 @@
+"""Time-based one-time codes (RFC 6238) over HOTP (RFC 4226), computed by pyotp."""
+
+import hmac
+import math
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+import pyotp
+
+
+@dataclass(frozen=True)
+class TotpParameters:
+    """What client and server have to agree on, and how much a clock may be off.
+
+    digits: of a code. period: seconds for which a code is shown (RFC 6238 5.2 recommends 30). window: steps accepted
+    before and after the current one (RFC 6238 5.2 recommends at most one). lookback: steps for which a slow clock is
+    recognised and told, but not accepted.
+    """
+
+    digits: int = 6
+    period: int = 30
+    window: int = 1
+    lookback: int = 10
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A right code, for a time step that was not accepted before."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class AlreadyUsed:
+    """The code of the last accepted step."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class ClockBehind:
+    """A code that was right this many seconds ago, and was never used."""
+
+    seconds: int
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Any other input."""
+
+
+CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Wrong
+
+
+def new_secret() -> str:
+    """A fresh secret of 160 bits in base32 (RFC 4226 section 4, R6)."""
+    return pyotp.random_base32(32)
+
+
+def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: TotpParameters) -> str:
+    """The otpauth URI that an authenticator app reads from the QR code."""
+    totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period, name=account, issuer=issuer)
+    return totp.provisioning_uri()
+
+
+def time_step(now: datetime, period: int) -> int:
+    """The number of periods since the Unix epoch (RFC 6238 4.2)."""
+    return int(now.timestamp()) // period
+
+
+def seconds_until_step(step: int, now: datetime, period: int) -> int:
+    """Seconds until a device whose clock is right shows the code of `step`; at least 1."""
+    return max(1, math.ceil(step * period - now.timestamp()))
+
+
+def parse_code(raw: str, digits: int) -> str | None:
+    """The code without the spaces that people type; None for what no device shows.
+
+    ASCII digits only: pyotp's verify() would take full-width ones.
+    """
+    code = "".join(raw.split())
+    return code if re.fullmatch(rf"[0-9]{{{digits}}}", code) else None
+
+
+def judge_code(
+    secret: str, raw_code: str, now: datetime, *, last_step: int | None, parameters: TotpParameters
+) -> CodeVerdict:
+    """Compare a code with every step that can tell something.
+
+    `last_step` is the last accepted one: it and all steps before it are never accepted again (RFC 6238 5.2 MUST NOT).
+    A code of the future beyond the window is not told apart from a wrong one, since it would become valid.
+    """
+    code = parse_code(raw_code, parameters.digits)
+    if code is None:
+        return Wrong()
+    totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period)
+    current = time_step(now, parameters.period)
+    steps = range(current + parameters.window, current - parameters.lookback - 1, -1)
+    # The likely ones first: most codes are for the current step.
+    for step in sorted(steps, key=lambda step: abs(step - current)):
+        if step < (last_step or 0) or not hmac.compare_digest(totp.generate_otp(step), code):
+            continue
+        if step == last_step:
+            return AlreadyUsed(step)
+        if step >= current - parameters.window:
+            return Accepted(step)
+        return ClockBehind((current - step) * parameters.period)
+    return Wrong()

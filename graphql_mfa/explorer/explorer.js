@@ -1,0 +1,60 @@
+"use strict";
+
+// What the newest answers brought, by placeholder name. In memory only: closing the page forgets it.
+const known = new Map();
+
+const qr = document.getElementById("qr");
+qr.querySelector("button").addEventListener("click", () => { qr.hidden = true; });
+
+function learn(key, value) {
+  if (key === "challenge" && value?.token) known.set("challengeToken", value.token);
+  if ((key === "accessToken" || key === "refreshToken") && value) known.set(key, value);
+  if (key === "accessToken" && value) qr.hidden = true; // Signed in: it has been scanned.
+  if (key === "qrCode" && String(value).startsWith("data:image/")) {
+    qr.querySelector("img").src = value;
+    qr.hidden = false;
+  }
+  return value;
+}
+
+const placeholder = /\{\{(\w+)\}\}/g;
+
+function fill(json) {
+  return JSON.parse(JSON.stringify(json ?? {}), (_key, value) =>
+    typeof value === "string" ? value.replace(placeholder, (text, name) => known.get(name) ?? text) : value);
+}
+
+// Our own instead of GraphiQL.createFetcher: that one asks for multipart answers, which the API does not give.
+async function fetcher({ query, operationName, variables }, { headers } = {}) {
+  const filled = Object.entries(fill(headers)).filter(([, value]) => !String(value).match(placeholder));
+  const response = await fetch(location.pathname, {
+    method: "POST",
+    headers: {
+      "Content-Type": "application/json",
+      Accept: "application/graphql-response+json, application/json",
+      ...Object.fromEntries(filled),
+    },
+    body: JSON.stringify({ query, operationName, variables: fill(variables) }),
+  });
+  return JSON.parse(await response.text(), learn);
+}
+
+// Passwords and codes are typed into the variables, which GraphiQL stores with its tabs and its history. In the session
+// storage they are gone with the browser tab; in the local storage, GraphiQL's default, they would stay for good.
+const storage = sessionStorage;
+
+// GraphiQL shows the first default tab's query, but takes its variables from the storage.
+if (!storage.getItem("graphiql:tabState")) storage.setItem("graphiql:variables", examples[0].variables);
+
+ReactDOM.createRoot(document.getElementById("graphiql")).render(
+  React.createElement(GraphiQL, {
+    fetcher,
+    storage,
+    defaultTabs: examples,
+    // For every tab, also after a reload: a tab's own headers are not stored.
+    defaultHeaders: JSON.stringify({ Authorization: "Bearer {{accessToken}}" }, null, 2),
+    shouldPersistHeaders: false,
+    defaultEditorToolsVisibility: true,
+    plugins: [GraphiQLPluginExplorer.explorerPlugin()],
+  }),
+);

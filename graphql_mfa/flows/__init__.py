@@ -1,0 +1,1 @@
+"""The use cases: one module, one public function, one outcome each. They know neither GraphQL nor HTTP."""

@@ -1,0 +1,37 @@
+"""Find out whom an access token speaks for."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid
+from graphql_mfa.core.accounts import Account
+from graphql_mfa.flows.outcomes import NotAuthenticated, NotAuthenticatedReason
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import sessions
+
+
+@dataclass(frozen=True)
+class Authenticated:
+    """A live session and its account."""
+
+    session_id: UUID
+    account: Account
+
+
+async def authenticate(services: Services, access_token: str | None) -> Authenticated | NotAuthenticated:
+    """Check the token, then that its session still lives: a session that was ended is over at once."""
+    if access_token is None:
+        return NotAuthenticated(NotAuthenticatedReason.TOKEN_MISSING)
+    now = services.clock()
+    match services.access_tokens.check(access_token, now):
+        case TokenInvalid():
+            return NotAuthenticated(NotAuthenticatedReason.TOKEN_INVALID)
+        case TokenExpired():
+            return NotAuthenticated(NotAuthenticatedReason.TOKEN_EXPIRED)
+        case subject:
+            account = await services.database.read(
+                lambda connection: sessions.find_account(connection, subject.session_id, now)
+            )
+    if account is None or account.id != subject.user_id:
+        return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
+    return Authenticated(subject.session_id, account)

@@ -1,0 +1,37 @@
+"""Issuing a challenge, as several use cases do."""
+
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from graphql_mfa.core import throttling
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.secret_tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
+from graphql_mfa.flows.outcomes import IssuedChallenge
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import Connection, challenges
+
+
+def issue_challenge(
+    connection: Connection,
+    services: Services,
+    user_id: UUID,
+    now: datetime,
+    *,
+    factors: list[FactorKind],
+    otp_wait: timedelta | None = None,
+) -> IssuedChallenge:
+    """Open a challenge for an account whose row the transaction holds, or has just made."""
+    settings = services.settings
+    token = new_token(CHALLENGE_PREFIX)
+    expires_at = now + timedelta(seconds=settings.challenge_lifetime_seconds)
+    challenges.add(
+        connection,
+        digest=digest(Purpose.CHALLENGE, token),
+        user_id=user_id,
+        now=now,
+        expires_at=expires_at,
+        at_most=settings.challenges_per_user,
+    )
+    return IssuedChallenge(
+        token, expires_at, settings.challenge_attempts, factors, throttling.seconds(otp_wait) if otp_wait else None
+    )

@@ -1,0 +1,37 @@
+"""Giving an account a TOTP secret, as registration and a restarted enrollment do."""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from graphql_mfa.core import totp
+from graphql_mfa.core.sealing import seal, unseal
+from graphql_mfa.flows.outcomes import Enrollment
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import Connection, totp_devices
+from graphql_mfa.store.totp_devices import StoredDevice
+
+
+def enroll_device(
+    connection: Connection, services: Services, user_id: UUID, username: str, now: datetime
+) -> Enrollment:
+    """Add an unconfirmed device with a fresh secret.
+
+    A device always has a new id: a code that races with its replacement finds the old one gone.
+    """
+    secret = totp.new_secret()
+    device_id = uuid4()
+    sealed = seal(services.key_ring, _row(device_id), secret.encode())
+    totp_devices.add(connection, id=device_id, user_id=user_id, sealed_secret=sealed, now=now)
+    uri = totp.provisioning_uri(
+        secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp
+    )
+    return Enrollment(secret, uri)
+
+
+def secret_of(services: Services, device: StoredDevice) -> str:
+    """The device's secret in clear."""
+    return unseal(services.key_ring, _row(device.id), device.sealed_secret).decode()
+
+
+def _row(device_id: UUID) -> str:
+    return f"totp_devices.sealed_secret:{device_id}"

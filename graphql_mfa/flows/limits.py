@@ -1,0 +1,69 @@
+"""The limits that are counted in the store, and the keys they are counted under."""
+
+from datetime import timedelta
+from hashlib import sha256
+from uuid import UUID
+
+from graphql_mfa.core.throttling import Backoff, Limit
+from graphql_mfa.settings import Settings
+
+Limits = dict[bytes, Limit]
+
+
+def registration(settings: Settings, address: str) -> Limits:
+    """Registrations per address."""
+    window = timedelta(seconds=settings.registration_window_seconds)
+    return {_key("registration", address): Limit(settings.registration_attempts, window)}
+
+
+def login(settings: Settings, name: str, address: str, *, knows_address: bool) -> Limits:
+    """Wrong passwords: per account and address, per address, and per account for all strange addresses together.
+
+    An unknown name is counted like a known one; nothing here tells them apart.
+    """
+    window = timedelta(seconds=settings.login_window_seconds)
+    backoff = Backoff(
+        timedelta(seconds=settings.login_backoff_first_seconds),
+        timedelta(seconds=settings.login_backoff_longest_seconds),
+    )
+    limits = {
+        _key("login", name, address): Limit(settings.login_attempts, window, backoff),
+        _key("login address", address): Limit(settings.login_address_attempts, window),
+    }
+    if not knows_address:
+        wait = timedelta(seconds=settings.login_stranger_wait_seconds)
+        limits[_key("login strangers", name)] = Limit(
+            settings.login_stranger_attempts,
+            timedelta(seconds=settings.login_stranger_window_seconds),
+            Backoff(wait, wait),
+        )
+    return limits
+
+
+def recovery_code(settings: Settings, user_id: UUID, address: str) -> Limits:
+    """Wrong recovery codes per account and address: a thief of the password can't close this way in for its owner."""
+    window = timedelta(seconds=settings.recovery_code_window_seconds)
+    return {_key("recovery code", str(user_id), address): Limit(settings.recovery_code_attempts, window)}
+
+
+def enrollment_restart(settings: Settings, user_id: UUID) -> Limits:
+    """New TOTP secrets per account."""
+    window = timedelta(seconds=settings.enrollment_restart_window_seconds)
+    return {_key("enrollment restart", str(user_id)): Limit(settings.enrollment_restarts, window)}
+
+
+def refresh(settings: Settings, address: str) -> Limits:
+    """Refused refresh tokens per address."""
+    window = timedelta(seconds=settings.refresh_window_seconds)
+    return {_key("refresh", address): Limit(settings.refresh_attempts, window)}
+
+
+def otp_backoff(settings: Settings) -> Backoff:
+    """The waits that wrong one-time codes in a row make."""
+    return Backoff(
+        timedelta(seconds=settings.otp_backoff_first_seconds), timedelta(seconds=settings.otp_backoff_longest_seconds)
+    )
+
+
+def _key(*parts: str) -> bytes:
+    return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()

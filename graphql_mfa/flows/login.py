@@ -1,0 +1,75 @@
+"""Check username and password, and ask for the second factor."""
+
+from datetime import datetime
+
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.password_hashing import PasswordVerdict
+from graphql_mfa.core.usernames import Username, parse_username
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.challenges import issue_challenge
+from graphql_mfa.flows.outcomes import InvalidCredentials, OtpRequired, RateLimited
+from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.store import Connection, throttles, totp_devices, users
+from graphql_mfa.store.users import LockedUser, LoginCandidate
+
+LoginOutcome = OtpRequired | InvalidCredentials | RateLimited
+
+# Wider than any setting, so that accounts made under other settings still find in.
+_LONGEST_NAME = 255
+
+
+async def login(services: Services, username: str, password: str, client: Client) -> LoginOutcome:
+    """Count the attempt, compare the password, open a challenge.
+
+    An attempt is counted, and committed, before the password is looked at; a success gives it back. An unknown name
+    costs the same statements and the same hash as a known one.
+    """
+    settings = services.settings
+    now = services.clock()
+    name = parse_username(username, shortest=1, longest=_LONGEST_NAME)
+    name_key = name.key if isinstance(name, Username) else ""
+
+    def reserve(connection: Connection) -> tuple[LoginCandidate | None, limits.Limits] | RateLimited:
+        candidate = users.find_for_login(connection, name_key, client.address, now)
+        knows_address = candidate is not None and candidate.knows_address
+        # A name that no account can have is counted as it was typed.
+        counted = limits.login(settings, name_key or username, client.address, knows_address=knows_address)
+        wait = throttles.reserve_all(connection, counted, now)
+        return RateLimited.until(wait) if wait else (candidate, counted)
+
+    reserved = await services.database.write(reserve)
+    if isinstance(reserved, RateLimited):
+        return reserved
+    candidate, counted = reserved
+    verdict = await services.hashing.run(
+        services.hashing.hasher.verify,
+        password,
+        candidate.password_hash if candidate else None,
+        longest=settings.password_max_length,
+    )
+    if candidate is None or not verdict.right:
+        return InvalidCredentials()
+
+    def succeed(connection: Connection) -> OtpRequired | InvalidCredentials:
+        user = users.lock(connection, candidate.id, now)
+        if user is None or user.password_hash != candidate.password_hash:
+            return InvalidCredentials()
+        throttles.give_back(connection, counted)
+        return _ask_for_second_factor(connection, services, user, verdict, now)
+
+    return await services.database.write(succeed)
+
+
+def _ask_for_second_factor(
+    connection: Connection, services: Services, user: LockedUser, verdict: PasswordVerdict, now: datetime
+) -> OtpRequired:
+    if verdict.new_hash:
+        users.replace_password_hash(connection, user.id, verdict.new_hash)
+    enabled = user.account.mfa_enabled
+    wait = user.otp_wait(now)
+    has_device = enabled or bool(totp_devices.of_user(connection, user.id, confirmed=False))
+    factors = [FactorKind.TOTP] if has_device and not wait and not user.otp_disabled else []
+    if user.account.recovery_codes_left:
+        factors.append(FactorKind.RECOVERY_CODE)
+    challenge = issue_challenge(connection, services, user.id, now, factors=factors, otp_wait=wait)
+    return OtpRequired(challenge, enrollment_pending=not enabled)

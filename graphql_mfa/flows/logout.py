@@ -1,0 +1,45 @@
+"""End a session, or all of a user's sessions."""
+
+from uuid import UUID
+
+from graphql_mfa.core.secret_tokens import Purpose, token_digest
+from graphql_mfa.flows.authenticate import Authenticated, authenticate
+from graphql_mfa.flows.outcomes import LoggedOut, NotAuthenticated, NotAuthenticatedReason
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import Connection, sessions
+
+LogoutOutcome = LoggedOut | NotAuthenticated
+
+
+async def logout(
+    services: Services, access_token: str | None, refresh_token: str | None, *, everywhere: bool
+) -> LogoutOutcome:
+    """End the session of a valid access token; else that of the refresh token.
+
+    A refresh token that was traded in serves as well: using it would end its session anyway.
+    """
+    caller = await authenticate(services, access_token)
+    if isinstance(caller, Authenticated):
+        session_id, user_id = caller.session_id, caller.account.id
+    else:
+        owner = await _owner(services, refresh_token) if refresh_token is not None else caller
+        if isinstance(owner, NotAuthenticated):
+            return owner
+        session_id, user_id = owner
+
+    def end(connection: Connection) -> int:
+        return sessions.end_all(connection, user_id) if everywhere else sessions.end(connection, session_id)
+
+    ended = await services.database.write(end)
+    # Nothing left to end: somebody else ended it in between.
+    return LoggedOut(ended) if ended else NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
+
+
+async def _owner(services: Services, refresh_token: str) -> tuple[UUID, UUID] | NotAuthenticated:
+    """Session and user of a refresh token whose session lives."""
+    token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)
+    if token is None:
+        return NotAuthenticated(NotAuthenticatedReason.TOKEN_INVALID)
+    now = services.clock()
+    owner = await services.database.read(lambda connection: sessions.find_by_refresh_token(connection, token, now))
+    return owner or NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)

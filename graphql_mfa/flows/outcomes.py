@@ -1,0 +1,190 @@
+"""What use cases answer. Expected failures are values, not exceptions: raising would roll their counters back."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from graphql_mfa.core import throttling
+from graphql_mfa.core.accounts import Account, FactorKind
+from graphql_mfa.core.problems import Problem
+
+
+@dataclass(frozen=True)
+class IssuedChallenge:
+    """A challenge as its owner receives it. otp_retry_after: seconds, while one-time codes have to wait."""
+
+    token: str
+    expires_at: datetime
+    attempts_left: int
+    factors: list[FactorKind]
+    otp_retry_after: int | None
+
+
+@dataclass(frozen=True)
+class Enrollment:
+    """What an authenticator app is set up with."""
+
+    secret: str
+    otpauth_uri: str
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    """The two tokens of a session."""
+
+    access_token: str
+    access_token_expires_at: datetime
+    refresh_token: str
+    refresh_token_expires_at: datetime
+
+
+# ------------------------------------------------------------------------------------------------ successes
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The account exists; its enrollment is to be confirmed."""
+
+    account: Account
+    enrollment: Enrollment
+    challenge: IssuedChallenge
+
+
+@dataclass(frozen=True)
+class OtpRequired:
+    """The password was right."""
+
+    challenge: IssuedChallenge
+    enrollment_pending: bool
+
+
+@dataclass(frozen=True)
+class SignedIn:
+    """A session is open."""
+
+    tokens: TokenPair
+    account: Account
+
+
+@dataclass(frozen=True)
+class EnrollmentConfirmed:
+    """The first code was right: the second factor is on, and a session is open."""
+
+    tokens: TokenPair
+    account: Account
+    recovery_codes: list[str]
+
+
+@dataclass(frozen=True)
+class EnrollmentRestarted:
+    """A new secret, and a challenge to confirm it with."""
+
+    enrollment: Enrollment
+    challenge: IssuedChallenge
+
+
+@dataclass(frozen=True)
+class LoggedOut:
+    """So many sessions were ended."""
+
+    sessions_ended: int
+
+
+# ------------------------------------------------------------------------------------------------ failures
+
+
+@dataclass(frozen=True)
+class InvalidInput:
+    """All problems of the input at once."""
+
+    problems: list[Problem]
+
+
+@dataclass(frozen=True)
+class UsernameTaken:
+    """Somebody has that name."""
+
+
+@dataclass(frozen=True)
+class RegistrationClosed:
+    """Nobody may register."""
+
+
+@dataclass(frozen=True)
+class InvalidCredentials:
+    """Wrong username or wrong password."""
+
+
+@dataclass(frozen=True)
+class InvalidOtp:
+    """A wrong one-time code. clock_behind_seconds: set when it was right that long ago."""
+
+    attempts_left: int
+    clock_behind_seconds: int | None = None
+
+
+@dataclass(frozen=True)
+class OtpAlreadyUsed:
+    """A right code, used before; seconds until the device shows one that can be accepted."""
+
+    retry_after: int
+
+
+@dataclass(frozen=True)
+class InvalidRecoveryCode:
+    """A wrong recovery code."""
+
+    attempts_left: int
+
+
+@dataclass(frozen=True)
+class ChallengeExpired:
+    """The challenge is unknown, answered, or too old."""
+
+
+@dataclass(frozen=True)
+class FactorDisabled:
+    """One-time codes are off for the account."""
+
+
+@dataclass(frozen=True)
+class EnrollmentCodeRequired:
+    """The operator's code is needed, and was missing or wrong."""
+
+
+@dataclass(frozen=True)
+class AlreadyEnrolled:
+    """The account has confirmed a second factor."""
+
+
+@dataclass(frozen=True)
+class SessionExpired:
+    """The refresh token is unknown, used, or its session is over."""
+
+
+class NotAuthenticatedReason(enum.Enum):
+    """Why a request counts as nobody's."""
+
+    TOKEN_MISSING = "TOKEN_MISSING"
+    TOKEN_INVALID = "TOKEN_INVALID"
+    TOKEN_EXPIRED = "TOKEN_EXPIRED"
+    SESSION_ENDED = "SESSION_ENDED"
+
+
+@dataclass(frozen=True)
+class NotAuthenticated:
+    """No valid access token."""
+
+    reason: NotAuthenticatedReason
+
+
+@dataclass(frozen=True)
+class RateLimited:
+    """Nothing was tried or counted: wait so many seconds."""
+
+    retry_after: int
+
+    @classmethod
+    def until(cls, wait: timedelta) -> "RateLimited":
+        """The refusal for a wait."""
+        return cls(throttling.seconds(wait))

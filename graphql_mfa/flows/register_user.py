@@ -1,0 +1,82 @@
+"""Create an account and start its TOTP enrollment."""
+
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from graphql_mfa.core import passwords, usernames
+from graphql_mfa.core.accounts import Account, FactorKind
+from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.usernames import Username
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.challenges import issue_challenge
+from graphql_mfa.flows.enrollment import enroll_device
+from graphql_mfa.flows.outcomes import InvalidInput, RateLimited, Registered, RegistrationClosed, UsernameTaken
+from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.store import Connection, throttles, users
+
+RegisterUserOutcome = Registered | UsernameTaken | InvalidInput | RegistrationClosed | RateLimited
+
+
+async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserOutcome:
+    """Judge name and password, then create the account with an unconfirmed device and a challenge.
+
+    An input whose faults are seen at a glance costs nothing and counts for nothing. Whatever costs more, judging a
+    password or telling whether a name is taken, is counted against the address first.
+    """
+    settings = services.settings
+    if not settings.registration_open:
+        return RegistrationClosed()
+    now = services.clock()
+    name = usernames.parse_username(
+        username, shortest=settings.username_min_length, longest=settings.username_max_length
+    )
+    name_problems = [name] if isinstance(name, Problem) else []
+    password_problem = passwords.format_problem(
+        password, shortest=settings.password_min_length, longest=settings.password_max_length
+    )
+    if password_problem:
+        return InvalidInput([*name_problems, password_problem])
+
+    def reserve(connection: Connection) -> RateLimited | UsernameTaken | None:
+        wait = throttles.reserve_all(connection, limits.registration(settings, client.address), now)
+        if wait:
+            return RateLimited.until(wait)
+        # Told before the password is hashed; the insert below decides.
+        taken = isinstance(name, Username) and users.is_taken(connection, name.key, now)
+        return UsernameTaken() if taken else None
+
+    refusal = await services.database.write(reserve)
+    if isinstance(refusal, RateLimited):
+        return refusal
+    password_problem = await services.hashing.run(
+        passwords.guessability_problem,
+        password,
+        name_key=name.key if isinstance(name, Username) else "",
+        lowest_score=settings.password_min_score,
+    )
+    if isinstance(name, Problem) or password_problem:
+        return InvalidInput(name_problems + ([password_problem] if password_problem else []))
+    if refusal:
+        return refusal
+    password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
+    return await services.database.write(lambda connection: _create(connection, services, name, password_hash, now))
+
+
+def _create(
+    connection: Connection, services: Services, name: Username, password_hash: str, now: datetime
+) -> Registered | UsernameTaken:
+    account = Account(uuid4(), name.shown, now, mfa_enabled=False, recovery_codes_left=0)
+    created = users.add(
+        connection,
+        id=account.id,
+        username=name.shown,
+        key=name.key,
+        password_hash=password_hash,
+        now=now,
+        enrollment_expires_at=now + timedelta(seconds=services.settings.enrollment_lifetime_seconds),
+    )
+    if not created:
+        return UsernameTaken()
+    enrollment = enroll_device(connection, services, account.id, name.shown, now)
+    challenge = issue_challenge(connection, services, account.id, now, factors=[FactorKind.TOTP])
+    return Registered(account, enrollment, challenge)

@@ -1,0 +1,63 @@
+"""Give an account that never confirmed its TOTP secret a new one."""
+
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.challenges import issue_challenge
+from graphql_mfa.flows.enrollment import enroll_device
+from graphql_mfa.flows.outcomes import (
+    AlreadyEnrolled,
+    ChallengeExpired,
+    EnrollmentCodeRequired,
+    EnrollmentRestarted,
+    RateLimited,
+)
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import Connection, challenges, throttles, totp_devices, users
+from graphql_mfa.store.users import LockedUser
+
+RestartEnrollmentOutcome = (
+    EnrollmentRestarted | EnrollmentCodeRequired | ChallengeExpired | AlreadyEnrolled | RateLimited
+)
+
+
+async def restart_enrollment(
+    services: Services, challenge_token: str, enrollment_code: str | None
+) -> RestartEnrollmentOutcome:
+    """Replace the device and end every open challenge, this one too; a new challenge comes with the new secret.
+
+    Whoever knows only a password gets this far just for an account that its owner never finished making; one that an
+    operator imported or reset needs the operator's code as well.
+    """
+    settings = services.settings
+    now = services.clock()
+    token = token_digest(Purpose.CHALLENGE, challenge_token)
+    if token is None:
+        return ChallengeExpired()
+
+    def restart(connection: Connection) -> RestartEnrollmentOutcome:
+        user = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        if user is None:
+            return ChallengeExpired()
+        if user.account.mfa_enabled:
+            return AlreadyEnrolled()
+        if wait := throttles.reserve_all(connection, limits.enrollment_restart(settings, user.id), now):
+            return RateLimited.until(wait)
+        if challenges.count_attempt(connection, token, settings.challenge_attempts) is None:
+            return ChallengeExpired()
+        if not _may_enroll(connection, user, enrollment_code):
+            return EnrollmentCodeRequired()
+        challenges.end_all(connection, user.id)
+        totp_devices.remove_all(connection, user.id)
+        enrollment = enroll_device(connection, services, user.id, user.account.username, now)
+        challenge = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
+        return EnrollmentRestarted(enrollment, challenge)
+
+    return await services.database.write(restart)
+
+
+def _may_enroll(connection: Connection, user: LockedUser, enrollment_code: str | None) -> bool:
+    if user.enrollment_code_digest is None:
+        return True
+    given = digest(Purpose.ENROLLMENT_CODE, enrollment_code or "")
+    return users.consume_enrollment_code(connection, user.id, given)

@@ -1,0 +1,58 @@
+"""Opening a session and making its tokens, as several use cases do."""
+
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from graphql_mfa.core.access_tokens import Grant
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.key_ring import Key
+from graphql_mfa.core.refresh_tokens import first_refresh_token
+from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.flows.outcomes import TokenPair
+from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.store import Connection, sessions, users
+from graphql_mfa.store.sessions import StoredSession
+
+
+def open_session(
+    connection: Connection, services: Services, user_id: UUID, factor: FactorKind, client: Client, now: datetime
+) -> TokenPair:
+    """Open a session for an account that has just answered a challenge."""
+    ends_at = now + timedelta(seconds=services.settings.session_lifetime_seconds)
+    session = StoredSession(
+        id=uuid4(),
+        user_id=user_id,
+        authenticated_at=now,
+        factor=factor,
+        ends_at=ends_at,
+        expires_at=min(idle_end(services, now), ends_at),
+        generation=0,
+        refreshed_at=now,
+        key_id=services.key_ring.current.id,
+    )
+    refresh_token = first_refresh_token()
+    sessions.add(connection, session, digest(Purpose.REFRESH_TOKEN, refresh_token))
+    users.remember_address(connection, user_id, client.address)
+    return token_pair(services, session, refresh_token, services.key_ring.current)
+
+
+def token_pair(services: Services, session: StoredSession, refresh_token: str, key: Key) -> TokenPair:
+    """The session's current pair; the same session state gives the same pair."""
+    lifetime = timedelta(seconds=services.settings.access_token_seconds)
+    # JWTs count whole seconds.
+    expires_at = min(session.refreshed_at + lifetime, session.ends_at).replace(microsecond=0)
+    grant = Grant(
+        user_id=session.user_id,
+        session_id=session.id,
+        generation=session.generation,
+        authenticated_at=session.authenticated_at,
+        factor=session.factor,
+        issued_at=session.refreshed_at,
+        expires_at=expires_at,
+    )
+    return TokenPair(services.access_tokens.sign(grant, key), expires_at, refresh_token, session.expires_at)
+
+
+def idle_end(services: Services, now: datetime) -> datetime:
+    """When a session that is refreshed now ends unless it is refreshed again."""
+    return now + timedelta(seconds=services.settings.session_idle_seconds)

@@ -1,0 +1,43 @@
+"""Where the key ring comes from: the setting, or a file beside an SQLite database."""
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from graphql_mfa.core.key_ring import KeyRing, new_key
+from graphql_mfa.settings import Settings
+from graphql_mfa.store.database import sqlite_file
+
+
+class MissingKeyError(ValueError):
+    """No key was set, and the database is not one for which a key is made."""
+
+
+def load_key_ring(settings: Settings) -> KeyRing:
+    """The key ring of a deployment; with SQLite and no setting, a key is made beside the database file.
+
+    Raises MissingKeyError and InvalidKeyError.
+    """
+    if settings.secret_keys is not None:
+        return KeyRing.parse(settings.secret_keys.get_secret_value())
+    database = sqlite_file(settings.database_url)
+    if database is None:
+        raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
+    file = database.with_name(f"{database.name}.key")
+    if not file.exists():
+        _create(file)
+    return KeyRing.parse(file.read_text())
+
+
+def _create(file: Path) -> None:
+    """Make the file whole or not at all: of several processes that start at once, one wins and all read its key."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(f"{new_key()}\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    with suppress(FileExistsError):
+        os.link(draft, file)
+    draft.unlink()

@@ -1,0 +1,165 @@
+"""Every knob, with its default, its unit and why: environment variables GRAPHQL_MFA_*."""
+
+import warnings
+from typing import Annotated, Self
+
+from pydantic import Field, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from graphql_mfa.core.totp import TotpParameters
+
+_SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
+
+
+class Settings(BaseSettings):
+    """The settings of one deployment. Each field is read from GRAPHQL_MFA_<NAME>."""
+
+    model_config = SettingsConfigDict(env_prefix="GRAPHQL_MFA_", frozen=True, hide_input_in_errors=True)
+
+    database_url: Annotated[str, Field(description="SQLAlchemy URL of the store, with an async driver.")] = (
+        "sqlite+aiosqlite:///./graphql_mfa.db"
+    )
+    secret_keys: Annotated[
+        SecretStr | None,
+        Field(
+            description="The key ring: entries of `graphql-mfa new-key`, separated by commas; the first writes and "
+            "signs, all read. `decrypt-only:` before an entry marks a leaked key. With SQLite and no value, one is "
+            "made beside the database file."
+        ),
+    ] = None
+    issuer: Annotated[str, Field(min_length=1, pattern="^[^:]*$", description="The authenticator app's label.")] = (
+        "GraphQL MFA"
+    )
+    token_issuer: Annotated[str, Field(description="The access tokens' `iss`.")] = "graphql-mfa"
+    token_audience: Annotated[str, Field(description="The access tokens' `aud`.")] = "graphql-mfa"
+    explorer: Annotated[
+        bool,
+        Field(description="Serve GraphiQL at /graphql. `serve` switches it on by itself on a loopback address."),
+    ] = False
+
+    registration_open: Annotated[bool, Field(description="Whether anyone may register.")] = True
+    registration_attempts: Annotated[PositiveInt, Field(description="Registrations per address and window.")] = 20
+    registration_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
+    username_min_length: Annotated[PositiveInt, Field(description="Code points.")] = 3
+    username_max_length: Annotated[int, Field(ge=1, le=255, description="Code points.")] = 64
+    password_min_length: Annotated[
+        int, Field(ge=8, description="Code points; NIST SP 800-63B-4 3.1.1.2 wants 8 beside a second factor.")
+    ] = 8
+    password_max_length: Annotated[int, Field(ge=64, le=1024, description="Code points; NIST wants at least 64.")] = 128
+    password_min_score: Annotated[
+        int, Field(ge=0, le=4, description="zxcvbn's scale; 3 withstands offline guessing at a slow hash.")
+    ] = 3
+    bcrypt_rounds: Annotated[
+        int, Field(ge=4, le=16, description="log2 of the rounds; under 10 warns. Raised: rehashed at login.")
+    ] = 12
+
+    login_attempts: Annotated[
+        PositiveInt, Field(description="Wrong passwords per account and address in a window, before waits begin.")
+    ] = 10
+    login_address_attempts: Annotated[PositiveInt, Field(description="Wrong passwords per address in a window.")] = 30
+    login_window_seconds: Annotated[PositiveInt, Field(description="Window of both.")] = 300
+    login_backoff_first_seconds: Annotated[PositiveInt, Field(description="The first wait; each next one doubles.")] = 1
+    login_backoff_longest_seconds: Annotated[PositiveInt, Field(description="The longest wait.")] = 900
+    login_stranger_attempts: Annotated[
+        PositiveInt,
+        Field(
+            description="Wrong passwords on one account in a window, from all addresses from which it never signed in "
+            "together, before these share one try per wait."
+        ),
+    ] = 100
+    login_stranger_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
+    login_stranger_wait_seconds: Annotated[PositiveInt, Field(description="The wait of that limit.")] = 60
+
+    challenge_lifetime_seconds: Annotated[PositiveInt, Field(description="How long a challenge can be answered.")] = 300
+    challenge_attempts: Annotated[PositiveInt, Field(description="Wrong answers that end a challenge.")] = 5
+    challenges_per_user: Annotated[PositiveInt, Field(description="Open challenges; one more ends the oldest.")] = 10
+
+    otp_digits: Annotated[
+        int, Field(ge=6, le=8, description="Digits of a code (RFC 4226 R4). Fix it at the start.")
+    ] = 6
+    otp_period_seconds: Annotated[
+        int, Field(ge=15, le=120, description="Time step (RFC 6238 5.2). Fix it at the start.")
+    ] = 30
+    otp_window_steps: Annotated[
+        int, Field(ge=0, le=2, description="Steps accepted before and after the current one (RFC 6238 5.2).")
+    ] = 1
+    otp_lookback_steps: Annotated[
+        int, Field(ge=0, le=60, description="Steps for which a slow clock is told, not accepted.")
+    ] = 10
+    otp_failures_before_backoff: Annotated[
+        PositiveInt, Field(description="Wrong codes in a row, across challenges, from which each makes a wait.")
+    ] = 5
+    otp_backoff_first_seconds: Annotated[PositiveInt, Field(description="The first wait; each next one doubles.")] = 60
+    otp_backoff_longest_seconds: Annotated[PositiveInt, Field(description="The longest wait.")] = 3600
+    otp_failures_before_disabling: Annotated[
+        PositiveInt,
+        Field(description="Wrong codes in the window that switch one-time codes off (NIST SP 800-63B-4 3.2.2)."),
+    ] = 100
+    otp_failure_window_days: Annotated[PositiveInt, Field(description="Window of that limit.")] = 30
+
+    recovery_code_count: Annotated[int, Field(ge=1, le=100, description="Codes of a set.")] = 10
+    recovery_code_attempts: Annotated[
+        PositiveInt, Field(description="Wrong recovery codes per account and address in a window.")
+    ] = 10
+    recovery_code_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 300
+
+    enrollment_lifetime_seconds: Annotated[
+        PositiveInt, Field(description="An account that never confirmed a code is deleted after this time.")
+    ] = 86_400
+    enrollment_restarts: Annotated[
+        PositiveInt, Field(description="New TOTP secrets per pending account and window.")
+    ] = 10
+    enrollment_restart_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
+
+    access_token_seconds: Annotated[
+        PositiveInt, Field(description="Lifetime; other services may accept an ended session's token that long.")
+    ] = 600
+    session_idle_seconds: Annotated[
+        PositiveInt, Field(description="A session that is not refreshed ends (NIST SP 800-63B-4 2.2.3).")
+    ] = 3600
+    session_lifetime_seconds: Annotated[PositiveInt, Field(description="Absolute (NIST SP 800-63B-4 2.2.3).")] = 86_400
+    refresh_grace_seconds: Annotated[
+        int, Field(ge=0, le=60, description="How long a rotated refresh token still returns the same new pair.")
+    ] = 10
+    refresh_attempts: Annotated[PositiveInt, Field(description="Refused refresh tokens per address in a window.")] = 30
+    refresh_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 300
+
+    max_body_bytes: Annotated[PositiveInt, Field(description="Longest request body, and longest query string.")] = (
+        65_536
+    )
+    max_query_tokens: Annotated[PositiveInt, Field(description="Lexical tokens of a document.")] = 2000
+    max_query_depth: Annotated[PositiveInt, Field(description="Nesting of an operation, fragments expanded.")] = 20
+    max_query_aliases: Annotated[PositiveInt, Field(description="Aliases of an operation, fragments expanded.")] = 30
+    max_query_root_fields: Annotated[PositiveInt, Field(description="Root fields of an operation, likewise.")] = 10
+    max_query_directives: Annotated[PositiveInt, Field(description="Directives of an operation, likewise.")] = 30
+
+    purge_interval_seconds: Annotated[PositiveInt, Field(description="Pause between purges of expired rows.")] = 60
+    purge_batch_rows: Annotated[PositiveInt, Field(description="Rows deleted in one transaction.")] = 500
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the store is a file that this process may migrate by itself."""
+        return self.database_url.startswith("sqlite")
+
+    @property
+    def totp(self) -> TotpParameters:
+        """The parameters of one-time codes."""
+        return TotpParameters(
+            digits=self.otp_digits,
+            period=self.otp_period_seconds,
+            window=self.otp_window_steps,
+            lookback=self.otp_lookback_steps,
+        )
+
+    @model_validator(mode="after")
+    def _judge(self) -> Self:
+        if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
+            raise ValueError("a shortest length is greater than its longest")
+        if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:
+            warnings.warn(
+                f"GRAPHQL_MFA_BCRYPT_ROUNDS={self.bcrypt_rounds} makes passwords cheap to guess from a leaked "
+                f"database; use {_SAFE_BCRYPT_ROUNDS} or more outside tests.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self

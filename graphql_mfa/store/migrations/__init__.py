@@ -1,0 +1,18 @@
+"""The schema's versions, applied with Alembic."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+HEAD = "0001"
+
+
+def upgrade(connection: Connection) -> None:
+    """Bring the schema to HEAD inside the caller's transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)

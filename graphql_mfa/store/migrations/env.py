@@ -1,0 +1,14 @@
+"""Run by Alembic: applies the versions on the connection that it was handed."""
+
+from alembic import context
+
+from graphql_mfa.store.models import Base
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=Base.metadata,
+    # SQLite alters a table by copying it.
+    render_as_batch=connection.dialect.name == "sqlite",
+)
+context.run_migrations()

@@ -1,0 +1,159 @@
+"""The tables."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+from uuid import UUID
+
+from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, TypeDecorator
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An instant. SQLite gives naive datetimes back; here every datetime has an offset."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Store UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Give UTC back."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
+OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
+
+
+class Base(DeclarativeBase):
+    """The mapping's registry. Constraint names are fixed, so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime, str: String}
+
+
+class User(Base):
+    """An account. Its row is the lock under which everything that counts for the account happens."""
+
+    __tablename__ = "users"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    username: Mapped[str]
+    username_key: Mapped[str] = mapped_column(unique=True)
+    password_hash: Mapped[str]
+    created_at: Mapped[datetime]
+    # Null until a first code was verified.
+    mfa_enabled_at: Mapped[datetime | None]
+    # Null once a first code was verified, and for accounts that an operator made.
+    enrollment_expires_at: Mapped[datetime | None] = mapped_column(index=True)
+    # Set when an operator imported the account or reset its factors.
+    enrollment_code_digest: Mapped[Digest | None]
+    # Wrong one-time codes in a row, the wait that they made, and since when codes are off.
+    otp_failures: Mapped[int] = mapped_column(default=0)
+    otp_blocked_until: Mapped[datetime | None]
+    otp_disabled_at: Mapped[datetime | None]
+
+
+class OtpFailure(Base):
+    """A wrong one-time code, remembered for the limit that a success does not reset."""
+
+    __tablename__ = "otp_failures"
+    __table_args__ = (Index(None, "user_id", "at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[OwnerId]
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class TotpDevice(Base):
+    """An authenticator app. Its secret is sealed; its last accepted time step makes each code count once."""
+
+    __tablename__ = "totp_devices"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[OwnerId] = mapped_column(index=True)
+    sealed_secret: Mapped[bytes]
+    created_at: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    last_step: Mapped[int | None]
+
+
+class RecoveryCode(Base):
+    """An unused recovery code; using it deletes the row."""
+
+    __tablename__ = "recovery_codes"
+
+    user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+
+
+class Challenge(Base):
+    """An open challenge; answering it deletes the row."""
+
+    __tablename__ = "challenges"
+    __table_args__ = (Index(None, "user_id", "created_at"),)
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    user_id: Mapped[OwnerId]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+
+
+class Session(Base):
+    """A live session; ending it deletes the row."""
+
+    __tablename__ = "sessions"
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[OwnerId] = mapped_column(index=True)
+    created_at: Mapped[datetime]
+    authenticated_at: Mapped[datetime]
+    factor: Mapped[str]
+    # The absolute end, and the earlier one unless the session is refreshed.
+    ends_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    # The current pair of tokens: its number, when and with which key it was made, its refresh token.
+    generation: Mapped[int] = mapped_column(default=0)
+    refreshed_at: Mapped[datetime]
+    key_id: Mapped[bytes] = mapped_column(LargeBinary(4))
+    refresh_digest: Mapped[Digest] = mapped_column(unique=True)
+
+
+class UsedRefreshToken(Base):
+    """A refresh token that was traded in, so that its second use can be told from a forgery."""
+
+    __tablename__ = "used_refresh_tokens"
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    generation: Mapped[int]
+
+
+class KnownAddress(Base):
+    """An address from which the account signed in."""
+
+    __tablename__ = "known_addresses"
+
+    user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
+    address: Mapped[str] = mapped_column(primary_key=True)
+
+
+class Throttle(Base):
+    """What was used of one limit. The key is a digest: it reveals neither name nor address."""
+
+    __tablename__ = "throttles"
+
+    key: Mapped[Digest] = mapped_column(primary_key=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    window_ends_at: Mapped[datetime] = mapped_column(index=True)
+    blocked_until: Mapped[datetime | None]

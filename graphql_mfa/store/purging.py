@@ -1,0 +1,29 @@
+"""Expired rows, deleted in batches that hold the write lock only briefly."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
+from sqlalchemy.orm import InstrumentedAttribute
+
+from graphql_mfa.store.models import Base, Challenge, OtpFailure, Session, Throttle, User
+
+Batch = Callable[[Connection], int]
+
+
+def batches(now: datetime, *, rows: int, otp_failure_window: timedelta) -> dict[str, Batch]:
+    """One transaction per table: it deletes up to `rows` expired rows and returns how many."""
+    idle = or_(Throttle.blocked_until.is_(None), Throttle.blocked_until <= now)
+    return {
+        "challenges": _batch(Challenge, Challenge.digest, Challenge.expires_at <= now, rows),
+        "sessions": _batch(Session, Session.id, Session.expires_at <= now, rows),
+        "users": _batch(User, User.id, User.enrollment_expires_at <= now, rows),
+        "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
+        "throttles": _batch(Throttle, Throttle.key, and_(Throttle.window_ends_at <= now, idle), rows),
+    }
+
+
+def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: ColumnElement[bool], rows: int) -> Batch:
+    some = select(key).where(expired).limit(rows)
+    # `expired` again: a row that changed while this statement waited for it is judged by what it is now.
+    return lambda connection: connection.execute(delete(model).where(key.in_(some), expired)).rowcount

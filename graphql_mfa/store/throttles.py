@@ -1,0 +1,49 @@
+"""Limits, counted in the store, so that they hold across workers, restarts and replicas."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from graphql_mfa.core.throttling import Limit, Usage, reserve
+from graphql_mfa.store.inserts import insert_unless_there
+from graphql_mfa.store.models import Throttle
+
+
+def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
+    """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
+    keys = sorted(limits)  # one order for every transaction, so that no two wait for each other
+    insert_unless_there(connection, Throttle, [{"key": key, "attempts": 0, "window_ends_at": now} for key in keys])
+    rows = connection.execute(
+        select(Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until)
+        .where(Throttle.key.in_(keys))
+        .order_by(Throttle.key)
+        .with_for_update()
+    )
+    decisions = {
+        row.key: reserve(limits[row.key], Usage(row.attempts, row.window_ends_at, row.blocked_until), now)
+        for row in rows
+    }
+    waits = [decision for decision in decisions.values() if isinstance(decision, timedelta)]
+    if waits:
+        return max(waits)
+    connection.execute(
+        update(Throttle)
+        .where(Throttle.key == bindparam("of"))
+        .values(
+            attempts=bindparam("attempts"),
+            window_ends_at=bindparam("window_ends_at"),
+            blocked_until=bindparam("blocked_until"),
+        ),
+        [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)],
+    )
+    return None
+
+
+def give_back(connection: Connection, keys: Collection[bytes]) -> None:
+    """Take a counted attempt back, with the wait that it made."""
+    connection.execute(
+        update(Throttle)
+        .where(Throttle.key.in_(keys), Throttle.attempts > 0)
+        .values(attempts=Throttle.attempts - 1, blocked_until=None)
+    )

@@ -1,0 +1,193 @@
+"""Accounts: find, lock, change."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, or_, select, update
+
+from graphql_mfa.core.accounts import Account
+from graphql_mfa.store.inserts import insert_unless_there
+from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, User
+
+_recovery_codes_left = (
+    select(func.count())
+    .select_from(RecoveryCode)
+    .where(RecoveryCode.user_id == User.id)
+    .correlate(User)
+    .scalar_subquery()
+    .label("recovery_codes_left")
+)
+ACCOUNT_COLUMNS = (User.id, User.username, User.created_at, User.mfa_enabled_at, _recovery_codes_left)
+
+
+def account_of(row: "Row[*tuple[object, ...]]") -> Account:
+    """The account in a row that selected ACCOUNT_COLUMNS."""
+    return Account(
+        id=row.id,
+        username=row.username,
+        created_at=row.created_at,
+        mfa_enabled=row.mfa_enabled_at is not None,
+        recovery_codes_left=row.recovery_codes_left,
+    )
+
+
+@dataclass(frozen=True)
+class LockedUser:
+    """An account whose row the transaction holds."""
+
+    account: Account
+    password_hash: str
+    enrollment_code_digest: bytes | None
+    otp_failures: int
+    otp_blocked_until: datetime | None
+    otp_disabled: bool
+
+    @property
+    def id(self) -> UUID:
+        """The account's id."""
+        return self.account.id
+
+    def otp_wait(self, now: datetime) -> timedelta | None:
+        """How long one-time codes have to wait, if they have to."""
+        until = self.otp_blocked_until
+        return until - now if until is not None and now < until else None
+
+
+@dataclass(frozen=True)
+class LoginCandidate:
+    """What a password is compared with."""
+
+    id: UUID
+    password_hash: str
+    knows_address: bool
+
+
+def live(now: datetime) -> ColumnElement[bool]:
+    """Not an account whose enrollment was abandoned, which is as good as deleted."""
+    return or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > now)
+
+
+def add(
+    connection: Connection,
+    *,
+    id: UUID,
+    username: str,
+    key: str,
+    password_hash: str,
+    now: datetime,
+    enrollment_expires_at: datetime,
+) -> bool:
+    """Create an account unless the name is taken; the name of an abandoned one is free."""
+    connection.execute(delete(User).where(User.username_key == key, ~live(now)))
+    row = {
+        "id": id,
+        "username": username,
+        "username_key": key,
+        "password_hash": password_hash,
+        "created_at": now,
+        "enrollment_expires_at": enrollment_expires_at,
+        "otp_failures": 0,
+    }
+    return insert_unless_there(connection, User, [row]) == 1
+
+
+def is_taken(connection: Connection, key: str, now: datetime) -> bool:
+    """Whether an account has that name."""
+    return bool(connection.scalar(select(exists().where(User.username_key == key, live(now)))))
+
+
+def find_for_login(connection: Connection, key: str, address: str, now: datetime) -> LoginCandidate | None:
+    """The account of that name, and whether it ever signed in from that address."""
+    knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == address)
+    row = connection.execute(
+        select(User.id, User.password_hash, knows_address.label("knows_address")).where(
+            User.username_key == key, live(now)
+        )
+    ).one_or_none()
+    return None if row is None else LoginCandidate(row.id, row.password_hash, bool(row.knows_address))
+
+
+def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
+    """Hold the account's row until the transaction ends."""
+    return _lock(connection, _lockable().where(User.id == id, live(now)))
+
+
+def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedUser | None:
+    """Hold the row of the account whose open challenge that is."""
+    is_open = and_(Challenge.digest == digest, Challenge.expires_at > now, Challenge.attempts < attempts)
+    return _lock(connection, _lockable().join(Challenge, Challenge.user_id == User.id).where(is_open, live(now)))
+
+
+def _lockable() -> Select[*tuple[object, ...]]:
+    return select(
+        *ACCOUNT_COLUMNS,
+        User.password_hash,
+        User.enrollment_code_digest,
+        User.otp_failures,
+        User.otp_blocked_until,
+        User.otp_disabled_at,
+    )
+
+
+def _lock(connection: Connection, query: Select[*tuple[object, ...]]) -> LockedUser | None:
+    row = connection.execute(query.with_for_update(of=User)).one_or_none()
+    if row is None:
+        return None
+    return LockedUser(
+        account=account_of(row),
+        password_hash=row.password_hash,
+        enrollment_code_digest=row.enrollment_code_digest,
+        otp_failures=row.otp_failures,
+        otp_blocked_until=row.otp_blocked_until,
+        otp_disabled=row.otp_disabled_at is not None,
+    )
+
+
+def find(connection: Connection, id: UUID) -> Account:
+    """The account of that id, which exists."""
+    return account_of(connection.execute(select(*ACCOUNT_COLUMNS).where(User.id == id)).one())
+
+
+def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
+    """Store another hash for an account whose row the transaction holds."""
+    connection.execute(update(User).where(User.id == id).values(password_hash=new))
+
+
+def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
+    """The account verified its first code: it stays."""
+    connection.execute(update(User).where(User.id == id).values(mfa_enabled_at=now, enrollment_expires_at=None))
+
+
+def consume_enrollment_code(connection: Connection, id: UUID, digest: bytes) -> bool:
+    """Use the operator's code up, once."""
+    code_is_right = and_(User.id == id, User.enrollment_code_digest == digest)
+    return connection.execute(update(User).where(code_is_right).values(enrollment_code_digest=None)).rowcount == 1
+
+
+def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
+    """Remember a wrong code; return how many there were since then."""
+    connection.execute(OtpFailure.__table__.insert().values(id=failure_id, user_id=id, at=now))  # type: ignore[attr-defined]
+    count = select(func.count()).select_from(OtpFailure).where(OtpFailure.user_id == id, OtpFailure.at > since)
+    return connection.scalar(count) or 0
+
+
+def set_otp_state(
+    connection: Connection,
+    id: UUID,
+    *,
+    failures: int = 0,
+    blocked_until: datetime | None = None,
+    disabled_at: datetime | None = None,
+) -> None:
+    """Set wrong codes in a row, the wait they made, and whether codes are off."""
+    connection.execute(
+        update(User)
+        .where(User.id == id)
+        .values(otp_failures=failures, otp_blocked_until=blocked_until, otp_disabled_at=disabled_at)
+    )
+
+
+def remember_address(connection: Connection, id: UUID, address: str) -> None:
+    """The account signed in from there."""
+    insert_unless_there(connection, KnownAddress, [{"user_id": id, "address": address}])

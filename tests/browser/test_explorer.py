@@ -1,0 +1,177 @@
+"""The explorer as a newcomer meets it: the page as it is served, in a real browser, with a real server behind it."""
+
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyotp
+import pytest
+from graphql import build_schema, parse, validate
+
+from graphql_mfa import explorer
+from graphql_mfa.explorer import vendored, verify
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+CHROMIUM_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+TABS = [
+    "Step1_Register",
+    "Step2_FirstCode",
+    "Step3_LogIn",
+    "Step4_NextCode",
+    "Step5_WhoAmI",
+    "Step6_Refresh",
+    "Step7_LogOut",
+]
+
+
+@pytest.fixture
+def page() -> "Iterator[Page]":
+    """A browser tab. Where the browser is missing the test is skipped, but never in continuous integration."""
+    chromium = shutil.which("chromium")
+    if chromium is None or importlib.util.find_spec("playwright") is None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("needs Chromium and playwright")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        yield browser.new_page()
+        browser.close()
+
+
+def wait_until(page: "Page", condition: str) -> None:
+    # Polled from here: playwright's wait_for_function needs eval, which the page's policy forbids.
+    for _ in range(500):
+        if page.evaluate(condition):
+            return
+        page.wait_for_timeout(10)
+    pytest.fail(f"never true: {condition}")
+
+
+def open_tab(page: "Page", name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+    # GraphiQL reads the operation's name from the new text a moment later, and would send the old tab's until then.
+    wait_until(page, f"sessionStorage.getItem('graphiql:operationName') === '{name}'")
+
+
+def type_over(page: "Page", old: str, new: str) -> None:
+    page.get_by_label("Variables").get_by_text(f'"{old}"').dblclick()
+    page.keyboard.insert_text(new)
+
+
+def run(page: "Page", expected: str) -> str:
+    from playwright.sync_api import expect
+
+    page.get_by_role("button", name="Execute query").click()
+    result = page.locator(".result-window .CodeMirror-code")
+    expect(result).to_contain_text(expected)
+    return result.inner_text()
+
+
+def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: str) -> None:
+    from playwright.sync_api import expect
+
+    complaints: list[str] = []
+    requested: list[str] = []
+    sent: list[str] = []
+    # Chromium reports a violated content security policy as an error on the console.
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: requested.append(request.url))
+    page.on("request", lambda request: sent.append(f"{request.headers} {request.post_data}"))
+    page.on("websocket", lambda socket: requested.append(socket.url))
+    username = f"newcomer-{secrets.token_hex(4)}"
+
+    page.goto(f"{live_server}/graphql")
+    expect(page.locator(".graphiql-tab-button")).to_have_text(TABS)
+    wait_until(page, "sessionStorage.getItem('graphiql:tabState') !== null")
+    page.reload()
+    expect(page.locator(".graphiql-tab-button")).to_have_text(TABS)
+
+    type_over(page, "alice", username)
+    registered = run(page, "RegisterUserSuccess")
+    qr_code = page.get_by_role("img", name="QR code")
+    expect(qr_code).to_be_visible()
+    assert qr_code.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    secret = re.search(r'"secret": "([A-Z2-7]+)"', registered)
+    assert secret
+
+    open_tab(page, "Step2_FirstCode")
+    type_over(page, "123456", pyotp.TOTP(secret[1]).now())
+    run(page, "EnrollmentConfirmed")
+    expect(qr_code).to_be_hidden()
+
+    open_tab(page, "Step5_WhoAmI")
+    run(page, f'"username": "{username}"')
+    open_tab(page, "Step6_Refresh")
+    run(page, "SignedIn")
+    open_tab(page, "Step7_LogOut")
+    run(page, "LogoutSuccess")
+    open_tab(page, "Step5_WhoAmI")
+    run(page, '"me": null')
+
+    page.get_by_role("button", name="Show GraphiQL Explorer").click()
+    expect(page.get_by_text("recoveryCodesLeft").first).to_be_visible()
+
+    assert complaints == []
+    assert [url for url in requested if not url.startswith((f"{live_server}/", "data:"))] == []
+    assert [request for request in sent if "{{" in request] == []
+    assert page.evaluate("localStorage.length") == 0
+
+
+def test_every_example_is_a_valid_operation_of_the_schema() -> None:
+    schema = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
+    content, _ = explorer.asset("examples.js") or (b"", "")
+    queries = re.findall("query: `(.*?)`", content.decode(), re.DOTALL)
+    assert len(queries) == len(TABS)
+    for query in queries:
+        assert validate(schema, parse(query)) == []
+
+
+def test_the_page_loads_only_assets_that_exist_and_holds_no_inline_script() -> None:
+    html = explorer.page('/a"b/explorer')
+    assert 'a"b' not in html
+    names = re.findall(r'(?:src|href)="/a&quot;b/explorer/([^"]+)"', html)
+    assert set(names) > vendored.FILES.keys()
+    assert all(explorer.asset(name) for name in names)
+    assert re.findall(r"<script(?! defer src=)|\bon\w+=|style=", html) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "page.html", "__init__.py", "../verify.py", "vendor/graphiql.min.js", "LICENSES.md"]
+)
+def test_no_other_name_reaches_a_file(name: str) -> None:
+    assert explorer.asset(name) is None
+
+
+def test_vendored_files_are_as_published() -> None:
+    assert verify.problems() == []
+
+
+def test_a_changed_a_missing_and_an_unlisted_file_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = shutil.copytree(vendored.FOLDER, tmp_path / "vendor")
+    monkeypatch.setattr(verify, "FOLDER", folder)
+    (folder / "plugin-explorer.css").write_text("changed")
+    (folder / "react.production.min.js").unlink()
+    (folder / "tracker.js").touch()
+    assert [line.split(":")[0] for line in verify.problems()] == [
+        "react.production.min.js",
+        "tracker.js",
+        "plugin-explorer.css",
+    ]

@@ -1,0 +1,157 @@
+"""What tests share: an application on a fresh database with a clock they move, and a real server."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from graphql_mfa import Settings, create_app
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store.database import Database
+from tests.api_client import Api
+from tests.clock import Clock
+
+Connect = Callable[..., Api]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database of this version, to copy."""
+    file = tmp_path_factory.mktemp("template") / "template.db"
+
+    async def migrate() -> None:
+        database = Database(f"sqlite+aiosqlite:///{file}")
+        await database.migrate()
+        await database.close()
+
+    asyncio.run(migrate())
+    return file
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make_settings(tmp_path: Path, migrated_database: Path) -> Callable[..., Settings]:
+    """Settings of a fresh database; keyword arguments override."""
+
+    def make(**overrides: Any) -> Settings:
+        file = tmp_path / "test.db"
+        if not file.exists():
+            shutil.copy(migrated_database, file)
+        # The cheapest hash, and an address that may register as often as tests like.
+        defaults = {
+            "database_url": f"sqlite+aiosqlite:///{file}",
+            "bcrypt_rounds": 4,
+            "registration_attempts": 10_000,
+        }
+        return Settings(**(defaults | overrides))
+
+    return make
+
+
+@asynccontextmanager
+async def _running(app: FastAPI) -> AsyncIterator[FastAPI]:
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+def run_app(
+    make_settings: Callable[..., Settings], clock: Clock
+) -> Callable[..., AbstractAsyncContextManager[FastAPI]]:
+    """Start an application with settings of one's own: `async with run_app(registration_open=False) as app`."""
+    return lambda **overrides: _running(create_app(make_settings(**overrides), clock=clock))
+
+
+@pytest.fixture
+async def app(run_app: Callable[..., AbstractAsyncContextManager[FastAPI]]) -> AsyncIterator[FastAPI]:
+    async with run_app() as app:
+        yield app
+
+
+@pytest.fixture
+def services(app: FastAPI) -> Services:
+    """The application's dependencies, for looking into its store."""
+    services: Services = app.state.services
+    return services
+
+
+@pytest.fixture
+def connect(clock: Clock) -> Connect:
+    """A client of an application, at an address: `connect(app, "10.0.0.2")`."""
+
+    def connect(app: FastAPI, address: str = "10.0.0.1") -> Api:
+        transport = httpx.ASGITransport(app, client=(address, 50_000))
+        return Api(httpx.AsyncClient(transport=transport, base_url="http://testserver"), clock)
+
+    return connect
+
+
+@pytest.fixture
+def api(app: FastAPI, connect: Connect) -> Api:
+    """A client of `app`."""
+    return connect(app)
+
+
+class Server:
+    """`graphql-mfa serve` as a process of its own."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder, self.environment = folder, environment
+        self.url = ""
+        self.process: subprocess.Popen[str]
+
+    def start(self) -> "Server":
+        """Start, and wait until it answers."""
+        settings = {"GRAPHQL_MFA_BCRYPT_ROUNDS": "4", "GRAPHQL_MFA_REGISTRATION_ATTEMPTS": "10000"} | self.environment
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "graphql_mfa", "serve", "--port", "0"],
+            cwd=self.folder,
+            env=os.environ | settings,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stderr is not None
+        log = []
+        for line in self.process.stderr:
+            log.append(line)
+            if "Uvicorn running on " in line:
+                self.url = line.split("Uvicorn running on ")[1].split()[0]
+                return self
+        raise AssertionError("".join(log))
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        self.process.kill()
+        self.process.communicate()
+
+    def stop(self) -> str:
+        """End it gently; return what it logged since the start."""
+        self.process.terminate()
+        _, log = self.process.communicate()
+        return log
+
+
+@pytest.fixture(scope="session")
+def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of a running server, explorer on."""
+    server = Server(tmp_path_factory.mktemp("server")).start()
+    yield server.url
+    server.stop()
