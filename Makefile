@@ -26,10 +26,11 @@ check: .venv/installed ## Format, lint, types, import contract, vendored files, 
 	$(BIN)/graphql-mfa schema | diff schema.graphql -
 	$(BIN)/pytest --cov --cov-report=term
 
-format: .venv/installed ## Format, fix what can be fixed, and write schema.graphql
+format: .venv/installed ## Format, fix what can be fixed, write schema.graphql and docs/settings.md
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/graphql-mfa schema > schema.graphql
+	$(BIN)/python -m tests.settings_table > docs/settings.md
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

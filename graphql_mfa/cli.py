@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from graphql_mfa.core.key_ring import InvalidKeyError, new_key
-from graphql_mfa.key_file import MissingKeyError, load_key_ring
+from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.settings import Settings
 
 # Typer's own tracebacks print local variables, and so secrets.
@@ -127,12 +127,12 @@ def purge() -> None:
 
 
 def _settings() -> Settings:
-    """The settings and, so that a wrong key ring is told now, the keys; exits with a clear message."""
+    """The settings; what is wrong with them or with the key ring ends the command with a clear message."""
     try:
         settings = Settings()
         load_key_ring(settings)
-    # pydantic's errors are ValueErrors; its messages, as configured, do not repeat values.
-    except (MissingKeyError, InvalidKeyError, ValueError) as error:
+    # ValueError: pydantic's, which repeat no values here, and our own; OSError: a key file that can't be read or made.
+    except (ValueError, OSError) as error:
         typer.echo(f"Wrong configuration: {error}", err=True)
         sys.exit(2)
     return settings

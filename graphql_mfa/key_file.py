@@ -17,11 +17,11 @@ class MissingKeyError(ValueError):
 def load_key_ring(settings: Settings) -> KeyRing:
     """The key ring of a deployment; with SQLite and no setting, a key is made beside the database file.
 
-    Raises MissingKeyError and InvalidKeyError.
+    Raises MissingKeyError, InvalidKeyError and UnsupportedDatabaseError.
     """
+    database = sqlite_file(settings.database_url)
     if settings.secret_keys is not None:
         return KeyRing.parse(settings.secret_keys.get_secret_value())
-    database = sqlite_file(settings.database_url)
     if database is None:
         raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
     file = database.with_name(f"{database.name}.key")

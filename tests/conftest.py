@@ -56,7 +56,7 @@ def make_settings(tmp_path: Path, migrated_database: Path) -> Callable[..., Sett
         if not file.exists():
             shutil.copy(migrated_database, file)
         # The cheapest hash, and an address that may register as often as tests like.
-        defaults = {
+        defaults: dict[str, Any] = {
             "database_url": f"sqlite+aiosqlite:///{file}",
             "bcrypt_rounds": 4,
             "registration_attempts": 10_000,

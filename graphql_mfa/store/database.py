@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -18,6 +18,8 @@ from graphql_mfa.store import migrations
 
 T = TypeVar("T")
 
+_SQLITE = "sqlite+aiosqlite"
+_DRIVERS = (_SQLITE, "postgresql+asyncpg")
 _BUSY_SECONDS = 10  # how long a writer waits for another process's
 _READERS = 4
 
@@ -30,13 +32,8 @@ class Database:
     """One store: one connection that writes and several that read on SQLite, one pool elsewhere."""
 
     def __init__(self, url: str) -> None:
-        parsed = make_url(url)
-        embedded = parsed.get_backend_name() == "sqlite"
-        if embedded and (not parsed.database or ":memory:" in parsed.database):
-            raise UnsupportedDatabaseError(
-                "An SQLite store is a file: in memory, one rollback undoes another's commit."
-            )
-        if embedded:
+        self._file = sqlite_file(url)
+        if self._file:
             self._writer = _sqlite_engine(url, pool_size=1)
             event.listen(self._writer.sync_engine, "begin", _begin_immediate)
             reader = _sqlite_engine(url, pool_size=_READERS)
@@ -55,7 +52,12 @@ class Database:
             return await connection.run_sync(query)
 
     async def migrate(self) -> None:
-        """Bring the schema to this version. Safe when several processes do it at once."""
+        """Bring the schema to this version. Safe when several processes do it at once.
+
+        A new SQLite file is readable by its owner only, and so are the files that SQLite keeps beside it.
+        """
+        if self._file:
+            self._file.touch(mode=0o600)
         if not await self.migrated():
             await self.write(migrations.upgrade)
 
@@ -73,9 +75,21 @@ class Database:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of an SQLite URL; None for other databases."""
-    parsed = make_url(url)
-    return Path(parsed.database) if parsed.get_backend_name() == "sqlite" and parsed.database else None
+    """The file of an SQLite URL; None for PostgreSQL.
+
+    Raises UnsupportedDatabaseError, whose message does not repeat the URL: there may be a password in it.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UnsupportedDatabaseError("The database URL is not one.") from None
+    if parsed.drivername not in _DRIVERS:
+        raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")
+    if parsed.drivername != _SQLITE:
+        return None
+    if not parsed.database or ":memory:" in parsed.database:
+        raise UnsupportedDatabaseError("An SQLite store is a file: in memory, one rollback undoes another's commit.")
+    return Path(parsed.database)
 
 
 def _sqlite_engine(url: str, *, pool_size: int) -> AsyncEngine:
