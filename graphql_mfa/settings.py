@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     max_body_bytes: Annotated[PositiveInt, Field(description="Longest request body, and longest query string.")] = (
         65_536
     )
-    max_query_tokens: Annotated[PositiveInt, Field(description="Lexical tokens of a document.")] = 2000
+    max_query_tokens: Annotated[PositiveInt, Field(description="Lexical tokens of a document.")] = 1000
     max_query_depth: Annotated[PositiveInt, Field(description="Nesting of an operation, fragments expanded.")] = 20
     max_query_aliases: Annotated[PositiveInt, Field(description="Aliases of an operation, fragments expanded.")] = 30
     max_query_root_fields: Annotated[PositiveInt, Field(description="Root fields of an operation, likewise.")] = 10

@@ -31,12 +31,13 @@ def public_error(error: GraphQLError) -> dict[str, Any]:
 
 
 def is_unexpected(error: GraphQLError) -> bool:
-    """Whether the error came from a resolver. Flows return failures, so that is always a bug or a lost database."""
-    return error.path is not None
+    """Whether nobody expected it. Flows return failures, so an error of a resolver is a bug or a lost database."""
+    cause = error.original_error
+    return error.path is not None or (cause is not None and not isinstance(cause, GraphQLError))
 
 
 def _public_message(error: GraphQLError) -> str:
-    if is_unexpected(error) or (error.original_error and not isinstance(error.original_error, GraphQLError)):
+    if is_unexpected(error):
         return MASKED
     if isinstance(error, GraphQLSyntaxError):
         return _matched(_SYNTAX, error.message, "Syntax Error")

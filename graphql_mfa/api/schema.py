@@ -114,6 +114,8 @@ def _redact(text: str, execution: ExecutionContext | None) -> str:
     values = set(_strings(execution.variables if execution else None))
     if execution and execution.graphql_document:
         values |= set(_literals(execution.graphql_document))
+    # As it is, and as the repr of a value that an exception quotes.
+    values |= {repr(value)[1:-1] for value in values}
     for value in sorted(values, key=len, reverse=True):
         if len(value) >= _SHORTEST_REDACTED:
             text = text.replace(value, "[redacted]")

@@ -41,11 +41,14 @@ async def restart_enrollment(
             return ChallengeExpired()
         if user.account.mfa_enabled:
             return AlreadyEnrolled()
-        if wait := throttles.reserve_all(connection, limits.enrollment_restart(settings, user.id), now):
+        counted = limits.enrollment_restart(settings, user.id)
+        if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
         if challenges.count_attempt(connection, token, settings.challenge_attempts) is None:
             return ChallengeExpired()
         if not _may_enroll(connection, user, enrollment_code):
+            # Counted on the challenge only: a guesser must not use up the owner's restarts.
+            throttles.give_back(connection, counted)
             return EnrollmentCodeRequired()
         challenges.end_all(connection, user.id)
         totp_devices.remove_all(connection, user.id)
