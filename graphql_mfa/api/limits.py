@@ -26,7 +26,7 @@ class Size:
     levels: int = 0
     aliases: int = 0
     directives: int = 0
-    fields_at_the_root: int = 0
+    root_fields: int = 0
     credentials: int = 0
 
     def __add__(self, other: "Size") -> "Size":
@@ -34,7 +34,7 @@ class Size:
             max(self.levels, other.levels),
             self.aliases + other.aliases,
             self.directives + other.directives,
-            self.fields_at_the_root + other.fields_at_the_root,
+            self.root_fields + other.root_fields,
             self.credentials + other.credentials,
         )
 
@@ -43,13 +43,8 @@ class DocumentLimits:
     """Judges documents by one deployment's settings."""
 
     def __init__(self, settings: Settings, credential_fields: frozenset[str]) -> None:
+        self._settings = settings
         self._credential_fields = credential_fields
-        self._limits = {
-            "levels": settings.max_query_depth,
-            "aliases": settings.max_query_aliases,
-            "directives": settings.max_query_directives,
-            "fields_at_the_root": settings.max_query_root_fields,
-        }
 
     def errors(self, document: DocumentNode) -> list[GraphQLError]:
         """Why the document is refused; empty when it is not."""
@@ -67,10 +62,14 @@ class DocumentLimits:
             if not isinstance(definition, OperationDefinitionNode):
                 continue
             size = measure.definition(definition)
-            for what, limit in self._limits.items():
-                if getattr(size, what) > limit:
-                    name = what.replace("_", " ")
-                    yield GraphQLError(f"This operation is too large: {name}, at most {limit}, fragments expanded.")
+            for found, limit, what in (
+                (size.levels, self._settings.max_query_depth, "levels"),
+                (size.aliases, self._settings.max_query_aliases, "aliases"),
+                (size.directives, self._settings.max_query_directives, "directives"),
+                (size.root_fields, self._settings.max_query_root_fields, "root fields"),
+            ):
+                if found > limit:
+                    yield GraphQLError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
             if size.credentials > 1:
                 yield GraphQLError(
                     "At most one of these fields per operation, aliases and fragments included: "
@@ -111,7 +110,7 @@ class _Measure:
             levels=inner.levels + 1,
             aliases=inner.aliases + (node.alias is not None),
             directives=inner.directives + own.directives,
-            fields_at_the_root=1,
+            root_fields=1,
             credentials=node.name.value in self._credential_fields,
         )
 
