@@ -64,7 +64,7 @@ LOGOUT = f"""mutation Logout($everywhere: Boolean! = false, $refreshToken: Strin
   logout(everywhere: $everywhere, refreshToken: $refreshToken) {{
     __typename
     ... on LogoutSuccess {{ sessionsEnded }}
-    ... on NotAuthenticated {{ reason }}{_ERRORS}
+    ... on NotAuthenticated {{ reason message }}
   }}
 }}"""
 ME = f"query Me {{ me {{ {_USER.removeprefix('user { ')} }}"

@@ -44,8 +44,7 @@ async def restart_enrollment(
         counted = limits.enrollment_restart(settings, user.id)
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
-        if challenges.count_attempt(connection, token, settings.challenge_attempts) is None:
-            return ChallengeExpired()
+        challenges.count_attempt(connection, token, settings.challenge_attempts)
         if not _may_enroll(connection, user, enrollment_code):
             # Counted on the challenge only: a guesser must not use up the owner's restarts.
             throttles.give_back(connection, counted)

@@ -50,8 +50,6 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
         if wait := user.otp_wait(now):
             return RateLimited.until(wait)
         attempts_left = challenges.count_attempt(connection, token, settings.challenge_attempts)
-        if attempts_left is None:
-            return ChallengeExpired()
         match _judge(connection, services, user, otp, now):
             case Accepted():
                 challenges.consume(connection, token)

@@ -34,8 +34,6 @@ async def verify_recovery_code(
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
         attempts_left = challenges.count_attempt(connection, token, settings.challenge_attempts)
-        if attempts_left is None:
-            return ChallengeExpired()
         if not code or not recovery_codes.consume(connection, user.id, digest(Purpose.RECOVERY_CODE, code)):
             return InvalidRecoveryCode(attempts_left)
         challenges.consume(connection, token)

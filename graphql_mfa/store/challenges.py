@@ -21,20 +21,20 @@ def add(
     )
 
 
-def count_attempt(connection: Connection, digest: bytes, at_most: int) -> int | None:
-    """Count an answer before it is looked at; return how many are left, or None when the challenge is over."""
-    counted = connection.scalar(
+def count_attempt(connection: Connection, digest: bytes, at_most: int) -> int:
+    """Count an answer before it is looked at; return how many are left. The caller holds the challenge, still open."""
+    counted = connection.execute(
         update(Challenge)
         .where(Challenge.digest == digest, Challenge.attempts < at_most)
         .values(attempts=Challenge.attempts + 1)
         .returning(Challenge.attempts)
     )
-    return None if counted is None else at_most - counted
+    return at_most - counted.scalar_one()
 
 
-def consume(connection: Connection, digest: bytes) -> bool:
-    """Use the challenge up: true for exactly one caller."""
-    return connection.execute(delete(Challenge).where(Challenge.digest == digest)).rowcount == 1
+def consume(connection: Connection, digest: bytes) -> None:
+    """Use the challenge up. The caller holds it; that nobody else was first is checked all the same."""
+    connection.execute(delete(Challenge).where(Challenge.digest == digest).returning(Challenge.digest)).one()
 
 
 def end_all(connection: Connection, user_id: UUID) -> None:

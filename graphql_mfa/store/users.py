@@ -110,13 +110,17 @@ def find_for_login(connection: Connection, key: str, address: str, now: datetime
 
 def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
     """Hold the account's row until the transaction ends."""
-    return _lock(connection, _lockable().where(User.id == id, live(now)))
+    return _lock(connection, _lockable().where(User.id == id, live(now)).with_for_update(of=User))
 
 
 def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedUser | None:
-    """Hold the row of the account whose open challenge that is."""
+    """Hold the row of the account whose open challenge that is, then the challenge's.
+
+    Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
+    """
     is_open = and_(Challenge.digest == digest, Challenge.expires_at > now, Challenge.attempts < attempts)
-    return _lock(connection, _lockable().join(Challenge, Challenge.user_id == User.id).where(is_open, live(now)))
+    query = _lockable().join(Challenge, Challenge.user_id == User.id).where(is_open, live(now))
+    return _lock(connection, query.with_for_update(of=[User, Challenge]))
 
 
 def _lockable() -> Select[*tuple[object, ...]]:
@@ -131,7 +135,7 @@ def _lockable() -> Select[*tuple[object, ...]]:
 
 
 def _lock(connection: Connection, query: Select[*tuple[object, ...]]) -> LockedUser | None:
-    row = connection.execute(query.with_for_update(of=User)).one_or_none()
+    row = connection.execute(query).one_or_none()
     if row is None:
         return None
     return LockedUser(
