@@ -6,9 +6,10 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
+from pydantic import ValidationError
 
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.key_file import load_key_ring
@@ -32,7 +33,7 @@ def serve(
 
     if _is_loopback(host):
         os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
-    settings = _settings()
+    settings = _settings(with_keys=True)
     typer.echo(f"GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True)
     uvicorn.run(
         "graphql_mfa.app:create_app",
@@ -73,7 +74,7 @@ def schema() -> None:
     """Print the GraphQL schema."""
     from graphql_mfa.api.schema import build_schema
 
-    typer.echo(build_schema(Settings()).as_str())
+    typer.echo(build_schema(_settings()).as_str())
 
 
 @app.command("new-key")
@@ -87,7 +88,7 @@ def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32."
     """Print the code that an authenticator app shows now, for trying things out without one."""
     import pyotp
 
-    parameters = Settings().totp
+    parameters = _settings().totp
     try:
         device = pyotp.TOTP(secret.replace(" ", ""), digits=parameters.digits, interval=parameters.period)
     except ValueError:
@@ -119,23 +120,33 @@ def purge() -> None:
     from graphql_mfa.flows.purge import purge as purge_now
 
     async def run() -> dict[str, int]:
-        async with open_services(_settings()) as services:
+        async with open_services(_settings(with_keys=True)) as services:
             return await purge_now(services)
 
     for table, rows in asyncio.run(run()).items():
         typer.echo(f"{table}: {rows}")
 
 
-def _settings() -> Settings:
-    """The settings; what is wrong with them or with the key ring ends the command with a clear message."""
+def _settings(*, with_keys: bool = False) -> Settings:
+    """The settings. What is wrong with them, or with the keys, ends the command, and no value is repeated."""
     try:
         settings = Settings()
-        load_key_ring(settings)
-    # ValueError: pydantic's, which repeat no values here, and our own; OSError: a key file that can't be read or made.
+        if with_keys:
+            load_key_ring(settings)
+    except ValidationError as error:
+        names = [" ".join(f"GRAPHQL_MFA_{part}".upper() for part in problem["loc"]) for problem in error.errors()]
+        _stop(
+            "; ".join(f"{name} {problem['msg']}".strip() for name, problem in zip(names, error.errors(), strict=True))
+        )
+    # ValueError: our own refusals; OSError: a key file that can't be read or made.
     except (ValueError, OSError) as error:
-        typer.echo(f"Wrong configuration: {error}", err=True)
-        sys.exit(2)
+        _stop(str(error))
     return settings
+
+
+def _stop(message: str) -> NoReturn:
+    typer.echo(f"Wrong configuration: {message}", err=True)
+    sys.exit(2)
 
 
 def _is_loopback(host: str) -> bool:

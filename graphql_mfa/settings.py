@@ -154,7 +154,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _judge(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
-            raise ValueError("a shortest length is greater than its longest")
+            raise ValueError("a shortest length of usernames or passwords is greater than the longest")
         if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:
             warnings.warn(
                 f"GRAPHQL_MFA_BCRYPT_ROUNDS={self.bcrypt_rounds} makes passwords cheap to guess from a leaked "
