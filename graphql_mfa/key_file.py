@@ -34,10 +34,12 @@ def _create(file: Path) -> None:
     """Make the file whole or not at all: of several processes that start at once, one wins and all read its key."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(f"{new_key()}\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    with suppress(FileExistsError):
-        os.link(draft, file)
-    draft.unlink()
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(f"{new_key()}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        draft.unlink()

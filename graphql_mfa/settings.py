@@ -46,9 +46,10 @@ class Settings(BaseSettings):
         int, Field(ge=8, description="Code points; NIST SP 800-63B-4 3.1.1.2 wants 8 beside a second factor.")
     ] = 8
     password_max_length: Annotated[int, Field(ge=64, le=1024, description="Code points; NIST wants at least 64.")] = 128
-    password_min_score: Annotated[
-        int, Field(ge=0, le=4, description="zxcvbn's scale; 3 withstands offline guessing at a slow hash.")
-    ] = 3
+    password_min_guesses_log10: Annotated[
+        float,
+        Field(ge=0, le=20, description="Decimal logarithm of the guesses that zxcvbn must expect a password to take."),
+    ] = 8.0
     bcrypt_rounds: Annotated[
         int, Field(ge=4, le=16, description="log2 of the rounds; under 10 warns. Raised: rehashed at login.")
     ] = 12

@@ -1,10 +1,10 @@
 """The key ring: the one secret of a deployment, from which every other key is derived."""
 
 import base64
-import binascii
 import hashlib
+import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 _PREFIX = "mfak_"
+_ENTRY = re.compile(rf"{_PREFIX}[A-Za-z0-9_-]{{48}}")
 _DECRYPT_ONLY = "decrypt-only:"
 _KEY_BYTES = 32
 _CHECKSUM_BYTES = 4
@@ -40,7 +41,7 @@ def derive(key: bytes, purpose: str, length: int = 32) -> bytes:
 class Key:
     """One entry. A decrypt-only key has leaked: it still opens what it sealed, and vouches for nothing."""
 
-    material: bytes
+    material: bytes = field(repr=False)
     decrypt_only: bool = False
 
     @classmethod
@@ -52,12 +53,9 @@ class Key:
         text = entry.strip()
         decrypt_only = text.startswith(_DECRYPT_ONLY)
         text = text.removeprefix(_DECRYPT_ONLY)
-        try:
-            blob = base64.b64decode(text.removeprefix(_PREFIX), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            blob = b""
+        blob = base64.urlsafe_b64decode(text.removeprefix(_PREFIX)) if _ENTRY.fullmatch(text) else b""
         key, checksum = blob[:_KEY_BYTES], blob[_KEY_BYTES:]
-        if not text.startswith(_PREFIX) or len(key) != _KEY_BYTES or checksum != _checksum(key):
+        if not key or checksum != _checksum(key):
             raise InvalidKeyError("A key is not one that `graphql-mfa new-key` printed, or it was cut or mistyped.")
         return cls(key, decrypt_only)
 

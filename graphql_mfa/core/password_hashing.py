@@ -43,7 +43,7 @@ class PasswordHasher:
         the same.
         """
         acceptable = len(password) <= longest and is_text(password)
-        candidate = normalize_password(password) if acceptable else ""
+        candidate = password if acceptable else ""
         stored = stored_hash or self._nobodys_hash
         right = self._matches(candidate, stored)
         self._pad(stored)
@@ -53,10 +53,10 @@ class PasswordHasher:
 
     def _matches(self, candidate: str, stored: str) -> bool:
         if self._context.identify(stored) == "bcrypt":
-            # As its origin did: cut. A NUL, which bcrypt refuses, was never part of such a password.
+            # As its origin did: cut, not normalised. A NUL, which bcrypt refuses, was never part of such a password.
             cut = candidate.encode()[:_BCRYPT_BYTES]
             return bool(bcrypt.verify(cut.replace(b"\0", b"?"), stored)) and b"\0" not in cut
-        return bool(self._context.verify(candidate, stored))
+        return bool(self._context.verify(normalize_password(candidate), stored))
 
     def _pad(self, stored: str) -> None:
         """Bring a cheaper hash to the work of the current cost: 2^c + (2^c + … + 2^(C-1)) = 2^C.

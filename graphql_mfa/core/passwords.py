@@ -3,9 +3,13 @@
 import unicodedata
 
 from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.usernames import username_key
 
-# zxcvbn takes seconds for long adversarial input; 24 characters bound it to some 20 ms.
+# zxcvbn takes seconds for long adversarial input; these bound it to some 20 ms.
 _SCORED_LENGTH = 24
+_LEET_SYMBOLS = "@({[<!|$+%"
+_UNREADABLE = str.maketrans(_LEET_SYMBOLS, "~`^&*_=;:,")
+_READABLE_SYMBOLS = 4
 # A shorter name is found inside ordinary words ("ian" in "radiant").
 _NAME_LENGTH_THAT_COUNTS = 4
 
@@ -29,29 +33,37 @@ def format_problem(raw: str, *, shortest: int, longest: int, field: str = "passw
         return Problem(field, ProblemCode.TOO_LONG, f"A password has at most {longest} characters.")
     if not is_text(raw):
         return Problem(field, ProblemCode.INVALID_CHARACTERS, "This is not valid Unicode text.")
-    if len(normalize_password(raw)) < shortest:
+    # One character that normalises to eighteen is still one, and eight that compose to four are four.
+    if min(len(raw), len(normalize_password(raw))) < shortest:
         return Problem(field, ProblemCode.TOO_SHORT, f"A password has at least {shortest} characters.")
     return None
 
 
-def guessability_problem(raw: str, *, name_key: str, lowest_score: int, field: str = "password") -> Problem | None:
+def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, field: str = "password") -> Problem | None:
     """Judge how easily the password is guessed: its owner's name in it, word lists, patterns.
 
-    `lowest_score` is on zxcvbn's scale (0 to 4). Of a long password the first and the last characters are scored, so
-    that neither a weak start nor a weak end decides alone. CPU-bound, up to some 20 ms: not for the event loop.
+    `fewest_guesses` is the decimal logarithm of the guesses that zxcvbn must expect. Only the start is scored: what is
+    strong enough at its start is strong enough. CPU-bound, up to some 20 ms: not for the event loop.
     """
     from zxcvbn import zxcvbn
 
     password = normalize_password(raw)
-    if len(name_key) >= _NAME_LENGTH_THAT_COUNTS and name_key in password.casefold():
+    if len(name_key) >= _NAME_LENGTH_THAT_COUNTS and name_key in username_key(password):
         return Problem(field, ProblemCode.CONTAINS_USERNAME, "A password does not contain the username.")
-    half = _SCORED_LENGTH // 2
-    scored = password if len(password) <= _SCORED_LENGTH else password[:half] + password[-half:]
     # No `user_inputs`: zxcvbn keeps them in a module global, where another thread's call would see them.
-    verdict = zxcvbn(scored)
-    if verdict["score"] >= lowest_score:
+    verdict = zxcvbn(_scored_part(password))
+    if verdict["guesses_log10"] >= fewest_guesses:
         return None
     feedback = verdict["feedback"]
     advice = feedback["suggestions"] or ["Add another word or two. Uncommon words are better."]
     why = feedback["warning"].rstrip(".") or "This password is easy to guess"
     return Problem(field, ProblemCode.TOO_COMMON, f"{why}. {' '.join(advice)}")
+
+
+def _scored_part(password: str) -> str:
+    """The start of the password, in a form on which zxcvbn does not spend more than some 20 ms."""
+    repeated = password[: (password * 2).index(password, 1)]  # all of it, unless it is one text several times over
+    start = repeated[:_SCORED_LENGTH]
+    # It tries every reading of every symbol that may stand for letters, one pass over the word lists for each
+    # combination; nobody spells a word with five of these.
+    return start.translate(_UNREADABLE) if len(set(start) & set(_LEET_SYMBOLS)) > _READABLE_SYMBOLS else start

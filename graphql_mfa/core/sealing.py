@@ -32,7 +32,7 @@ def unseal(ring: KeyRing, row: str, blob: bytes) -> bytes:
     nonce, ciphertext = blob[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], blob[_ID_BYTES + _NONCE_BYTES :]
     try:
         return _cipher(key, row).decrypt(nonce, ciphertext, row.encode())
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:
         raise SealBrokenError(f"{row} was altered, or sealed for another row.") from error
 
 

@@ -13,8 +13,9 @@ class Backoff:
     longest: timedelta
 
     def wait(self, doublings: int) -> timedelta:
-        """The wait after so many doublings; the exponent is bounded so that it can't overflow."""
-        return min(self.first * float(2 ** min(doublings, 40)), self.longest)
+        """The wait after so many doublings; in floats of bounded exponent, so that no number of them overflows."""
+        seconds = self.first.total_seconds() * 2.0 ** min(doublings, 64)
+        return timedelta(seconds=min(seconds, self.longest.total_seconds()))
 
 
 @dataclass(frozen=True)

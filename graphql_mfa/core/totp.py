@@ -96,7 +96,8 @@ def judge_code(
         return Wrong()
     totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period)
     current = time_step(now, parameters.period)
-    steps = range(current + parameters.window, current - parameters.lookback - 1, -1)
+    oldest = current - max(parameters.lookback, parameters.window)
+    steps = range(oldest, current + parameters.window + 1)
     # The likely ones first: most codes are for the current step.
     for step in sorted(steps, key=lambda step: abs(step - current)):
         if step < (last_step or 0) or not hmac.compare_digest(totp.generate_otp(step), code):

@@ -28,7 +28,11 @@ async def logout(
         session_id, user_id = owner
 
     def end(connection: Connection) -> int:
-        return sessions.end_all(connection, user_id) if everywhere else sessions.end(connection, session_id)
+        return (
+            sessions.end_all(connection, user_id, services.clock())
+            if everywhere
+            else sessions.end(connection, session_id)
+        )
 
     ended = await services.database.write(end)
     # Nothing left to end: somebody else ended it in between.

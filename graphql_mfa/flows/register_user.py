@@ -52,7 +52,7 @@ async def register_user(services: Services, username: str, password: str, client
         passwords.guessability_problem,
         password,
         name_key=name.key if isinstance(name, Username) else "",
-        lowest_score=settings.password_min_score,
+        fewest_guesses=settings.password_min_guesses_log10,
     )
     if isinstance(name, Problem) or password_problem:
         return InvalidInput(name_problems + ([password_problem] if password_problem else []))

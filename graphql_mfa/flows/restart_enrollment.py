@@ -59,7 +59,7 @@ async def restart_enrollment(
 
 
 def _may_enroll(connection: Connection, user: LockedUser, enrollment_code: str | None) -> bool:
-    if user.enrollment_code_digest is None:
+    if not user.needs_enrollment_code:
         return True
     given = digest(Purpose.ENROLLMENT_CODE, enrollment_code or "")
     return users.consume_enrollment_code(connection, user.id, given)

@@ -87,7 +87,7 @@ def sqlite_file(url: str) -> Path | None:
         raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")
     if parsed.drivername != _SQLITE:
         return None
-    if not parsed.database or ":memory:" in parsed.database:
+    if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
         raise UnsupportedDatabaseError("An SQLite store is a file: in memory, one rollback undoes another's commit.")
     return Path(parsed.database)
 

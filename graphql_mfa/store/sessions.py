@@ -128,6 +128,6 @@ def end(connection: Connection, id: UUID) -> int:
     return connection.execute(delete(Session).where(Session.id == id)).rowcount
 
 
-def end_all(connection: Connection, user_id: UUID) -> int:
-    """End every session of the account; return how many were ended."""
-    return connection.execute(delete(Session).where(Session.user_id == user_id)).rowcount
+def end_all(connection: Connection, user_id: UUID, now: datetime) -> int:
+    """End every live session of the account; return how many were ended."""
+    return connection.execute(delete(Session).where(Session.user_id == user_id, Session.expires_at > now)).rowcount

@@ -38,7 +38,7 @@ class LockedUser:
 
     account: Account
     password_hash: str
-    enrollment_code_digest: bytes | None
+    needs_enrollment_code: bool
     otp_failures: int
     otp_blocked_until: datetime | None
     otp_disabled: bool
@@ -49,9 +49,9 @@ class LockedUser:
         return self.account.id
 
     def otp_wait(self, now: datetime) -> timedelta | None:
-        """How long one-time codes have to wait, if they have to."""
+        """How long one-time codes have to wait, if they do; codes that are off wait for nothing."""
         until = self.otp_blocked_until
-        return until - now if until is not None and now < until else None
+        return until - now if until is not None and now < until and not self.otp_disabled else None
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _lockable() -> Select[*tuple[object, ...]]:
     return select(
         *ACCOUNT_COLUMNS,
         User.password_hash,
-        User.enrollment_code_digest,
+        User.enrollment_expires_at,
         User.otp_failures,
         User.otp_blocked_until,
         User.otp_disabled_at,
@@ -141,7 +141,8 @@ def _lock(connection: Connection, query: Select[*tuple[object, ...]]) -> LockedU
     return LockedUser(
         account=account_of(row),
         password_hash=row.password_hash,
-        enrollment_code_digest=row.enrollment_code_digest,
+        # Only an account that its owner registered, and has a day to confirm, is enrolled with the password alone.
+        needs_enrollment_code=row.enrollment_expires_at is None,
         otp_failures=row.otp_failures,
         otp_blocked_until=row.otp_blocked_until,
         otp_disabled=row.otp_disabled_at is not None,
