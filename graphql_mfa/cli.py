@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.settings import Settings
+from graphql_mfa.store.database import Database, sqlite_file
 
 # Typer's own tracebacks print local variables, and so secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
@@ -56,7 +57,6 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Bring the database to this version's schema. Safe to run from several machines at once."""
-    from graphql_mfa.store.database import Database
 
     async def run() -> None:
         database = Database(_settings().database_url)
@@ -108,6 +108,7 @@ def demo(
     if url is not None:
         succeeded = converse(url)
     else:
+        _settings()
         with own_server() as own_url:
             succeeded = converse(own_url)
     raise typer.Exit(0 if succeeded else 1)
@@ -131,6 +132,9 @@ def _settings(*, with_keys: bool = False) -> Settings:
     """The settings. What is wrong with them, or with the keys, ends the command, and no value is repeated."""
     try:
         settings = Settings()
+        file = sqlite_file(settings.database_url)
+        if file and not file.parent.is_dir():
+            _stop(f"No such file or directory: {file.parent}")
         if with_keys:
             load_key_ring(settings)
     except ValidationError as error:

@@ -11,7 +11,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from http.client import HTTPException
+from typing import Any, cast
 
 import pyotp
 import segno
@@ -64,7 +65,7 @@ def converse(url: str) -> bool:
         registered = _ask(url, "registerUser", _REGISTER, "RegisterUserSuccess", {"input": credentials})
         print("Scan this with an authenticator app:\n")
         segno.make(registered["enrollment"]["otpauthUri"], micro=False).terminal(compact=True)
-        device = pyotp.TOTP(registered["enrollment"]["secret"])
+        device = cast("pyotp.TOTP", pyotp.parse_uri(registered["enrollment"]["otpauthUri"]))
         confirmed = _ask(url, "verifyOtp", _VERIFY, "EnrollmentConfirmed", _answer(registered, device, 0))
         _ask(url, "logout", _LOGOUT, "LogoutSuccess", token=confirmed["tokens"]["accessToken"])
         required = _ask(url, "login", _LOGIN, "OtpRequired", {"input": credentials})
@@ -98,14 +99,15 @@ def _ask(
     print(f"\n{query}\n\nvariables {json.dumps(variables or {})}")
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     body = json.dumps({"query": query, "variables": variables}).encode()
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL
     try:
+        request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
             answer = json.load(response)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, HTTPException) as error:
         raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error})") from error
     print(f"\n{json.dumps(answer, indent=2)}\n")
-    result = (answer.get("data") or {}).get(field) if isinstance(answer, dict) else None
+    data = answer.get("data") if isinstance(answer, dict) else None
+    result = data.get(field) if isinstance(data, dict) else None
     if not isinstance(result, dict) or result.get("__typename") != expected:
         raise UnexpectedAnswerError(f"{field} did not answer {expected or 'an account'}")
     return result
