@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from datetime import UTC, datetime
+from importlib import metadata
 from typing import Annotated, NoReturn
 
 import typer
@@ -18,6 +19,16 @@ from graphql_mfa.store.database import Database, sqlite_file
 
 # Typer's own tracebacks print local variables, and so secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show:
+        typer.echo(metadata.version("graphql-mfa"))
+        raise typer.Exit
+
 
 _GRACEFUL_STOP_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 15
@@ -35,7 +46,9 @@ def serve(
     if _is_loopback(host):
         os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
     settings = _settings(with_keys=True)
-    typer.echo(f"GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True)
+    typer.echo(
+        f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
+    )
     uvicorn.run(
         "graphql_mfa.app:create_app",
         factory=True,
@@ -132,6 +145,7 @@ def _settings(*, with_keys: bool = False) -> Settings:
     """The settings. What is wrong with them, or with the keys, ends the command, and no value is repeated."""
     try:
         settings = Settings()
+        _warn_of_unknown_settings()
         file = sqlite_file(settings.database_url)
         if file and not file.parent.is_dir():
             _stop(f"No such file or directory: {file.parent}")
@@ -146,6 +160,12 @@ def _settings(*, with_keys: bool = False) -> Settings:
     except (ValueError, OSError) as error:
         _stop(str(error))
     return settings
+
+
+def _warn_of_unknown_settings() -> None:
+    known = {f"GRAPHQL_MFA_{name}".upper() for name in Settings.model_fields}
+    for name in sorted(name for name in os.environ if name.startswith("GRAPHQL_MFA_") and name not in known):
+        typer.echo(f"There is no setting {name}: it is ignored.", err=True)
 
 
 def _stop(message: str) -> NoReturn:

@@ -5,7 +5,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from graphql_mfa.core.key_ring import KeyRing, new_key
+from graphql_mfa.core.key_ring import InvalidKeyError, KeyRing, new_key
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import sqlite_file
 
@@ -21,13 +21,20 @@ def load_key_ring(settings: Settings) -> KeyRing:
     """
     database = sqlite_file(settings.database_url)
     if settings.secret_keys is not None:
-        return KeyRing.parse(settings.secret_keys.get_secret_value())
+        return _parse(settings.secret_keys.get_secret_value(), "GRAPHQL_MFA_SECRET_KEYS")
     if database is None:
         raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
     file = database.with_name(f"{database.name}.key")
     if not file.exists():
         _create(file)
-    return KeyRing.parse(file.read_text())
+    return _parse(file.read_text(), str(file))
+
+
+def _parse(text: str, source: str) -> KeyRing:
+    try:
+        return KeyRing.parse(text)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"{source}: {error}") from None
 
 
 def _create(file: Path) -> None:

@@ -34,7 +34,10 @@ class Settings(BaseSettings):
     token_audience: Annotated[str, Field(description="The access tokens' `aud`.")] = "graphql-mfa"
     explorer: Annotated[
         bool,
-        Field(description="Serve GraphiQL at /graphql. `serve` switches it on by itself on a loopback address."),
+        Field(
+            description="Serve GraphiQL at /graphql. `graphql-mfa serve` turns it on for a loopback address; other "
+            "servers don't."
+        ),
     ] = False
 
     registration_open: Annotated[bool, Field(description="Whether anyone may register.")] = True
@@ -64,8 +67,8 @@ class Settings(BaseSettings):
     login_stranger_attempts: Annotated[
         PositiveInt,
         Field(
-            description="Wrong passwords on one account in a window, from all addresses from which it never signed in "
-            "together, before these share one try per wait."
+            description="Wrong passwords per account and window, added up over all addresses that never signed in to "
+            "it; beyond this they share one try per wait."
         ),
     ] = 100
     login_stranger_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
@@ -76,10 +79,15 @@ class Settings(BaseSettings):
     challenges_per_user: Annotated[PositiveInt, Field(description="Open challenges; one more ends the oldest.")] = 10
 
     otp_digits: Annotated[
-        int, Field(ge=6, le=8, description="Digits of a code (RFC 4226 R4). Fix it at the start.")
+        int,
+        Field(
+            ge=6,
+            le=8,
+            description="Digits of a code (RFC 4226 R4). Choose before the first account: a change breaks apps.",
+        ),
     ] = 6
     otp_period_seconds: Annotated[
-        int, Field(ge=15, le=120, description="Time step (RFC 6238 5.2). Fix it at the start.")
+        int, Field(ge=15, le=120, description="Time step (RFC 6238 5.2). Choose before the first account, as above.")
     ] = 30
     otp_window_steps: Annotated[
         int, Field(ge=0, le=2, description="Steps accepted before and after the current one (RFC 6238 5.2).")

@@ -1,8 +1,11 @@
 """The failures a person or an app can act on."""
 
 import enum
+import math
 
 import strawberry
+
+_ATTEMPTS_LEFT = "Answers that the challenge still accepts; at 0, log in again."
 
 
 def _message(text: str) -> str:
@@ -63,28 +66,41 @@ class InvalidCredentials(UserError):
 
 @strawberry.type(description="The one-time code is wrong. The attempt was counted.")
 class InvalidOtp(UserError):
-    message: str = _message("This code is wrong. Enter the code that your authenticator app shows now.")
-    attempts_left: int = strawberry.field(description="Answers that the challenge still accepts; at 0, log in again.")
+    attempts_left: int = strawberry.field(description=_ATTEMPTS_LEFT)
     clock_behind_seconds: int | None = strawberry.field(
         default=None,
         description="Set when the code was right that many seconds ago: the device's clock is behind; set it to "
         "automatic time.",
     )
 
+    @classmethod
+    def of(cls, attempts_left: int, clock_behind_seconds: int | None) -> "InvalidOtp":
+        message = "This code is wrong. Enter the code that your authenticator app shows now."
+        if clock_behind_seconds is not None:
+            message = (
+                f"This code was right {clock_behind_seconds} seconds ago: your device's clock is slow. Set it to "
+                "automatic time, then enter a new code."
+            )
+        elif not attempts_left:
+            message = "This code is wrong, and it was the last try. Log in again."
+        return cls(message=message, attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
 
-@strawberry.type(
-    description="A right code, used before. The next one works; the challenge stays open unless this was its last "
-    "attempt."
-)
+
+@strawberry.type(description="A right code, used before. The next one works. The attempt was counted.")
 class OtpAlreadyUsed(UserError):
     message: str = _message("This code was used before. Wait for the next one.")
     retry_after: int = strawberry.field(description="Seconds until the device shows a code that can be accepted.")
+    attempts_left: int = strawberry.field(description=_ATTEMPTS_LEFT)
 
 
 @strawberry.type(description="The recovery code is wrong or was used before. The attempt was counted.")
 class InvalidRecoveryCode(UserError):
-    message: str = _message("This recovery code is wrong, or was used before.")
-    attempts_left: int = strawberry.field(description="Answers that the challenge still accepts; at 0, log in again.")
+    attempts_left: int = strawberry.field(description=_ATTEMPTS_LEFT)
+
+    @classmethod
+    def of(cls, attempts_left: int) -> "InvalidRecoveryCode":
+        advice = "Enter another one." if attempts_left else "It was the last try: log in again."
+        return cls(message=f"This recovery code is wrong, or was used before. {advice}", attempts_left=attempts_left)
 
 
 @strawberry.type(description="The challenge is unknown, answered, or too old: log in again.")
@@ -97,10 +113,7 @@ class ChallengeExpired(UserError):
     "recovery code and sets a new password, or an operator helps."
 )
 class FactorDisabled(UserError):
-    message: str = _message(
-        "One-time codes are switched off after too many wrong ones. Sign in with a recovery code, then set a new "
-        "password."
-    )
+    message: str = _message("One-time codes are switched off after too many wrong ones. Sign in with a recovery code.")
 
 
 @strawberry.type(description="The account was imported or reset: the operator's enrollment code is needed, once.")
@@ -130,13 +143,29 @@ class NotAuthenticatedReason(enum.Enum):
     SESSION_ENDED = strawberry.enum_value("SESSION_ENDED", description="The session was ended, or expired.")
 
 
+_NOT_AUTHENTICATED = {
+    NotAuthenticatedReason.TOKEN_MISSING: "You are not signed in. Log in first.",
+    NotAuthenticatedReason.TOKEN_INVALID: "This token is not valid here. Log in again.",
+    NotAuthenticatedReason.TOKEN_EXPIRED: "Your access token has expired. Refresh the session, then try again.",
+    NotAuthenticatedReason.SESSION_ENDED: "Your session is over. Log in again.",
+}
+
+
 @strawberry.type(description="The operation needs a signed-in user.")
 class NotAuthenticated(UserError):
-    message: str = _message("You are not signed in.")
     reason: NotAuthenticatedReason = strawberry.field(description="Why, for a program.")
+
+    @classmethod
+    def of(cls, reason: NotAuthenticatedReason) -> "NotAuthenticated":
+        return cls(message=_NOT_AUTHENTICATED[reason], reason=reason)
 
 
 @strawberry.type(description="Nothing was tried or counted by this call: wait, then repeat it.")
 class RateLimited(UserError):
-    message: str = _message("Too many attempts. Wait a moment, then try again.")
     retry_after: int = strawberry.field(description="Seconds to wait.")
+
+    @classmethod
+    def of(cls, retry_after: int) -> "RateLimited":
+        minutes = math.ceil(retry_after / 60)
+        wait = f"{minutes} minutes" if minutes > 1 else f"{retry_after} seconds"
+        return cls(message=f"Too many attempts. Try again in {wait}.", retry_after=retry_after)

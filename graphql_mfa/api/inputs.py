@@ -16,7 +16,9 @@ class RegisterUserInput:
 
 @strawberry.input(description="Username and password.")
 class LoginInput:
-    username: str = strawberry.field(description="In any case, width or composition.")
+    username: str = strawberry.field(
+        description="Upper and lower case, full-width and composed forms are treated alike."
+    )
     password: str = strawberry.field(description="The account's password.")
 
 
@@ -34,7 +36,7 @@ class VerifyRecoveryCodeInput:
     )
 
 
-@strawberry.input(description="Which enrollment to begin again.")
+@strawberry.input(description="Which enrollment to restart.")
 class RestartEnrollmentInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
     enrollment_code: str | None = strawberry.field(

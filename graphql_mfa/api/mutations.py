@@ -18,7 +18,7 @@ from graphql_mfa.flows.verify_recovery_code import verify_recovery_code
 _input = strawberry.argument(description="What the operation takes.")
 
 
-@strawberry.type(description="What can be done. Every outcome is a type: switch on `__typename`.")
+@strawberry.type(description="Write operations. Each returns a union of its outcomes: switch on `__typename`.")
 class Mutation:
     @strawberry.mutation(
         graphql_type=results.RegisterUserResult,
@@ -71,8 +71,8 @@ class Mutation:
 
     @strawberry.mutation(
         graphql_type=results.RefreshSessionResult,
-        description="Trade a refresh token for a new pair. An old token used again ends the session. No input in "
-        "cookie mode.",
+        description="Trade a refresh token for a new pair. An old token used again ends the session. `input` may be "
+        "left out only in a cookie mode to come.",
     )
     async def refresh_session(
         self,

@@ -61,11 +61,11 @@ def present(outcome: Outcome, now: datetime) -> Result:
         case outcomes.InvalidCredentials():
             return errors.InvalidCredentials()
         case outcomes.InvalidOtp(attempts_left, clock_behind_seconds):
-            return errors.InvalidOtp(attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
-        case outcomes.OtpAlreadyUsed(retry_after):
-            return errors.OtpAlreadyUsed(retry_after=retry_after)
+            return errors.InvalidOtp.of(attempts_left, clock_behind_seconds)
+        case outcomes.OtpAlreadyUsed(retry_after, attempts_left):
+            return errors.OtpAlreadyUsed(retry_after=retry_after, attempts_left=attempts_left)
         case outcomes.InvalidRecoveryCode(attempts_left):
-            return errors.InvalidRecoveryCode(attempts_left=attempts_left)
+            return errors.InvalidRecoveryCode.of(attempts_left)
         case outcomes.ChallengeExpired():
             return errors.ChallengeExpired()
         case outcomes.FactorDisabled():
@@ -77,9 +77,9 @@ def present(outcome: Outcome, now: datetime) -> Result:
         case outcomes.SessionExpired():
             return errors.SessionExpired()
         case outcomes.NotAuthenticated(reason):
-            return errors.NotAuthenticated(reason=errors.NotAuthenticatedReason[reason.name])
+            return errors.NotAuthenticated.of(errors.NotAuthenticatedReason[reason.name])
         case outcomes.RateLimited(retry_after):
-            return errors.RateLimited(retry_after=retry_after)
+            return errors.RateLimited.of(retry_after)
         case _:
             assert_never(outcome)
 

@@ -8,7 +8,7 @@ from graphql_mfa.core import accounts
 from graphql_mfa.flows.authenticate import Authenticated, authenticate
 
 
-@strawberry.type(description="What can be read.")
+@strawberry.type(description="Read operations.")
 class Query:
     @strawberry.field(
         description="The signed-in user; null without a valid access token. A token that was sent but is expired, "

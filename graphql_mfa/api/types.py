@@ -64,7 +64,7 @@ class Challenge:
     token: str = strawberry.field(description="The secret that stands for the challenge; send it with the answer.")
     expires_at: datetime = strawberry.field(description="When it can't be answered any more.")
     expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
-    attempts_left: int = strawberry.field(description="Wrong answers that end it.")
+    attempts_left: int = strawberry.field(description="Wrong answers still allowed; the last one ends the challenge.")
     factors: list[FactorKind] = strawberry.field(
         description="What can answer it now. One-time codes are not listed while they are blocked or off."
     )
@@ -82,7 +82,7 @@ class TokenPair:
     access_token_expires_at: datetime = strawberry.field(description="When the access token expires.")
     access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
     refresh_token: str | None = strawberry.field(
-        description="For `refreshSession`, once. Null in cookie mode only, where it travels in an HttpOnly cookie."
+        description="For `refreshSession`, once. Always set; null is reserved for a cookie mode to come."
     )
     refresh_token_expires_at: datetime = strawberry.field(
         description="When the session ends unless it is refreshed before."

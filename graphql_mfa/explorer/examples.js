@@ -1,12 +1,12 @@
 "use strict";
 
 // One tab each, in the order of a first visit. GraphiQL titles a tab by its operation's name.
-// explorer.js fills in {{challengeToken}}, {{accessToken}} and {{refreshToken}} when an operation is sent.
+// explorer.js fills in {{challengeToken}} and the like when an operation is sent.
 const examples = [
   {
     query: `# Create an account. Scan the QR code with an
 # authenticator app, or run the command
-#     graphql-mfa totp SECRET
+#     .venv/bin/graphql-mfa totp SECRET
 # with the secret of the result: both show codes.
 # Next: put a code into tab 2.
 mutation Step1_Register($input: RegisterUserInput!) {
@@ -56,7 +56,8 @@ mutation Step2_FirstCode($input: VerifyOtpInput!) {
     variables: { input: { challengeToken: "{{challengeToken}}", otp: "123456" } },
   },
   {
-    query: `# Later visits start here: name and password.
+    query: `# Later visits start here: name and password, those
+# of tab 1 if you registered just now.
 # Where enrollmentPending is true, restartEnrollment
 # gives you a new secret.
 # Next: a code, in tab 4.
@@ -77,7 +78,7 @@ mutation Step3_LogIn($input: LoginInput!) {
     ... on UserError { message }
   }
 }`,
-    variables: { input: { username: "alice", password: "four-otters-row-upstream" } },
+    variables: { input: { username: "{{username|alice}}", password: "{{password|four-otters-row-upstream}}" } },
   },
   {
     query: `# A code counts once: wait for the app's next one.

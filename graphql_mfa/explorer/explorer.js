@@ -17,15 +17,20 @@ function learn(key, value) {
   return value;
 }
 
-const placeholder = /\{\{(\w+)\}\}/g;
+const placeholder = /\{\{(\w+)(?:\|([^}]*))?\}\}/g; // {{name}}, or {{name|what to send while it is not known}}
 
 function fill(json) {
   return JSON.parse(JSON.stringify(json ?? {}), (_key, value) =>
-    typeof value === "string" ? value.replace(placeholder, (text, name) => known.get(name) ?? text) : value);
+    typeof value === "string" ? value.replace(placeholder, (text, name, other) => known.get(name) ?? other ?? text) : value);
 }
 
 // Our own instead of GraphiQL.createFetcher: that one asks for multipart answers, which the API does not give.
 async function fetcher({ query, operationName, variables }, { headers } = {}) {
+  const sent = fill(variables);
+  const [missing] = JSON.stringify(sent).match(placeholder) ?? [];
+  if (missing) {
+    return { errors: [{ message: `Nothing was sent: ${missing} is not known. Run the tabs before; a reload forgets it.` }] };
+  }
   const filled = Object.entries(fill(headers)).filter(([, value]) => !String(value).match(placeholder));
   const response = await fetch(location.pathname, {
     method: "POST",
@@ -34,9 +39,13 @@ async function fetcher({ query, operationName, variables }, { headers } = {}) {
       Accept: "application/graphql-response+json, application/json",
       ...Object.fromEntries(filled),
     },
-    body: JSON.stringify({ query, operationName, variables: fill(variables) }),
+    body: JSON.stringify({ query, operationName, variables: sent }),
   });
-  return JSON.parse(await response.text(), learn);
+  const answer = JSON.parse(await response.text(), learn);
+  if (answer.data?.registerUser?.__typename === "RegisterUserSuccess") {
+    for (const [name, value] of Object.entries(sent.input ?? {})) known.set(name, value);
+  }
+  return answer;
 }
 
 // Passwords and codes are typed into the variables, which GraphiQL stores with its tabs and its history. In the session

@@ -128,6 +128,7 @@ class OtpAlreadyUsed:
     """A right code, used before; seconds until the device shows one that can be accepted."""
 
     retry_after: int
+    attempts_left: int
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,8 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
                 challenges.consume(connection, token)
                 return _sign_in(connection, services, user, client, now)
             case AlreadyUsed(step):
-                return OtpAlreadyUsed(totp.seconds_until_step(step + 1, now, settings.otp_period_seconds))
+                retry_after = totp.seconds_until_step(step + 1, now, settings.otp_period_seconds)
+                return OtpAlreadyUsed(retry_after, attempts_left)
             case ClockBehind(seconds):
                 _count_failure(connection, services, user, now)
                 return InvalidOtp(attempts_left, clock_behind_seconds=seconds)
