@@ -4,23 +4,37 @@ from graphql_mfa.settings import Settings
 
 _HEAD = """# Settings
 
-Every environment variable, with its default. Set none of them to try things out; see the README for production.
-
-| variable | default | meaning |
-|---|---|---|
+Every environment variable, with its default. Set none of them to try things out; see the README for production. A name that
+does not exist is told at start.
 """
+# The first setting of each section.
+_SECTIONS = {
+    "database_url": "Store, keys, names",
+    "registration_open": "Registration, usernames, passwords",
+    "login_attempts": "Limits on passwords",
+    "challenge_lifetime_seconds": "Challenges",
+    "otp_digits": "One-time codes",
+    "recovery_code_count": "Recovery codes and enrollment",
+    "access_token_seconds": "Tokens and sessions",
+    "max_body_bytes": "Requests",
+    "purge_interval_seconds": "Housekeeping",
+}
 
 
 def settings_page() -> str:
-    rows = []
+    """The page, as it is to be."""
+    lines = [_HEAD]
     for name, field in Settings.model_fields.items():
-        default = (
-            ""
-            if field.default is None
-            else f"`{str(field.default).lower() if isinstance(field.default, bool) else field.default}`"
-        )
-        rows.append(f"| `GRAPHQL_MFA_{name.upper()}` | {default} | {field.description} |")
-    return _HEAD + "\n".join(rows) + "\n"
+        if name in _SECTIONS:
+            lines.append(f"\n## {_SECTIONS[name]}\n\n| variable | default | meaning |\n|---|---|---|\n")
+        lines.append(f"| `GRAPHQL_MFA_{name.upper()}` | {_shown(field.default)} | {field.description} |\n")
+    return "".join(lines)
+
+
+def _shown(default: object) -> str:
+    if default is None:
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 if __name__ == "__main__":
