@@ -43,7 +43,8 @@ def create_app(settings: Settings | None = None, *, clock: Clock = utc_now) -> F
             with suppress(asyncio.CancelledError):
                 await purging
 
-    app = FastAPI(title="graphql-mfa", lifespan=lifespan, openapi_url=None)
+    # A redirect for a trailing slash would send a password to whatever the Host header says.
+    app = FastAPI(title="graphql-mfa", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
     app.include_router(build_router(build_schema(chosen), lambda: app.state.services))
 
     async def healthz(_: Request) -> Response:

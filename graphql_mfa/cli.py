@@ -5,6 +5,8 @@ import ipaddress
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Annotated, NoReturn
@@ -45,7 +47,8 @@ def serve(
 
     if _is_loopback(host):
         os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
-    settings = _settings(with_keys=True)
+    settings = _settings()
+    _demand_keys(settings)
     typer.echo(
         f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
     )
@@ -70,9 +73,13 @@ def serve(
 @app.command()
 def migrate() -> None:
     """Bring the database to this version's schema. Safe to run from several machines at once."""
+    settings = _settings()
+    if settings.embedded:
+        # A key is made before its database, so that a lost one is noticed.
+        _demand_keys(settings)
 
     async def run() -> None:
-        database = Database(_settings().database_url)
+        database = Database(settings.database_url)
         try:
             await database.migrate()
         finally:
@@ -133,24 +140,39 @@ def purge() -> None:
     from graphql_mfa.app import open_services
     from graphql_mfa.flows.purge import purge as purge_now
 
+    settings = _settings()
+    _demand_keys(settings)
+
     async def run() -> dict[str, int]:
-        async with open_services(_settings(with_keys=True)) as services:
+        async with open_services(settings) as services:
             return await purge_now(services)
 
     for table, rows in asyncio.run(run()).items():
         typer.echo(f"{table}: {rows}")
 
 
-def _settings(*, with_keys: bool = False) -> Settings:
-    """The settings. What is wrong with them, or with the keys, ends the command, and no value is repeated."""
-    try:
+def _settings() -> Settings:
+    """The settings; what is wrong with them ends the command."""
+    with _wrong_configuration_ends_it():
         settings = Settings()
-        _warn_of_unknown_settings()
         file = sqlite_file(settings.database_url)
         if file and not file.parent.is_dir():
-            _stop(f"No such file or directory: {file.parent}")
-        if with_keys:
-            load_key_ring(settings)
+            raise FileNotFoundError(f"No such file or directory: {file.parent}")
+    _warn_of_unknown_settings()
+    return settings
+
+
+def _demand_keys(settings: Settings) -> None:
+    """Look at the key ring now, and make it where one is made; what is wrong with it ends the command."""
+    with _wrong_configuration_ends_it():
+        load_key_ring(settings)
+
+
+@contextmanager
+def _wrong_configuration_ends_it() -> Iterator[None]:
+    """A message for the operator instead of a traceback. It repeats no value."""
+    try:
+        yield
     except ValidationError as error:
         names = [" ".join(f"GRAPHQL_MFA_{part}".upper() for part in problem["loc"]) for problem in error.errors()]
         _stop(
@@ -159,7 +181,6 @@ def _settings(*, with_keys: bool = False) -> Settings:
     # ValueError: our own refusals; OSError: a key file that can't be read or made.
     except (ValueError, OSError) as error:
         _stop(str(error))
-    return settings
 
 
 def _warn_of_unknown_settings() -> None:

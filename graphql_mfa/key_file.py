@@ -11,7 +11,7 @@ from graphql_mfa.store.database import sqlite_file
 
 
 class MissingKeyError(ValueError):
-    """No key was set, and the database is not one for which a key is made."""
+    """No key was set, and none is made for a database that other machines share or that was written with another."""
 
 
 def load_key_ring(settings: Settings) -> KeyRing:
@@ -25,7 +25,13 @@ def load_key_ring(settings: Settings) -> KeyRing:
     if database is None:
         raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
     file = database.with_name(f"{database.name}.key")
+    # In this order: whoever else is starting makes the key first, then the database.
+    used = database.exists() and database.stat().st_size > 0
     if not file.exists():
+        if used:
+            raise MissingKeyError(
+                f"{database} was written with a key that is not here: restore {file}, or set GRAPHQL_MFA_SECRET_KEYS."
+            )
         _create(file)
     return _parse(file.read_text(), str(file))
 

@@ -3,11 +3,13 @@
 import warnings
 from typing import Annotated, Self
 
-from pydantic import Field, PositiveInt, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from graphql_mfa.core.totp import TotpParameters
 
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
 _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 
@@ -16,9 +18,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GRAPHQL_MFA_", frozen=True, hide_input_in_errors=True)
 
-    database_url: Annotated[str, Field(description="SQLAlchemy URL of the store, with an async driver.")] = (
-        "sqlite+aiosqlite:///./graphql_mfa.db"
-    )
+    database_url: Annotated[
+        str, Field(description="SQLAlchemy URL of the store, with an async driver.", repr=False)
+    ] = "sqlite+aiosqlite:///./graphql_mfa.db"
     secret_keys: Annotated[
         SecretStr | None,
         Field(
@@ -41,9 +43,9 @@ class Settings(BaseSettings):
     ] = False
 
     registration_open: Annotated[bool, Field(description="Whether anyone may register.")] = True
-    registration_attempts: Annotated[PositiveInt, Field(description="Registrations per address and window.")] = 20
-    registration_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
-    username_min_length: Annotated[PositiveInt, Field(description="Code points.")] = 3
+    registration_attempts: Annotated[Count, Field(description="Registrations per address and window.")] = 20
+    registration_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
+    username_min_length: Annotated[Count, Field(description="Code points.")] = 3
     username_max_length: Annotated[int, Field(ge=1, le=255, description="Code points.")] = 64
     password_min_length: Annotated[
         int, Field(ge=8, description="Code points; NIST SP 800-63B-4 3.1.1.2 wants 8 beside a second factor.")
@@ -58,25 +60,25 @@ class Settings(BaseSettings):
     ] = 12
 
     login_attempts: Annotated[
-        PositiveInt, Field(description="Wrong passwords per account and address in a window, before waits begin.")
+        Count, Field(description="Wrong passwords per account and address in a window, before waits begin.")
     ] = 10
-    login_address_attempts: Annotated[PositiveInt, Field(description="Wrong passwords per address in a window.")] = 30
-    login_window_seconds: Annotated[PositiveInt, Field(description="Window of both.")] = 300
-    login_backoff_first_seconds: Annotated[PositiveInt, Field(description="The first wait; each next one doubles.")] = 1
-    login_backoff_longest_seconds: Annotated[PositiveInt, Field(description="The longest wait.")] = 900
+    login_address_attempts: Annotated[Count, Field(description="Wrong passwords per address in a window.")] = 30
+    login_window_seconds: Annotated[Seconds, Field(description="Window of both.")] = 300
+    login_backoff_first_seconds: Annotated[Seconds, Field(description="The first wait; each next one doubles.")] = 1
+    login_backoff_longest_seconds: Annotated[Seconds, Field(description="The longest wait.")] = 900
     login_stranger_attempts: Annotated[
-        PositiveInt,
+        Count,
         Field(
             description="Wrong passwords per account and window, added up over all addresses that never signed in to "
             "it; beyond this they share one try per wait."
         ),
     ] = 100
-    login_stranger_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
-    login_stranger_wait_seconds: Annotated[PositiveInt, Field(description="The wait of that limit.")] = 60
+    login_stranger_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
+    login_stranger_wait_seconds: Annotated[Seconds, Field(description="The wait of that limit.")] = 60
 
-    challenge_lifetime_seconds: Annotated[PositiveInt, Field(description="How long a challenge can be answered.")] = 300
-    challenge_attempts: Annotated[PositiveInt, Field(description="Wrong answers that end a challenge.")] = 5
-    challenges_per_user: Annotated[PositiveInt, Field(description="Open challenges; one more ends the oldest.")] = 10
+    challenge_lifetime_seconds: Annotated[Seconds, Field(description="How long a challenge can be answered.")] = 300
+    challenge_attempts: Annotated[Count, Field(description="Wrong answers that end a challenge.")] = 5
+    challenges_per_user: Annotated[Count, Field(description="Open challenges; one more ends the oldest.")] = 10
 
     otp_digits: Annotated[
         int,
@@ -96,54 +98,50 @@ class Settings(BaseSettings):
         int, Field(ge=0, le=60, description="Steps for which a slow clock is told, not accepted.")
     ] = 10
     otp_failures_before_backoff: Annotated[
-        PositiveInt, Field(description="Wrong codes in a row, across challenges, from which each makes a wait.")
+        Count, Field(description="Wrong codes in a row, across challenges, from which each makes a wait.")
     ] = 5
-    otp_backoff_first_seconds: Annotated[PositiveInt, Field(description="The first wait; each next one doubles.")] = 60
-    otp_backoff_longest_seconds: Annotated[PositiveInt, Field(description="The longest wait.")] = 3600
+    otp_backoff_first_seconds: Annotated[Seconds, Field(description="The first wait; each next one doubles.")] = 60
+    otp_backoff_longest_seconds: Annotated[Seconds, Field(description="The longest wait.")] = 3600
     otp_failures_before_disabling: Annotated[
-        PositiveInt,
+        Count,
         Field(description="Wrong codes in the window that switch one-time codes off (NIST SP 800-63B-4 3.2.2)."),
     ] = 100
-    otp_failure_window_days: Annotated[PositiveInt, Field(description="Window of that limit.")] = 30
+    otp_failure_window_days: Annotated[int, Field(gt=0, le=366, description="Window of that limit.")] = 30
 
     recovery_code_count: Annotated[int, Field(ge=1, le=100, description="Codes of a set.")] = 10
     recovery_code_attempts: Annotated[
-        PositiveInt, Field(description="Wrong recovery codes per account and address in a window.")
+        Count, Field(description="Wrong recovery codes per account and address in a window.")
     ] = 10
-    recovery_code_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 300
+    recovery_code_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
 
     enrollment_lifetime_seconds: Annotated[
-        PositiveInt, Field(description="An account that never confirmed a code is deleted after this time.")
+        Seconds, Field(description="An account that never confirmed a code is deleted after this time.")
     ] = 86_400
-    enrollment_restarts: Annotated[
-        PositiveInt, Field(description="New TOTP secrets per pending account and window.")
-    ] = 10
-    enrollment_restart_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 3600
+    enrollment_restarts: Annotated[Count, Field(description="New TOTP secrets per pending account and window.")] = 10
+    enrollment_restart_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
 
     access_token_seconds: Annotated[
-        PositiveInt, Field(description="Lifetime; other services may accept an ended session's token that long.")
+        Seconds, Field(description="Lifetime; other services may accept an ended session's token that long.")
     ] = 600
     session_idle_seconds: Annotated[
-        PositiveInt, Field(description="A session that is not refreshed ends (NIST SP 800-63B-4 2.2.3).")
+        Seconds, Field(description="A session that is not refreshed ends (NIST SP 800-63B-4 2.2.3).")
     ] = 3600
-    session_lifetime_seconds: Annotated[PositiveInt, Field(description="Absolute (NIST SP 800-63B-4 2.2.3).")] = 86_400
+    session_lifetime_seconds: Annotated[Seconds, Field(description="Absolute (NIST SP 800-63B-4 2.2.3).")] = 86_400
     refresh_grace_seconds: Annotated[
         int, Field(ge=0, le=60, description="How long a rotated refresh token still returns the same new pair.")
     ] = 10
-    refresh_attempts: Annotated[PositiveInt, Field(description="Refused refresh tokens per address in a window.")] = 30
-    refresh_window_seconds: Annotated[PositiveInt, Field(description="Window of that limit.")] = 300
+    refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
+    refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
 
-    max_body_bytes: Annotated[PositiveInt, Field(description="Longest request body, and longest query string.")] = (
-        65_536
-    )
-    max_query_tokens: Annotated[PositiveInt, Field(description="Lexical tokens of a document.")] = 1000
-    max_query_depth: Annotated[PositiveInt, Field(description="Nesting of an operation, fragments expanded.")] = 20
-    max_query_aliases: Annotated[PositiveInt, Field(description="Aliases of an operation, fragments expanded.")] = 30
-    max_query_root_fields: Annotated[PositiveInt, Field(description="Root fields of an operation, likewise.")] = 10
-    max_query_directives: Annotated[PositiveInt, Field(description="Directives of an operation, likewise.")] = 30
+    max_body_bytes: Annotated[Count, Field(description="Longest request body, and longest query string.")] = 65_536
+    max_query_tokens: Annotated[Count, Field(description="Lexical tokens of a document.")] = 1000
+    max_query_depth: Annotated[Count, Field(description="Nesting of an operation, fragments expanded.")] = 20
+    max_query_aliases: Annotated[Count, Field(description="Aliases of an operation, fragments expanded.")] = 30
+    max_query_root_fields: Annotated[Count, Field(description="Root fields of an operation, likewise.")] = 10
+    max_query_directives: Annotated[Count, Field(description="Directives of an operation, likewise.")] = 30
 
-    purge_interval_seconds: Annotated[PositiveInt, Field(description="Pause between purges of expired rows.")] = 60
-    purge_batch_rows: Annotated[PositiveInt, Field(description="Rows deleted in one transaction.")] = 500
+    purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
+    purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
 
     @property
     def embedded(self) -> bool:

@@ -15,11 +15,13 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa import Settings, create_app
+from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store.database import Database
 from tests.api_client import Api
 from tests.clock import Clock
 
+KEY = new_key()
 Connect = Callable[..., Api]
 
 
@@ -58,6 +60,7 @@ def make_settings(tmp_path: Path, migrated_database: Path) -> Callable[..., Sett
         # The cheapest hash, and an address that may register as often as tests like.
         defaults: dict[str, Any] = {
             "database_url": f"sqlite+aiosqlite:///{file}",
+            "secret_keys": KEY,
             "bcrypt_rounds": 4,
             "registration_attempts": 10_000,
         }

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from email.message import Message
 from typing import Any, NoReturn
 
 from starlette.requests import Request
+
+from graphql_mfa.api import media_types
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,10 @@ async def read_operation(request: Request, max_bytes: int) -> Operation:
 def _demand_json(headers: Mapping[str, str]) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "A compressed body is not accepted.")
-    content_type = Message()
-    content_type["content-type"] = headers.get("content-type", "")
-    if content_type.get_content_type() != "application/json" or "content-type" not in headers:
+    media_type, parameters = media_types.parse(headers.get("content-type", ""))
+    if media_type != "application/json":
         raise BadRequestError(415, "The body must be application/json.")
-    charset = content_type.get_param("charset", "utf-8")
-    if not isinstance(charset, str) or charset.lower() not in {"utf-8", "utf8"}:
+    if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
         raise BadRequestError(415, "The body must be in UTF-8.")
 
 
@@ -77,10 +76,10 @@ async def _body(request: Request, max_bytes: int) -> bytes:
 def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
     if len(request.scope["query_string"]) > max_bytes:
         raise BadRequestError(414, f"The query string is longer than {max_bytes} bytes.")
-    parameters: dict[str, Any] = dict(request.query_params)
-    for name in ("variables", "extensions"):
-        # An empty parameter is one that a form left out.
-        parameters[name] = _json(parameters[name].encode()) if parameters.get(name) else None
+    # An empty parameter is one that a form left out.
+    parameters: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
+    for name in {"variables", "extensions"} & parameters.keys():
+        parameters[name] = _json(parameters[name].encode())
     return parameters
 
 

@@ -33,7 +33,11 @@ def public_error(error: GraphQLError) -> dict[str, Any]:
 def is_unexpected(error: GraphQLError) -> bool:
     """Whether nobody expected it. Flows return failures, so an error of a resolver is a bug or a lost database."""
     cause = error.original_error
-    return error.path is not None or (cause is not None and not isinstance(cause, GraphQLError))
+    if cause is not None and not isinstance(cause, GraphQLError):
+        return True
+    # What graphql-core itself reports while a field runs is a bug too, unless it points at what a client wrote: null
+    # for an argument that has a default is found only then.
+    return error.path is not None and not (error.nodes and isinstance(error.nodes[0], ValueNode))
 
 
 def _public_message(error: GraphQLError) -> str:

@@ -1,8 +1,6 @@
 """The HTTP endpoint: GraphQL, and the explorer."""
 
 import json
-import logging
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,14 +11,14 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
+from graphql_mfa.api import media_types
 from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.http_request import BadRequestError, Operation, read_operation
 from graphql_mfa.api.public_errors import MASKED, is_unexpected, public_error
 from graphql_mfa.api.schema import Schema
+from graphql_mfa.api.unexpected import log_unexpected
 from graphql_mfa.core.addresses import address_group
 from graphql_mfa.flows.services import Client, Services
-
-_log = logging.getLogger("graphql_mfa")
 
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
@@ -52,9 +50,8 @@ def build_router(schema: Schema, services: Callable[[], Services], *, path: str 
             return _answer(request, {"errors": [{"message": error.message}]}, status=error.status)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        except Exception as error:  # noqa: BLE001 - the last resort: masked here, and logged without the request's values
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            _log.error("Unexpected %s outside of an operation:\n%s", type(error).__name__, frames)
+        except Exception as error:  # noqa: BLE001 - the last resort: masked here
+            log_unexpected(error, "a request, outside of an operation")
             return _answer(request, {"errors": [{"message": MASKED}]}, status=500)
 
     async def _execute(request: Request, operation: Operation) -> Response:
@@ -101,7 +98,7 @@ def build_router(schema: Schema, services: Callable[[], Services], *, path: str 
 
 def _wants_page(request: Request) -> bool:
     """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer."""
-    accepts_html = "text/html" in request.headers.get("accept", "")
+    accepts_html = "text/html" in media_types.accepted(request.headers.get("accept", ""))
     return request.method in {"GET", "HEAD"} and accepts_html and "query" not in request.query_params
 
 
@@ -115,7 +112,8 @@ def _bearer_token(request: Request) -> str | None:
 
 
 def _media_type(request: Request) -> str:
-    return _GRAPHQL_JSON if _GRAPHQL_JSON in request.headers.get("accept", "") else _JSON
+    accepted = media_types.accepted(request.headers.get("accept", ""))
+    return _GRAPHQL_JSON if accepted.get(_GRAPHQL_JSON, 0) >= accepted.get(_JSON, 0.001) else _JSON
 
 
 def _answer(

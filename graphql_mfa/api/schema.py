@@ -1,11 +1,9 @@
 """The schema, and how a document is judged before it runs."""
 
-import logging
-import traceback
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, cast
+from typing import cast
 
 import strawberry
 from graphql import (
@@ -13,10 +11,7 @@ from graphql import (
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
-    StringValueNode,
-    Visitor,
     specified_rules,
-    visit,
 )
 from strawberry.extensions import MaxTokensLimiter, ParserCache, SchemaExtension
 from strawberry.schema.config import StrawberryConfig
@@ -27,29 +22,22 @@ from graphql_mfa.api.limits import DocumentLimits
 from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
 from graphql_mfa.api.public_errors import is_unexpected
 from graphql_mfa.api.queries import Query
+from graphql_mfa.api.unexpected import log_unexpected
 from graphql_mfa.settings import Settings
 
-_log = logging.getLogger("graphql_mfa")
-
 _CACHED_DOCUMENTS = 128
-# Shorter values ("a", "42") are everywhere in a traceback; replacing them would only make it unreadable.
-_SHORTEST_REDACTED = 4
 
 Validate = Callable[[GraphQLSchema, DocumentNode], list[GraphQLError]]
 
 
 class Schema(strawberry.Schema):
-    """Logs what nobody expected, once, and nothing that a client sent."""
+    """Logs what nobody expected; a client's mistakes are answered, not logged."""
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
-        """Log the errors of resolvers; a client's mistakes are answered, not logged."""
+        """Log the errors that a client will see masked."""
         for error in filter(is_unexpected, errors):
-            cause = error.original_error or error
-            trace = "".join(traceback.format_exception(cause))
-            name = _operation_name(execution_context)
-            _log.error(
-                "Unexpected error in operation %s at %s:\n%s", name, error.path, _redact(trace, execution_context)
-            )
+            name = execution_context.operation_name if execution_context else None
+            log_unexpected(error.original_error or error, f"operation {name} at {error.path}")
 
 
 class _Validation(SchemaExtension):
@@ -103,42 +91,3 @@ def _ambiguity(document: DocumentNode, operation_name: str | None) -> list[Graph
     if operation_name is not None or len(operations) == 1:
         return []
     return [GraphQLError("The document has several operations: name the one to run in `operationName`.")]
-
-
-def _operation_name(execution: ExecutionContext | None) -> str:
-    return repr((execution and execution.operation_name) or "(anonymous)")[:80]
-
-
-def _redact(text: str, execution: ExecutionContext | None) -> str:
-    """The text without the values of the request: an exception may have one of them in its message."""
-    values = set(_strings(execution.variables if execution else None))
-    if execution and execution.graphql_document:
-        values |= set(_literals(execution.graphql_document))
-    # As it is, and as the repr of a value that an exception quotes.
-    values |= {repr(value)[1:-1] for value in values}
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) >= _SHORTEST_REDACTED:
-            text = text.replace(value, "[redacted]")
-    return text
-
-
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, dict):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)
-    elif value is not None:
-        yield str(value)
-
-
-def _literals(document: DocumentNode) -> list[str]:
-    found: list[str] = []
-
-    class Collector(Visitor):
-        def enter_string_value(self, node: StringValueNode, *_: Any) -> None:
-            found.append(node.value)
-
-    visit(document, Collector())
-    return found

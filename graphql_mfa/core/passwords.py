@@ -62,8 +62,9 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
 
 def _scored_part(password: str) -> str:
     """The start of the password, in a form on which zxcvbn does not spend more than some 20 ms."""
-    repeated = password[: (password * 2).index(password, 1)]  # all of it, unless it is one text several times over
-    start = repeated[:_SCORED_LENGTH]
+    # Of a text that is repeated, once: zxcvbn would see the repetition only if nothing were cut.
+    periods = (period for period in range(1, len(password) // 2 + 1) if password.startswith(password[period:]))
+    start = password[: next(periods, len(password))][:_SCORED_LENGTH]
     # It tries every reading of every symbol that may stand for letters, one pass over the word lists for each
     # combination; nobody spells a word with five of these.
     return start.translate(_UNREADABLE) if len(set(start) & set(_LEET_SYMBOLS)) > _READABLE_SYMBOLS else start

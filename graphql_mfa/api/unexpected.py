@@ -1,0 +1,25 @@
+"""Logging what nobody expected, once, and nothing that a client sent."""
+
+import logging
+import traceback
+from collections.abc import Iterator
+
+_log = logging.getLogger("graphql_mfa")
+
+
+def log_unexpected(error: BaseException, where: str) -> None:
+    """Log where an exception and its causes came from.
+
+    Not what they say: a message can hold a password, in any spelling.
+    """
+    _log.error("Unexpected error in %s:\n%s", where, "".join(_trace(error)))
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """Frames and types as Python prints them, the cause first."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause:
+        yield from _trace(cause)
+        yield "which led to\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
