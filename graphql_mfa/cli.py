@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -52,6 +53,8 @@ def serve(
     typer.echo(
         f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
     )
+    # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "graphql_mfa.app:create_app",
         factory=True,

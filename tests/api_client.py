@@ -60,13 +60,13 @@ REFRESH_SESSION = f"""mutation RefreshSession($input: RefreshSessionInput) {{
     __typename{_SIGNED_IN}{_ERRORS}
   }}
 }}"""
-LOGOUT = f"""mutation Logout($everywhere: Boolean! = false, $refreshToken: String) {{
-  logout(everywhere: $everywhere, refreshToken: $refreshToken) {{
+LOGOUT = """mutation Logout($everywhere: Boolean! = false, $refreshToken: String) {
+  logout(everywhere: $everywhere, refreshToken: $refreshToken) {
     __typename
-    ... on LogoutSuccess {{ sessionsEnded }}
-    ... on NotAuthenticated {{ reason message }}
-  }}
-}}"""
+    ... on LogoutSuccess { sessionsEnded }
+    ... on NotAuthenticated { reason message }
+  }
+}"""
 ME = f"query Me {{ me {{ {_USER.removeprefix('user { ')} }}"
 
 PASSWORD = "correct horse battery staple"

@@ -1,0 +1,95 @@
+"""Access tokens, as another service checks them: with the published keys, RFC 9068 and nothing of this code."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from tests.api.scenarios import RunApp
+from tests.api_client import Api
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.conftest import Connect
+
+Claims = dict[str, Any]
+
+
+def decode(part: str) -> bytes:
+    """Base64url without padding (RFC 7515, appendix C)."""
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+async def verified(api: Api, token: str) -> Claims:
+    """The claims of a token that one of the published keys has signed."""
+    header, claims, signature = token.split(".")
+    head = json.loads(decode(header))
+    assert (head["alg"], head["typ"]) == ("EdDSA", "at+jwt")
+    published = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
+    (key,) = (key for key in published if key["kid"] == head["kid"])
+    assert {"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA"}.items() <= key.items()
+    Ed25519PublicKey.from_public_bytes(decode(key["x"])).verify(decode(signature), f"{header}.{claims}".encode())
+    result: Claims = json.loads(decode(claims))
+    return result
+
+
+async def test_another_service_can_check_a_token_with_the_published_keys(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    signed_in_at = int(clock().timestamp()) - 30  # the clock moved a step after the sign-in
+    claims = await verified(api, member.access_token)
+    assert claims == {
+        "iss": "graphql-mfa",
+        "aud": "graphql-mfa",
+        "sub": member.session["user"]["id"],
+        "sid": claims["sid"],
+        "jti": claims["jti"],
+        "iat": signed_in_at,
+        "exp": signed_in_at + 600,
+        "auth_time": signed_in_at,
+        "amr": ["pwd", "otp", "mfa"],
+        "acr": "aal2",
+    }
+
+
+async def test_an_altered_token_does_not_pass(api: Api) -> None:
+    member, other = await api.member(), await api.member("bob")
+    header, _, signature = member.access_token.split(".")
+    with pytest.raises(InvalidSignature):
+        await verified(api, ".".join((header, other.access_token.split(".")[1], signature)))
+
+
+async def test_a_sign_in_with_a_recovery_code_is_told_by_its_amr(api: Api) -> None:
+    member = await api.member()
+    signed_in = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
+    claims = await verified(api, signed_in["tokens"]["accessToken"])
+    assert (claims["amr"], claims["acr"]) == (["pwd", "recovery_code", "mfa"], "aal2")
+
+
+async def test_a_refreshed_token_is_of_the_same_session_and_sign_in(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(1000)
+    before = await verified(api, member.access_token)
+    after = await verified(api, (await api.refresh(member.refresh_token))["tokens"]["accessToken"])
+    now = int(clock().timestamp())
+    assert after == before | {"iat": now, "exp": now + 600, "jti": after["jti"]}
+    assert after["jti"] != before["jti"]
+
+
+async def test_each_session_has_an_id_of_its_own(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    signed_in = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    one, other = await verified(api, member.access_token), await verified(api, signed_in["tokens"]["accessToken"])
+    assert one["sub"] == other["sub"]
+    assert one["sid"] != other["sid"]
+    assert one["jti"] != other["jti"]
+
+
+async def test_issuer_and_audience_are_the_operators(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(token_issuer="https://id.example", token_audience="shop") as app:
+        api = connect(app)
+        member = await api.member()
+        claims = await verified(api, member.access_token)
+        assert await api.me(member.access_token) == member.session["user"]
+    assert (claims["iss"], claims["aud"]) == ("https://id.example", "shop")

@@ -1,0 +1,111 @@
+"""logout."""
+
+import asyncio
+
+import pytest
+
+from tests.api.answers import failure
+from tests.api.scenarios import NO_REFRESH_TOKEN
+from tests.api_client import Api, Result
+from tests.authenticator import code_at
+from tests.clock import Clock
+
+ONE_ENDED = {"__typename": "LogoutSuccess", "sessionsEnded": 1}
+
+
+def not_authenticated(reason: str) -> Result:
+    return failure("NotAuthenticated", reason=reason)
+
+
+async def second_session(api: Api, secret: str) -> Result:
+    """The tokens of one more session."""
+    signed_in = await api.verify_otp(await api.challenge(), code_at(secret, api.clock()))
+    tokens: Result = signed_in["tokens"]
+    return tokens
+
+
+async def test_an_access_token_ends_its_session_and_no_other(api: Api) -> None:
+    member = await api.member()
+    other = await second_session(api, member.secret)
+    assert await api.logout(member.access_token) == ONE_ENDED
+    assert await api.me(member.access_token) is None
+    assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
+    assert await api.me(other["accessToken"]) == member.session["user"]
+
+
+async def test_a_valid_access_token_counts_more_than_the_refresh_token_of_another_session(api: Api) -> None:
+    member = await api.member()
+    other = await second_session(api, member.secret)
+    assert await api.logout(member.access_token, refresh_token=other["refreshToken"]) == ONE_ENDED
+    assert await api.me(member.access_token) is None
+    assert await api.me(other["accessToken"]) == member.session["user"]
+
+
+async def test_a_refresh_token_alone_ends_its_session(api: Api) -> None:
+    member = await api.member()
+    assert await api.logout(refresh_token=member.refresh_token) == ONE_ENDED
+    assert await api.me(member.access_token) is None
+
+
+async def test_a_refresh_token_serves_where_the_access_token_has_expired(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(600)
+    assert await api.logout(member.access_token) == not_authenticated("TOKEN_EXPIRED")
+    assert await api.logout(member.access_token, refresh_token=member.refresh_token) == ONE_ENDED
+    assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
+
+
+async def test_a_traded_in_refresh_token_ends_its_session_too(api: Api) -> None:
+    member = await api.member()
+    tokens = (await api.refresh(member.refresh_token))["tokens"]
+    assert await api.logout(refresh_token=member.refresh_token) == ONE_ENDED
+    assert await api.me(tokens["accessToken"]) is None
+
+
+@pytest.mark.parametrize("by", ["access token", "refresh token"])
+async def test_everywhere_ends_all_sessions_of_the_user_and_nobody_elses(api: Api, by: str) -> None:
+    member, other = await api.member(), await api.member("bob")
+    second = await second_session(api, member.secret)
+    token, refresh_token = (member.access_token, None) if by == "access token" else (None, member.refresh_token)
+    ended = await api.logout(token, refresh_token=refresh_token, everywhere=True)
+    assert ended == {"__typename": "LogoutSuccess", "sessionsEnded": 2}
+    assert await api.me(second["accessToken"]) is None
+    assert await api.me(other.access_token) == other.session["user"]
+
+
+async def test_a_session_that_expired_by_itself_is_not_counted_as_ended(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(3600)
+    second = await second_session(api, member.secret)
+    assert await api.logout(second["accessToken"], everywhere=True) == ONE_ENDED
+
+
+async def test_of_several_logouts_at_once_one_ends_the_session(api: Api) -> None:
+    member = await api.member()
+    answers = await asyncio.gather(*(api.logout(member.access_token) for _ in range(5)))
+    assert answers.count(ONE_ENDED) == 1
+    assert answers.count(not_authenticated("SESSION_ENDED")) == 4
+
+
+async def test_without_any_token_nobody_is_logged_out(api: Api) -> None:
+    assert await api.logout() == not_authenticated("TOKEN_MISSING")
+    assert await api.logout(refresh_token="") == not_authenticated("TOKEN_MISSING")
+
+
+async def test_a_token_that_is_none_is_invalid(api: Api) -> None:
+    assert await api.logout("nonsense") == not_authenticated("TOKEN_INVALID")
+    assert await api.logout(refresh_token="nonsense") == not_authenticated("TOKEN_INVALID")
+
+
+async def test_the_tokens_of_an_ended_session_say_so(api: Api) -> None:
+    member = await api.member()
+    await api.logout(member.access_token)
+    assert await api.logout(member.access_token) == not_authenticated("SESSION_ENDED")
+    assert await api.logout(refresh_token=member.refresh_token) == not_authenticated("SESSION_ENDED")
+    assert await api.logout(refresh_token=NO_REFRESH_TOKEN) == not_authenticated("SESSION_ENDED")
+
+
+async def test_the_refresh_token_of_a_session_that_expired_says_so(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(3600)
+    assert await api.logout(refresh_token=member.refresh_token) == not_authenticated("SESSION_ENDED")

@@ -1,0 +1,120 @@
+"""refreshSession."""
+
+import asyncio
+
+import pytest
+from fastapi import FastAPI
+
+from tests.api.answers import failure, rate_limited
+from tests.api.scenarios import NO_REFRESH_TOKEN
+from tests.api_client import REFRESH_SESSION, Api
+from tests.clock import Clock
+from tests.conftest import Connect
+
+SESSION_EXPIRED = failure("SessionExpired")
+
+
+async def test_a_refresh_token_is_traded_for_a_new_pair(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(1000)
+    refreshed = await api.refresh(member.refresh_token)
+    tokens = refreshed["tokens"]
+    assert refreshed == {
+        "__typename": "SignedIn",
+        "tokens": {
+            "accessToken": tokens["accessToken"],
+            "accessTokenExpiresAt": "2026-01-01T00:27:20+00:00",
+            "accessTokenExpiresIn": 600,
+            "refreshToken": tokens["refreshToken"],
+            "refreshTokenExpiresAt": "2026-01-01T01:17:20+00:00",
+        },
+        "user": member.session["user"],
+    }
+    assert tokens["accessToken"] != member.access_token
+    assert tokens["refreshToken"] != member.refresh_token
+    assert await api.me(member.access_token) is None, "expired"
+    assert await api.me(tokens["accessToken"]) == member.session["user"]
+
+
+async def test_an_access_token_stays_valid_when_the_session_is_refreshed(api: Api) -> None:
+    member = await api.member()
+    await api.refresh(member.refresh_token)
+    assert await api.me(member.access_token) == member.session["user"]
+
+
+async def test_a_session_that_is_not_refreshed_for_an_hour_ends(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(3600 - 30 - 1)  # the clock moved a step after the sign-in
+    refreshed = await api.refresh(member.refresh_token)
+    assert refreshed["__typename"] == "SignedIn"
+    clock.advance(3600)
+    assert await api.refresh(refreshed["tokens"]["refreshToken"]) == SESSION_EXPIRED
+
+
+async def test_a_session_ends_after_a_day_however_often_it_is_refreshed(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    clock.advance(-30)
+    the_end = "2026-01-02T00:00:10+00:00"
+    tokens = member.session["tokens"]
+    for _ in range(28):
+        clock.advance(3000)
+        tokens = (await api.refresh(tokens["refreshToken"]))["tokens"]
+        assert tokens["refreshTokenExpiresAt"] <= the_end
+        assert tokens["accessTokenExpiresIn"] == 600
+    clock.advance(2100)
+    tokens = (await api.refresh(tokens["refreshToken"]))["tokens"]
+    assert tokens["refreshTokenExpiresAt"] == tokens["accessTokenExpiresAt"] == the_end
+    assert tokens["accessTokenExpiresIn"] == 300
+    clock.advance(300)
+    assert await api.me(tokens["accessToken"]) is None
+    assert await api.refresh(tokens["refreshToken"]) == SESSION_EXPIRED
+
+
+async def test_whoever_lost_the_answer_gets_the_same_pair_again_within_ten_seconds(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    first = await api.refresh(member.refresh_token)
+    clock.advance(10)
+    again = await api.refresh(member.refresh_token)
+    first["tokens"]["accessTokenExpiresIn"] = 590
+    assert again == first
+
+
+async def test_two_tabs_that_refresh_at_once_get_the_same_pair(api: Api) -> None:
+    member = await api.member()
+    one, other = await asyncio.gather(*(api.refresh(member.refresh_token) for _ in range(2)))
+    assert one["__typename"] == "SignedIn"
+    assert one == other
+
+
+async def test_a_traded_in_token_ends_the_session_after_ten_seconds(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    tokens = (await api.refresh(member.refresh_token))["tokens"]
+    clock.advance(11)
+    assert await api.refresh(member.refresh_token) == SESSION_EXPIRED
+    assert await api.refresh(tokens["refreshToken"]) == SESSION_EXPIRED
+    assert await api.me(tokens["accessToken"]) is None
+
+
+@pytest.mark.parametrize("variables", [None, {}, {"input": None}])
+async def test_without_input_there_is_no_session(api: Api, variables: object) -> None:
+    assert await api.run(REFRESH_SESSION, variables) == SESSION_EXPIRED
+
+
+@pytest.mark.parametrize("token", ["", "nonsense", NO_REFRESH_TOKEN])
+async def test_an_unknown_token_has_no_session(api: Api, token: str) -> None:
+    assert await api.refresh(token) == SESSION_EXPIRED
+
+
+async def test_refused_tokens_are_limited_per_address_and_a_valid_one_works_all_the_same(
+    app: FastAPI, connect: Connect, clock: Clock
+) -> None:
+    api, elsewhere = connect(app), connect(app, "10.0.0.2")
+    member = await api.member()
+    for _ in range(30):
+        assert await api.refresh(NO_REFRESH_TOKEN) == SESSION_EXPIRED
+    clock.advance(100)
+    assert await api.refresh(NO_REFRESH_TOKEN) == rate_limited(200)
+    assert (await api.refresh(member.refresh_token))["__typename"] == "SignedIn"
+    assert await elsewhere.refresh(NO_REFRESH_TOKEN) == SESSION_EXPIRED
+    clock.advance(200)
+    assert await api.refresh(NO_REFRESH_TOKEN) == SESSION_EXPIRED

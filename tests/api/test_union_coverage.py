@@ -1,0 +1,62 @@
+"""Every member of every result union can be reached. A new member needs an entry in scenarios.py."""
+
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+from graphql import (
+    FieldNode,
+    GraphQLUnionType,
+    OperationDefinitionNode,
+    build_schema,
+    get_named_type,
+    is_union_type,
+    parse,
+)
+
+from tests.api.scenarios import SCENARIOS, RunApp
+from tests.conftest import Connect
+
+SCHEMA = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
+UNIONS = [type_ for type_ in SCHEMA.type_map.values() if isinstance(type_, GraphQLUnionType)]
+MEMBERS = [(union.name, member.name) for union in UNIONS for member in union.types]
+
+
+@pytest.mark.parametrize(("union", "member"), MEMBERS)
+async def test_a_client_can_reach(
+    union: str,
+    member: str,
+    run_app: RunApp,
+    connect: Connect,
+) -> None:
+    assert (union, member) in SCENARIOS, "write a scenario that reaches it"
+    scenario = SCENARIOS[union, member]
+    documents: list[str] = []
+
+    async def remember(response: httpx.Response) -> None:
+        await response.aread()
+        documents.append(response.request.content.decode())
+
+    async with run_app(**scenario.settings) as app:
+        api = connect(app)
+        api.http.event_hooks["response"] = [remember]
+        result = await scenario.run(api, app.state.services)
+    assert result["__typename"] == member
+    assert _union_of(documents[-1]) == union
+
+
+def test_every_scenario_is_for_a_member_that_exists() -> None:
+    assert set(SCENARIOS) <= set(MEMBERS)
+
+
+def _union_of(body: str) -> str:
+    """The union that the operation in a request's body answers with."""
+    operation = parse(json.loads(body)["query"]).definitions[0]
+    assert isinstance(operation, OperationDefinitionNode)
+    field = operation.selection_set.selections[0]
+    assert isinstance(field, FieldNode)
+    assert SCHEMA.mutation_type is not None
+    union = get_named_type(SCHEMA.mutation_type.fields[field.name.value].type)
+    assert is_union_type(union)
+    return union.name

@@ -1,0 +1,265 @@
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import hmac
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphql_mfa.core.access_tokens import AccessTokens, Grant, TokenExpired, TokenInvalid, TokenSubject
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.key_ring import Key, KeyRing
+from tests.core.texts import any_text
+
+KEY, SECOND_KEY, LEAKED_KEY, STRANGE_KEY = (Key(byte * 32, byte == b"l") for byte in (b"k", b"2", b"l", b"s"))
+TOKENS = AccessTokens(KeyRing([KEY, SECOND_KEY, LEAKED_KEY]), issuer="our issuer", audience="our audience")
+NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+GRANT = Grant(
+    user_id=UUID("00000000-0000-4000-8000-000000000001"),
+    session_id=UUID("00000000-0000-4000-8000-000000000002"),
+    generation=3,
+    authenticated_at=NOW - timedelta(minutes=5),
+    factor=FactorKind.TOTP,
+    issued_at=NOW,
+    expires_at=NOW + timedelta(minutes=10),
+)
+SUBJECT = TokenSubject(GRANT.user_id, GRANT.session_id)
+TOKEN = TOKENS.sign(GRANT, KEY)
+
+
+def sign(key: Key = KEY, **changes: Any) -> str:
+    return TOKENS.sign(replace(GRANT, **changes), key)
+
+
+def encode(part: bytes) -> str:
+    return base64.urlsafe_b64encode(part).rstrip(b"=").decode()
+
+
+def decode(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    header, claims, _ = token.split(".")
+    return json.loads(decode(header)), json.loads(decode(claims))
+
+
+HEADER, CLAIMS = parts(TOKEN)
+HEADER_JSON, CLAIMS_JSON = json.dumps(HEADER), json.dumps(CLAIMS)
+
+
+def forge(header: str = HEADER_JSON, claims: str = CLAIMS_JSON, key: Key = KEY) -> str:
+    """A token of any header and claims, JSON or not, that the key really signed."""
+    signed = f"{encode(header.encode())}.{encode(claims.encode())}"
+    return f"{signed}.{encode(key.signing.sign(signed.encode()))}"
+
+
+def with_header(key: Key = KEY, **changes: object) -> str:
+    return forge(header=json.dumps(HEADER | changes), key=key)
+
+
+def with_claims(**changes: object) -> str:
+    return forge(claims=json.dumps(CLAIMS | changes))
+
+
+def without_claim(name: str) -> str:
+    return forge(claims=json.dumps({claim: value for claim, value in CLAIMS.items() if claim != name}))
+
+
+def mac_with_public_key(encoding: Encoding, form: PublicFormat) -> str:
+    """HS256 with the public key as secret: what a library does that lets the token choose the algorithm."""
+    signed = f"{encode(json.dumps(HEADER | {'alg': 'HS256'}).encode())}.{encode(CLAIMS_JSON.encode())}"
+    mac = hmac.HMAC(KEY.verifying.public_bytes(encoding, form), SHA256())
+    mac.update(signed.encode())
+    return f"{signed}.{encode(mac.finalize())}"
+
+
+def test_the_claims_are_those_of_rfc_9068_and_openid_connect() -> None:
+    header, claims = parts(TOKEN)
+    assert header == {"alg": "EdDSA", "typ": "at+jwt", "kid": KEY.id.hex()}
+    assert isinstance(claims.pop("jti"), str)
+    assert claims == {
+        "iss": "our issuer",
+        "aud": "our audience",
+        "sub": "00000000-0000-4000-8000-000000000001",
+        "sid": "00000000-0000-4000-8000-000000000002",
+        "iat": 1_767_268_800,
+        "exp": 1_767_269_400,
+        "auth_time": 1_767_268_500,
+        "amr": ["pwd", "otp", "mfa"],
+        "acr": "aal2",
+    }
+
+
+def test_a_recovery_code_is_not_called_a_one_time_code() -> None:
+    _, claims = parts(sign(factor=FactorKind.RECOVERY_CODE))
+    assert claims["amr"] == ["pwd", "recovery_code", "mfa"]
+
+
+def test_every_factor_has_a_name() -> None:
+    assert all(parts(sign(factor=factor))[1]["amr"] for factor in FactorKind)
+
+
+def test_the_same_grant_and_key_give_the_same_token() -> None:
+    assert TOKENS.sign(GRANT, KEY) == TOKEN
+    assert TOKENS.sign(GRANT, SECOND_KEY) != TOKEN
+
+
+@pytest.mark.parametrize("change", [{"generation": 4}, {"session_id": UUID(int=9)}])
+def test_another_generation_or_session_has_another_token_id(change: dict[str, Any]) -> None:
+    _, claims = parts(sign(**change))
+    assert claims["jti"] != CLAIMS["jti"]
+
+
+@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
+def test_a_token_of_any_key_that_is_trusted_speaks_for_its_user_and_session(key: Key) -> None:
+    assert TOKENS.check(TOKENS.sign(GRANT, key), NOW) == SUBJECT
+
+
+@pytest.mark.parametrize("year", [2001, 2200])
+def test_a_token_lives_until_its_expiry_by_our_clock_whatever_the_machines_clock_says(year: int) -> None:
+    issued_at = NOW.replace(year=year)
+    expires_at = issued_at + timedelta(minutes=10)
+    token = sign(issued_at=issued_at, expires_at=expires_at)
+    assert TOKENS.check(token, issued_at) == SUBJECT
+    assert TOKENS.check(token, expires_at - timedelta(microseconds=1)) == SUBJECT
+    assert TOKENS.check(token, expires_at) == TokenExpired()
+    assert TOKENS.check(token, expires_at + timedelta(days=1)) == TokenExpired()
+
+
+def test_a_token_never_outlives_what_the_client_was_told() -> None:
+    expires_at = NOW + timedelta(seconds=600, microseconds=999_999)
+    assert TOKENS.check(sign(expires_at=expires_at), expires_at) == TokenExpired()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: forge(key=STRANGE_KEY), id="signed by another key"),
+        pytest.param(lambda: with_header(STRANGE_KEY, kid=STRANGE_KEY.id.hex()), id="unknown kid"),
+        pytest.param(lambda: with_header(LEAKED_KEY, kid=LEAKED_KEY.id.hex()), id="decrypt-only key"),
+        pytest.param(lambda: with_header(kid=SECOND_KEY.id.hex()), id="another key's kid"),
+        pytest.param(lambda: with_header(kid=KEY.id.hex().upper()), id="kid in capitals"),
+        pytest.param(lambda: with_header(kid=f"{KEY.id.hex()}\n"), id="kid with a line feed"),
+        pytest.param(lambda: with_header(kid=None), id="kid null"),
+        pytest.param(lambda: with_header(kid=[KEY.id.hex()]), id="kid a list"),
+        pytest.param(lambda: with_header(kid="../../etc/passwd"), id="kid a path"),
+        pytest.param(lambda: with_header(typ="JWT"), id="typ JWT"),
+        pytest.param(lambda: with_header(typ=None), id="typ null"),
+        pytest.param(lambda: with_header(typ=["at+jwt"]), id="typ a list"),
+        pytest.param(lambda: with_header(alg="none"), id="alg none, signed"),
+        pytest.param(lambda: with_header(alg="none").rpartition(".")[0] + ".", id="alg none, unsigned"),
+        pytest.param(lambda: with_header(alg="HS256"), id="alg HS256, signed"),
+        pytest.param(lambda: mac_with_public_key(Encoding.Raw, PublicFormat.Raw), id="HS256, raw public key"),
+        pytest.param(
+            lambda: mac_with_public_key(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), id="HS256, public key in PEM"
+        ),
+        pytest.param(lambda: with_header(alg=["EdDSA"]), id="alg a list"),
+        pytest.param(lambda: with_header(crit=["exp"]), id="an extension that must be understood"),
+        pytest.param(lambda: with_header(b64=False, crit=["b64"]), id="detached payload"),
+        pytest.param(lambda: forge(header="[]"), id="header a list"),
+        pytest.param(lambda: forge(header="null"), id="header null"),
+        pytest.param(lambda: forge(header="{"), id="header not JSON"),
+        pytest.param(lambda: forge(header='{"alg": ' + "9" * 5000 + "}"), id="header with 5,000 digits"),
+        pytest.param(lambda: forge(header='{"alg": ' + "[" * 100_000), id="header nested deeply"),
+        pytest.param(lambda: forge(claims="[]"), id="claims a list"),
+        pytest.param(lambda: forge(claims="null"), id="claims null"),
+        pytest.param(lambda: forge(claims="{"), id="claims not JSON"),
+        pytest.param(lambda: forge(claims=CLAIMS_JSON[:-1] + ', "x": ' + "[" * 100_000), id="claims nested deeply"),
+        pytest.param(lambda: forge(claims=f'{CLAIMS_JSON[:-1]}, "exp": {"9" * 5000}}}'), id="exp with 5,000 digits"),
+        pytest.param(lambda: with_claims(iss="other"), id="another issuer"),
+        pytest.param(lambda: with_claims(iss=["our issuer"]), id="iss a list"),
+        pytest.param(lambda: with_claims(aud="other"), id="another audience"),
+        pytest.param(lambda: with_claims(aud=["other"]), id="other audiences"),
+        pytest.param(lambda: with_claims(aud=5), id="aud a number"),
+        pytest.param(lambda: with_claims(sub="alice"), id="sub no id"),
+        pytest.param(lambda: with_claims(sub=5), id="sub a number"),
+        pytest.param(lambda: with_claims(sid="1"), id="sid no id"),
+        pytest.param(lambda: with_claims(sid=None), id="sid null"),
+        pytest.param(lambda: with_claims(sid={}), id="sid an object"),
+        pytest.param(lambda: with_claims(exp="soon"), id="exp a word"),
+        pytest.param(lambda: with_claims(exp=str(CLAIMS["exp"])), id="exp a string"),
+        pytest.param(lambda: with_claims(exp=None), id="exp null"),
+        pytest.param(lambda: with_claims(exp=[]), id="exp a list"),
+        pytest.param(lambda: with_claims(exp=float("nan")), id="exp not a number"),
+        pytest.param(lambda: with_claims(exp=float("inf")), id="exp never"),
+        pytest.param(lambda: with_claims(exp=10**400), id="exp beyond any date"),
+        *(
+            pytest.param(lambda name=name: without_claim(name), id=f"no {name}")
+            for name in ("iss", "aud", "sub", "sid", "exp")
+        ),
+        pytest.param(lambda: "", id="empty"),
+        pytest.param(lambda: "..", id="dots"),
+        pytest.param(lambda: f"{TOKEN}.", id="a part too many"),
+        pytest.param(lambda: f"{TOKEN}=", id="padding"),
+        pytest.param(lambda: f" {TOKEN}", id="space"),
+        pytest.param(lambda: f"{TOKEN}\ud800", id="surrogate"),
+        pytest.param(lambda: f"{TOKEN}é", id="not ASCII"),
+        pytest.param(lambda: f"{TOKEN}\0", id="NUL"),
+    ],
+)
+def test_a_token_that_is_not_ours_is_invalid_now_and_later(make: Callable[[], str]) -> None:
+    token = make()
+    assert TOKENS.check(token, NOW) == TokenInvalid()
+    assert TOKENS.check(token, NOW + timedelta(days=1)) == TokenInvalid()
+
+
+def test_a_forged_token_is_refused_for_its_fault_alone() -> None:
+    """The forger's own check: with nothing changed its token is good."""
+    assert TOKENS.check(forge(), NOW) == SUBJECT
+
+
+def test_a_token_cut_anywhere_is_invalid() -> None:
+    assert {TOKENS.check(TOKEN[:end], NOW) for end in range(len(TOKEN))} == {TokenInvalid()}
+
+
+def test_a_token_with_any_part_of_another_is_invalid() -> None:
+    other = sign(SECOND_KEY, user_id=UUID(int=9)).split(".")
+    for place in range(3):
+        mixed = TOKEN.split(".")
+        mixed[place] = other[place]
+        assert TOKENS.check(".".join(mixed), NOW) == TokenInvalid()
+
+
+@given(st.one_of(any_text, st.lists(st.binary().map(encode), min_size=3, max_size=3).map(".".join)))
+def test_no_text_is_a_token(text: str) -> None:
+    assert TOKENS.check(text, NOW) == TokenInvalid()
+
+
+@given(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.lists(st.text()) | st.just({"a": [{}]}),
+    st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jwk", "x5c"]),
+)
+def test_a_header_with_anything_in_it_raises_nothing(value: object, name: str) -> None:
+    assert isinstance(TOKENS.check(forge(header=json.dumps(HEADER | {name: value})), NOW), TokenInvalid | TokenSubject)
+
+
+def test_the_key_set_holds_the_public_parts_of_the_trusted_keys_only() -> None:
+    keys = TOKENS.jwks()["keys"]
+    assert [key["kid"] for key in keys] == [KEY.id.hex(), SECOND_KEY.id.hex()]
+    for key in keys:
+        assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}
+        assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("OKP", "Ed25519", "sig", "EdDSA")
+
+
+def test_whoever_has_only_the_key_set_can_verify_a_token() -> None:
+    published = json.loads(json.dumps(TOKENS.jwks()))
+    signed, _, signature = TOKENS.sign(GRANT, SECOND_KEY).rpartition(".")
+    header, _ = parts(f"{signed}.{signature}")
+    (key,) = [key for key in published["keys"] if key["kid"] == header["kid"]]
+    Ed25519PublicKey.from_public_bytes(decode(key["x"])).verify(decode(signature), signed.encode())
+
+
+def test_the_key_set_is_one_that_a_jose_library_reads() -> None:
+    key = jwt.PyJWKSet.from_dict(TOKENS.jwks())[KEY.id.hex()]
+    claims = jwt.decode(TOKEN, key, audience="our audience", options={"verify_exp": False, "verify_iat": False})
+    assert claims == CLAIMS

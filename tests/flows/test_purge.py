@@ -1,0 +1,71 @@
+"""Purging, by hand and by itself."""
+
+import asyncio
+import logging
+from collections import Counter
+
+import pytest
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import OperationalError
+
+from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store.models import Challenge
+from tests.api.scenarios import RunApp
+from tests.api_client import Api
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.store import rows
+
+WAIT = 10  # seconds, for what takes no time unless it is broken
+
+
+async def test_purging_goes_on_until_nothing_that_expired_is_left(run_app: RunApp, clock: Clock) -> None:
+    def fill(connection: Connection) -> None:
+        user = rows.add_user(connection)
+        for number in range(7):
+            rows.add_challenge(connection, user, expires_at=clock() if number < 5 else rows.LATER)
+
+    async with run_app(purge_batch_rows=2) as app:
+        services = app.state.services
+        await services.database.write(fill)
+        assert +Counter(await purge(services)) == {"challenges": 5}
+        assert not +Counter(await purge(services))
+        kept = await services.database.read(lambda connection: connection.scalar(select(func.count(Challenge.digest))))
+    assert kept == 2
+
+
+async def test_a_purged_enrollment_leaves_its_name_to_others_and_a_purged_session_is_over(
+    api: Api, services: Services, clock: Clock
+) -> None:
+    member = await api.member()
+    await api.register("abandoned")
+    clock.advance(86_400)
+    purged = await purge(services)
+    assert (purged["users"], purged["sessions"]) == (1, 1)
+    assert (await api.register("abandoned"))["__typename"] == "RegisterUserSuccess"
+    assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
+    assert (await api.login())["__typename"] == "OtpRequired", "the account itself stays"
+
+
+async def test_a_server_purges_by_itself_and_does_not_give_up_when_that_fails(
+    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = 0
+    purged = asyncio.Event()
+
+    async def purge_at_the_second_try(services: Services) -> dict[str, int]:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OperationalError("DELETE FROM hunter2", {}, Exception("hunter2"))
+        purged.set()
+        return await purge(services)
+
+    monkeypatch.setattr("graphql_mfa.app.purge", purge_at_the_second_try)
+    monkeypatch.setattr("graphql_mfa.app.random.uniform", lambda *_: 0.001)
+    with caplog.at_level(logging.WARNING, "graphql_mfa"):
+        async with run_app(purge_interval_seconds=1) as app:
+            await connect(app).register()
+            await asyncio.wait_for(purged.wait(), WAIT)
+    assert [record.getMessage() for record in caplog.records] == ["Purging failed, will try again: OperationalError"]

@@ -1,0 +1,175 @@
+"""The graphql-mfa command, apart from what `serve` does once it runs, and from `demo`."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from graphql_mfa.cli import app
+from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.store.database import Database
+from tests.authenticator import code_at
+from tests.store import rows
+
+SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # of the test vectors of RFC 6238, appendix B
+KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in a fresh folder: `command("totp", SECRET, GRAPHQL_MFA_OTP_DIGITS="8")`."""
+    monkeypatch.chdir(tmp_path)
+    # `serve` sets it in the environment of its process, which here is that of all tests.
+    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")
+    return lambda *arguments, **environment: CliRunner().invoke(app, arguments, env=environment)
+
+
+def test_the_command_explains_itself() -> None:
+    ran = subprocess.run([sys.executable, "-m", "graphql_mfa", "--help"], capture_output=True, text=True, check=True)
+    for name in ("serve", "migrate", "schema", "new-key", "totp", "demo", "purge"):
+        assert f" {name} " in ran.stdout
+
+
+def test_the_command_tells_its_version(command: Command) -> None:
+    assert command("--version").stdout == f"{metadata.version('graphql-mfa')}\n"
+
+
+def test_schema_prints_the_exported_schema(command: Command) -> None:
+    assert command("schema").stdout == (Path(__file__).parents[2] / "schema.graphql").read_text()
+
+
+def test_new_key_prints_a_key_that_the_key_ring_accepts(command: Command) -> None:
+    one, other = command("new-key").stdout, command("new-key").stdout
+    assert len(KeyRing.parse(f"{one},{other}").public) == 2
+
+
+@pytest.mark.parametrize("typed", [SECRET, SECRET.lower(), " ".join(SECRET[i : i + 4] for i in range(0, 32, 4))])
+def test_totp_prints_what_an_authenticator_shows(command: Command, typed: str) -> None:
+    before = datetime.now(UTC)
+    ran = command("totp", typed)
+    assert ran.exit_code == 0
+    assert ran.stdout.strip() in {code_at(SECRET, at) for at in (before, datetime.now(UTC))}
+
+
+@pytest.mark.parametrize("garbage", ["not base32!", "", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJ1", "GEZDGNBV", "Ä" * 32])
+def test_totp_refuses_what_is_no_secret_without_repeating_it(command: Command, garbage: str) -> None:
+    ran = command("totp", garbage)
+    assert ran.exit_code == 2
+    assert isinstance(ran.exception, SystemExit), repr(ran.exception)
+    assert "not a TOTP secret" in ran.stderr
+    assert not garbage or garbage not in ran.output
+
+
+def test_migrate_makes_a_database_that_only_its_owner_can_read(command: Command, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert command("migrate").stdout == "The database is up to date.\n"
+    assert (tmp_path / "graphql_mfa.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_purge_deletes_what_has_expired_and_says_how_much(command: Command, tmp_path: Path) -> None:
+    async def fill() -> None:
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / 'graphql_mfa.db'}")
+        long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+        await database.write(lambda connection: rows.add_user(connection, enrollment_expires_at=long_ago))
+        await database.close()
+
+    command("migrate")
+    asyncio.run(fill())
+    for deleted in (1, 0):
+        printed = f"challenges: 0\nsessions: 0\nusers: {deleted}\notp_failures: 0\nthrottles: 0\n"
+        assert command("purge").output == printed
+
+
+def _is_wrong_configuration(ran: Result, message: str, value: str) -> None:
+    assert isinstance(ran.exception, SystemExit), repr(ran.exception)
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("Wrong configuration: ")
+    assert message in ran.stderr
+    assert value not in ran.output
+
+
+@pytest.mark.parametrize("name", ["serve", "migrate", "purge", "schema", "demo"])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("GRAPHQL_MFA_BCRYPT_ROUNDS", "99"), ("GRAPHQL_MFA_OTP_DIGITS", "many")]
+)
+def test_a_wrong_setting_ends_every_command_with_its_name(
+    command: Command, name: str, variable: str, value: str
+) -> None:
+    _is_wrong_configuration(command(name, **{variable: value}), variable, value)
+
+
+@pytest.mark.parametrize("name", ["serve", "purge"])
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ("hunter2 is my passphrase", "graphql-mfa new-key"),
+        (KEY[:-1], "graphql-mfa new-key"),
+        (f"{KEY},{KEY}", "names a key twice"),
+        (f"decrypt-only:{KEY}", "a first key that is not decrypt-only"),
+        ("", "a first key"),
+    ],
+    ids=["a passphrase", "cut", "twice", "decrypt-only", "empty"],
+)
+def test_keys_that_can_not_be_used_end_the_command_without_repeating_them(
+    command: Command, tmp_path: Path, name: str, keys: str, message: str
+) -> None:
+    ran = command(name, GRAPHQL_MFA_SECRET_KEYS=keys)
+    _is_wrong_configuration(ran, message, keys or KEY)
+    assert KEY[:12] not in ran.output
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
+
+
+@pytest.mark.parametrize("name", ["serve", "migrate", "purge"])
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("hunter2", "The database URL"),
+        ("mysql://root:hunter2@db/accounts", "The database URL"),
+        ("sqlite+aiosqlite:///:memory:", "in memory"),
+        ("sqlite+aiosqlite:////no/such/folder/test.db", "No such file or directory"),
+    ],
+)
+def test_a_database_that_can_not_be_used_ends_the_command_with_a_message(
+    command: Command, tmp_path: Path, name: str, url: str, message: str
+) -> None:
+    _is_wrong_configuration(command(name, GRAPHQL_MFA_DATABASE_URL=url), message, "hunter2")
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
+
+
+@pytest.mark.parametrize("name", ["serve", "purge"])
+def test_a_database_that_others_share_needs_a_key_that_others_share(command: Command, name: str) -> None:
+    ran = command(name, GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts")
+    _is_wrong_configuration(ran, "Set GRAPHQL_MFA_SECRET_KEYS", "hunter2")
+
+
+@pytest.mark.parametrize("name", ["serve", "purge"])
+def test_a_key_that_was_lost_is_not_replaced(command: Command, tmp_path: Path, name: str) -> None:
+    command("migrate")
+    (tmp_path / "graphql_mfa.db.key").unlink()
+    _is_wrong_configuration(command(name), "graphql_mfa.db.key", "mfak_")
+    assert not (tmp_path / "graphql_mfa.db.key").exists()
+
+
+def test_a_setting_that_does_not_exist_is_told(command: Command) -> None:
+    ran = command("migrate", GRAPHQL_MFA_BCRYPT_ROUND="hunter2")
+    assert ran.exit_code == 0
+    assert "GRAPHQL_MFA_BCRYPT_ROUND" in ran.stderr
+    assert "hunter2" not in ran.output
+
+
+def test_a_wrong_configuration_is_told_to_the_shell(tmp_path: Path) -> None:
+    environment = {"GRAPHQL_MFA_SECRET_KEYS": "hunter2"}
+    command = [sys.executable, "-m", "graphql_mfa", "serve"]
+    ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("Wrong configuration: ")
+    assert "Traceback" not in ran.stderr
+    assert "hunter2" not in ran.stderr

@@ -1,0 +1,136 @@
+"""`graphql-mfa serve` as processes: crashes, two at once, signals, a real authenticator, rude clients."""
+
+import asyncio
+import itertools
+import os
+import shutil
+import socket
+import struct
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.api_client import Api
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.conftest import Server
+
+KILLED_AFTER = 20  # registrations
+
+Serve = Callable[[], Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a server in the test's folder. What still runs at its end is killed."""
+    servers: list[Server] = []
+
+    def start() -> Server:
+        servers.append(Server(tmp_path))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Api]:
+    """A client over real connections. The server's clock is the real one."""
+    async with httpx.AsyncClient(base_url=url, timeout=30) as http:
+        yield Api(http, Clock())
+
+
+async def test_whoever_was_told_that_they_are_registered_is_so_after_a_crash(serve: Serve) -> None:
+    server = serve()
+    registered: list[str] = []
+
+    async def register_until_the_crash(api: Api, worker: int) -> None:
+        for number in itertools.count():
+            try:
+                answer = await api.register(name := f"user {worker} {number}")
+            except httpx.TransportError:
+                return
+            assert answer["__typename"] == "RegisterUserSuccess"
+            registered.append(name)
+            if len(registered) == KILLED_AFTER:
+                server.kill()
+
+    async with client(server.url) as api:
+        await asyncio.gather(*(register_until_the_crash(api, worker) for worker in range(8)))
+    assert len(registered) >= KILLED_AFTER
+    async with client(serve().url) as api:
+        answers = [(await api.login(name))["__typename"] for name in registered]
+    assert answers == ["OtpRequired"] * len(registered)
+
+
+async def test_two_servers_that_start_at_once_on_a_fresh_folder_share_keys_and_accounts(
+    serve: Serve, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor() as threads:
+        servers = list(threads.map(lambda _: serve(), range(2)))
+    keys = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in os.scandir(tmp_path) if ".key" in entry.name}
+    assert keys == {"graphql_mfa.db.key": "0o600"}
+    async with client(servers[0].url) as one, client(servers[1].url) as other:
+        for api in (one, other):
+            assert (await api.http.get("/readyz")).status_code == 200
+        registered = await one.register()
+        code = code_at(registered["enrollment"]["secret"], datetime.now(UTC))
+        confirmed = await other.verify_otp(registered["challenge"], code)
+        assert confirmed["__typename"] == "EnrollmentConfirmed"
+        assert await one.me(confirmed["tokens"]["accessToken"]) == confirmed["user"]
+        assert (await other.register())["__typename"] == "UsernameTaken"
+
+
+async def test_an_authenticator_of_others_signs_in(live_server: str) -> None:
+    if shutil.which("oathtool") is None:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up("needs oathtool")
+
+    def oathtool(secret: str, when: str) -> str:
+        command = ["oathtool", "--totp", "--base32", f"--now={when}", secret]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    async with client(live_server) as api:
+        registered = await api.register("oathtool's user")
+        secret = registered["enrollment"]["secret"]
+        confirmed = await api.verify_otp(registered["challenge"], oathtool(secret, "now"))
+        assert confirmed["__typename"] == "EnrollmentConfirmed"
+        assert (await api.logout(confirmed["tokens"]["accessToken"]))["__typename"] == "LogoutSuccess"
+        challenge = await api.challenge("oathtool's user")
+        signed_in = await api.verify_otp(challenge, oathtool(secret, "now + 30 seconds"))
+        assert signed_in["__typename"] == "SignedIn"
+        assert await api.me(signed_in["tokens"]["accessToken"]) == confirmed["user"]
+
+
+def test_a_server_that_is_told_to_stop_stops_well(serve: Serve) -> None:
+    server = serve()
+    log = server.stop()
+    assert "Application shutdown complete" in log
+    assert "Traceback" not in log
+    assert server.process.returncode == 0
+
+
+def test_clients_that_go_away_leave_no_traceback_in_the_log(serve: Serve) -> None:
+    server = serve()
+    url = urlsplit(server.url)
+    head = "POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+    whole_body = '{"query":"{policy{issuer}}"}'
+    requests = ["POST /graphql HTT", head.format(100) + '{"query":', head.format(len(whole_body)) + whole_body]
+    for request, reset in itertools.product(requests, (False, True)):
+        with socket.create_connection((url.hostname or "", url.port or 0)) as connection:
+            connection.sendall(request.encode())
+            if reset:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    log = server.stop()
+    assert "Traceback" not in log
+    assert "ERROR" not in log

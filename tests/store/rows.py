@@ -1,0 +1,70 @@
+"""Rows that tests put into the store themselves: what no operation of the API makes, an operator's work above all."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, insert, select, update
+
+from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.store.models import Base, Challenge, Session, TotpDevice, User
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LATER = NOW + timedelta(days=1)
+
+
+def add_user(connection: Connection, username: str = "alice", **columns: Any) -> UUID:
+    """An account as an operator imports one: without a second factor, and it stays. `columns` override."""
+    row = {"username": username, "username_key": username, "password_hash": "", "created_at": NOW}
+    return _add(connection, User, row | columns)
+
+
+def add_device(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
+    """An authenticator app that was never used."""
+    return _add(connection, TotpDevice, {"user_id": user_id, "sealed_secret": b"", "created_at": NOW} | columns)
+
+
+def add_session(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
+    """A session of one day."""
+    row = {
+        "user_id": user_id,
+        "created_at": NOW,
+        "authenticated_at": NOW,
+        "factor": "TOTP",
+        "ends_at": LATER,
+        "expires_at": LATER,
+        "refreshed_at": NOW,
+        "key_id": b"key1",
+        "refresh_digest": uuid4().bytes,
+    }
+    return _add(connection, Session, row | columns)
+
+
+def add_challenge(connection: Connection, user_id: UUID, **columns: Any) -> bytes:
+    """An open challenge; returns its digest."""
+    key = uuid4().bytes
+    row = {"digest": key, "user_id": user_id, "created_at": NOW, "expires_at": LATER, "attempts": 0}
+    connection.execute(insert(Challenge).values(row | columns))
+    return key
+
+
+def enrollment_code_digest(code: str) -> bytes:
+    """What is stored of an operator's enrollment code."""
+    return digest(Purpose.ENROLLMENT_CODE, code)
+
+
+def password_hash_of(connection: Connection, username: str = "alice") -> str:
+    """The hash that is stored now."""
+    return connection.execute(select(User.password_hash).where(User.username_key == username)).scalar_one()
+
+
+def set_user(connection: Connection, username: str = "alice", **columns: Any) -> None:
+    """Change an account's columns."""
+    connection.execute(update(User).where(User.username_key == username).values(columns))
+
+
+def _add(connection: Connection, model: type[Base], row: dict[str, Any]) -> UUID:
+    row = {"id": uuid4()} | row
+    connection.execute(insert(model).values(row))
+    key: UUID = row["id"]
+    return key

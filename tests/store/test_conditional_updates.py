@@ -1,0 +1,134 @@
+"""What may happen once happens once, however many ask for it at the same moment."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, select, update
+
+from graphql_mfa.store import challenges, recovery_codes, sessions, totp_devices, users
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.models import Challenge, Session, TotpDevice, UsedRefreshToken
+from tests.store import rows
+from tests.store.rows import LATER, NOW
+
+CODE, OLD, NEW = b"code".ljust(32), b"old".ljust(32), b"new".ljust(32)
+IDLE_END = NOW + timedelta(hours=1)
+
+Attempt = Callable[[Connection], object]
+
+
+def a_time_step(connection: Connection) -> Attempt:
+    device = rows.add_device(connection, rows.add_user(connection), last_step=99)
+    return lambda connection: totp_devices.claim_step(connection, device, 100, NOW)
+
+
+def a_challenge(connection: Connection) -> Attempt:
+    challenge = rows.add_challenge(connection, rows.add_user(connection))
+
+    def answer(connection: Connection) -> bool:
+        if users.lock_by_challenge(connection, challenge, NOW, 5) is None:
+            return False
+        challenges.consume(connection, challenge)
+        return True
+
+    return answer
+
+
+def a_recovery_code(connection: Connection) -> Attempt:
+    user = rows.add_user(connection)
+    recovery_codes.add(connection, user, [CODE])
+    return lambda connection: recovery_codes.consume(connection, user, CODE)
+
+
+def an_enrollment_code(connection: Connection) -> Attempt:
+    user = rows.add_user(connection, enrollment_code_digest=CODE)
+    return lambda connection: users.consume_enrollment_code(connection, user, CODE)
+
+
+def a_refresh_token(connection: Connection) -> Attempt:
+    rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD)
+    return lambda connection: sessions.rotate(connection, OLD, NEW, key_id=b"key2", now=NOW, idle_end=IDLE_END)
+
+
+def a_name(connection: Connection) -> Attempt:
+    return lambda connection: users.add(
+        connection,
+        id=uuid4(),
+        username="alice",
+        key="alice",
+        password_hash="",
+        now=NOW,
+        enrollment_expires_at=LATER,
+    )
+
+
+@pytest.mark.parametrize(
+    "make", [a_time_step, a_challenge, a_recovery_code, an_enrollment_code, a_refresh_token, a_name]
+)
+async def test_exactly_one_of_many_uses_it(
+    database: Database, other_process: Database, make: Callable[[Connection], Attempt]
+) -> None:
+    attempt = await database.write(make)
+    outcomes = await asyncio.gather(*((database, other_process)[number % 2].write(attempt) for number in range(20)))
+    assert sum(bool(outcome) for outcome in outcomes) == 1
+
+
+@pytest.mark.parametrize(("last_step", "claimed"), [(None, True), (99, True), (100, False), (101, False)])
+async def test_only_a_step_newer_than_the_last_one_can_be_claimed(
+    database: Database, last_step: int | None, claimed: bool
+) -> None:
+    def claim(connection: Connection) -> bool:
+        device = rows.add_device(connection, rows.add_user(connection), last_step=last_step)
+        return totp_devices.claim_step(connection, device, 100, NOW)
+
+    assert await database.write(claim) is claimed
+    step = await database.read(lambda connection: connection.scalar(select(TotpDevice.last_step)))
+    assert step == (100 if claimed else last_step)
+
+
+async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_that_as_it_is(
+    database: Database,
+) -> None:
+    def claim_twice(connection: Connection) -> object:
+        device = rows.add_device(connection, rows.add_user(connection))
+        totp_devices.claim_step(connection, device, 100, NOW)
+        totp_devices.claim_step(connection, device, 101, LATER)
+        return connection.scalar(select(TotpDevice.confirmed_at))
+
+    assert await database.write(claim_twice) == NOW
+
+
+async def test_no_more_attempts_are_counted_than_a_challenge_has(database: Database, other_process: Database) -> None:
+    challenge = await database.write(lambda connection: rows.add_challenge(connection, rows.add_user(connection)))
+
+    def answer(connection: Connection) -> int | None:
+        user = users.lock_by_challenge(connection, challenge, NOW, 5)
+        return None if user is None else challenges.count_attempt(connection, challenge, 5)
+
+    left = await asyncio.gather(*((database, other_process)[number % 2].write(answer) for number in range(10)))
+    assert left.count(None) == 5
+    assert {attempts for attempts in left if attempts is not None} == {4, 3, 2, 1, 0}
+    assert await database.read(lambda connection: connection.scalar(select(Challenge.attempts))) == 5
+
+
+async def test_a_rotated_session_has_the_new_token_and_remembers_the_old_one(database: Database) -> None:
+    def rotate(connection: Connection) -> None:
+        rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD)
+        now = NOW + timedelta(minutes=5)
+        sessions.rotate(connection, OLD, NEW, key_id=b"key2", now=now, idle_end=IDLE_END)
+        row = connection.execute(
+            select(Session.refresh_digest, Session.generation, Session.refreshed_at, Session.key_id, Session.expires_at)
+        ).one()
+        assert row == (NEW, 1, now, b"key2", IDLE_END)
+        assert connection.execute(select(UsedRefreshToken.digest, UsedRefreshToken.generation)).all() == [(OLD, 0)]
+
+    await database.write(rotate)
+
+
+async def test_a_session_that_is_over_is_not_rotated(database: Database) -> None:
+    attempt = await database.write(a_refresh_token)
+    await database.write(lambda connection: connection.execute(update(Session).values(expires_at=NOW)))
+    assert await database.write(attempt) is None

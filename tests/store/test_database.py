@@ -1,0 +1,126 @@
+"""Connections and transactions."""
+
+import asyncio
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
+
+import pytest
+from sqlalchemy import Connection, select, text, update
+from sqlalchemy.exc import IntegrityError
+
+from graphql_mfa.store.database import Database, UnsupportedDatabaseError
+from graphql_mfa.store.models import User
+from tests.store import rows
+
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+
+
+def pragmas(connection: Connection) -> dict[str, object]:
+    return {name: connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS}
+
+
+def usernames(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(User.username)))
+
+
+async def test_every_connection_keeps_what_was_acknowledged_and_waits_for_its_turn(database: Database) -> None:
+    assert await database.write(pragmas) == PRAGMAS
+    # More at once than there are connections.
+    assert await asyncio.gather(*(database.read(pragmas) for _ in range(8))) == [PRAGMAS] * 8
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite+aiosqlite://",
+        "sqlite+aiosqlite:///:memory:",
+        "sqlite+aiosqlite:///file::memory:?cache=shared&uri=true",
+        "sqlite+aiosqlite:///file:test?mode=memory&cache=shared&uri=true",
+    ],
+)
+def test_a_database_in_memory_is_refused(url: str) -> None:
+    with pytest.raises(UnsupportedDatabaseError, match="in memory"):
+        Database(url)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "sqlite:///test.db", "mysql://root:hunter2@db/test"])
+def test_a_database_that_the_store_does_not_know_is_refused_without_repeating_the_url(url: str) -> None:
+    with pytest.raises(UnsupportedDatabaseError) as refusal:
+        Database(url)
+    assert url not in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
+async def test_a_transaction_that_raises_leaves_nothing_behind(database: Database) -> None:
+    def fail(connection: Connection) -> None:
+        rows.add_user(connection)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await database.write(fail)
+    assert await database.read(usernames) == []
+    await database.write(rows.add_user)
+    assert await database.read(usernames) == ["alice"]
+
+
+async def test_of_fifty_transactions_that_read_and_then_write_none_overwrites_another(
+    database: Database, other_process: Database
+) -> None:
+    await database.write(rows.add_user)
+
+    def increment(connection: Connection) -> None:
+        failures = connection.execute(select(User.otp_failures)).scalar_one()
+        connection.execute(update(User).values(otp_failures=failures + 1))
+
+    writes = ((database, other_process)[number % 2].write(increment) for number in range(50))
+    assert await asyncio.gather(*writes, return_exceptions=True) == [None] * 50
+    assert await database.read(lambda connection: connection.scalar(select(User.otp_failures))) == 50
+
+
+async def test_a_read_sees_what_was_committed_before_it(database: Database, other_process: Database) -> None:
+    for name in ("alice", "bob"):
+        await database.write(partial(rows.add_user, username=name))
+        assert name in await other_process.read(usernames)
+
+
+async def test_a_read_neither_waits_for_a_write_nor_sees_half_of_it(database: Database, url: str) -> None:
+    await database.write(rows.add_user)
+    with closing(sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("DELETE FROM users")
+        assert await database.read(usernames) == ["alice"]
+        other.execute("COMMIT")
+    assert await database.read(usernames) == []
+
+
+async def test_errors_do_not_show_the_values(database: Database) -> None:
+    await database.write(rows.add_user)
+    with pytest.raises(IntegrityError) as error:
+        await database.write(lambda connection: rows.add_user(connection, password_hash="hunter2"))
+    assert "hunter2" not in str(error.value)
+    assert "parameters hidden" in str(error.value)
+
+
+def test_errors_do_not_show_the_values_on_postgresql_either() -> None:
+    database = Database("postgresql+asyncpg://127.0.0.1:1/nothing")
+    assert database._writer.sync_engine.hide_parameters
+    assert database._reader.sync_engine.hide_parameters
+
+
+async def test_foreign_keys_are_held(database: Database) -> None:
+    nobody = await database.write(rows.add_user)
+    await database.write(lambda connection: connection.execute(text("DELETE FROM users")))
+    with pytest.raises(IntegrityError):
+        await database.write(lambda connection: rows.add_session(connection, nobody))
+
+
+@pytest.mark.parametrize("offset", [0, 2, -9.5])
+async def test_an_instant_comes_back_in_utc(database: Database, offset: float) -> None:
+    instant = datetime(2026, 7, 1, 12, 30, 15, 123_456, tzinfo=timezone(timedelta(hours=offset)))
+    await database.write(lambda connection: rows.add_user(connection, created_at=instant))
+    stored = await database.read(lambda connection: connection.scalar(select(User.created_at)))
+    assert stored == instant
+    assert stored is not None
+    assert stored.tzinfo is UTC

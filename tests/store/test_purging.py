@@ -1,0 +1,99 @@
+"""Which rows are deleted, and which stay."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, func, insert, select
+
+from graphql_mfa.store import purging, recovery_codes
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.models import (
+    Base,
+    Challenge,
+    KnownAddress,
+    OtpFailure,
+    Throttle,
+    UsedRefreshToken,
+)
+from tests.store import rows
+from tests.store.rows import LATER, NOW
+
+SECOND = timedelta(seconds=1)
+WINDOW = timedelta(days=30)
+
+
+async def purge(database: Database, *, rows: int = 100) -> dict[str, int]:
+    """One batch of each table."""
+    batches = purging.batches(NOW, rows=rows, otp_failure_window=WINDOW)
+    return {table: await database.write(batch) for table, batch in batches.items()}
+
+
+def sizes(connection: Connection) -> dict[str, int]:
+    """Rows of each table that has some."""
+    tables = Base.metadata.tables.values()
+    counted = {table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables}
+    return +Counter(counted)
+
+
+@pytest.mark.parametrize(("expires_at", "kept"), [(NOW - SECOND, 0), (NOW, 0), (NOW + SECOND, 1)])
+async def test_what_has_expired_goes_and_nothing_else(database: Database, expires_at: datetime, kept: int) -> None:
+    def fill(connection: Connection) -> None:
+        user = rows.add_user(connection)
+        rows.add_challenge(connection, user, expires_at=expires_at)
+        session = rows.add_session(connection, user, expires_at=expires_at)
+        used = {"digest": b"used", "session_id": session, "generation": 0}
+        connection.execute(insert(UsedRefreshToken).values(used))
+        connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=expires_at - WINDOW))
+        connection.execute(insert(Throttle).values(key=b"idle", attempts=5, window_ends_at=expires_at))
+        abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
+        rows.add_device(connection, abandoned)
+
+    await database.write(fill)
+    before = await database.read(sizes)
+    gone = 1 - kept
+    assert await purge(database) == dict.fromkeys(
+        ("challenges", "sessions", "users", "otp_failures", "throttles"), gone
+    )
+    tables = ("challenges", "sessions", "used_refresh_tokens", "otp_failures", "throttles", "users", "totp_devices")
+    assert await database.read(sizes) == +(Counter(before) - Counter(dict.fromkeys(tables, gone)))
+
+
+async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(database: Database) -> None:
+    def fill(connection: Connection, **columns: Any) -> None:
+        user = rows.add_user(connection, **columns)
+        rows.add_device(connection, user)
+        rows.add_challenge(connection, user)
+        session = rows.add_session(connection, user)
+        connection.execute(insert(UsedRefreshToken).values(digest=session.bytes, session_id=session, generation=0))
+        connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=NOW))
+        connection.execute(insert(KnownAddress).values(user_id=user, address="10.0.0.1"))
+        recovery_codes.add(connection, user, [b"one", b"two"])
+
+    await database.write(fill)
+    one_account = await database.read(sizes)
+    assert one_account.keys() == Base.metadata.tables.keys() - {"throttles"}
+    await database.write(lambda connection: fill(connection, username="abandoned", enrollment_expires_at=NOW))
+    assert (await purge(database))["users"] == 1
+    assert await database.read(sizes) == one_account
+
+
+async def test_a_limit_that_still_makes_somebody_wait_is_kept(database: Database) -> None:
+    row = {"attempts": 5, "window_ends_at": NOW - SECOND}
+    blocked = [{"key": b"waits", "blocked_until": LATER}, {"key": b"waited", "blocked_until": NOW}]
+    await database.write(lambda connection: connection.execute(insert(Throttle), [row | block for block in blocked]))
+    assert (await purge(database))["throttles"] == 1
+    assert await database.read(lambda connection: connection.scalar(select(Throttle.key))) == b"waits"
+
+
+async def test_a_batch_deletes_no_more_than_its_size(database: Database) -> None:
+    def fill(connection: Connection) -> None:
+        user = rows.add_user(connection)
+        for _ in range(5):
+            rows.add_challenge(connection, user, expires_at=NOW)
+
+    await database.write(fill)
+    assert [(await purge(database, rows=2))["challenges"] for _ in range(4)] == [2, 2, 1, 0]
+    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(Challenge))) == 0

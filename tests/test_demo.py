@@ -1,0 +1,114 @@
+"""`graphql-mfa demo`."""
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from graphql_mfa.cli import app
+
+
+def test_the_demo_shows_a_whole_sign_in_on_a_server_of_its_own() -> None:
+    ran = CliRunner().invoke(app, ["demo"])
+    assert ran.exit_code == 0, ran.output
+    assert "█" in ran.stdout, "the QR code"
+    operations = ["registerUser(", "verifyOtp(", "logout {", "login(", "verifyOtp(", "me {"]
+    where = 0
+    for operation in operations:
+        where = ran.stdout.index(operation, where) + 1
+    for typename in ("RegisterUserSuccess", "EnrollmentConfirmed", "LogoutSuccess", "OtpRequired", "SignedIn"):
+        assert f'"__typename": "{typename}"' in ran.stdout
+    assert ran.stdout.endswith("with a password and a one-time code.\n")
+
+
+def test_the_demo_works_against_a_server_that_is_running(live_server: str) -> None:
+    ran = CliRunner().invoke(app, ["demo", "--url", f"{live_server}/graphql"])
+    assert ran.exit_code == 0, ran.output
+
+
+def test_the_demo_uses_the_authenticator_parameters_that_the_server_gives_it() -> None:
+    ran = CliRunner().invoke(app, ["demo"], env={"GRAPHQL_MFA_OTP_DIGITS": "8", "GRAPHQL_MFA_OTP_PERIOD_SECONDS": "60"})
+    assert ran.exit_code == 0, ran.output
+
+
+@contextmanager
+def something_else(status: int, body: str) -> Iterator[str]:
+    """A web server that is none of ours."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body.encode("latin-1"))
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/graphql"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (404, "Not Found"),
+        (200, "<html>"),
+        (200, ""),
+        (200, "[]"),
+        (200, "null"),
+        (200, json.dumps({"errors": [{"message": "No."}]})),
+        (200, json.dumps({"data": None})),
+        (200, json.dumps({"data": ["registerUser"]})),
+        (200, json.dumps({"data": {"registerUser": "RegisterUserSuccess"}})),
+        (200, json.dumps({"data": {"registerUser": {"__typename": "RegistrationClosed", "message": "Closed."}}})),
+        (200, "\xff"),
+    ],
+)
+def test_the_demo_fails_with_a_word_where_something_else_answers(status: int, answer: str) -> None:
+    with something_else(status, answer) as url:
+        ran = CliRunner().invoke(app, ["demo", "--url", url])
+    _failed_with_a_word(ran)
+
+
+def test_the_demo_fails_with_a_word_where_nothing_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+    ran = CliRunner().invoke(app, ["demo", "--url", url])
+    _failed_with_a_word(ran)
+
+
+def test_the_demo_fails_with_a_word_where_something_answers_that_is_no_web_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        ran = CliRunner().invoke(app, ["demo", "--url", f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"])
+        thread.join()
+    _failed_with_a_word(ran)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "localhost:8000/graphql"])
+def test_the_demo_fails_with_a_word_for_what_is_no_url(url: str) -> None:
+    _failed_with_a_word(CliRunner().invoke(app, ["demo", "--url", url]))
+
+
+def _failed_with_a_word(ran: Result) -> None:
+    assert isinstance(ran.exception, SystemExit), repr(ran.exception)
+    assert ran.exit_code == 1
+    assert "The demo failed: registerUser" in ran.stdout

@@ -1,0 +1,189 @@
+import os
+import warnings
+from typing import Any
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from graphql_mfa import Settings
+from graphql_mfa.core.totp import TotpParameters
+
+KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_developer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper().startswith("GRAPHQL_MFA_"):
+            monkeypatch.delenv(name)
+
+
+def settings(**values: Any) -> Settings:
+    return Settings(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("database_url", "sqlite+aiosqlite:///./graphql_mfa.db"),
+        ("secret_keys", None),
+        ("explorer", False),
+        ("registration_open", True),
+        ("registration_attempts", 20),
+        ("registration_window_seconds", 3600),
+        ("username_min_length", 3),
+        ("username_max_length", 64),
+        ("password_min_length", 8),
+        ("password_max_length", 128),
+        ("bcrypt_rounds", 12),
+        ("login_attempts", 10),
+        ("login_address_attempts", 30),
+        ("login_window_seconds", 300),
+        ("login_backoff_first_seconds", 1),
+        ("login_backoff_longest_seconds", 900),
+        ("login_stranger_attempts", 100),
+        ("login_stranger_window_seconds", 3600),
+        ("login_stranger_wait_seconds", 60),
+        ("challenge_lifetime_seconds", 300),
+        ("challenge_attempts", 5),
+        ("challenges_per_user", 10),
+        ("otp_digits", 6),
+        ("otp_period_seconds", 30),
+        ("otp_window_steps", 1),
+        ("otp_lookback_steps", 10),
+        ("otp_failures_before_backoff", 5),
+        ("otp_backoff_first_seconds", 60),
+        ("otp_backoff_longest_seconds", 3600),
+        ("otp_failures_before_disabling", 100),
+        ("otp_failure_window_days", 30),
+        ("recovery_code_count", 10),
+        ("enrollment_lifetime_seconds", 86_400),
+        ("access_token_seconds", 600),
+        ("session_idle_seconds", 3600),
+        ("session_lifetime_seconds", 86_400),
+        ("refresh_grace_seconds", 10),
+    ],
+)
+def test_the_default_is_the_one_that_the_design_names(name: str, value: object) -> None:
+    assert getattr(settings(), name) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("DATABASE_URL", "postgresql+asyncpg://db/mfa", "postgresql+asyncpg://db/mfa"),
+        ("SECRET_KEYS", KEY, SecretStr(KEY)),
+        ("ISSUER", "Größe & Söhne", "Größe & Söhne"),
+        ("TOKEN_ISSUER", "https://id.example", "https://id.example"),
+        ("TOKEN_AUDIENCE", "https://api.example", "https://api.example"),
+        ("EXPLORER", "true", True),
+        ("REGISTRATION_OPEN", "false", False),
+        ("BCRYPT_ROUNDS", "16", 16),
+        ("REFRESH_GRACE_SECONDS", "0", 0),
+    ],
+)
+def test_a_setting_is_read_from_the_environment(
+    variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"GRAPHQL_MFA_{variable}", text)
+    assert getattr(settings(), variable.lower()) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("issuer", ""),
+        ("issuer", "a:b"),  # the colon separates issuer and account in an otpauth label
+        ("explorer", "perhaps"),
+        ("bcrypt_rounds", 3),
+        ("bcrypt_rounds", 17),
+        ("bcrypt_rounds", "twelve"),
+        ("username_min_length", 0),
+        ("username_max_length", 256),
+        ("password_min_length", 7),
+        ("password_max_length", 63),
+        ("password_max_length", 1025),
+        ("password_min_guesses_log10", -1),
+        ("login_attempts", 0),
+        ("challenge_attempts", -1),
+        ("challenge_lifetime_seconds", 0.5),
+        ("otp_digits", 5),
+        ("otp_digits", 9),
+        ("otp_period_seconds", 14),
+        ("otp_window_steps", 3),
+        ("otp_window_steps", -1),
+        ("recovery_code_count", 0),
+        ("refresh_grace_seconds", 61),
+        ("no_such_setting", 1),
+    ],
+)
+def test_a_value_that_is_not_safe_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=name):
+        settings(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "lengths",
+    [
+        {"username_min_length": 20, "username_max_length": 19},
+        {"password_min_length": 100, "password_max_length": 99},
+    ],
+)
+def test_a_shortest_length_beyond_the_longest_is_refused(lengths: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match="shortest length"):
+        settings(**lengths)
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        pytest.param({"BCRYPT_ROUNDS": "99"}, id="in another setting"),
+        pytest.param({"USERNAME_MIN_LENGTH": "200"}, id="between two others"),
+    ],
+)
+def test_a_refusal_repeats_no_secret(mistake: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"SECRET_KEYS": KEY, "DATABASE_URL": "postgresql+asyncpg://mfa:hunter2@db/mfa"} | mistake
+    for name, value in environment.items():
+        monkeypatch.setenv(f"GRAPHQL_MFA_{name}", value)
+    with pytest.raises(ValidationError) as failure:
+        settings()
+    assert KEY not in str(failure.value)
+    assert "hunter2" not in str(failure.value)
+
+
+def test_the_keys_are_not_shown_in_tracebacks_and_logs() -> None:
+    assert KEY not in f"{settings(secret_keys=KEY)!r} {settings(secret_keys=KEY)}"
+
+
+@pytest.mark.parametrize("rounds", [4, 9])
+def test_a_cheap_hash_warns(rounds: int) -> None:
+    with pytest.warns(UserWarning, match=f"GRAPHQL_MFA_BCRYPT_ROUNDS={rounds}"):
+        settings(bcrypt_rounds=rounds)
+
+
+def test_a_hash_of_ten_rounds_or_more_does_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert settings(bcrypt_rounds=10).bcrypt_rounds == 10
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        settings().issuer = "other"
+
+
+def test_every_setting_says_what_it_is() -> None:
+    undescribed = [name for name, field in Settings.model_fields.items() if not field.description]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    ("url", "embedded"), [("sqlite+aiosqlite:///./x.db", True), ("postgresql+asyncpg://mfa@db/sqlite", False)]
+)
+def test_a_file_is_embedded_and_a_server_is_not(url: str, embedded: bool) -> None:
+    assert settings(database_url=url).embedded is embedded
+
+
+def test_the_parameters_of_one_time_codes_are_the_settings() -> None:
+    chosen = settings(otp_digits=8, otp_period_seconds=60, otp_window_steps=2, otp_lookback_steps=20)
+    assert chosen.totp == TotpParameters(digits=8, period=60, window=2, lookback=20)
