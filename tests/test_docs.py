@@ -1,12 +1,15 @@
 """The documentation that can be compared with the code is compared."""
 
+import re
 from pathlib import Path
 
+import pytest
 from graphql import build_schema, is_union_type
 
 from tests.settings_table import settings_page
 
 ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
 def test_the_settings_page_lists_every_setting_as_it_is() -> None:
@@ -25,3 +28,16 @@ def test_every_decision_record_is_listed() -> None:
     records = ROOT / "docs" / "adr"
     index = (records / "README.md").read_text()
     assert [file.name for file in sorted(records.glob("0*.md")) if f"({file.name})" not in index] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_every_test_that_a_page_names_is_there(page: Path) -> None:
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    named = re.findall(r"`(tests(?:/[\w.]+)+)", text)
+    assert [name for name in named if not (ROOT / name).exists()] == []
+    tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    files = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
+    assert [name for name in re.findall(r"\btest_\w+\.py", text) if name not in files] == []
+    assert [name for name in re.findall(r"\btest_\w+\b(?!\.py|/)", text) if f"def {name}(" not in tests] == []
