@@ -23,6 +23,9 @@ from graphql_mfa.store.database import Database, sqlite_file
 # Typer's own tracebacks print local variables, and so secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
 
+_GRACEFUL_STOP_SECONDS = 10
+_KEEP_ALIVE_SECONDS = 15
+
 
 @app.callback(invoke_without_command=True)
 def _version(
@@ -31,10 +34,6 @@ def _version(
     if show:
         typer.echo(metadata.version("graphql-mfa"))
         raise typer.Exit
-
-
-_GRACEFUL_STOP_SECONDS = 10
-_KEEP_ALIVE_SECONDS = 15
 
 
 @app.command()

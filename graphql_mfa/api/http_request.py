@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 
 from graphql_mfa.api import media_types
+from graphql_mfa.core.texts import is_text
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ async def read_operation(request: Request, max_bytes: int) -> Operation:
     operation_name = parameters.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise BadRequestError(400, "`operationName` must be a string or null.")
-    if _has_lone_surrogate(query) or _has_lone_surrogate(operation_name or ""):
+    if not is_text(query + (operation_name or "")):
         raise BadRequestError(400, "`query` and `operationName` must be valid Unicode text.")
     variables = parameters.get("variables")
     extensions = parameters.get("extensions")
@@ -101,7 +102,3 @@ def _object(value: object, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequestError(400, f"{what} must be a JSON object.")
     return value
-
-
-def _has_lone_surrogate(text: str) -> bool:
-    return any("\ud800" <= character <= "\udfff" for character in text)

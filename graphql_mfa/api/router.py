@@ -113,7 +113,8 @@ def _bearer_token(request: Request) -> str | None:
 
 def _media_type(request: Request) -> str:
     accepted = media_types.accepted(request.headers.get("accept", ""))
-    return _GRAPHQL_JSON if accepted.get(_GRAPHQL_JSON, 0) >= accepted.get(_JSON, 0.001) else _JSON
+    weight = accepted.get(_GRAPHQL_JSON)
+    return _GRAPHQL_JSON if weight and weight >= accepted.get(_JSON, 0) else _JSON
 
 
 def _answer(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from passlib.context import CryptContext
 from passlib.hash import bcrypt
 
-from graphql_mfa.core.passwords import is_text, normalize_password
+from graphql_mfa.core.passwords import normalize_password
+from graphql_mfa.core.texts import is_text
 
 # bcrypt reads no more than this many bytes; bcrypt_sha256 hashes the whole password first.
 _BCRYPT_BYTES = 72

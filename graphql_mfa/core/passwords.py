@@ -3,6 +3,7 @@
 import unicodedata
 
 from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import username_key
 
 # zxcvbn takes seconds for long adversarial input; these bound it to some 20 ms.
@@ -17,11 +18,6 @@ _NAME_LENGTH_THAT_COUNTS = 4
 def normalize_password(raw: str) -> str:
     """The form that is hashed: NFKC, so that a password typed on another keyboard is the same password."""
     return unicodedata.normalize("NFKC", raw)
-
-
-def is_text(raw: str) -> bool:
-    """False for lone surrogates, which JSON can carry and UTF-8 cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in raw)
 
 
 def format_problem(raw: str, *, shortest: int, longest: int, field: str = "password") -> Problem | None:
@@ -45,7 +41,7 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
     `fewest_guesses` is the decimal logarithm of the guesses that zxcvbn must expect. Only the start is scored: what is
     strong enough at its start is strong enough. CPU-bound, up to some 20 ms: not for the event loop.
     """
-    from zxcvbn import zxcvbn
+    from zxcvbn import zxcvbn  # its word lists take a while to load, and only registration needs them
 
     password = normalize_password(raw)
     if len(name_key) >= _NAME_LENGTH_THAT_COUNTS and name_key in username_key(password):

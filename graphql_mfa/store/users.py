@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.store.inserts import insert_unless_there
@@ -172,7 +172,7 @@ def consume_enrollment_code(connection: Connection, id: UUID, digest: bytes) -> 
 
 def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
     """Remember a wrong code; return how many there were since then."""
-    connection.execute(OtpFailure.__table__.insert().values(id=failure_id, user_id=id, at=now))  # type: ignore[attr-defined]
+    connection.execute(insert(OtpFailure).values(id=failure_id, user_id=id, at=now))
     count = select(func.count()).select_from(OtpFailure).where(OtpFailure.user_id == id, OtpFailure.at > since)
     return connection.scalar(count) or 0
 
