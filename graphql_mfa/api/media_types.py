@@ -2,7 +2,8 @@
 
 import re
 
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# A quote that never ends is taken to reach to the end; looking for its end again and again would take quadratic time.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)
 
 
 def accepted(header: str) -> dict[str, float]:
