@@ -37,7 +37,7 @@ class Schema(strawberry.Schema):
         """Log the errors that a client will see masked."""
         for error in filter(is_unexpected, errors):
             name = execution_context.operation_name if execution_context else None
-            log_unexpected(error.original_error or error, f"operation {name} at {error.path}")
+            log_unexpected(error.original_error or error, f"operation {name!r:.80} at {error.path}")
 
 
 class _Validation(SchemaExtension):

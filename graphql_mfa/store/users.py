@@ -128,6 +128,7 @@ def _lockable() -> Select[*tuple[object, ...]]:
         *ACCOUNT_COLUMNS,
         User.password_hash,
         User.enrollment_expires_at,
+        User.enrollment_code_digest,
         User.otp_failures,
         User.otp_blocked_until,
         User.otp_disabled_at,
@@ -142,7 +143,7 @@ def _lock(connection: Connection, query: Select[*tuple[object, ...]]) -> LockedU
         account=account_of(row),
         password_hash=row.password_hash,
         # Only an account that its owner registered, and has a day to confirm, is enrolled with the password alone.
-        needs_enrollment_code=row.enrollment_expires_at is None,
+        needs_enrollment_code=row.enrollment_expires_at is None or row.enrollment_code_digest is not None,
         otp_failures=row.otp_failures,
         otp_blocked_until=row.otp_blocked_until,
         otp_disabled=row.otp_disabled_at is not None,
