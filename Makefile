@@ -15,7 +15,7 @@ demo: .venv/installed ## Run a whole sign-in against a server of its own and pri
 	$(BIN)/graphql-mfa demo
 
 test: .venv/installed ## Run all tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 check: .venv/installed ## Format, lint, types, import contract, vendored files, schema and tests
 	$(BIN)/ruff format --check .
@@ -24,7 +24,7 @@ check: .venv/installed ## Format, lint, types, import contract, vendored files, 
 	$(BIN)/lint-imports
 	$(BIN)/python -m graphql_mfa.explorer.verify
 	$(BIN)/graphql-mfa schema | diff schema.graphql -
-	$(BIN)/pytest --cov --cov-report=term
+	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
 
 format: .venv/installed ## Format, fix what can be fixed, write schema.graphql and docs/settings.md
 	$(BIN)/ruff format .
