@@ -1,0 +1,81 @@
+"""Sending what no GraphQL client sends: raw bodies, raw sockets, and a bound on what an answer may cost."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api_client import Api
+
+POLICY = "{ policy { issuer } }"
+JSON = {"Content-Type": "application/json"}
+
+
+async def post(api: Api, content: bytes | str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """A body as it is."""
+    return await api.http.post("/graphql", content=content, headers=JSON if headers is None else headers)
+
+
+def messages(response: httpx.Response) -> list[str]:
+    """The messages of an answer that is nothing but errors."""
+    answer = response.json()
+    assert set(answer) == {"errors"}, answer
+    assert answer["errors"], answer
+    for error in answer["errors"]:
+        assert set(error) <= {"message", "locations", "path"}, error
+    return [error["message"] for error in answer["errors"]]
+
+
+def demand_headers(response: httpx.Response) -> None:
+    """What every answer of the GraphQL endpoint carries."""
+    assert response.headers.get("Cache-Control") == "no-store"
+    assert {part.strip() for part in response.headers.get("Vary", "").split(",")} >= {"Accept", "Authorization"}
+    assert response.headers.get("X-Content-Type-Options") == "nosniff"
+
+
+def demand_refusal(response: httpx.Response, status: int) -> None:
+    """A clean refusal: that status, JSON with errors, nothing of the inside."""
+    assert response.status_code == status, response.text
+    assert response.headers["Content-Type"].split(";")[0] in {"application/json", "application/graphql-response+json"}
+    assert "Internal server error." not in messages(response)
+    demand_headers(response)
+
+
+@contextmanager
+def cpu_seconds(at_most: float) -> Iterator[None]:
+    """Work that must not keep the event loop from other clients for longer than this."""
+    before = time.process_time()
+    yield
+    spent = time.process_time() - before
+    assert spent < at_most, f"{spent:.1f} s of CPU"
+
+
+def demand_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing was logged: a client's mistakes must not fill the log."""
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def raw(url: str, request: bytes, *, until: bytes = b"") -> tuple[bytes, bytes]:
+    """Send bytes to a real server; the head of its answer, and of the body what has come with `until`."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    try:
+        async with asyncio.timeout(20):
+            writer.write(request)
+            await writer.drain()
+            head = await reader.readuntil(b"\r\n\r\n")
+            body = await reader.readuntil(until) if until else b""
+            return head, body
+    finally:
+        writer.close()
+
+
+def operation(query: str = POLICY, **members: Any) -> bytes:
+    """An operation as a JSON body; text that is no Unicode is escaped."""
+    return json.dumps({"query": query, **members}).encode()

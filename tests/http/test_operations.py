@@ -1,0 +1,105 @@
+"""Which operation of a document runs, and introspection."""
+
+import pytest
+from graphql import build_client_schema, get_introspection_query, graphql_sync, print_schema
+
+from graphql_mfa.api.schema import build_schema
+from graphql_mfa.flows.services import Services
+from tests.api_client import PASSWORD, Api
+from tests.http.requests import POLICY, demand_headers, demand_refusal, messages, operation, post
+from tests.security.attacks import scalar
+
+TWO = "query A { policy { issuer } } query B { policy { otpDigits } }"
+
+
+async def test_one_operation_needs_no_name(api: Api) -> None:
+    for query in (POLICY, f"query {POLICY}", f"query A {POLICY}"):
+        response = await post(api, operation(query))
+        assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+
+
+async def test_named_operation_runs(api: Api) -> None:
+    answers = [(await post(api, operation(TWO, operationName=name))).json() for name in ("A", "B")]
+
+    assert answers == [{"data": {"policy": {"issuer": "GraphQL MFA"}}}, {"data": {"policy": {"otpDigits": 6}}}]
+
+
+async def test_several_operations_without_a_name(api: Api) -> None:
+    """The library would run the first; the specification wants an error (6.1)."""
+    response = await post(api, operation(TWO))
+
+    (message,) = messages(response)
+    assert "operationName" in message
+    demand_headers(response)
+
+
+async def test_several_mutations_without_a_name_run_none(api: Api, services: Services) -> None:
+    mutation = f'registerUser(input: {{username: "alice", password: "{PASSWORD}"}}) {{ __typename }}'
+
+    response = await post(api, operation(f"mutation A {{ {mutation} }} query B {{ me {{ id }} }}"))
+
+    assert set(response.json()) == {"errors"}
+    assert await scalar(services, "SELECT count(*) FROM users") == 0
+
+
+@pytest.mark.parametrize("query", [POLICY, TWO, f"query A {POLICY}"])
+@pytest.mark.parametrize("name", ["Unknown", "a", "A ", "__typename", "", "A\0", "'", "x" * 9_000])
+async def test_unknown_operation_name(api: Api, query: str, name: str) -> None:
+    response = await post(api, operation(query, operationName=name))
+
+    demand_refusal(response, 400)
+    assert name not in messages(response)[0] or name in {"", "a"}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "fragment F on Query { me { id } }",
+        "type T { a: Int }",
+        "schema { query: Q }",
+        '"text" scalar S',
+        "extend type Query { a: Int }",
+    ],
+)
+async def test_document_without_an_operation(api: Api, query: str) -> None:
+    demand_refusal(await post(api, operation(query)), 400)
+
+
+@pytest.mark.parametrize("query", ["subscription { me { id } }", "subscription S { x }"])
+async def test_subscription(api: Api, query: str) -> None:
+    demand_refusal(await post(api, operation(query)), 400)
+    demand_refusal(await api.http.get("/graphql", params={"query": query}), 400)
+
+
+@pytest.mark.parametrize("query", ["#", ",", "\ufeff", '"""', "{", "}", "query", "\u0000", "{ me(: ) }"])
+async def test_document_that_is_none(api: Api, query: str) -> None:
+    response = await post(api, operation(query))
+
+    assert response.status_code == 200
+    assert all(message.startswith("Syntax Error") for message in messages(response))
+
+
+@pytest.mark.parametrize("directive", ["@defer", "@stream", '@defer(label: "x")', "@live", "@oneOf", "@deprecated"])
+async def test_directive_of_another_server(api: Api, directive: str) -> None:
+    """No answer in several parts, which limits would not see."""
+    response = await post(api, operation(f"{{ policy {{ ... {directive} {{ issuer }} factors }} }}"))
+
+    assert messages(response)
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+async def test_introspection_tells_the_schema(api: Api, services: Services) -> None:
+    """With the query that tools send: it is answered, within the limits, and tells the schema that is served."""
+    query = get_introspection_query(specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True)
+
+    response = await post(api, operation(query))
+
+    assert response.json() == {"data": graphql_sync(build_schema(services.settings)._schema, query).data}
+    assert "verifyOtp" in print_schema(build_client_schema(response.json()["data"]))
+
+
+async def test_introspection_of_one_type(api: Api) -> None:
+    response = await post(api, operation('{ __type(name: "TokenPair") { name fields { name } } __typename }'))
+
+    assert response.json()["data"]["__type"]["name"] == "TokenPair"
+    assert response.json()["data"]["__typename"] == "Query"

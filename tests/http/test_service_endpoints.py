@@ -1,0 +1,160 @@
+"""Health, readiness and keys: what they tell, and that they tell no more."""
+
+import base64
+import json
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from fastapi import FastAPI
+
+from graphql_mfa.flows.services import Services
+from tests.api_client import Api
+from tests.conftest import Connect
+from tests.http.requests import demand_quiet
+from tests.security.attacks import execute
+
+
+async def test_healthz(api: Api) -> None:
+    response = await api.http.get("/healthz")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok"}
+
+
+async def test_readyz(api: Api) -> None:
+    response = await api.http.get("/readyz")
+
+    assert response.status_code == 200
+    assert response.json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE alembic_version SET version_num = '0000'",
+        "DELETE FROM alembic_version",
+        "DROP TABLE alembic_version",
+    ],
+)
+async def test_readyz_of_a_database_that_is_not_migrated(
+    api: Api, services: Services, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    await execute(services, damage)
+
+    response = await api.http.get("/readyz")
+
+    assert response.status_code == 503
+    (status,) = response.json().values()
+    assert status != "ok"
+    assert "alembic" not in response.text
+    assert str(services.settings.database_url) not in response.text
+    assert (await api.http.get("/healthz")).status_code == 200  # the process is well
+    demand_quiet(caplog)
+
+
+async def test_readyz_of_a_database_out_of_reach(
+    app: FastAPI, api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(query: object) -> None:
+        raise OSError("connection refused by db.internal.example:5432")
+
+    monkeypatch.setattr(services.database, "read", refuse)
+
+    response = await api.http.get("/readyz")
+
+    assert response.status_code == 503
+    assert "db.internal.example" not in response.text
+
+
+async def test_jwks_holds_public_keys_only(api: Api, services: Services) -> None:
+    response = await api.http.get("/.well-known/jwks.json")
+
+    assert response.status_code == 200
+    assert response.headers["Content-Type"].startswith("application/json")
+    (key,) = response.json()["keys"]
+    assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}
+    assert {name: key[name] for name in ("kty", "crv", "use", "alg")} == {
+        "kty": "OKP",
+        "crv": "Ed25519",
+        "use": "sig",
+        "alg": "EdDSA",
+    }
+    Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
+    current = services.key_ring.current
+    for private in (current.material, current.sealing, current.refresh, current.signing.private_bytes_raw()):
+        assert private.hex() not in response.text
+        assert base64.urlsafe_b64encode(private).rstrip(b"=").decode() not in response.text
+
+
+async def test_jwks_is_cacheable(api: Api) -> None:
+    """By everybody: it is the same for all."""
+    response = await api.http.get("/.well-known/jwks.json")
+
+    directives = [part.strip() for part in response.headers["Cache-Control"].split(",")]
+    assert "public" in directives
+    (age,) = [int(part.removeprefix("max-age=")) for part in directives if part.startswith("max-age=")]
+    assert 0 < age <= 3600
+    assert "Set-Cookie" not in response.headers
+
+
+async def test_jwks_checks_an_access_token_offline(api: Api) -> None:
+    """With nothing of ours."""
+    member = await api.member()
+    (key,) = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
+    assert jwt.get_unverified_header(member.access_token) == {"alg": "EdDSA", "typ": "at+jwt", "kid": key["kid"]}
+
+    claims = jwt.decode(
+        member.access_token,
+        jwt.PyJWK(key).key,
+        algorithms=["EdDSA"],
+        audience="graphql-mfa",
+        issuer="graphql-mfa",
+        options={"verify_exp": False, "verify_iat": False},
+    )
+
+    assert claims["sub"] == member.session["user"]["id"]
+    assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp", "auth_time", "amr", "acr"}
+    assert "alice" not in json.dumps(claims)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/.well-known/jwks.json"])
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
+async def test_service_endpoint_is_read_only(api: Api, path: str, method: str) -> None:
+    assert (await api.http.request(method, path)).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/.well-known/jwks.json"])
+async def test_service_endpoint_answers_head(api: Api, path: str) -> None:
+    response = await api.http.head(path)
+
+    assert response.status_code == 200
+    assert response.content == b""
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/docs",
+        "/redoc",
+        "/openapi.json",
+        "/docs/oauth2-redirect",
+        "/graphql/docs",
+        "/graphql/schema",
+        "/schema.graphql",
+        "/playground",
+        "/graphiql",
+        "/debug",
+        "/",
+        "/.env",
+        "/graphql_mfa.db",
+        "/graphql_mfa.db.key",
+        "/.well-known/openid-configuration",
+        "/.git/config",
+    ],
+)
+async def test_nothing_else_is_served(app: FastAPI, connect: Connect, path: str) -> None:
+    response = await connect(app).http.get(path)
+
+    assert response.status_code == 404
+    assert len(response.content) < 100

@@ -1,0 +1,38 @@
+"""Two processes of the real server on one database: what races have to be safe against."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.api_client import Api
+from tests.conftest import Server
+from tests.security.attacks import real_api
+
+
+@pytest.fixture(scope="session")
+def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """Their base URLs."""
+    folder = tmp_path_factory.mktemp("two-servers")
+    servers = [Server(folder).start(), Server(folder).start()]
+    yield [server.url for server in servers]
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+async def processes(two_servers: list[str]) -> AsyncIterator[list[Api]]:
+    """A client of each."""
+    async with AsyncExitStack() as stack:
+        yield [
+            real_api(await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=60)))
+            for url in two_servers
+        ]
+
+
+@pytest.fixture
+def username() -> str:
+    """A name that nobody took on the shared servers."""
+    return f"user-{uuid4().hex[:12]}"

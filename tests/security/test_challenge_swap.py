@@ -1,0 +1,169 @@
+"""Attack: a challenge is answered with what belongs to somebody else, or once more, or a token is used for another."""
+
+from collections.abc import Callable
+
+import pytest
+
+from graphql_mfa.flows.services import Services
+from tests.api_client import PASSWORD, Api, Result
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.security.attacks import sessions_of
+
+
+async def test_challenge_of_one_user_with_the_code_of_another(api: Api, clock: Clock, services: Services) -> None:
+    """A thief with an account of their own and the victim's password."""
+    victim = await api.member("alice")
+    thief = await api.member("mallory")
+
+    answer = await api.verify_otp(await api.challenge("alice"), code_at(thief.secret, clock()))
+
+    assert answer["__typename"] == "InvalidOtp"
+    assert (await sessions_of(services, "alice"), await sessions_of(services, "mallory")) == (1, 1)
+    # Neither code was used up.
+    for member in (thief, victim):
+        own = await api.verify_otp(await api.challenge(member.username), code_at(member.secret, clock()))
+        assert own["__typename"] == "SignedIn"
+        assert own["user"]["username"] == member.username
+
+
+async def test_challenge_of_one_user_with_the_recovery_code_of_another(api: Api, services: Services) -> None:
+    await api.member("alice")
+    thief = await api.member("mallory")
+
+    answer = await api.verify_recovery_code(await api.challenge("alice"), thief.recovery_codes[0])
+
+    assert answer["__typename"] == "InvalidRecoveryCode"
+    assert await sessions_of(services, "alice") == 1
+    own = await api.verify_recovery_code(await api.challenge("mallory"), thief.recovery_codes[0])
+    assert own["__typename"] == "SignedIn"
+    assert own["user"]["username"] == "mallory"
+
+
+async def test_challenge_of_a_member_restarts_no_enrollment_of_a_pending_account(api: Api, clock: Clock) -> None:
+    await api.member("mallory")
+    pending = await api.register("alice")
+
+    assert (await api.restart_enrollment(await api.challenge("mallory")))["__typename"] == "AlreadyEnrolled"
+
+    confirmed = await api.verify_otp(pending["challenge"], code_at(pending["enrollment"]["secret"], clock()))
+    assert confirmed["__typename"] == "EnrollmentConfirmed"
+
+
+async def test_challenge_reuse_after_success_with_the_next_code(api: Api, clock: Clock, services: Services) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    assert (await api.verify_otp(challenge, code_at(member.secret, clock())))["__typename"] == "SignedIn"
+
+    answer = await api.verify_otp(challenge, code_at(member.secret, clock(), 1))
+
+    assert answer["__typename"] == "ChallengeExpired"
+    assert await sessions_of(services) == 2
+    # The next code was not used up by the refused answer.
+    assert (await api.verify_otp(await api.challenge(), code_at(member.secret, clock(), 1)))["__typename"] == "SignedIn"
+
+
+async def test_challenge_reuse_after_success_with_a_recovery_code(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    assert (await api.verify_otp(challenge, code_at(member.secret, clock())))["__typename"] == "SignedIn"
+
+    answer = await api.verify_recovery_code(challenge, member.recovery_codes[0])
+
+    assert answer["__typename"] == "ChallengeExpired"
+    me = await api.me(member.access_token)
+    assert me is not None
+    assert me["recoveryCodesLeft"] == 10
+
+
+async def test_challenge_reuse_after_a_recovery_code(api: Api, clock: Clock, services: Services) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    assert (await api.verify_recovery_code(challenge, member.recovery_codes[0]))["__typename"] == "SignedIn"
+
+    answers = [
+        await api.verify_recovery_code(challenge, member.recovery_codes[1]),
+        await api.verify_otp(challenge, code_at(member.secret, clock())),
+        await api.restart_enrollment(challenge),
+    ]
+
+    assert [answer["__typename"] for answer in answers] == ["ChallengeExpired"] * 3
+    assert await sessions_of(services) == 2
+
+
+async def test_challenge_of_the_registration_is_reused_after_the_enrollment(api: Api, clock: Clock) -> None:
+    registered = await api.register()
+    secret = registered["enrollment"]["secret"]
+    assert (await api.verify_otp(registered["challenge"], code_at(secret, clock())))[
+        "__typename"
+    ] == "EnrollmentConfirmed"
+    clock.advance(30)
+
+    assert (await api.verify_otp(registered["challenge"], code_at(secret, clock())))["__typename"] == "ChallengeExpired"
+    assert (await api.restart_enrollment(registered["challenge"]))["__typename"] == "ChallengeExpired"
+
+
+@pytest.mark.parametrize(
+    ("age", "outcome"), [(299, "SignedIn"), (300, "ChallengeExpired"), (10_000, "ChallengeExpired")]
+)
+async def test_challenge_found_later(api: Api, clock: Clock, age: int, outcome: str) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    clock.advance(age)
+
+    answer = await api.verify_otp(challenge, code_at(member.secret, clock()))
+
+    assert answer["__typename"] == outcome
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda _, member: member.refresh_token,
+        lambda _, member: member.access_token,
+        lambda _, member: member.recovery_codes[0],
+        lambda challenge, _: "mfar_" + challenge["token"].removeprefix("mfac_"),
+        lambda challenge, _: challenge["token"] + "\n",
+        lambda challenge, _: " " + challenge["token"],
+        lambda challenge, _: challenge["token"].swapcase(),
+        lambda *_: "mfac_" + "A" * 43,
+        lambda *_: "mfac_" + "A" * 60_000,
+        lambda *_: "' OR 1=1 --",
+        lambda *_: "",
+    ],
+    ids=[
+        "refresh token",
+        "access token",
+        "recovery code",
+        "other prefix",
+        "newline",
+        "space",
+        "other case",
+        "right shape",
+        "long",
+        "SQL",
+        "empty",
+    ],
+)
+async def test_challenge_forged_from_another_token(api: Api, clock: Clock, forge: Callable[..., str]) -> None:
+    member = await api.member()
+    forged = {"token": forge(await api.challenge(), member)}
+
+    answers: list[Result] = [
+        await api.verify_otp(forged, code_at(member.secret, clock())),
+        await api.verify_recovery_code(forged, member.recovery_codes[0]),
+        await api.restart_enrollment(forged),
+    ]
+
+    assert [answer["__typename"] for answer in answers] == ["ChallengeExpired"] * 3
+
+
+async def test_challenge_as_a_session(api: Api) -> None:
+    """Half a sign-in is none: the token of a challenge opens nothing."""
+    await api.member()
+    token = (await api.login(password=PASSWORD))["challenge"]["token"]
+
+    assert await api.me(token) is None
+    assert (await api.refresh(token))["__typename"] == "SessionExpired"
+    assert (await api.logout(token))["reason"] == "TOKEN_INVALID"
+    assert (await api.logout(refresh_token=token))["__typename"] == "NotAuthenticated"

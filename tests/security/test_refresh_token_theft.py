@@ -1,0 +1,289 @@
+"""Attack: a refresh token was copied, from a backup, a log or a browser; or is made up."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from fastapi import FastAPI
+
+from graphql_mfa.flows.services import Services
+from tests.api_client import ME, REFRESH_SESSION, Api, Member, Result
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.security.attacks import at_once, kinds, real_member, scalar, sessions_of
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+
+async def refreshed(api: Api, token: str) -> Result:
+    """The pair for a token that is accepted."""
+    answer = await api.refresh(token)
+    assert answer["__typename"] == "SignedIn", answer
+    pair: Result = answer["tokens"]
+    return pair
+
+
+async def refused(api: Api, token: str) -> bool:
+    """Whether the token is answered like one that never was."""
+    answer = await api.refresh(token)
+    return bool(answer["__typename"] == "SessionExpired")
+
+
+async def demand_ended(api: Api, *pairs: Result) -> None:
+    """Nothing of the session works any more."""
+    for pair in pairs:
+        response = await api.send(ME, token=pair["accessToken"])
+        assert response.json() == {"data": {"me": None}}
+        assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+        assert await refused(api, pair["refreshToken"])
+
+
+# ------------------------------------------------------------------------------------------------------------ reuse
+
+
+@pytest.mark.parametrize("first", ["owner", "thief"])
+async def test_refresh_token_reuse_after_the_grace(
+    app: FastAPI, connect: Connect, clock: Clock, services: Services, first: str
+) -> None:
+    """Whoever comes second: one of them is a thief, so the session ends."""
+    owner, thief = connect(app), connect(app, "203.0.113.9")
+    member = await owner.member()
+    one, other = (owner, thief) if first == "owner" else (thief, owner)
+    pair = await refreshed(one, member.refresh_token)
+    clock.advance(10.5)
+
+    assert await refused(other, member.refresh_token)
+
+    assert await sessions_of(services) == 0
+    await demand_ended(owner, pair, member.session["tokens"])
+
+
+async def test_refresh_token_reuse_within_the_grace_brings_the_same_pair(
+    api: Api, clock: Clock, services: Services
+) -> None:
+    """A client that lost the answer is no thief; and there is no second pair to be had."""
+    member = await api.member()
+    pair = await refreshed(api, member.refresh_token)
+    for seconds in (0, 0.1, 9.9):
+        clock.advance(seconds)
+        again = await refreshed(api, member.refresh_token)
+        # The access token's remaining seconds run; the rest is the same.
+        assert {**again, "accessTokenExpiresIn": None} == {**pair, "accessTokenExpiresIn": None}
+
+    assert await scalar(services, "SELECT generation FROM sessions") == 1
+    assert await sessions_of(services) == 1
+
+
+async def test_refresh_token_reuse_after_the_new_one_was_used(api: Api, clock: Clock, services: Services) -> None:
+    """Within the grace, but the answer was not lost: its token was used."""
+    member = await api.member()
+    second = await refreshed(api, member.refresh_token)
+    third = await refreshed(api, second["refreshToken"])
+
+    assert await refused(api, member.refresh_token)
+
+    assert await sessions_of(services) == 0
+    await demand_ended(api, member.session["tokens"], second, third)
+
+
+async def test_refresh_token_reuse_of_the_last_but_one(api: Api, clock: Clock, services: Services) -> None:
+    member = await api.member()
+    pairs = [member.session["tokens"]]
+    for _ in range(5):
+        clock.advance(60)
+        pairs.append(await refreshed(api, pairs[-1]["refreshToken"]))
+
+    assert await refused(api, pairs[2]["refreshToken"])
+
+    assert await sessions_of(services) == 0
+    await demand_ended(api, *pairs)
+
+
+async def test_refresh_token_reuse_ends_that_session_only(api: Api, clock: Clock, services: Services) -> None:
+    member = await api.member()
+    elsewhere = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
+    await refreshed(api, member.refresh_token)
+    clock.advance(11)
+
+    assert await refused(api, member.refresh_token)
+
+    assert await sessions_of(services) == 1
+    assert await api.me(elsewhere["tokens"]["accessToken"]) is not None
+
+
+async def test_refresh_token_reuse_without_a_grace(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+    async with run_app(refresh_grace_seconds=0) as app:
+        api = connect(app)
+        member = await api.member()
+        await refreshed(api, member.refresh_token)
+        clock.advance(0.001)
+
+        assert await refused(api, member.refresh_token)
+        assert await sessions_of(app.state.services) == 0
+
+
+async def test_refresh_token_reuse_after_logout(api: Api) -> None:
+    member = await api.member()
+    pair = await refreshed(api, member.refresh_token)
+    assert (await api.logout(pair["accessToken"]))["sessionsEnded"] == 1
+
+    await demand_ended(api, member.session["tokens"], pair)
+
+
+# ---------------------------------------------------------------------------------------------------------- forgery
+
+FORGERIES: dict[str, Callable[[Member, Result], str]] = {
+    "right shape": lambda *_: "mfar_" + "A" * 43,
+    "garbage": lambda *_: "garbage",
+    "empty": lambda *_: "",
+    "long": lambda *_: "mfar_" + "A" * 60_000,
+    "SQL": lambda *_: "' OR 1=1 --",
+    "access token": lambda member, _: member.access_token,
+    "challenge token": lambda _, challenge: challenge["token"],
+    "challenge token with the prefix": lambda _, challenge: "mfar_" + challenge["token"].removeprefix("mfac_"),
+    "recovery code": lambda member, _: member.recovery_codes[0],
+    "other prefix": lambda member, _: "mfac_" + member.refresh_token.removeprefix("mfar_"),
+    "other case": lambda member, _: "mfar_" + member.refresh_token.removeprefix("mfar_").swapcase(),
+    "one character changed": lambda member, _: (
+        member.refresh_token[:20] + "_-"[member.refresh_token[20] == "_"] + member.refresh_token[21:]
+    ),
+    "cut": lambda member, _: member.refresh_token[:-1],
+    "longer": lambda member, _: member.refresh_token + "A",
+    "newline": lambda member, _: member.refresh_token + "\n",
+    "padded": lambda member, _: member.refresh_token + "=",
+}
+
+
+@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
+async def test_refresh_token_forgery_ends_nothing(
+    api: Api, clock: Clock, services: Services, forge: Callable[[Member, Result], str]
+) -> None:
+    """It opens nothing, and nobody is thrown out by it: neither before nor after a rotation, neither by refreshing
+    nor by logging out."""
+    member = await api.member()
+    challenge = await api.challenge()
+    forged = forge(member, challenge)
+
+    assert await refused(api, forged)
+    assert (await api.logout(refresh_token=forged))["__typename"] == "NotAuthenticated"
+    assert (await api.logout(refresh_token=forged, everywhere=True))["__typename"] == "NotAuthenticated"
+    pair = await refreshed(api, member.refresh_token)
+    clock.advance(60)
+    assert await refused(api, forged)
+    assert (await api.logout(refresh_token=forged, everywhere=True))["__typename"] == "NotAuthenticated"
+
+    assert await sessions_of(services) == 1
+    assert await api.me(pair["accessToken"]) is not None
+    assert (await refreshed(api, pair["refreshToken"]))["refreshToken"] != pair["refreshToken"]
+
+
+async def test_refresh_without_a_token(api: Api, services: Services) -> None:
+    await api.member()
+    for variables in ({}, {"input": None}):
+        assert (await api.run(REFRESH_SESSION, variables))["__typename"] == "SessionExpired"
+
+    assert await sessions_of(services) == 1
+
+
+async def test_refresh_token_forgery_without_end(app: FastAPI, connect: Connect, clock: Clock) -> None:
+    """Refused tokens are counted per address; good ones are accepted whatever the count."""
+    owner, thief = connect(app), connect(app, "203.0.113.9")
+    member = await owner.member()
+    answers = [await thief.refresh(f"mfar_{number:043}") for number in range(31)]
+
+    assert kinds(answers[:30]) == {"SessionExpired": 30}
+    assert answers[30]["__typename"] == "RateLimited"
+    assert answers[30]["retryAfter"] == 300
+    assert (await thief.refresh(member.refresh_token))["__typename"] == "SignedIn"
+    assert await refused(owner, "mfar_" + "A" * 43)
+    clock.advance(300)
+    assert await refused(thief, "mfar_" + "A" * 43)
+
+
+# ----------------------------------------------------------------------------------------------------- for ever, races
+
+
+async def test_refresh_for_ever(api: Api, clock: Clock, services: Services) -> None:
+    """A stolen session can be kept warm, but ends a day after its sign-in."""
+    member = await api.member()
+    pair = member.session["tokens"]
+    clock.advance(-30)  # back to the sign-in
+    for _ in range(47):
+        clock.advance(1800)
+        pair = await refreshed(api, pair["refreshToken"])
+    clock.advance(1799)
+    pair = await refreshed(api, pair["refreshToken"])
+    assert pair["accessTokenExpiresIn"] == 1
+    clock.advance(1)
+
+    await demand_ended(api, pair)
+
+
+async def test_refresh_of_a_session_that_was_left_alone(api: Api, clock: Clock) -> None:
+    """An hour without its owner ends it."""
+    member = await api.member()
+    clock.advance(3600 - 30)
+
+    assert await refused(api, member.refresh_token)
+
+
+async def test_parallel_refresh(api: Api, services: Services) -> None:
+    """Fifty at once: one rotation, and the same pair for all."""
+    member = await api.member()
+
+    answers = await at_once(api.refresh(member.refresh_token) for _ in range(50))
+
+    assert kinds(answers) == {"SignedIn": 50}
+    assert len({(answer["tokens"]["accessToken"], answer["tokens"]["refreshToken"]) for answer in answers}) == 1
+    assert await scalar(services, "SELECT generation FROM sessions") == 1
+    assert await scalar(services, "SELECT count(*) FROM used_refresh_tokens") == 1
+
+
+async def test_parallel_refresh_by_owner_and_thief(app: FastAPI, connect: Connect, services: Services) -> None:
+    """From different addresses; there is still only one pair, and with its next use only one of them keeps it."""
+    owner, thief = connect(app), connect(app, "203.0.113.9")
+    member = await owner.member()
+    answers = await at_once(api.refresh(member.refresh_token) for api in [owner, thief] * 25)
+    (token,) = {answer["tokens"]["refreshToken"] for answer in answers}
+
+    await refreshed(thief, (await refreshed(thief, token))["refreshToken"])
+    assert await refused(owner, token)
+
+    assert await sessions_of(services) == 0
+
+
+async def test_parallel_refresh_with_the_token_before(api: Api, clock: Clock, services: Services) -> None:
+    """Old and current token at once: whatever the order, there is no session left with two pairs."""
+    member = await api.member()
+    second = await refreshed(api, member.refresh_token)
+    clock.advance(60)
+
+    await at_once(api.refresh(token) for token in [member.refresh_token, second["refreshToken"]] * 25)
+
+    assert await sessions_of(services) == 0
+
+
+async def test_parallel_refresh_and_logout(api: Api, services: Services) -> None:
+    """A rotation that races with the end brings no session back."""
+    member = await api.member()
+
+    answers = await at_once(
+        [
+            *(api.refresh(member.refresh_token) for _ in range(25)),
+            *(api.logout(member.access_token) for _ in range(25)),
+        ]
+    )
+
+    assert kinds(answers)["LogoutSuccess"] == 1
+    assert await sessions_of(services) == 0
+
+
+async def test_parallel_refresh_to_two_processes(processes: list[Api], username: str) -> None:
+    member = await real_member(processes[0], username)
+
+    answers = await at_once(client.refresh(member.refresh_token) for client in processes * 25)
+
+    assert kinds(answers) == {"SignedIn": 50}
+    assert len({(answer["tokens"]["accessToken"], answer["tokens"]["refreshToken"]) for answer in answers}) == 1
+    pair = await refreshed(processes[1], answers[0]["tokens"]["refreshToken"])
+    assert await processes[0].me(pair["accessToken"]) is not None
