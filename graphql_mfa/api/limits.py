@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from graphql import (
     DocumentNode,
@@ -9,6 +10,7 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
@@ -103,15 +105,16 @@ class _Measure:
         own = Size(directives=len(node.directives or ()))
         if isinstance(node, FragmentSpreadNode):
             return own + self._fragment(node.name.value)
-        inner = self._selections(node.selection_set)  # type: ignore[attr-defined]
-        if not isinstance(node, FieldNode):
-            return own + inner
+        if isinstance(node, InlineFragmentNode):
+            return own + self._selections(node.selection_set)
+        field = cast("FieldNode", node)
+        inner = self._selections(field.selection_set)
         return Size(
             levels=inner.levels + 1,
-            aliases=inner.aliases + (node.alias is not None),
+            aliases=inner.aliases + (field.alias is not None),
             directives=inner.directives + own.directives,
             root_fields=1,
-            credentials=node.name.value in self._credential_fields,
+            credentials=field.name.value in self._credential_fields,
         )
 
     def _fragment(self, name: str) -> Size:
