@@ -51,6 +51,7 @@ async def restart_enrollment(
             return EnrollmentCodeRequired()
         challenges.end_all(connection, user.id)
         totp_devices.remove_all(connection, user.id)
+        users.forget_otp_failures(connection, user.id)
         enrollment = enroll_device(connection, services, user.id, user.account.username, now)
         challenge = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
         return EnrollmentRestarted(enrollment, challenge)

@@ -102,8 +102,11 @@ def _confirm_enrollment(connection: Connection, services: Services, user_id: UUI
 
 
 def _count_failure(connection: Connection, services: Services, user: LockedUser, now: datetime) -> None:
-    """Count a wrong code for the account; while enrollment is pending only the challenge counts."""
-    if not user.account.mfa_enabled:
+    """Count a wrong code for the account, unless its owner has just registered: then only the challenge counts.
+
+    An enrollment that an operator began has no last day, so its guesser would have all the time there is.
+    """
+    if not user.account.mfa_enabled and not user.needs_enrollment_code:
         return
     settings = services.settings
     since = now - timedelta(days=settings.otp_failure_window_days)

@@ -194,6 +194,12 @@ def set_otp_state(
     )
 
 
+def forget_otp_failures(connection: Connection, id: UUID) -> None:
+    """The account has a new secret: guesses at the old one count no more."""
+    connection.execute(delete(OtpFailure).where(OtpFailure.user_id == id))
+    set_otp_state(connection, id)
+
+
 def remember_address(connection: Connection, id: UUID, address: str) -> None:
     """The account signed in from there."""
     insert_unless_there(connection, KnownAddress, [{"user_id": id, "address": address}])

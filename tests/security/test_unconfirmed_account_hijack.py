@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.flows.services import Services
 from tests.api_client import RESTART_ENROLLMENT, Api, Result
-from tests.authenticator import code_at
+from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.security.attacks import at_once, attempts_counted, execute, guess, kinds, scalar, sessions_of
@@ -255,6 +255,23 @@ async def test_operators_code_is_not_skipped_by_verifying_at_once(api: Api, serv
     assert (await api.verify_recovery_code(await api.challenge(), ""))["__typename"] == "InvalidRecoveryCode"
 
     assert await sessions_of(services) == 0
+
+
+async def test_operators_enrollment_is_guessed_without_end(api: Api, clock: Clock, services: Services) -> None:
+    """Whoever knows the password waits after the fifth guess, as at a confirmed account; a new secret starts afresh."""
+    await reset_by_operator(api, services)
+    for _ in range(5):
+        assert (await api.verify_otp(await api.challenge(), "000000"))["__typename"] == "InvalidOtp"
+    assert (await api.verify_otp(await api.challenge(), "000000"))["__typename"] == "RateLimited"
+
+    restarted = await restart(api, OPERATORS_CODE)
+    secret = restarted["enrollment"]["secret"]
+    for _ in range(5):
+        guessed = await api.verify_otp(await api.challenge(), wrong_code(secret, clock()))
+        assert guessed["__typename"] == "InvalidOtp"
+
+    assert (await api.verify_otp(await api.challenge(), code_at(secret, clock())))["__typename"] == "RateLimited"
+    assert await scalar(services, "SELECT count(*) FROM otp_failures") == 5
 
 
 async def test_operators_code_is_needed_by_an_account_that_its_owner_registered(api: Api, services: Services) -> None:
