@@ -1,7 +1,7 @@
 """Reading a GraphQL operation from an HTTP request, strictly."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -9,6 +9,8 @@ from starlette.requests import Request
 
 from graphql_mfa.api import media_types
 from graphql_mfa.core.texts import is_text
+
+_DEEPEST_JSON = 64
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,27 @@ def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
 
 def _json(data: bytes) -> object:
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        _demand_shallow(value)
     except UnicodeDecodeError:
         raise BadRequestError(400, "The request is not valid UTF-8.") from None
     # RecursionError: nested too deep. ValueError: not JSON, or a number of thousands of digits.
     except (ValueError, RecursionError):
         raise BadRequestError(400, "The request is not valid JSON, or nested too deep.") from None
+    return value
+
+
+def _demand_shallow(value: object) -> None:
+    """How deep Python itself can read depends on its version; what comes after this has less room than it."""
+    level = [value]
+    for _ in range(_DEEPEST_JSON):
+        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+    if level:
+        raise ValueError
+
+
+def _inside(outer: dict[str, Any] | list[Any]) -> Collection[Any]:
+    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _refuse_constant(name: str) -> NoReturn:
