@@ -139,6 +139,9 @@ class Settings(BaseSettings):
     max_query_aliases: Annotated[Count, Field(description="Aliases of an operation, fragments expanded.")] = 30
     max_query_root_fields: Annotated[Count, Field(description="Root fields of an operation, likewise.")] = 10
     max_query_directives: Annotated[Count, Field(description="Directives of an operation, likewise.")] = 30
+    max_query_introspections: Annotated[
+        Count, Field(description="`__schema` and `__type` in an operation, and aliases inside of them, likewise.")
+    ] = 2
 
     purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500

@@ -19,16 +19,21 @@ from graphql import (
 from graphql_mfa.settings import Settings
 
 _MAX_DEFINITIONS = 100
+_INTROSPECTION = {"__schema", "__type"}
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a selection set asks for, with its fragments expanded."""
+    """What a selection set asks for, with its fragments expanded.
+
+    introspections: looks at the whole schema; an alias inside of one is another.
+    """
 
     levels: int = 0
     aliases: int = 0
     directives: int = 0
     root_fields: int = 0
+    introspections: int = 0
     credentials: int = 0
 
     def __add__(self, other: "Size") -> "Size":
@@ -37,6 +42,7 @@ class Size:
             self.aliases + other.aliases,
             self.directives + other.directives,
             self.root_fields + other.root_fields,
+            self.introspections + other.introspections,
             self.credentials + other.credentials,
         )
 
@@ -69,6 +75,7 @@ class DocumentLimits:
                 (size.aliases, self._settings.max_query_aliases, "aliases"),
                 (size.directives, self._settings.max_query_directives, "directives"),
                 (size.root_fields, self._settings.max_query_root_fields, "root fields"),
+                (size.introspections, self._settings.max_query_introspections, "introspections"),
             ):
                 if found > limit:
                     yield GraphQLError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
@@ -114,6 +121,7 @@ class _Measure:
             aliases=inner.aliases + (field.alias is not None),
             directives=inner.directives + own.directives,
             root_fields=1,
+            introspections=1 + inner.aliases if field.name.value in _INTROSPECTION else inner.introspections,
             credentials=field.name.value in self._credential_fields,
         )
 
