@@ -139,8 +139,8 @@ def demo(
 @app.command()
 def purge() -> None:
     """Delete expired rows now; a running server does so by itself."""
-    from graphql_mfa.app import open_services
     from graphql_mfa.flows.purge import purge as purge_now
+    from graphql_mfa.mfa import open_services
 
     settings = _settings()
     _demand_keys(settings)

@@ -1,16 +1,35 @@
 """Every knob, with its default, its unit and why: environment variables GRAPHQL_MFA_*."""
 
+import re
 import warnings
-from typing import Annotated, Self
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from graphql_mfa.core.addresses import Network
 from graphql_mfa.core.totp import TotpParameters
 
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
+_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
+
+
+def _split(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origin(text: str) -> str:
+    """As browsers send it in `Origin` (RFC 6454 6.2)."""
+    if text != "*" and not _ORIGIN.fullmatch(text):
+        raise ValueError("an origin is a scheme, a host in lower case and perhaps a port, as in https://example.com")
+    return text
+
+
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
@@ -133,6 +152,40 @@ class Settings(BaseSettings):
     refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
     refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
 
+    introspection: Annotated[
+        bool, Field(description="Whether the schema may be asked for. Off, validation errors suggest no names either.")
+    ] = True
+    trusted_documents: Annotated[
+        Path | None,
+        Field(
+            description="A JSON file of documents by hash, as graphql-codegen's client preset writes it: only these "
+            "run, sent by hash."
+        ),
+    ] = None
+    cors_origins: Annotated[
+        Origins,
+        Field(description="Origins of the web applications that may call from a browser, separated by commas."),
+    ] = ()
+    session_transport: Annotated[
+        Literal["bearer", "cookie"],
+        Field(description="`cookie`: browsers keep the refresh token in a cookie that no script can read."),
+    ] = "bearer"
+    trusted_proxies: Annotated[
+        Networks,
+        Field(
+            description="Addresses or networks of the proxies whose `X-Forwarded-For` is believed, separated by commas."
+        ),
+    ] = ()
+    request_timeout_seconds: Annotated[
+        Seconds, Field(description="How long a request may take, from its head to its answer.")
+    ] = 30
+    hashing_places: Annotated[
+        Count,
+        Field(
+            description="Logins and registrations that may wait for the password hashing of one process, or be in it; "
+            "half of them for one address. Others get RateLimited at once."
+        ),
+    ] = 64
     max_body_bytes: Annotated[Count, Field(description="Longest request body, and longest query string.")] = 65_536
     max_query_tokens: Annotated[Count, Field(description="Lexical tokens of a document.")] = 1000
     max_query_depth: Annotated[Count, Field(description="Nesting of an operation, fragments expanded.")] = 20
@@ -165,6 +218,8 @@ class Settings(BaseSettings):
     def _judge(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
             raise ValueError("a shortest length of usernames or passwords is greater than the longest")
+        if self.session_transport == "cookie" and "*" in self.cors_origins:
+            raise ValueError("cors_origins can't be * where the session is in a cookie: list the origins")
         if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:
             warnings.warn(
                 f"GRAPHQL_MFA_BCRYPT_ROUNDS={self.bcrypt_rounds} makes passwords cheap to guess from a leaked "

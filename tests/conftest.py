@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ from fastapi import FastAPI
 
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
-from graphql_mfa.flows.services import Services
+from graphql_mfa.flows.services import BeforeRegistration, Services, no_condition
 from graphql_mfa.store.database import Database
 from tests.api_client import Api
 from tests.clock import Clock
@@ -80,7 +81,14 @@ def run_app(
     make_settings: Callable[..., Settings], clock: Clock
 ) -> Callable[..., AbstractAsyncContextManager[FastAPI]]:
     """Start an application with settings of one's own: `async with run_app(registration_open=False) as app`."""
-    return lambda **overrides: _running(create_app(make_settings(**overrides), clock=clock))
+
+    def start(
+        *, before_registration: BeforeRegistration = no_condition, **overrides: Any
+    ) -> AbstractAsyncContextManager[FastAPI]:
+        app = create_app(make_settings(**overrides), clock=clock, before_registration=before_registration)
+        return _running(app)
+
+    return start
 
 
 @pytest.fixture
@@ -119,7 +127,9 @@ class Server:
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.environment = folder, environment
         self.url = ""
+        self.log: list[str] = []
         self.process: subprocess.Popen[str]
+        self.reader: threading.Thread
 
     def start(self) -> "Server":
         """Start, and wait until it answers."""
@@ -131,25 +141,34 @@ class Server:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stderr is not None
-        log = []
-        for line in self.process.stderr:
-            log.append(line)
+        log = self.process.stderr
+        assert log is not None
+        for line in log:
+            self.log.append(line)
             if "Uvicorn running on " in line:
                 self.url = line.split("Uvicorn running on ")[1].split()[0]
+                # A pipe that nobody reads is soon full, and then the server stands still.
+                self.reader = threading.Thread(target=self.log.extend, args=(log,))
+                self.reader.start()
                 return self
-        raise AssertionError("".join(log))
+        raise AssertionError("".join(self.log))
 
     def kill(self) -> None:
         """End it at once, as a crash would."""
         self.process.kill()
-        self.process.communicate()
+        self._join()
 
     def stop(self) -> str:
-        """End it gently; return what it logged since the start."""
+        """End it gently; return what it logged."""
         self.process.terminate()
-        _, log = self.process.communicate()
-        return log
+        self._join()
+        return "".join(self.log)
+
+    def _join(self) -> None:
+        self.process.wait()
+        self.reader.join()
+        assert self.process.stderr is not None
+        self.process.stderr.close()
 
 
 @pytest.fixture(scope="session")

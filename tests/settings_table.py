@@ -16,7 +16,8 @@ _SECTIONS = {
     "otp_digits": "One-time codes",
     "recovery_code_count": "Recovery codes and enrollment",
     "access_token_seconds": "Tokens and sessions",
-    "max_body_bytes": "Requests",
+    "introspection": "Clients",
+    "request_timeout_seconds": "Requests",
     "purge_interval_seconds": "Housekeeping",
 }
 
@@ -32,7 +33,7 @@ def settings_page() -> str:
 
 
 def _shown(default: object) -> str:
-    if default is None:
+    if default is None or default == ():
         return ""
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 
 import strawberry
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
 
 from graphql_mfa.flows.services import Client, Services
 
@@ -11,14 +13,22 @@ from graphql_mfa.flows.services import Client, Services
 class RequestContext:
     """One GraphQL request.
 
-    access_token: None when none was sent. response_headers: what resolvers add to the answer.
+    request_id: what the log and the answer call it. access_token: None when none was sent. operation_name: what the
+    client asked to run.
+
+    What comes of it: response_headers, for the answer; operation and outcomes, for the log, as in "mutation Login" and
+    {"login": "OtpRequired"}.
     """
 
+    request: Request
+    request_id: str
     services: Services
     client: Client
     access_token: str | None
-    operation_name: str | None
-    response_headers: dict[str, str] = field(default_factory=dict)
+    operation_name: str | None = None
+    response_headers: MutableHeaders = field(default_factory=MutableHeaders)
+    operation: str | None = None
+    outcomes: dict[str, str] = field(default_factory=dict)
 
 
 Info = strawberry.Info[RequestContext, None]

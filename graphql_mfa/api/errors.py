@@ -59,6 +59,14 @@ class RegistrationClosed(UserError):
     message: str = _message("Registration is closed.")
 
 
+@strawberry.type(
+    description="This server has a condition of its own for registrations, such as a captcha or an invitation, and it "
+    "was not met. `message` says which; where the server sends none, the member does not occur."
+)
+class RegistrationRefused(UserError):
+    pass
+
+
 @strawberry.type(description="Wrong username or wrong password: the two cases look and take the same.")
 class InvalidCredentials(UserError):
     message: str = _message("Username or password is wrong.")

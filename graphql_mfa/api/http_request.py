@@ -3,11 +3,13 @@
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from starlette.requests import Request
 
 from graphql_mfa.api import media_types
+from graphql_mfa.api.trusted_documents import bare_hash
 from graphql_mfa.core.texts import is_text
 
 _DEEPEST_JSON = 64
@@ -25,35 +27,57 @@ class Operation:
 class BadRequestError(Exception):
     """A request that is not GraphQL over HTTP. The message repeats nothing that was sent."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = headers
 
 
-async def read_operation(request: Request, max_bytes: int) -> Operation:
+async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str, str] | None) -> Operation:
     """The operation in the body of a POST or in the query string of a GET.
+
+    trusted: the only documents that may run, by the hash that is sent instead of them; None when any may.
 
     Raises BadRequestError, and Starlette's ClientDisconnect when the client went away.
     """
     if request.method == "POST":
         _demand_json(request.headers)
         parameters = _object(_json(await _body(request, max_bytes)), "The body")
-    else:
+    elif request.method in {"GET", "HEAD"}:
         parameters = _query_parameters(request, max_bytes)
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query.strip():
-        raise BadRequestError(400, "`query` must be a string with the document to run.")
+    else:
+        raise BadRequestError(405, "Send operations with POST, or queries with GET.", {"Allow": "GET, HEAD, POST"})
+    extensions = parameters.get("extensions")
+    if extensions is not None:
+        _object(extensions, "`extensions`")
+    query = _document(parameters) if trusted is None else _trusted_document(parameters, trusted)
     operation_name = parameters.get("operationName")
     if operation_name is not None and not isinstance(operation_name, str):
         raise BadRequestError(400, "`operationName` must be a string or null.")
     if not is_text(query + (operation_name or "")):
         raise BadRequestError(400, "`query` and `operationName` must be valid Unicode text.")
     variables = parameters.get("variables")
-    extensions = parameters.get("extensions")
-    if extensions is not None:
-        _object(extensions, "`extensions`")
     return Operation(query, None if variables is None else _object(variables, "`variables`"), operation_name)
+
+
+def _document(parameters: dict[str, Any]) -> str:
+    query = parameters.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise BadRequestError(400, "`query` must be a string with the document to run.")
+    return query
+
+
+def _trusted_document(parameters: dict[str, Any], trusted: Mapping[str, str]) -> str:
+    """By the document_id in `documentId` (GraphQL over HTTP, appendix A) or where Apollo's clients put it."""
+    persisted = (parameters.get("extensions") or {}).get("persistedQuery")
+    document_id = parameters.get("documentId") or (persisted.get("sha256Hash") if isinstance(persisted, dict) else None)
+    if parameters.get("query") is not None or not isinstance(document_id, str):
+        raise BadRequestError(400, "This server runs trusted documents only: send `documentId` and no `query`.")
+    document = trusted.get(bare_hash(document_id))
+    if document is None:
+        raise BadRequestError(400, "The document is not one of those that this server runs.")
+    return document
 
 
 def _demand_json(headers: Mapping[str, str]) -> None:
@@ -79,8 +103,11 @@ async def _body(request: Request, max_bytes: int) -> bytes:
 def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
     if len(request.scope["query_string"]) > max_bytes:
         raise BadRequestError(414, f"The query string is longer than {max_bytes} bytes.")
+    pairs = request.query_params.multi_items()
+    if len(dict(pairs)) < len(pairs):
+        raise BadRequestError(400, "The query string has a name twice.")
     # An empty parameter is one that a form left out.
-    parameters: dict[str, Any] = {name: value for name, value in request.query_params.items() if value}
+    parameters: dict[str, Any] = {name: value for name, value in pairs if value}
     for name in {"variables", "extensions"} & parameters.keys():
         parameters[name] = _json(parameters[name].encode())
     return parameters
@@ -88,13 +115,13 @@ def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
 
 def _json(data: bytes) -> object:
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
         _demand_shallow(value)
     except UnicodeDecodeError:
         raise BadRequestError(400, "The request is not valid UTF-8.") from None
-    # RecursionError: nested too deep. ValueError: not JSON, or a number of thousands of digits.
+    # RecursionError: nested too deep. ValueError: not JSON, a number of thousands of digits, or a name used twice.
     except (ValueError, RecursionError):
-        raise BadRequestError(400, "The request is not valid JSON, or nested too deep.") from None
+        raise BadRequestError(400, "The request is not valid JSON, nested too deep, or has a name twice.") from None
     return value
 
 
@@ -109,6 +136,14 @@ def _demand_shallow(value: object) -> None:
 
 def _inside(outer: dict[str, Any] | list[Any]) -> Collection[Any]:
     return outer.values() if isinstance(outer, dict) else outer
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """What stands in front might read the one, and this the other (RFC 8259 4)."""
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        raise ValueError
+    return members
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api import inputs, results
+from graphql_mfa.api import cookie_mode, errors, inputs, results
 from graphql_mfa.api.context import Info
 from graphql_mfa.api.present import Outcome, Result, present
 from graphql_mfa.flows.login import login
@@ -71,8 +71,8 @@ class Mutation:
 
     @strawberry.mutation(
         graphql_type=results.RefreshSessionResult,
-        description="Trade a refresh token for a new pair. An old token used again ends the session. `input` may be "
-        "left out only in a cookie mode to come.",
+        description="Trade a refresh token for a new pair. An old token used again ends the session. No `input` in "
+        "cookie mode, where the token travels in an HttpOnly cookie.",
     )
     async def refresh_session(
         self,
@@ -80,8 +80,8 @@ class Mutation:
         input: Annotated[inputs.RefreshSessionInput | None, _input] = strawberry.UNSET,
     ) -> Result:
         context = info.context
-        refresh_token = input.refresh_token if input else ""
-        return _shown(info, await refresh_session(context.services, refresh_token, context.client))
+        refresh_token = input.refresh_token if input else cookie_mode.refresh_token(context)
+        return _shown(info, await refresh_session(context.services, refresh_token or "", context.client))
 
     @strawberry.mutation(
         graphql_type=results.LogoutResult,
@@ -97,10 +97,8 @@ class Mutation:
         ] = strawberry.UNSET,
     ) -> Result:
         context = info.context
-        return _shown(
-            info,
-            await logout(context.services, context.access_token, refresh_token or None, everywhere=everywhere),
-        )
+        token = refresh_token or cookie_mode.refresh_token(context)
+        return _shown(info, await logout(context.services, context.access_token, token, everywhere=everywhere))
 
 
 # At most one of these per operation: each is a guess at a secret, and several would share one request's cost.
@@ -110,4 +108,11 @@ CREDENTIAL_FIELDS = frozenset(
 
 
 def _shown(info: Info, outcome: Outcome) -> Result:
-    return present(outcome, info.context.services.clock())
+    now = info.context.services.clock()
+    result = present(outcome, now)
+    info.context.outcomes[info.field_name] = type(result).__name__
+    if isinstance(result, results.SignInSuccess):
+        cookie_mode.move_to_cookie(info.context, result.tokens, now)
+    elif isinstance(result, results.LogoutSuccess | errors.SessionExpired):
+        cookie_mode.forget(info.context)
+    return result

@@ -58,6 +58,8 @@ def present(outcome: Outcome, now: datetime) -> Result:
             return errors.UsernameTaken()
         case outcomes.RegistrationClosed():
             return errors.RegistrationClosed()
+        case outcomes.RegistrationRefused(message):
+            return errors.RegistrationRefused(message=message)
         case outcomes.InvalidCredentials():
             return errors.InvalidCredentials()
         case outcomes.InvalidOtp(attempts_left, clock_behind_seconds):

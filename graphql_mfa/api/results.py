@@ -17,6 +17,7 @@ from graphql_mfa.api.errors import (
     OtpAlreadyUsed,
     RateLimited,
     RegistrationClosed,
+    RegistrationRefused,
     SessionExpired,
     UsernameTaken,
 )
@@ -68,7 +69,7 @@ class LogoutSuccess:
 
 
 RegisterUserResult = Annotated[
-    RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RateLimited,
+    RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited,
     strawberry.union("RegisterUserResult", description="Outcomes of `registerUser`. New members may join."),
 ]
 LoginResult = Annotated[

@@ -1,7 +1,10 @@
 """The HTTP endpoint: GraphQL, and the explorer."""
 
+import asyncio
 import json
+import logging
 from collections.abc import Callable, Mapping
+from http import HTTPMethod
 from typing import Any
 
 from fastapi import APIRouter
@@ -11,18 +14,22 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
-from graphql_mfa.api import media_types
+from graphql_mfa.api import cookie_mode, media_types
 from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.http_request import BadRequestError, Operation, read_operation
 from graphql_mfa.api.public_errors import MASKED, is_unexpected, public_error
+from graphql_mfa.api.request_log import observed, request_id
 from graphql_mfa.api.schema import Schema
+from graphql_mfa.api.security_headers import HEADERS
 from graphql_mfa.api.unexpected import log_unexpected
-from graphql_mfa.core.addresses import address_group
+from graphql_mfa.core.addresses import address_group, client_address, parse_address
 from graphql_mfa.flows.services import Client, Services
+
+_log = logging.getLogger("graphql_mfa")
 
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
-_HEADERS = {"Cache-Control": "no-store", "Vary": "Accept, Authorization", "X-Content-Type-Options": "nosniff"}
+_HEADERS = HEADERS | {"Vary": "Accept, Authorization"}
 _ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
     "HEAD": frozenset({OperationType.QUERY}),
@@ -35,65 +42,107 @@ def build_router(schema: Schema, services: Callable[[], Services], *, path: str 
 
     `services` is called for each request, so that the router can be made before its dependencies are open.
     """
+    endpoint = _Endpoint(schema, services)
     router = APIRouter()
+    router.add_route(path, endpoint.answer, methods=list(HTTPMethod))
+    router.add_route(f"{path}/explorer/{{name}}", endpoint.asset, methods=["GET"])
+    # Otherwise a host's redirect would send a password to whatever the Host header says.
+    router.add_route(f"{path}/", _not_found, methods=list(HTTPMethod))
+    return router
 
-    async def endpoint(request: Request) -> Response:
-        if services().settings.explorer and _wants_page(request):
+
+class _Endpoint:
+    """GraphQL over HTTP for one schema."""
+
+    def __init__(self, schema: Schema, services: Callable[[], Services]) -> None:
+        self._schema = schema
+        self._services = services
+        self._warned_of_a_proxy = False
+
+    async def answer(self, request: Request) -> Response:
+        """Whatever was sent, an answer; what nobody expected is masked in it and logged."""
+        services = self._services()
+        if services.settings.explorer and _wants_page(request):
             return HTMLResponse(
                 explorer.page(f"{request.url.path}/explorer"),
                 headers=_HEADERS | {"Content-Security-Policy": explorer.CONTENT_SECURITY_POLICY},
             )
+        context = RequestContext(
+            request=request,
+            request_id=request_id(request),
+            services=services,
+            client=Client(self._address(request, services), request.headers),
+            access_token=_bearer_token(request),
+        )
+        with observed(context) as observe:
+            return observe(await self._answer(context))
+
+    async def _answer(self, context: RequestContext) -> Response:
+        request, settings = context.request, context.services.settings
         try:
-            operation = await read_operation(request, services().settings.max_body_bytes)
-            return await _execute(request, operation)
+            async with asyncio.timeout(settings.request_timeout_seconds):
+                cookie_mode.demand_own_page(request, settings)
+                operation = await read_operation(request, settings.max_body_bytes, self._schema.trusted_documents)
+                return await self._execute(context, operation)
         except BadRequestError as error:
-            return _answer(request, {"errors": [{"message": error.message}]}, status=error.status)
+            return _refusal(request, error.status, error.message, error.headers)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
+        except TimeoutError:
+            return _refusal(request, 503 if context.operation else 408, "The request took too long.", {})
         except Exception as error:  # noqa: BLE001 - the last resort: masked here
             log_unexpected(error, "a request, outside of an operation")
-            return _answer(request, {"errors": [{"message": MASKED}]}, status=500)
+            return _refusal(request, 500, MASKED, {})
 
-    async def _execute(request: Request, operation: Operation) -> Response:
-        context = RequestContext(
-            services=services(),
-            client=Client(address_group(request.client.host if request.client else None)),
-            access_token=_bearer_token(request),
-            operation_name=operation.operation_name,
-        )
+    async def _execute(self, context: RequestContext, operation: Operation) -> Response:
+        context.operation_name = operation.operation_name
         try:
-            result = await schema.execute(
+            result = await self._schema.execute(
                 operation.query,
                 variable_values=operation.variables,
                 context_value=context,
                 operation_name=operation.operation_name,
-                allowed_operation_types=_ALLOWED[request.method],
+                allowed_operation_types=_ALLOWED[context.request.method],
             )
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.MUTATION:
-                message, headers = "Send mutations with POST.", {"Allow": "POST"}
-                return _answer(request, {"errors": [{"message": message}]}, status=405, headers=headers)
+                raise BadRequestError(405, "Send mutations with POST.", {"Allow": "POST"}) from None
             raise BadRequestError(400, "Subscriptions are not served.") from None
         except CannotGetOperationTypeError:
             raise BadRequestError(400, "The document has no operation of that name.") from None
         errors = [public_error(error) for error in result.errors or ()]
         if errors and result.data is None and not any(is_unexpected(error) for error in result.errors or ()):
             # It did not run. Old clients expect 200 with application/json; the newer media type has a status for it.
-            status = 400 if _media_type(request) == _GRAPHQL_JSON else 200
-            return _answer(request, {"errors": errors}, status=status)
-        body = {"data": result.data} | ({"errors": errors} if errors else {})
-        return _answer(request, body, headers=context.response_headers)
+            status = 400 if _media_type(context.request) == _GRAPHQL_JSON else 200
+            return _json_answer(context.request, {"errors": errors}, status)
+        response = _json_answer(context.request, {"data": result.data} | ({"errors": errors} if errors else {}))
+        response.raw_headers.extend(context.response_headers.raw)
+        return response
 
-    async def asset(request: Request) -> Response:
-        found = explorer.asset(request.path_params["name"]) if services().settings.explorer else None
+    def _address(self, request: Request, services: Services) -> str:
+        forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
+        peer = parse_address(request.client.host) if request.client else None
+        address = client_address(peer, forwarded_for, services.settings.trusted_proxies)
+        if forwarded_for and address == peer and not self._warned_of_a_proxy:
+            self._warned_of_a_proxy = True
+            _log.warning(
+                "X-Forwarded-For came from %s, which GRAPHQL_MFA_TRUSTED_PROXIES does not name: it is ignored, and all "
+                "clients behind that address count as one.",
+                address,
+            )
+        return address_group(address)
+
+    async def asset(self, request: Request) -> Response:
+        """One of the explorer's files."""
+        found = explorer.asset(request.path_params["name"]) if self._services().settings.explorer else None
         if found is None:
-            return Response("Not Found", 404, _HEADERS)
+            return await _not_found(request)
         content, media_type = found
         return Response(content, media_type=media_type, headers=_HEADERS | {"Cache-Control": "max-age=3600"})
 
-    router.add_route(path, endpoint, methods=["GET", "POST"])
-    router.add_route(f"{path}/explorer/{{name}}", asset, methods=["GET"])
-    return router
+
+async def _not_found(_: Request) -> Response:
+    return Response("Not Found", 404, _HEADERS)
 
 
 def _wants_page(request: Request) -> bool:
@@ -117,10 +166,12 @@ def _media_type(request: Request) -> str:
     return _GRAPHQL_JSON if weight and weight >= accepted.get(_JSON, 0) else _JSON
 
 
-def _answer(
-    request: Request, body: dict[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
+def _refusal(request: Request, status: int, message: str, headers: Mapping[str, str]) -> Response:
+    response = _json_answer(request, {"errors": [{"message": message}]}, status)
+    response.headers.update(headers)
+    return response
+
+
+def _json_answer(request: Request, body: dict[str, Any], status: int = 200) -> Response:
     content = json.dumps(body, separators=(",", ":"))
-    return Response(
-        content, status, _HEADERS | dict(headers or {}), media_type=f"{_media_type(request)}; charset=utf-8"
-    )
+    return Response(content, status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")

@@ -1,27 +1,32 @@
 """The schema, and how a document is judged before it runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import cast
 
+import graphql
 import strawberry
 from graphql import (
     DocumentNode,
     GraphQLError,
     GraphQLSchema,
-    OperationDefinitionNode,
+    NoSchemaIntrospectionCustomRule,
+    get_operation_ast,
     specified_rules,
 )
 from strawberry.extensions import MaxTokensLimiter, ParserCache, SchemaExtension
 from strawberry.schema.config import StrawberryConfig
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 
+from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.limits import DocumentLimits
 from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
 from graphql_mfa.api.public_errors import is_unexpected
 from graphql_mfa.api.queries import Query
+from graphql_mfa.api.trusted_documents import load_documents
 from graphql_mfa.api.unexpected import log_unexpected
 from graphql_mfa.settings import Settings
 
@@ -31,13 +36,19 @@ Validate = Callable[[GraphQLSchema, DocumentNode], list[GraphQLError]]
 
 
 class Schema(strawberry.Schema):
-    """Logs what nobody expected; a client's mistakes are answered, not logged."""
+    """Logs what nobody expected; a client's mistakes are answered, not logged.
+
+    trusted_documents: the only documents that may run, by hash; None when any may.
+    """
+
+    trusted_documents: Mapping[str, str] | None = None
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log the errors that a client will see masked."""
+        context: RequestContext | None = execution_context.context if execution_context else None
+        where = f"request {context.request_id}, {context.operation}" if context else "an operation"
         for error in filter(is_unexpected, errors):
-            name = execution_context.operation_name if execution_context else None
-            log_unexpected(error.original_error or error, f"operation {name!r:.80} at {error.path}")
+            log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 
 class _Validation(SchemaExtension):
@@ -49,31 +60,62 @@ class _Validation(SchemaExtension):
     def on_validate(self) -> Iterator[None]:
         execution = self.execution_context
         document = cast("DocumentNode", execution.graphql_document)
-        execution.pre_execution_errors = self._validate(execution.schema._schema, document) or _ambiguity(  # noqa: SLF001
-            document, execution.context.operation_name
-        )
+        context: RequestContext = execution.context
+        operation = get_operation_ast(document, context.operation_name)
+        errors = self._validate(execution.schema._schema, document)  # noqa: SLF001
+        if not errors and operation is None and context.operation_name is None:
+            # The library would run the first one; the specification wants an error (6.1).
+            errors = [GraphQLError("The document has several operations: name the one to run in `operationName`.")]
+        if not errors and operation:
+            context.operation = f"{operation.operation.value} {operation.name.value if operation.name else ''}".strip()
+        execution.pre_execution_errors = errors
         yield
 
 
-def build_schema(settings: Settings) -> Schema:
-    """The schema with this deployment's limits."""
+def build_schema(
+    settings: Settings,
+    *,
+    query: type = Query,
+    mutation: type = Mutation,
+    extensions: Sequence[Callable[[], SchemaExtension]] = (),
+) -> Schema:
+    """The schema with this deployment's limits; a host gives its own types, made of these, and extensions.
+
+    Raises ValueError when a trusted document would be refused.
+    """
     limits = DocumentLimits(settings, CREDENTIAL_FIELDS)
+    rules = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+    if not settings.introspection:
+        rules = (*rules, NoSchemaIntrospectionCustomRule)
 
     @lru_cache(_CACHED_DOCUMENTS)
     def validate(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
         # A document that is too large does not get as far as the rules, some of which cost more than it does.
-        return limits.errors(document) or validate_document(schema, document, tuple(specified_rules))
+        return limits.errors(document) or graphql.validate(
+            schema, document, rules, hide_suggestions=not settings.introspection
+        )
 
-    return Schema(
-        query=Query,
-        mutation=Mutation,
+    schema = Schema(
+        query=query,
+        mutation=mutation,
         config=StrawberryConfig(scalar_map={datetime: _DATE_TIME}),
         extensions=[
             lambda: MaxTokensLimiter(settings.max_query_tokens),
             lambda: ParserCache(_CACHED_DOCUMENTS),
             lambda: _Validation(validate),
+            *extensions,
         ],
     )
+    if settings.trusted_documents is not None:
+        schema.trusted_documents = load_documents(settings.trusted_documents)
+        for document_id, document in schema.trusted_documents.items():
+            try:
+                errors = validate(schema._schema, graphql.parse(document, max_tokens=settings.max_query_tokens))  # noqa: SLF001
+            except GraphQLError as error:
+                errors = [error]
+            if errors:
+                raise ValueError(f"The trusted document {document_id:.80} can't run: {errors[0].message}")
+    return schema
 
 
 _DATE_TIME = strawberry.scalar(
@@ -83,11 +125,3 @@ _DATE_TIME = strawberry.scalar(
     serialize=datetime.isoformat,
     parse_value=datetime.fromisoformat,
 )
-
-
-def _ambiguity(document: DocumentNode, operation_name: str | None) -> list[GraphQLError]:
-    """The library would run the first of several operations; the specification wants an error (6.1)."""
-    operations = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
-    if operation_name is not None or len(operations) == 1:
-        return []
-    return [GraphQLError("The document has several operations: name the one to run in `operationName`.")]

@@ -82,7 +82,7 @@ class TokenPair:
     access_token_expires_at: datetime = strawberry.field(description="When the access token expires.")
     access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
     refresh_token: str | None = strawberry.field(
-        description="For `refreshSession`, once. Always set; null is reserved for a cookie mode to come."
+        description="For `refreshSession`, once. Null in cookie mode only, where it travels in an HttpOnly cookie."
     )
     refresh_token_expires_at: datetime = strawberry.field(
         description="When the session ends unless it is refreshed before."

@@ -1,18 +1,51 @@
-"""Which client addresses count as one."""
+"""Whose address a request came from, and which addresses count as one."""
 
 import ipaddress
+from collections.abc import Collection
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _IPV6_NETWORK = 64  # a single subscriber usually holds at least a /64 (RFC 6177)
 
 
-def address_group(host: str | None) -> str:
+def client_address(peer: Address | None, forwarded_for: str, proxies: Collection[Network]) -> Address | None:
+    """The client's address: the peer's, unless the peer is one of the proxies that are believed.
+
+    forwarded_for: what `X-Forwarded-For` says, all of its lines joined by commas. Each proxy appends whom it heard, so
+    it is read from its end, and only as far as those proxies wrote it; what comes before is the client's own claim.
+    """
+    address = peer
+    for hop in reversed(forwarded_for.split(",")):
+        if address is None or not any(address in network for network in proxies):
+            break
+        if (named := parse_address(_without_port(hop))) is None:
+            break
+        address = named
+    return address
+
+
+def address_group(address: Address | None) -> str:
     """The address that limits are counted by: IPv4 as it is, IPv6 by its /64, one group for what is neither."""
-    try:
-        address = ipaddress.ip_address((host or "").partition("%")[0])
-    except ValueError:
+    if address is None:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return str(address.ipv4_mapped)
         return str(ipaddress.IPv6Network((address, _IPV6_NETWORK), strict=False))
     return str(address)
+
+
+def parse_address(host: str) -> Address | None:
+    """An address without its zone, as IPv4 where it is an IPv4 one in IPv6's form; None for what is no address."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write `192.0.2.1:4711` and `[2001:db8::1]:4711`."""
+    host = hop.strip()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host

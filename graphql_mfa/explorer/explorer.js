@@ -37,6 +37,7 @@ async function fetcher({ query, operationName, variables }, { headers } = {}) {
     headers: {
       "Content-Type": "application/json",
       Accept: "application/graphql-response+json, application/json",
+      "GraphQL-Require-Preflight": "true", // needed where the refresh token is in a cookie
       ...Object.fromEntries(filled),
     },
     body: JSON.stringify({ query, operationName, variables: sent }),

@@ -3,9 +3,12 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from graphql_mfa.core.password_hashing import PasswordHasher
@@ -14,18 +17,48 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NICENESS = 10
+_THREADS = os.cpu_count() or 1
 
 
 class HashingPool:
-    """As many threads as cores, at a lower priority than the event loop."""
+    """As many threads as cores, at a lower priority than the event loop, and a bounded number of places before them.
 
-    def __init__(self, hasher: PasswordHasher) -> None:
+    places: how many use cases may wait for it or be in it at once; half of them for one address, so that nobody can
+    take them all.
+    """
+
+    def __init__(self, hasher: PasswordHasher, places: int) -> None:
         self.hasher = hasher
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "hashing", initializer=_lower_priority)
+        self._places = places
+        self._taken: Counter[str] = Counter()
+        self._seconds_per_job = 0.0
+        self._threads = ThreadPoolExecutor(_THREADS, "hashing", initializer=_lower_priority)
+
+    @contextmanager
+    def place(self, address: str) -> Iterator[timedelta | None]:
+        """Take a place for as long as the context lasts, or be told how long the places taken now will need."""
+        if self._taken.total() >= self._places or self._taken[address] >= max(1, self._places // 2):
+            yield timedelta(seconds=self._taken.total() / _THREADS * self._seconds_per_job)
+            return
+        self._taken[address] += 1
+        try:
+            yield None
+        finally:
+            self._taken[address] -= 1
+            self._taken += Counter()  # forgets the addresses that have none
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run CPU-bound work beside the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, lambda: function(*args, **kwargs))
+
+        def timed() -> T:
+            began = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                # The latest jobs count most: the load of the machine changes.
+                self._seconds_per_job += (time.perf_counter() - began - self._seconds_per_job) / 4
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
 
     def close(self) -> None:
         """Finish what was begun and let the threads end."""

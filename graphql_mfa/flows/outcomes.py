@@ -106,6 +106,13 @@ class UsernameTaken:
 
 
 @dataclass(frozen=True)
+class RegistrationRefused:
+    """The host's own condition was not met; the message is the host's."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class RegistrationClosed:
     """Nobody may register."""
 

@@ -10,11 +10,18 @@ from graphql_mfa.core.usernames import Username
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
 from graphql_mfa.flows.enrollment import enroll_device
-from graphql_mfa.flows.outcomes import InvalidInput, RateLimited, Registered, RegistrationClosed, UsernameTaken
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.flows.outcomes import (
+    InvalidInput,
+    RateLimited,
+    Registered,
+    RegistrationClosed,
+    RegistrationRefused,
+    UsernameTaken,
+)
+from graphql_mfa.flows.services import Client, Registration, Services
 from graphql_mfa.store import Connection, throttles, users
 
-RegisterUserOutcome = Registered | UsernameTaken | InvalidInput | RegistrationClosed | RateLimited
+RegisterUserOutcome = Registered | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited
 
 
 async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserOutcome:
@@ -30,12 +37,19 @@ async def register_user(services: Services, username: str, password: str, client
     name = usernames.parse_username(
         username, shortest=settings.username_min_length, longest=settings.username_max_length
     )
-    name_problems = [name] if isinstance(name, Problem) else []
     password_problem = passwords.format_problem(
         password, shortest=settings.password_min_length, longest=settings.password_max_length
     )
     if password_problem:
-        return InvalidInput([*name_problems, password_problem])
+        return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
+    with services.hashing.place(client.address) as wait:
+        return RateLimited.until(wait) if wait else await _register(services, name, password, client, now)
+
+
+async def _register(
+    services: Services, name: Username | Problem, password: str, client: Client, now: datetime
+) -> RegisterUserOutcome:
+    settings = services.settings
 
     def reserve(connection: Connection) -> RateLimited | UsernameTaken | None:
         wait = throttles.reserve_all(connection, limits.registration(settings, client.address), now)
@@ -55,9 +69,13 @@ async def register_user(services: Services, username: str, password: str, client
         fewest_guesses=settings.password_min_guesses_log10,
     )
     if isinstance(name, Problem) or password_problem:
-        return InvalidInput(name_problems + ([password_problem] if password_problem else []))
+        return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
     if refusal:
         return refusal
+    # Last, since it may use something up, such as an invitation.
+    objection = await services.before_registration(Registration(name.shown, client))
+    if objection is not None:
+        return RegistrationRefused(objection)
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
     return await services.database.write(lambda connection: _create(connection, services, name, password_hash, now))
 

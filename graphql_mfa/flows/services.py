@@ -1,7 +1,7 @@
 """What every use case depends on, made in one place."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from graphql_mfa.core.access_tokens import AccessTokens
@@ -19,6 +19,30 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
+class Client:
+    """Who calls: the address that limits are counted by, and what came with the request, by lower-case name."""
+
+    address: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """An account that is about to be made, in order so far: its name, and who asks for it."""
+
+    username: str
+    client: Client
+
+
+BeforeRegistration = Callable[[Registration], Awaitable[str | None]]
+"""A host's own condition, such as a captcha or an invitation: None to go on, or a sentence for the user."""
+
+
+async def no_condition(_: Registration) -> None:
+    """Anyone may register."""
+
+
+@dataclass(frozen=True)
 class Services:
     """The dependencies of a use case."""
 
@@ -28,10 +52,4 @@ class Services:
     access_tokens: AccessTokens
     hashing: HashingPool
     clock: Clock
-
-
-@dataclass(frozen=True)
-class Client:
-    """Who calls: the address that limits are counted by."""
-
-    address: str
+    before_registration: BeforeRegistration

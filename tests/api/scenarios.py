@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.flows.services import Registration, Services
 from tests.api_client import REFRESH_SESSION, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.store import rows
@@ -61,6 +61,16 @@ async def register(api: Api, services: Services) -> Result:
 @reaches("RegisterUserResult", "RateLimited", registration_attempts=1)
 async def register_twice(api: Api, services: Services) -> Result:
     await api.register()
+    return await api.register()
+
+
+async def refuse(registration: Registration) -> str | None:
+    """A host's own condition that nobody meets."""
+    return "Only with an invitation."
+
+
+@reaches("RegisterUserResult", "RegistrationRefused", before_registration=refuse)
+async def register_without_an_invitation(api: Api, services: Services) -> Result:
     return await api.register()
 
 

@@ -1,11 +1,15 @@
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_network
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.addresses import address_group
+from graphql_mfa.core.addresses import address_group, client_address, parse_address
 from tests.core.texts import any_text
+
+
+def group_of(host: str | None) -> str:
+    return address_group(parse_address(host or ""))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +29,7 @@ from tests.core.texts import any_text
     ],
 )
 def test_one_subscriber_is_one_group(host: str, group: str) -> None:
-    assert address_group(host) == group
+    assert group_of(host) == group
 
 
 @pytest.mark.parametrize(
@@ -36,12 +40,12 @@ def test_one_subscriber_is_one_group(host: str, group: str) -> None:
     ],
 )
 def test_what_is_no_address_is_one_group(host: str | None) -> None:
-    assert address_group(host) == "unknown"
+    assert group_of(host) == "unknown"
 
 
 @given(any_text)
 def test_any_text_has_a_short_group(host: str) -> None:
-    assert len(address_group(host)) <= len("ffff:ffff:ffff:ffff::/64")
+    assert len(group_of(host)) <= len("ffff:ffff:ffff:ffff::/64")
 
 
 @given(st.ip_addresses(v=6), st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
@@ -50,10 +54,49 @@ def test_two_ipv6_addresses_share_a_group_when_they_share_64_bits(
 ) -> None:
     neighbour = IPv6Address(int(one) >> 64 << 64 | interface)
     assume(not (one.ipv4_mapped or other.ipv4_mapped or neighbour.ipv4_mapped))
-    assert address_group(str(one)) == address_group(str(neighbour))
-    assert (address_group(str(one)) == address_group(str(other))) is (int(one) >> 64 == int(other) >> 64)
+    assert group_of(str(one)) == group_of(str(neighbour))
+    assert (group_of(str(one)) == group_of(str(other))) is (int(one) >> 64 == int(other) >> 64)
 
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_is_its_own_group_also_inside_ipv6(address: IPv4Address) -> None:
-    assert address_group(str(address)) == address_group(f"::ffff:{address}") == str(address)
+    assert group_of(str(address)) == group_of(f"::ffff:{address}") == str(address)
+
+
+PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "client"),
+    [
+        ("203.0.113.1", "198.51.100.7", "203.0.113.1"),  # no proxy of ours: its header is not believed
+        ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"),
+        ("2001:db8::1", "2001:db9::7", "2001:db9::7"),
+        ("10.0.0.1", "198.51.100.7, 10.0.0.2,10.0.0.3", "198.51.100.7"),
+        ("10.0.0.1", "1.1.1.1, 198.51.100.7", "198.51.100.7"),  # what the client claims is not believed
+        ("10.0.0.1", "10.0.0.9", "10.0.0.9"),
+        ("10.0.0.1", "198.51.100.7:4711", "198.51.100.7"),
+        ("10.0.0.1", "[2001:db9::7]:4711", "2001:db9::7"),
+        ("10.0.0.1", "[2001:db9::7]", "2001:db9::7"),
+        ("10.0.0.1", "", "10.0.0.1"),
+        ("10.0.0.1", ",", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7, unknown", "10.0.0.1"),
+        ("10.0.0.1", "198.51.100.7, unknown, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "for=198.51.100.7", "10.0.0.1"),
+        (None, "198.51.100.7", None),
+    ],
+)
+def test_client_is_whom_the_outermost_believed_proxy_heard(
+    peer: str | None, forwarded_for: str, client: str | None
+) -> None:
+    found = client_address(parse_address(peer or ""), forwarded_for, PROXIES)
+
+    assert found == parse_address(client or "")
+
+
+@given(any_text)
+def test_any_text_of_a_stranger_leaves_the_peer(forwarded_for: str) -> None:
+    peer = parse_address("203.0.113.1")
+
+    assert client_address(peer, forwarded_for, PROXIES) == peer

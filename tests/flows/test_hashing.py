@@ -17,7 +17,7 @@ WAIT = 10  # seconds, for what takes no time unless it is broken
 
 @pytest.fixture
 def pool() -> Iterator[HashingPool]:
-    pool = HashingPool(PasswordHasher(4))
+    pool = HashingPool(PasswordHasher(4), places=8)
     yield pool
     pool.close()
 

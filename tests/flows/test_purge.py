@@ -62,8 +62,8 @@ async def test_a_server_purges_by_itself_and_does_not_give_up_when_that_fails(
         purged.set()
         return await purge(services)
 
-    monkeypatch.setattr("graphql_mfa.app.purge", purge_at_the_second_try)
-    monkeypatch.setattr("graphql_mfa.app.random.uniform", lambda *_: 0.001)
+    monkeypatch.setattr("graphql_mfa.mfa.purge", purge_at_the_second_try)
+    monkeypatch.setattr("graphql_mfa.mfa.random.uniform", lambda *_: 0.001)
     with caplog.at_level(logging.WARNING, "graphql_mfa"):
         async with run_app(purge_interval_seconds=1) as app:
             await connect(app).register()

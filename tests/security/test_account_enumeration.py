@@ -50,9 +50,13 @@ WRONG = {
 }
 
 
+# Answers name the request; here all have one name.
+HEADERS = {"Content-Type": "application/json", "X-Request-ID": "same"}
+
+
 async def log_in(api: Api, username: str, password: str) -> httpx.Response:
     body = json.dumps({"query": LOGIN, "variables": {"input": {"username": username, "password": password}}})
-    return await api.http.post("/graphql", content=body, headers={"Content-Type": "application/json"})
+    return await api.http.post("/graphql", content=body, headers=HEADERS)
 
 
 # ---------------------------------------------------------------------------------------------------------- message

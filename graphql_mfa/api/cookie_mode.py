@@ -1,0 +1,61 @@
+"""The refresh token in a cookie that no script can read, and what keeps other sites from using it.
+
+`SameSite=Strict` keeps other sites' requests without the cookie. The header that only a script can send, after a
+preflight, and the check of `Origin` hold also where a neighbour under the same domain is not trusted (OWASP Cross-Site
+Request Forgery Prevention Cheat Sheet).
+"""
+
+from datetime import datetime
+
+from starlette.requests import Request
+
+from graphql_mfa.api.context import RequestContext
+from graphql_mfa.api.http_request import BadRequestError
+from graphql_mfa.api.types import TokenPair
+from graphql_mfa.settings import Settings
+
+REQUIRED_HEADER = "GraphQL-Require-Preflight"
+# The prefix makes browsers refuse it unless it is Secure, of this host alone, and of every path (RFC 6265bis 4.1.3.2).
+_COOKIE = "__Host-graphql-mfa-refresh"
+_ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Strict"
+
+
+def is_on(settings: Settings) -> bool:
+    """Whether this deployment keeps refresh tokens in cookies."""
+    return settings.session_transport == "cookie"
+
+
+def demand_own_page(request: Request, settings: Settings) -> None:
+    """Raise BadRequestError for a POST that the page of another site may have sent."""
+    if not is_on(settings) or request.method != "POST":
+        return
+    if REQUIRED_HEADER not in request.headers:
+        raise BadRequestError(403, f"Send the header {REQUIRED_HEADER}, with any value.")
+    # Programs that are no browsers send none; browsers send it with every POST (Fetch, 3.2).
+    origin = request.headers.get("origin")
+    own = f"//{request.headers.get('host', '')}".lower()
+    if origin is not None and origin.partition(":")[2] != own and origin not in settings.cors_origins:
+        raise BadRequestError(403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.")
+
+
+def refresh_token(context: RequestContext) -> str | None:
+    """The refresh token that came in the cookie."""
+    return context.request.cookies.get(_COOKIE) if is_on(context.services.settings) else None
+
+
+def move_to_cookie(context: RequestContext, tokens: TokenPair, now: datetime) -> None:
+    """Take the refresh token out of the answer's body and into its cookie."""
+    if is_on(context.services.settings):
+        seconds = int((tokens.refresh_token_expires_at - now).total_seconds())
+        _set(context, tokens.refresh_token or "", seconds)
+        tokens.refresh_token = None
+
+
+def forget(context: RequestContext) -> None:
+    """Have the browser drop the cookie of a session that is over."""
+    if is_on(context.services.settings):
+        _set(context, "", 0)
+
+
+def _set(context: RequestContext, value: str, seconds: int) -> None:
+    context.response_headers.append("Set-Cookie", f"{_COOKIE}={value}; Max-Age={seconds}; {_ATTRIBUTES}")

@@ -1,0 +1,65 @@
+"""One line in the log and one span in the trace for each request; neither has a value that a client sent."""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from opentelemetry import propagate, trace
+from starlette.requests import Request
+from starlette.responses import Response
+
+from graphql_mfa.api.context import RequestContext
+
+_log = logging.getLogger("graphql_mfa.requests")
+_tracer = trace.get_tracer("graphql_mfa")
+
+REQUEST_ID_HEADER = "X-Request-ID"
+_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+
+
+def request_id(request: Request) -> str:
+    """What the client calls the request; a name of our own when that is none, or not fit for a log."""
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+@contextmanager
+def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]]:
+    """Trace what happens inside; the function that is given puts the id on the answer and logs it."""
+    began = time.perf_counter()
+    with _tracer.start_as_current_span(
+        "graphql",
+        context=propagate.extract(context.request.headers),
+        kind=trace.SpanKind.SERVER,
+        # An exception's message may hold what the client sent.
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as span:
+
+        def observe(response: Response) -> Response:
+            outcomes = [f"{field}={outcome}" for field, outcome in context.outcomes.items()]
+            response.headers[REQUEST_ID_HEADER] = context.request_id
+            if context.operation:
+                # https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans, but for the document: secrets may
+                # be written in it.
+                kind, _, name = context.operation.partition(" ")
+                span.update_name(context.operation)
+                span.set_attributes({"graphql.operation.type": kind, "graphql.operation.name": name})
+            span.set_attributes({"graphql_mfa.outcomes": outcomes, "http.response.status_code": response.status_code})
+            _log.info(
+                "%s",
+                context.operation or "nothing ran",
+                extra={
+                    "request_id": context.request_id,
+                    "outcomes": outcomes,
+                    "status": response.status_code,
+                    "duration_ms": round((time.perf_counter() - began) * 1000, 1),
+                    "address": context.client.address,
+                },
+            )
+            return response
+
+        yield observe

@@ -1,0 +1,111 @@
+"""Multi-factor sign-in as a part of any FastAPI application."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from fastapi import APIRouter
+from strawberry.extensions import SchemaExtension
+
+from graphql_mfa.api.mutations import Mutation
+from graphql_mfa.api.queries import Query
+from graphql_mfa.api.router import build_router
+from graphql_mfa.api.schema import build_schema
+from graphql_mfa.core.access_tokens import AccessTokens
+from graphql_mfa.core.password_hashing import PasswordHasher
+from graphql_mfa.flows.hashing import HashingPool
+from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
+from graphql_mfa.key_file import load_key_ring
+from graphql_mfa.settings import Settings
+from graphql_mfa.store.database import Database
+
+_log = logging.getLogger("graphql_mfa")
+
+
+class GraphQLMFA:
+    """One deployment: its schema, its router, and the services behind them while its lifespan lasts."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        clock: Clock = utc_now,
+        before_registration: BeforeRegistration = no_condition,
+        query: type = Query,
+        mutation: type = Mutation,
+        extensions: Sequence[Callable[[], SchemaExtension]] = (),
+    ) -> None:
+        """Without `settings` they are read from the environment. `clock` is where the time comes from.
+
+        before_registration: a condition of the host's own. query, mutation: the host's types, which inherit from
+        `graphql_mfa.Query` and `graphql_mfa.Mutation`. extensions: of the host's schema.
+        """
+        self.settings = settings or Settings()
+        self.schema = build_schema(self.settings, query=query, mutation=mutation, extensions=extensions)
+        self._clock = clock
+        self._before_registration = before_registration
+        self._services: Services | None = None
+
+    @property
+    def services(self) -> Services:
+        """What use cases depend on. Raises RuntimeError outside of the lifespan."""
+        if self._services is None:
+            raise RuntimeError("GraphQLMFA is not running: enter its lifespan() in the application's lifespan.")
+        return self._services
+
+    def router(self, path: str = "/graphql") -> APIRouter:
+        """The GraphQL endpoint at `path`, for `app.include_router`; limits and headers come with it."""
+        return build_router(self.schema, lambda: self.services, path=path)
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[Services]:
+        """Open the services, and purge expired rows while they are open."""
+        async with open_services(self.settings, self._clock, self._before_registration) as services:
+            self._services = services
+            purging = asyncio.create_task(_purge_forever(services))
+            try:
+                yield services
+            finally:
+                self._services = None
+                purging.cancel()
+                with suppress(asyncio.CancelledError):
+                    await purging
+
+
+@asynccontextmanager
+async def open_services(
+    settings: Settings, clock: Clock = utc_now, before_registration: BeforeRegistration = no_condition
+) -> AsyncIterator[Services]:
+    """The dependencies of every use case, open and, for the embedded database, migrated."""
+    key_ring = load_key_ring(settings)
+    database = Database(settings.database_url)
+    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places)
+    try:
+        if settings.embedded:
+            await database.migrate()
+        yield Services(
+            settings=settings,
+            database=database,
+            key_ring=key_ring,
+            access_tokens=AccessTokens(key_ring, issuer=settings.token_issuer, audience=settings.token_audience),
+            hashing=hashing,
+            clock=clock,
+            before_registration=before_registration,
+        )
+    finally:
+        hashing.close()
+        await database.close()
+
+
+async def _purge_forever(services: Services) -> None:
+    pause = services.settings.purge_interval_seconds
+    while True:
+        # Spread, so that replicas that started together don't purge together.
+        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        try:
+            await purge(services)
+        except Exception as error:  # noqa: BLE001 - a lost database must not end the purging for good
+            _log.warning("Purging failed, will try again: %s", type(error).__name__)
