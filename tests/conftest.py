@@ -26,6 +26,12 @@ KEY = new_key()
 Connect = Callable[..., Api]
 
 
+def demand_program(name: str) -> None:
+    """A program that a developer may lack, which skips the test, but continuous integration may not."""
+    if shutil.which(name) is None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {name}")
+
+
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"

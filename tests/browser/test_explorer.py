@@ -1,7 +1,5 @@
 """The explorer as a newcomer meets it: the page as it is served, in a real browser, with a real server behind it."""
 
-import importlib.util
-import os
 import re
 import secrets
 import shutil
@@ -16,6 +14,7 @@ from graphql import build_schema, parse, validate
 
 from graphql_mfa import explorer
 from graphql_mfa.explorer import vendored, verify
+from tests.conftest import demand_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -44,14 +43,11 @@ TABS = [
 @pytest.fixture
 def page() -> "Iterator[Page]":
     """A browser tab. Where the browser is missing the test is skipped, but never in continuous integration."""
-    chromium = shutil.which("chromium")
-    if chromium is None or importlib.util.find_spec("playwright") is None:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("needs Chromium and playwright")
+    demand_program("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=CHROMIUM_ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
         yield browser.new_page()
         browser.close()
 

@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import os
-import shutil
 import socket
 import struct
 import subprocess
@@ -20,7 +19,7 @@ import pytest
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Server
+from tests.conftest import Server, demand_program
 
 KILLED_AFTER = 20  # registrations
 
@@ -91,9 +90,7 @@ async def test_two_servers_that_start_at_once_on_a_fresh_folder_share_keys_and_a
 
 
 async def test_an_authenticator_of_others_signs_in(live_server: str) -> None:
-    if shutil.which("oathtool") is None:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up("needs oathtool")
+    demand_program("oathtool")
 
     def oathtool(secret: str, when: str) -> str:
         command = ["oathtool", "--totp", "--base32", f"--now={when}", secret]

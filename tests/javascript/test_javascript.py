@@ -1,0 +1,110 @@
+"""What JavaScript clients rely on, checked by their own tools: HTTP audits, schema rules and the TypeScript example."""
+
+import fcntl
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import demand_program
+
+TOOLS = Path(__file__).parent
+ROOT = TOOLS.parent.parent
+EXAMPLE = ROOT / "examples" / "typescript"
+
+
+def npm(folder: Path, *arguments: str, fails: bool = False) -> str:
+    """What npm prints in a folder, where it is to succeed or, with `fails`, to fail."""
+    demand_program("npm")
+    command = ["npm", *arguments]
+    run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert (run.returncode != 0) == fails, run.stdout
+    return run.stdout
+
+
+def install(folder: Path) -> None:
+    """Install the packages that a folder names, unless they are there. Another test process waits meanwhile."""
+    package = folder / "package.json"
+    installed = folder / "node_modules" / ".package-lock.json"  # npm writes it last
+    with package.open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not installed.exists() or installed.stat().st_mtime < package.stat().st_mtime:
+            npm(folder, "install", "--no-audit", "--no-fund")
+            installed.touch()
+
+
+@pytest.fixture(scope="session")
+def tools() -> Path:
+    """The folder of the audits and the lint, installed."""
+    install(TOOLS)
+    return TOOLS
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """A copy of the TypeScript example, installed, and of the schema where the example looks for it."""
+    install(EXAMPLE)
+    copy = tmp_path / "examples" / "typescript"
+    shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("node_modules", "generated", "build"))
+    (copy / "node_modules").symlink_to(EXAMPLE / "node_modules")
+    shutil.copy(ROOT / "schema.graphql", tmp_path)
+    return copy
+
+
+@contextmanager
+def server_that_answers(body: bytes) -> Iterator[str]:
+    """The URL of a server that gives every request the same answer."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the tests' output clean."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/graphql"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_every_graphql_over_http_audit_passes(tools: Path, live_server: str) -> None:
+    assert "61 of 61 audits pass." in npm(tools, "run", "audit", f"{live_server}/graphql")
+
+
+def test_the_schema_follows_the_recommended_rules(tools: Path) -> None:
+    npm(tools, "run", "lint")
+
+
+def test_the_typescript_example_compiles_and_signs_in(example: Path, live_server: str) -> None:
+    npm(example, "run", "generate")
+    npm(example, "run", "check")
+    assert "Logged out: 1 session ended." in npm(example, "start", "--", f"{live_server}/graphql")
+
+
+def test_the_compiler_names_an_outcome_that_the_example_does_not_handle(example: Path) -> None:
+    schema = example.parent.parent / "schema.graphql"
+    schema.write_text(schema.read_text().replace("union LoginResult =", "union LoginResult = SessionExpired |"))
+    npm(example, "run", "generate")
+    complaint = npm(example, "run", "check", fails=True)
+    assert "SessionExpired" in complaint
+    assert "not assignable to parameter of type 'never'" in complaint
+
+
+def test_the_example_tells_the_user_what_an_outcome_newer_than_itself_says(example: Path) -> None:
+    npm(example, "run", "generate")
+    answer = b'{"data": {"registerUser": {"__typename": "InvitationRequired", "message": "Ask for an invitation."}}}'
+    with server_that_answers(answer) as url:
+        assert "Error: Ask for an invitation." in npm(example, "start", "--", url, fails=True)
