@@ -45,9 +45,14 @@ def serve(
     """Serve the API. An SQLite database is migrated first; the explorer is on when the address is a loopback one."""
     import uvicorn
 
+    from graphql_mfa.app import create_app
+    from graphql_mfa.logs import log_config
+
     if _is_loopback(host):
         os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
     settings = _settings()
+    with _wrong_configuration_ends_it():
+        create_app(settings)
     _demand_keys(settings)
     typer.echo(
         f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
@@ -64,8 +69,9 @@ def serve(
         ws="none",
         # Otherwise a caller on this machine could choose the address that it is counted under.
         proxy_headers=False,
-        # It would log query strings, and people put variables there.
+        # It would log query strings, and people put variables there; requests get a line of our own.
         access_log=False,
+        log_config=log_config(json=_logs_json(settings)),
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACEFUL_STOP_SECONDS,
@@ -194,6 +200,10 @@ def _warn_of_unknown_settings() -> None:
 def _stop(message: str) -> NoReturn:
     typer.echo(f"Wrong configuration: {message}", err=True)
     sys.exit(2)
+
+
+def _logs_json(settings: Settings) -> bool:
+    return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
 
 
 def _is_loopback(host: str) -> bool:

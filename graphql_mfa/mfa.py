@@ -3,18 +3,21 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from strawberry.extensions import SchemaExtension
 
 from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
 from graphql_mfa.api.router import build_router
 from graphql_mfa.api.schema import build_schema
+from graphql_mfa.api.signed_in import signed_in
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
+from graphql_mfa.flows.authenticate import Authenticated
 from graphql_mfa.flows.hashing import HashingPool
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
@@ -59,6 +62,13 @@ class GraphQLMFA:
     def router(self, path: str = "/graphql") -> APIRouter:
         """The GraphQL endpoint at `path`, for `app.include_router`; limits and headers come with it."""
         return build_router(self.schema, lambda: self.services, path=path)
+
+    def signed_in(self, *, max_age: int | None = None) -> Callable[[Request], Awaitable[Authenticated]]:
+        """A dependency for routes: `Depends(mfa.signed_in(max_age=300))` is the session, or answers 401.
+
+        max_age: seconds within which the session must have verified a second factor.
+        """
+        return signed_in(lambda: self.services, max_age)
 
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[Services]:

@@ -196,6 +196,10 @@ class Settings(BaseSettings):
         Count, Field(description="`__schema` and `__type` in an operation, and aliases inside of them, likewise.")
     ] = 2
 
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        Field(description="How `graphql-mfa serve` writes its log; `auto`: text at a terminal, else JSON."),
+    ] = "auto"
     purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
 

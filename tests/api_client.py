@@ -97,13 +97,13 @@ class Member:
 class Api:
     """One client at one address."""
 
-    def __init__(self, http: httpx.AsyncClient, clock: Clock) -> None:
-        self.http, self.clock = http, clock
+    def __init__(self, http: httpx.AsyncClient, clock: Clock, path: str = "/graphql") -> None:
+        self.http, self.clock, self.path = http, clock, path
 
     async def send(self, query: str, variables: object = None, *, token: str | None = None) -> httpx.Response:
         """One operation; the whole response."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return await self.http.post("/graphql", json={"query": query, "variables": variables}, headers=headers)
+        return await self.http.post(self.path, json={"query": query, "variables": variables}, headers=headers)
 
     async def run(self, query: str, variables: object = None, *, token: str | None = None) -> Result:
         """One operation that succeeds; its data's only field."""

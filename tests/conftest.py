@@ -130,6 +130,8 @@ def api(app: FastAPI, connect: Connect) -> Api:
 class Server:
     """`graphql-mfa serve` as a process of its own."""
 
+    command: tuple[str, ...] = (sys.executable, "-m", "graphql_mfa", "serve", "--port", "0")
+
     def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, self.environment = folder, environment
         self.url = ""
@@ -141,7 +143,7 @@ class Server:
         """Start, and wait until it answers."""
         settings = {"GRAPHQL_MFA_BCRYPT_ROUNDS": "4", "GRAPHQL_MFA_REGISTRATION_ATTEMPTS": "10000"} | self.environment
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "graphql_mfa", "serve", "--port", "0"],
+            self.command,
             cwd=self.folder,
             env=os.environ | settings,
             stderr=subprocess.PIPE,

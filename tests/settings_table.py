@@ -18,7 +18,7 @@ _SECTIONS = {
     "access_token_seconds": "Tokens and sessions",
     "introspection": "Clients",
     "request_timeout_seconds": "Requests",
-    "purge_interval_seconds": "Housekeeping",
+    "log_format": "Operation",
 }
 
 

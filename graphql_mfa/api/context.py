@@ -6,6 +6,7 @@ import strawberry
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
+from graphql_mfa.flows.authenticate import Authenticated
 from graphql_mfa.flows.services import Client, Services
 
 
@@ -15,6 +16,8 @@ class RequestContext:
 
     request_id: what the log and the answer call it. access_token: None when none was sent. operation_name: what the
     client asked to run.
+
+    session: whose it is, set by the field extension SignedIn.
 
     What comes of it: response_headers, for the answer; operation and outcomes, for the log, as in "mutation Login" and
     {"login": "OtpRequired"}.
@@ -26,6 +29,7 @@ class RequestContext:
     client: Client
     access_token: str | None
     operation_name: str | None = None
+    session: Authenticated | None = None
     response_headers: MutableHeaders = field(default_factory=MutableHeaders)
     operation: str | None = None
     outcomes: dict[str, str] = field(default_factory=dict)

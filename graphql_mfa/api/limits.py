@@ -9,13 +9,13 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
 )
 
+from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.settings import Settings
 
 _MAX_DEFINITIONS = 100
@@ -54,16 +54,16 @@ class DocumentLimits:
         self._settings = settings
         self._credential_fields = credential_fields
 
-    def errors(self, document: DocumentNode) -> list[GraphQLError]:
+    def errors(self, document: DocumentNode) -> list[PublicError]:
         """Why the document is refused; empty when it is not."""
         try:
             return list(self._errors(document))
         except RecursionError:
-            return [GraphQLError("This operation is too large: it is nested too deep.")]
+            return [PublicError("This operation is too large: it is nested too deep.")]
 
-    def _errors(self, document: DocumentNode) -> Iterator[GraphQLError]:
+    def _errors(self, document: DocumentNode) -> Iterator[PublicError]:
         if len(document.definitions) > _MAX_DEFINITIONS:
-            yield GraphQLError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
+            yield PublicError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
             return
         measure = _Measure(document, self._credential_fields)
         for definition in document.definitions:
@@ -78,9 +78,9 @@ class DocumentLimits:
                 (size.introspections, self._settings.max_query_introspections, "introspections"),
             ):
                 if found > limit:
-                    yield GraphQLError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
+                    yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
             if size.credentials > 1:
-                yield GraphQLError(
+                yield PublicError(
                     "At most one of these fields per operation, aliases and fragments included: "
                     f"{', '.join(sorted(self._credential_fields))}."
                 )

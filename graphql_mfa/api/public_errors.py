@@ -20,6 +20,10 @@ _VALUE = re.compile(
 _SYNTAX = re.compile(r"Syntax Error: (?:Expected '?[^' ]+'?, found |Unexpected )?[\w<>.,\- ]*", re.ASCII)
 
 
+class PublicError(GraphQLError):
+    """An error that a client reads as it is; what else a resolver raises is masked and logged."""
+
+
 def public_error(error: GraphQLError) -> dict[str, Any]:
     """The error as it goes into a response."""
     shown: dict[str, Any] = {"message": _public_message(error)}
@@ -27,11 +31,15 @@ def public_error(error: GraphQLError) -> dict[str, Any]:
         shown["locations"] = [location.formatted for location in error.locations]
     if error.path is not None:
         shown["path"] = error.path
+    if _is_public(error) and error.extensions:
+        shown["extensions"] = error.extensions
     return shown
 
 
 def is_unexpected(error: GraphQLError) -> bool:
     """Whether nobody expected it. Flows return failures, so an error of a resolver is a bug or a lost database."""
+    if _is_public(error):
+        return False
     cause = error.original_error
     if cause is not None and not isinstance(cause, GraphQLError):
         return True
@@ -41,6 +49,8 @@ def is_unexpected(error: GraphQLError) -> bool:
 
 
 def _public_message(error: GraphQLError) -> str:
+    if _is_public(error):
+        return error.message
     if is_unexpected(error):
         return MASKED
     if isinstance(error, GraphQLSyntaxError):
@@ -49,7 +59,12 @@ def _public_message(error: GraphQLError) -> str:
         return variable[0] + _matched(_VALUE, error.message[variable.end() :], "the value is not valid")
     if error.nodes and _is_value(error.nodes[0]):
         return _matched(_VALUE, error.message, "This value is not valid")
-    return error.message
+    # A rule's message names what it points at; what points at nothing may be a scalar's, with the value in it.
+    return error.message if error.nodes else "The document is not valid."
+
+
+def _is_public(error: GraphQLError) -> bool:
+    return isinstance(error, PublicError) or isinstance(error.original_error, PublicError)
 
 
 def _is_value(node: Node) -> bool:

@@ -21,6 +21,7 @@ from graphql_mfa.api.public_errors import MASKED, is_unexpected, public_error
 from graphql_mfa.api.request_log import observed, request_id
 from graphql_mfa.api.schema import Schema
 from graphql_mfa.api.security_headers import HEADERS
+from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.api.unexpected import log_unexpected
 from graphql_mfa.core.addresses import address_group, client_address, parse_address
 from graphql_mfa.flows.services import Client, Services
@@ -72,7 +73,7 @@ class _Endpoint:
             request_id=request_id(request),
             services=services,
             client=Client(self._address(request, services), request.headers),
-            access_token=_bearer_token(request),
+            access_token=bearer_token(request),
         )
         with observed(context) as observe:
             return observe(await self._answer(context))
@@ -110,8 +111,9 @@ class _Endpoint:
             raise BadRequestError(400, "Subscriptions are not served.") from None
         except CannotGetOperationTypeError:
             raise BadRequestError(400, "The document has no operation of that name.") from None
-        errors = [public_error(error) for error in result.errors or ()]
-        if errors and result.data is None and not any(is_unexpected(error) for error in result.errors or ()):
+        found = result.errors or ()
+        errors = [public_error(error) for error in found]
+        if errors and not any(error.path is not None or is_unexpected(error) for error in found):
             # It did not run. Old clients expect 200 with application/json; the newer media type has a status for it.
             status = 400 if _media_type(context.request) == _GRAPHQL_JSON else 200
             return _json_answer(context.request, {"errors": errors}, status)
@@ -149,15 +151,6 @@ def _wants_page(request: Request) -> bool:
     """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer."""
     accepts_html = "text/html" in media_types.accepted(request.headers.get("accept", ""))
     return request.method in {"GET", "HEAD"} and accepts_html and "query" not in request.query_params
-
-
-def _bearer_token(request: Request) -> str | None:
-    """The access token that was sent; None when there is no header, empty when it is of another kind."""
-    header = request.headers.get("authorization")
-    if header is None:
-        return None
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _media_type(request: Request) -> str:

@@ -24,7 +24,7 @@ from strawberry.types import ExecutionContext
 from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.limits import DocumentLimits
 from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
-from graphql_mfa.api.public_errors import is_unexpected
+from graphql_mfa.api.public_errors import PublicError, is_unexpected
 from graphql_mfa.api.queries import Query
 from graphql_mfa.api.trusted_documents import load_documents
 from graphql_mfa.api.unexpected import log_unexpected
@@ -65,7 +65,7 @@ class _Validation(SchemaExtension):
         errors = self._validate(execution.schema._schema, document)  # noqa: SLF001
         if not errors and operation is None and context.operation_name is None:
             # The library would run the first one; the specification wants an error (6.1).
-            errors = [GraphQLError("The document has several operations: name the one to run in `operationName`.")]
+            errors = [PublicError("The document has several operations: name the one to run in `operationName`.")]
         if not errors and operation:
             context.operation = f"{operation.operation.value} {operation.name.value if operation.name else ''}".strip()
         execution.pre_execution_errors = errors
@@ -91,7 +91,7 @@ def build_schema(
     @lru_cache(_CACHED_DOCUMENTS)
     def validate(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
         # A document that is too large does not get as far as the rules, some of which cost more than it does.
-        return limits.errors(document) or graphql.validate(
+        return [*limits.errors(document)] or graphql.validate(
             schema, document, rules, hide_suggestions=not settings.introspection
         )
 

@@ -12,11 +12,16 @@ def log_unexpected(error: BaseException, where: str) -> None:
 
     Not what they say: a message can hold a password, in any spelling.
     """
-    _log.error("Unexpected error in %s:\n%s", where, "".join(_trace(error)))
+    _log.error("Unexpected error in %s:\n%s", where, trace_of(error))
+
+
+def trace_of(error: BaseException) -> str:
+    """Frames and types as Python prints them, without what the exceptions say."""
+    return "".join(_trace(error))
 
 
 def _trace(error: BaseException) -> Iterator[str]:
-    """Frames and types as Python prints them, the cause first."""
+    """The cause first."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause:
         yield from _trace(cause)

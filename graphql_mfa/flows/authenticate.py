@@ -1,6 +1,7 @@
 """Find out whom an access token speaks for."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid
@@ -12,9 +13,10 @@ from graphql_mfa.store import sessions
 
 @dataclass(frozen=True)
 class Authenticated:
-    """A live session and its account."""
+    """A live session, when it verified a second factor, and its account."""
 
     session_id: UUID
+    authenticated_at: datetime
     account: Account
 
 
@@ -29,9 +31,12 @@ async def authenticate(services: Services, access_token: str | None) -> Authenti
         case TokenExpired():
             return NotAuthenticated(NotAuthenticatedReason.TOKEN_EXPIRED)
         case subject:
-            account = await services.database.read(
+            found = await services.database.read(
                 lambda connection: sessions.find_account(connection, subject.session_id, now)
             )
-    if account is None or account.id != subject.user_id:
+    if found is None:
         return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
-    return Authenticated(subject.session_id, account)
+    account, authenticated_at = found
+    if account.id != subject.user_id:
+        return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
+    return Authenticated(subject.session_id, authenticated_at, account)

@@ -67,11 +67,11 @@ def add(connection: Connection, session: StoredSession, refresh_digest: bytes) -
     connection.execute(insert(Session).values(values))
 
 
-def find_account(connection: Connection, id: UUID, now: datetime) -> Account | None:
-    """The account that is signed in by that live session."""
-    query = select(*ACCOUNT_COLUMNS).join(Session, Session.user_id == User.id)
+def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime] | None:
+    """The account that is signed in by that live session, and when that verified a second factor."""
+    query = select(*ACCOUNT_COLUMNS, Session.authenticated_at).join(Session, Session.user_id == User.id)
     row = connection.execute(query.where(Session.id == id, Session.expires_at > now)).one_or_none()
-    return None if row is None else account_of(row)
+    return None if row is None else (account_of(row), row.authenticated_at)
 
 
 def rotate(

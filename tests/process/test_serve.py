@@ -130,4 +130,4 @@ def test_clients_that_go_away_leave_no_traceback_in_the_log(serve: Serve) -> Non
     assert httpx.get(f"{server.url}/healthz").status_code == 200
     log = server.stop()
     assert "Traceback" not in log
-    assert "ERROR" not in log
+    assert '"level": "error"' not in log

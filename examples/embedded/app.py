@@ -1,0 +1,85 @@
+"""A notebook with multi-factor sign-in: graphql_mfa in an application that has routes and a schema of its own.
+
+uvicorn --app-dir examples/embedded app:app
+"""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+from fastapi import Depends, FastAPI
+
+import graphql_mfa
+from graphql_mfa import Authenticated, GraphQLMFA, Registration, SignedIn
+
+notes: dict[UUID, list[str]] = defaultdict(list)  # by user; a real application has a database
+invitations = {"welcome-7"}
+
+
+def owner(info: strawberry.Info) -> UUID:
+    """Whose the session is that SignedIn found."""
+    session: Authenticated = info.context.session
+    return session.account.id
+
+
+@strawberry.type
+class Query(graphql_mfa.Query):
+    """`me` and `policy`, and what the application adds."""
+
+    @strawberry.field(extensions=[SignedIn()])
+    async def notes(self, info: strawberry.Info) -> list[str]:
+        return notes[owner(info)]
+
+
+@strawberry.type
+class Mutation(graphql_mfa.Mutation):
+    """`registerUser`, `login`, `verifyOtp` and the others, and what the application adds."""
+
+    @strawberry.mutation(extensions=[SignedIn()])
+    async def add_note(self, info: strawberry.Info, text: str) -> list[str]:
+        notes[owner(info)].append(text)
+        return notes[owner(info)]
+
+    # Whoever finds an open browser can read; to destroy takes a second factor within the last five minutes.
+    @strawberry.mutation(extensions=[SignedIn(max_age=300)])
+    async def delete_notes(self, info: strawberry.Info) -> int:
+        return len(notes.pop(owner(info), []))
+
+
+async def invited(registration: Registration) -> str | None:
+    """Registration by invitation, which comes in a header. A captcha would be checked here in the same way."""
+    invitation = registration.client.headers.get("x-invitation", "")
+    if invitation not in invitations:
+        return "Registration is by invitation: ask somebody who has an account."
+    invitations.remove(invitation)
+    return None
+
+
+# Settings come from GRAPHQL_MFA_*, or are passed as `settings`.
+mfa = GraphQLMFA(query=Query, mutation=Mutation, before_registration=invited)
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    """What the application opens at its start, graphql_mfa among it."""
+    async with mfa.lifespan():
+        yield
+
+
+app = FastAPI(title="Notebook", lifespan=lifespan)
+app.include_router(mfa.router("/api/graphql"))
+
+
+@app.get("/notes.txt")
+async def download(session: Annotated[Authenticated, Depends(mfa.signed_in())]) -> str:
+    """A route of the application, for signed-in users only."""
+    return "\n".join(notes[session.account.id])
+
+
+@app.delete("/notes")
+async def delete(session: Annotated[Authenticated, Depends(mfa.signed_in(max_age=300))]) -> int:
+    """The same for a sensitive one."""
+    return len(notes.pop(session.account.id, []))

@@ -1,0 +1,79 @@
+"""Who is signed in, for the resolvers and the routes of a host application."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+from fastapi import HTTPException
+from starlette.requests import Request
+from strawberry.extensions import FieldExtension
+
+from graphql_mfa.api import errors
+from graphql_mfa.api.context import Info
+from graphql_mfa.api.public_errors import PublicError
+from graphql_mfa.flows.authenticate import Authenticated, authenticate
+from graphql_mfa.flows.services import Services
+
+
+class SignedIn(FieldExtension):
+    """Resolve a field for signed-in users only; the resolver finds the session in `info.context.session`.
+
+    max_age: seconds within which the session must have verified a second factor. Others get an error whose
+    `extensions.code` is UNAUTHENTICATED or REAUTHENTICATION_REQUIRED.
+    """
+
+    def __init__(self, max_age: int | None = None) -> None:
+        self._max_age = max_age
+
+    async def resolve_async(
+        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: object
+    ) -> object:
+        """Resolve the field, or raise PublicError."""
+        context = info.context
+        try:
+            context.session = await _session(context.services, context.access_token, self._max_age)
+        except _DeniedError as denied:
+            context.response_headers["WWW-Authenticate"] = denied.challenge
+            raise PublicError(denied.message, extensions={"code": denied.code}) from None
+        return await next_(source, info, **arguments)
+
+
+def signed_in(services: Callable[[], Services], max_age: int | None) -> Callable[[Request], Awaitable[Authenticated]]:
+    """A FastAPI dependency: the session, or the status 401. `max_age` as in SignedIn."""
+
+    async def session(request: Request) -> Authenticated:
+        try:
+            return await _session(services(), bearer_token(request), max_age)
+        except _DeniedError as denied:
+            headers = {"WWW-Authenticate": denied.challenge, "Cache-Control": "no-store"}
+            raise HTTPException(401, {"code": denied.code, "message": denied.message}, headers) from None
+
+    return session
+
+
+def bearer_token(request: Request) -> str | None:
+    """The access token that was sent; None when there is no header, empty when it is of another kind."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+class _DeniedError(Exception):
+    def __init__(self, code: str, message: str, challenge: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.challenge = code, message, challenge
+
+
+async def _session(services: Services, access_token: str | None, max_age: int | None) -> Authenticated:
+    caller = await authenticate(services, access_token)
+    if not isinstance(caller, Authenticated):
+        # RFC 6750 3.1: no error code where no token was sent.
+        challenge = "Bearer" if access_token is None else 'Bearer error="invalid_token"'
+        failure = errors.NotAuthenticated.of(errors.NotAuthenticatedReason[caller.reason.name])
+        raise _DeniedError("UNAUTHENTICATED", failure.message, challenge)
+    if max_age is not None and services.clock() - caller.authenticated_at > timedelta(seconds=max_age):
+        challenge = f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'  # RFC 9470 3
+        raise _DeniedError("REAUTHENTICATION_REQUIRED", "Verify a second factor again, then repeat this.", challenge)
+    return caller

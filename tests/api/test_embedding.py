@@ -1,0 +1,288 @@
+"""graphql_mfa as a part of a host's own FastAPI application and schema."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import httpx
+import pytest
+import strawberry
+from fastapi import Depends, FastAPI
+from graphql import GraphQLError
+from strawberry.extensions import SchemaExtension
+from strawberry.tools import merge_types
+
+import graphql_mfa
+from graphql_mfa import Authenticated, GraphQLMFA, PublicError, Registration, Settings, SignedIn
+from graphql_mfa.flows.services import Client
+from tests.api_client import PASSWORD, REGISTER_USER, Api
+from tests.clock import Clock
+from tests.http.requests import demand_quiet, messages
+
+PATH = "/app/api/graphql"
+
+
+@strawberry.type
+class HostQuery:
+    @strawberry.field(extensions=[SignedIn()])
+    async def name(self, info: strawberry.Info) -> str:
+        session: Authenticated = info.context.session
+        return session.account.username
+
+    @strawberry.field(extensions=[SignedIn(max_age=300)])
+    async def secret(self) -> str:
+        return "42"
+
+    @strawberry.field
+    async def agent(self, info: strawberry.Info) -> str:
+        return str(info.context.request.headers["user-agent"])
+
+    @strawberry.field
+    async def told(self) -> str:
+        raise PublicError("Closed on Sundays.", extensions={"code": "CLOSED"})
+
+    @strawberry.field
+    async def broken(self) -> str:
+        raise GraphQLError("".join(["hunter", "2"]))
+
+
+@strawberry.type
+class HostMutation:
+    @strawberry.mutation
+    async def forget(self) -> bool:
+        return True
+
+
+class Counting(SchemaExtension):
+    operations = 0
+
+    def on_operation(self) -> Iterator[None]:
+        Counting.operations += 1
+        yield
+
+
+@dataclass
+class Condition:
+    """A host's condition that says what it is told to, and remembers whom it was asked about."""
+
+    objection: str | None = None
+    asked: list[Registration] = field(default_factory=list)
+
+    async def __call__(self, registration: Registration) -> str | None:
+        self.asked.append(registration)
+        return self.objection
+
+
+@pytest.fixture
+def condition() -> Condition:
+    return Condition()
+
+
+@pytest.fixture
+def mfa(make_settings: Callable[..., Settings], clock: Clock, condition: Condition) -> GraphQLMFA:
+    return GraphQLMFA(
+        make_settings(max_query_root_fields=3),
+        clock=clock,
+        before_registration=condition,
+        query=merge_types("Query", (graphql_mfa.Query, HostQuery)),
+        mutation=merge_types("Mutation", (graphql_mfa.Mutation, HostMutation)),
+        extensions=[Counting],
+    )
+
+
+@pytest.fixture
+async def host(mfa: GraphQLMFA) -> AsyncIterator[FastAPI]:
+    """A host with redirects as FastAPI has them by default."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with mfa.lifespan():
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+    app.include_router(mfa.router(PATH.removeprefix("/app")), prefix="/app")
+
+    @app.get("/name")
+    async def name(session: Annotated[Authenticated, Depends(mfa.signed_in())]) -> str:
+        return session.account.username
+
+    @app.get("/secret")
+    async def secret(session: Annotated[Authenticated, Depends(mfa.signed_in(max_age=300))]) -> str:
+        return "42"
+
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+def api(host: FastAPI, clock: Clock) -> Api:
+    transport = httpx.ASGITransport(host, client=("10.0.0.1", 1))
+    return Api(httpx.AsyncClient(transport=transport, base_url="http://testserver"), clock, PATH)
+
+
+def data_of(response: httpx.Response) -> Any:
+    answer = response.json()
+    assert set(answer) == {"data"}, answer
+    return answer["data"]
+
+
+# -------------------------------------------------------------------------------------------------------- one schema
+
+
+async def test_one_operation_asks_for_fields_of_both(api: Api) -> None:
+    member = await api.member()
+    response = await api.send("{ me { username } name policy { issuer } }", token=member.access_token)
+    assert data_of(response) == {"me": {"username": "alice"}, "name": "alice", "policy": {"issuer": "GraphQL MFA"}}
+    assert data_of(await api.send("mutation { forget }")) == {"forget": True}
+
+
+async def test_a_resolver_of_the_host_sees_the_request(api: Api) -> None:
+    api.http.headers["User-Agent"] = "a browser"
+    assert data_of(await api.send("{ agent }")) == {"agent": "a browser"}
+
+
+async def test_extensions_of_the_host_run(api: Api) -> None:
+    before = Counting.operations
+    await api.send("{ agent }")
+    assert Counting.operations == before + 1
+
+
+async def test_the_limits_hold_for_fields_of_the_host(api: Api) -> None:
+    (message,) = messages(await api.send("{ a: agent b: agent c: agent d: agent }"))
+    assert "root fields" in message
+    login = 'login(input: {username: "a", password: "b"}) { __typename }'
+    (message,) = messages(await api.send(f"mutation {{ forget a: {login} b: {login} }}"))
+    assert "At most one" in message
+
+
+async def test_the_host_says_what_a_client_may_read(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    told = (await api.send("{ told }")).json()
+    assert told["errors"][0]["message"] == "Closed on Sundays."
+    assert told["errors"][0]["extensions"] == {"code": "CLOSED"}
+    demand_quiet(caplog)
+
+    broken = (await api.send("{ broken }")).json()
+    assert broken["errors"][0]["message"] == "Internal server error."
+    assert [record.name for record in caplog.records if record.levelno == logging.ERROR] == ["graphql_mfa"]
+    assert "hunter2" not in caplog.text
+
+
+# ------------------------------------------------------------------------------------------------------- who calls
+
+
+@pytest.mark.parametrize(
+    ("token", "challenge"), [(None, "Bearer"), ("x.y.z", 'Bearer error="invalid_token"'), ("", "Bearer")]
+)
+async def test_a_stranger_is_told_to_sign_in(api: Api, token: str | None, challenge: str) -> None:
+    if token == "":
+        api.http.headers["Authorization"] = "Basic YTpi"
+        challenge = 'Bearer error="invalid_token"'
+        token = None
+    response = await api.send("{ name }", token=token)
+    assert response.json()["data"] is None
+    assert response.json()["errors"][0]["extensions"] == {"code": "UNAUTHENTICATED"}
+    assert response.headers["WWW-Authenticate"] == challenge
+
+    route = await api.http.get("/name", headers={} if token is None else {"Authorization": f"Bearer {token}"})
+    assert (route.status_code, route.headers["WWW-Authenticate"]) == (401, challenge)
+    assert route.json()["detail"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_an_ended_session_is_a_strangers_at_once(api: Api) -> None:
+    member = await api.member()
+    await api.logout(member.access_token)
+    response = await api.send("{ name }", token=member.access_token)
+    assert response.json()["errors"][0]["message"] == "Your session is over. Log in again."
+    assert (await api.http.get("/name", headers={"Authorization": f"Bearer {member.access_token}"})).status_code == 401
+
+
+async def test_a_factor_that_is_too_old_has_to_be_verified_again(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    headers = {"Authorization": f"Bearer {member.access_token}"}
+    clock.advance(270)  # 30 s have passed since it signed in
+    assert data_of(await api.send("{ secret }", token=member.access_token)) == {"secret": "42"}
+    assert (await api.http.get("/secret", headers=headers)).json() == "42"
+
+    clock.advance(1)
+    challenge = 'Bearer error="insufficient_user_authentication", max_age="300"'
+    response = await api.send("{ secret }", token=member.access_token)
+    assert response.json()["errors"][0]["extensions"] == {"code": "REAUTHENTICATION_REQUIRED"}
+    assert response.headers["WWW-Authenticate"] == challenge
+    route = await api.http.get("/secret", headers=headers)
+    assert (route.status_code, route.headers["WWW-Authenticate"]) == (401, challenge)
+    assert data_of(await api.send("{ name }", token=member.access_token)) == {"name": "alice"}
+
+
+# ---------------------------------------------------------------------------------------------------- registration
+
+
+async def test_the_hosts_condition_is_asked_about_a_registration_that_is_in_order(
+    api: Api, condition: Condition
+) -> None:
+    api.http.headers["X-Captcha"] = "solved"
+    assert (await api.register("alice"))["__typename"] == "RegisterUserSuccess"
+    (registration,) = condition.asked
+    assert registration.username == "alice"
+    assert registration.client.address == "10.0.0.1"
+    assert registration.client.headers["x-captcha"] == "solved"
+
+    await api.register("alice")
+    await api.register("bob", password="short")
+    await api.register("carol", password="password1")
+    assert len(condition.asked) == 1
+
+
+async def test_the_hosts_condition_can_refuse(api: Api, condition: Condition) -> None:
+    condition.objection = "Only with an invitation."
+    refused = await api.register()
+    assert refused == {"__typename": "RegistrationRefused", "message": "Only with an invitation."}
+    condition.objection = None
+    assert (await api.register())["__typename"] == "RegisterUserSuccess"
+
+
+async def test_a_condition_that_fails_registers_nobody(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(self: Condition, _: Registration) -> str | None:
+        raise ConnectionError(f"the captcha service does not know {PASSWORD}")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Condition, "__call__", fail)
+        answer = (await api.send(REGISTER_USER, {"input": {"username": "alice", "password": PASSWORD}})).json()
+    assert answer["errors"][0]["message"] == "Internal server error."
+    assert PASSWORD not in caplog.text
+    assert (await api.register())["__typename"] == "RegisterUserSuccess"
+
+
+# --------------------------------------------------------------------------------------------------------- mounting
+
+
+async def test_the_endpoint_redirects_no_password(api: Api) -> None:
+    """FastAPI's own redirect for a trailing slash goes to whatever the Host header says."""
+    response = await api.http.post(f"{PATH}/", json={"query": "{ me { id } }"}, headers={"Host": "evil.example"})
+    assert response.status_code == 404
+    assert "Location" not in response.headers
+
+
+async def test_the_endpoint_brings_its_headers_along(api: Api) -> None:
+    for response in (await api.send("{ me { id } }"), await api.http.put(PATH), await api.http.get(f"{PATH}/")):
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Cache-Control"] == "no-store"
+
+
+def test_outside_of_its_lifespan_it_says_what_is_missing(mfa: GraphQLMFA) -> None:
+    with pytest.raises(RuntimeError, match=r"lifespan\(\)"):
+        _ = mfa.services
+
+
+async def test_the_lifespan_can_be_entered_again(mfa: GraphQLMFA) -> None:
+    for _ in range(2):
+        async with mfa.lifespan() as services:
+            assert mfa.services is services
+            assert await services.database.migrated()
+
+
+def test_a_client_of_its_own_has_no_headers() -> None:
+    assert Client("10.0.0.1").headers == {}
