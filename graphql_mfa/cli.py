@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 from typing import Annotated, NoReturn
 
@@ -46,6 +47,7 @@ def serve(
     import uvicorn
 
     from graphql_mfa.app import create_app
+    from graphql_mfa.http_server import BoundedProtocol
     from graphql_mfa.logs import log_config
 
     if _is_loopback(host):
@@ -65,6 +67,15 @@ def serve(
         host=host,
         port=port,
         workers=workers,
+        # uvicorn only calls it, so it need not be a class.
+        http=partial(  # type: ignore[arg-type]
+            BoundedProtocol,
+            max_head_bytes=settings.max_head_bytes,
+            head_timeout_seconds=settings.head_timeout_seconds,
+            max_connections=settings.max_connections,
+        ),
+        # For requests whose clients are gone: they still run. uvicorn counts idle connections too.
+        limit_concurrency=2 * settings.max_connections,
         # Mutations must not run over a socket that the limits of HTTP don't see.
         ws="none",
         # Otherwise a caller on this machine could choose the address that it is counted under.

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from types import MappingProxyType
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from strawberry.extensions import SchemaExtension
+from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
@@ -40,14 +42,18 @@ class GraphQLMFA:
         query: type = Query,
         mutation: type = Mutation,
         extensions: Sequence[Callable[[], SchemaExtension]] = (),
+        scalars: Mapping[object, ScalarDefinition] = MappingProxyType({}),
     ) -> None:
         """Without `settings` they are read from the environment. `clock` is where the time comes from.
 
         before_registration: a condition of the host's own. query, mutation: the host's types, which inherit from
-        `graphql_mfa.Query` and `graphql_mfa.Mutation`. extensions: of the host's schema.
+        `graphql_mfa.Query` and `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as
+        Strawberry takes them.
         """
         self.settings = settings or Settings()
-        self.schema = build_schema(self.settings, query=query, mutation=mutation, extensions=extensions)
+        self.schema = build_schema(
+            self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars
+        )
         self._clock = clock
         self._before_registration = before_registration
         self._services: Services | None = None

@@ -203,6 +203,16 @@ class Settings(BaseSettings):
     purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
 
+    max_head_bytes: Annotated[
+        int, Field(ge=1024, le=1_048_576, description="Longest request line with its headers.")
+    ] = 16_384
+    head_timeout_seconds: Annotated[
+        int, Field(ge=1, le=3600, description="How long a client may take to send them, or leave an answer untaken.")
+    ] = 10
+    max_connections: Annotated[
+        Count, Field(description="Per process; beyond, connections without a whole request are closed for new ones.")
+    ] = 1000
+
     @property
     def embedded(self) -> bool:
         """Whether the store is a file that this process may migrate by itself."""

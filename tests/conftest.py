@@ -132,8 +132,8 @@ class Server:
 
     command: tuple[str, ...] = (sys.executable, "-m", "graphql_mfa", "serve", "--port", "0")
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder, self.environment = folder, environment
+    def __init__(self, folder: Path, *arguments: str, **environment: str) -> None:
+        self.folder, self.arguments, self.environment = folder, arguments, environment
         self.url = ""
         self.log: list[str] = []
         self.process: subprocess.Popen[str]
@@ -143,7 +143,7 @@ class Server:
         """Start, and wait until it answers."""
         settings = {"GRAPHQL_MFA_BCRYPT_ROUNDS": "4", "GRAPHQL_MFA_REGISTRATION_ATTEMPTS": "10000"} | self.environment
         self.process = subprocess.Popen(
-            self.command,
+            [*self.command, *self.arguments],
             cwd=self.folder,
             env=os.environ | settings,
             stderr=subprocess.PIPE,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import cast
 
 import graphql
@@ -20,6 +21,7 @@ from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
+from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.limits import DocumentLimits
@@ -78,8 +80,9 @@ def build_schema(
     query: type = Query,
     mutation: type = Mutation,
     extensions: Sequence[Callable[[], SchemaExtension]] = (),
+    scalars: Mapping[object, ScalarDefinition] = MappingProxyType({}),
 ) -> Schema:
-    """The schema with this deployment's limits; a host gives its own types, made of these, and extensions.
+    """The schema with this deployment's limits; a host gives its own types, made of these, extensions and scalars.
 
     Raises ValueError when a trusted document would be refused.
     """
@@ -98,7 +101,7 @@ def build_schema(
     schema = Schema(
         query=query,
         mutation=mutation,
-        config=StrawberryConfig(scalar_map={datetime: _DATE_TIME}),
+        config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
         extensions=[
             lambda: MaxTokensLimiter(settings.max_query_tokens),
             lambda: ParserCache(_CACHED_DOCUMENTS),

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, NewType
 
 import httpx
 import pytest
@@ -24,8 +24,19 @@ from tests.http.requests import demand_quiet, messages
 PATH = "/app/api/graphql"
 
 
+def _loud(value: object) -> str:
+    raise GraphQLError(f"{value!r} is no color")
+
+
+Color = NewType("Color", str)
+
+
 @strawberry.type
 class HostQuery:
+    @strawberry.field
+    async def mix(self, color: Color) -> str:
+        return str(color)
+
     @strawberry.field(extensions=[SignedIn()])
     async def name(self, info: strawberry.Info) -> str:
         session: Authenticated = info.context.session
@@ -89,6 +100,7 @@ def mfa(make_settings: Callable[..., Settings], clock: Clock, condition: Conditi
         query=merge_types("Query", (graphql_mfa.Query, HostQuery)),
         mutation=merge_types("Mutation", (graphql_mfa.Mutation, HostMutation)),
         extensions=[Counting],
+        scalars={Color: strawberry.scalar(name="Color", parse_value=_loud, serialize=str)},
     )
 
 
@@ -167,6 +179,22 @@ async def test_the_host_says_what_a_client_may_read(api: Api, caplog: pytest.Log
     assert broken["errors"][0]["message"] == "Internal server error."
     assert [record.name for record in caplog.records if record.levelno == logging.ERROR] == ["graphql_mfa"]
     assert "hunter2" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("document", "variables"),
+    [
+        ('{ mix(color: "hunter2") }', None),
+        ("query ($color: Color!) { mix(color: $color) }", {"color": "hunter2"}),
+        ('query ($color: Color! = "hunter2") { mix(color: $color) }', None),
+    ],
+)
+async def test_a_scalar_of_the_host_that_repeats_its_value_is_not_repeated(
+    api: Api, caplog: pytest.LogCaptureFixture, document: str, variables: object
+) -> None:
+    response = await api.send(document, variables)
+    assert messages(response)
+    assert "hunter2" not in response.text + caplog.text
 
 
 # ------------------------------------------------------------------------------------------------------- who calls

@@ -153,14 +153,14 @@ async def test_get_with_a_query_string_around_the_longest_length(app: FastAPI, l
     assert (b"65536" in body) == (status == 414)
 
 
-@pytest.mark.parametrize("length", [65_000, 65_536, 1_000_000])
+@pytest.mark.parametrize("length", [16_000, 17_000, 1_000_000])
 async def test_get_with_a_long_query_string_to_a_real_server(live_server: str, length: int) -> None:
-    """The HTTP parser may refuse it first; either way it is answered."""
+    """The head of a request is bounded before its query string is; either way it is answered."""
     request = f"GET /graphql?query={{me{{id}}}}&unused={'x' * length} HTTP/1.1\r\nHost: x\r\n\r\n"
 
     head, _ = await raw(live_server, request.encode())
 
-    assert head.split(b" ")[1] == (b"200" if length == 65_000 else b"400")
+    assert head.split(b" ")[1] == (b"200" if length == 16_000 else b"414")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

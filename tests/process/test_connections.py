@@ -1,0 +1,344 @@
+"""`graphql-mfa serve` bounds what connections take: bytes, time, places, lines of the log."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.conftest import Server
+
+LONGEST_HEAD = 2048
+LIMITS = {"GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS": "1", "GRAPHQL_MFA_MAX_HEAD_BYTES": str(LONGEST_HEAD)}
+FAIL_SAFE_SECONDS = 60
+
+HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+# Makes the server close a connection once it has answered what came before.
+NONSENSE = b"nonsense\r\n\r\n"
+POST = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+BODY = json.dumps({"query": "{ me { username } }"}).encode()
+CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a server with limits of one's own. It is killed at the end of the test when it still runs."""
+    servers: list[Server] = []
+
+    def start(*arguments: str, **environment: str) -> Server:
+        servers.append(Server(tmp_path, *arguments, **(LIMITS | environment)))
+        return servers[-1].start()
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.kill()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with a short head and a short patience."""
+    server = Server(tmp_path_factory.mktemp("server"), **LIMITS).start()
+    yield server.url
+    server.kill()
+
+
+@asynccontextmanager
+async def connection(url: str) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    parts = urlsplit(url)
+    async with asyncio.timeout(FAIL_SAFE_SECONDS):
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def until_closed(reader: asyncio.StreamReader) -> bytes:
+    """All that the server says until it closes the connection, by a reset too."""
+    received = b""
+    with suppress(ConnectionError):
+        while part := await reader.read(65_536):
+            received += part
+    return received
+
+
+async def one_answer(reader: asyncio.StreamReader) -> bytes:
+    """One whole answer of a connection that stays open."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    return head + await reader.readexactly(int(length.partition(b":")[2]))
+
+
+async def told(url: str, request: bytes) -> bytes:
+    """What the server says to these bytes, up to its closing of the connection."""
+    async with connection(url) as (reader, writer):
+        writer.write(request)
+        return await until_closed(reader)
+
+
+async def flood(url: str, beginning: bytes, forever: bytes) -> bytes:
+    """What the server says to somebody who goes on sending until it closes the connection."""
+
+    async def send(writer: asyncio.StreamWriter) -> None:
+        writer.write(beginning)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(forever)
+                await writer.drain()
+                await asyncio.sleep(0)  # drain() alone may not let the reader run
+
+    async with connection(url) as (reader, writer):
+        sending = asyncio.create_task(send(writer))
+        said = await until_closed(reader)
+        sending.cancel()
+        return said
+
+
+def statuses(answers: bytes) -> list[int]:
+    return [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+
+
+def head_of(length: int, *, url: bool = False) -> bytes:
+    """A head of so many bytes, most of them in the URL or in a header."""
+    template = b"GET /healthz?%s HTTP/1.1\r\nConnection: close\r\nX: %s\r\n\r\n"
+    filling = b"x" * (length - len(template % (b"", b"")))
+    return template % ((filling, b"") if url else (b"", filling))
+
+
+@pytest.mark.parametrize(("in_url", "refusal"), [(False, 431), (True, 414)])
+async def test_a_head_of_the_longest_length_is_answered_and_one_byte_more_is_refused(
+    url: str, in_url: bool, refusal: int
+) -> None:
+    assert statuses(await told(url, head_of(LONGEST_HEAD, url=in_url))) == [200]
+    assert statuses(await told(url, head_of(LONGEST_HEAD + 1, url=in_url))) == [refusal]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "forever", "refusal"),
+    [
+        (b"GET /", b"x" * 1000, 414),
+        (b"GET / HTTP/1.1\r\nX: ", b"x" * 1000, 431),
+        (b"GET / HTTP/1.1\r\n", b"x" * 1000, 431),
+        (b"GET / HTTP/1.1\r\n", b"X: y\r\n" * 100, 431),
+        (b"", b"\r\n" * 500, 431),
+    ],
+    ids=["url", "header", "name of a header", "headers", "empty lines"],
+)
+async def test_an_endless_head_is_refused_while_it_is_still_being_sent(
+    url: str, beginning: bytes, forever: bytes, refusal: int
+) -> None:
+    assert statuses(await flood(url, beginning, forever)) == [refusal]
+
+
+@pytest.mark.parametrize(
+    ("beginning", "forever"),
+    [
+        (b"5;x=", b"x" * 1000),
+        (CHUNK + b"0\r\n", b"X: y\r\n" * 100),
+        (CHUNK + b"0\r\nX: ", b"x" * 1000),
+    ],
+    ids=["extension of a chunk", "trailers", "trailer"],
+)
+async def test_endless_bytes_that_are_no_body_end_the_connection(url: str, beginning: bytes, forever: bytes) -> None:
+    # Its closing may overtake the answer.
+    said = await flood(url, POST + b"Transfer-Encoding: chunked\r\n\r\n" + beginning, forever)
+    assert statuses(said) in ([], [431])
+
+
+async def test_a_trailer_is_not_taken_for_a_header(url: str) -> None:
+    request = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNK
+    trailer = b"Authorization: Bearer no-token\r\n"
+    as_header = await told(url, request.replace(b"\r\n\r\n", b"\r\n" + trailer + b"\r\n", 1) + b"0\r\n\r\n")
+    as_trailer = await told(url, request + b"0\r\n" + trailer + b"\r\n")
+    assert statuses(as_header) == statuses(as_trailer) == [200]
+    assert b"invalid_token" in as_header
+    assert b"invalid_token" not in as_trailer
+
+
+async def test_a_connection_on_which_nothing_is_sent_is_closed(url: str) -> None:
+    assert await told(url, b"") == b""
+
+
+@pytest.mark.parametrize("begun", [b"G", HEALTHZ[:-2], b"GET /healthz\r\n"], ids=["letter", "head", "HTTP/0.9"])
+async def test_a_head_that_does_not_end_in_time_is_refused(url: str, begun: bytes) -> None:
+    assert statuses(await told(url, begun)) == [408]
+
+
+async def test_a_head_that_drips_is_refused_just_as_one_that_stops(url: str) -> None:
+    async with connection(url) as (reader, writer):
+        said = asyncio.create_task(until_closed(reader))
+        writer.write(b"GET /")
+        while not said.done():
+            writer.write(b"x")
+            await asyncio.wait({said}, timeout=0.05)
+        assert statuses(said.result()) == [408]
+
+
+@pytest.mark.parametrize("begun", [b"G", b"\r\n"], ids=["letter", "empty line"])
+async def test_a_later_head_of_a_connection_has_no_more_time_than_the_first(url: str, begun: bytes) -> None:
+    async with connection(url) as (reader, writer):
+        writer.write(HEALTHZ)
+        assert statuses(await one_answer(reader)) == [200]
+        writer.write(begun)
+        assert statuses(await until_closed(reader)) == [408]
+
+
+async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(url: str) -> None:
+    head = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n"
+    async with connection(url) as (reader, writer):
+        writer.write(head)
+        assert statuses(await one_answer(reader)) == [415]
+        writer.write(b"x")
+        assert await until_closed(reader) == b""
+    assert statuses(await flood(url, head, b"x" * 1000)) == [415]
+
+
+async def test_of_ten_thousand_pipelined_requests_some_are_answered_before_the_connection_is_closed(url: str) -> None:
+    answers = await told(url, HEALTHZ * 10_000)
+    # One that ran, and those that waited for it.
+    assert statuses(answers) == [200] * 11
+    assert answers.lower().count(b"connection: close") == 1
+
+
+async def test_a_whole_request_is_answered_even_when_nonsense_follows(url: str) -> None:
+    assert statuses(await told(url, HEALTHZ + NONSENSE)) == [200]
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [b"websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"h2c", b"x"],
+    ids=["websocket", "h2c", "unknown"],
+)
+async def test_what_follows_a_request_to_upgrade_is_not_taken_for_a_request(url: str, upgrade: bytes) -> None:
+    request = HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n")
+    assert statuses(await told(url, request + HEALTHZ)) == [200]
+
+
+ODD_REQUESTS: list[tuple[bytes, int]] = [
+    (b"GET http://[::1 HTTP/1.1", 400),
+    (b"GET http://test/healthz HTTP/1.1", 200),
+    (b"GET http://test HTTP/1.1", 400),
+    (b"GET http://test:99999999/ HTTP/1.1", 400),
+    (b"GET * HTTP/1.1", 404),
+    (b"OPTIONS * HTTP/1.1", 404),
+    (b"CONNECT test:1 HTTP/1.1", 400),
+    (b"CONNECT /graphql HTTP/1.1", 405),
+    (b"TRACE /graphql HTTP/1.1", 405),
+    (b"get /healthz HTTP/1.1", 400),
+    (b"INVENTED /healthz HTTP/1.1", 400),
+    ("GET /é HTTP/1.1".encode(), 400),
+    ("GET /graphql?query={é} HTTP/1.1".encode(), 400),
+    (b"GET /%ff%00 HTTP/1.1", 404),
+    (b"GET /graphql/explorer/..%2f..%2fsettings.py HTTP/1.1", 404),
+    (b"GET //graphql HTTP/1.1", 404),
+    (b"GET healthz HTTP/1.1", 400),
+    (b"GET /a b HTTP/1.1", 400),
+    (b"GET  HTTP/1.1", 400),
+    (b"GET /healthz HTTP/0.9", 200),
+    (b"GET /healthz HTTP/1.0", 200),
+    (b"GET /healthz HTTP/9.9", 400),
+    (b"PRI * HTTP/2.0\r\n\r\nSM", 400),
+    (b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03", 400),
+    (b"GET /healthz HTTP/1.1\r\nX: a\0b", 400),
+    (b"GET /healthz HTTP/1.1\r\nX: a\rY: b", 400),
+    (b"GET /healthz HTTP/1.1\r\nX: a\r\n b", 400),
+    (b"GET /healthz HTTP/1.1\nX: a", 400),
+    (b"GET /healthz HTTP/1.1\r\nX : a", 400),
+    (b"GET /healthz HTTP/1.1\r\nX: \xff", 200),
+    (POST + b"Content-Length: 0\r\nContent-Length: 0", 400),
+    (POST + b"Content-Length: 0, 0", 400),
+    (POST + b"Content-Length: -1", 400),
+    (POST + b"Content-Length: +1", 400),
+    (POST + b"Content-Length: 99999999999999999999999", 400),
+    (POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0", 400),
+    (POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0", 400),
+    (POST + b"Transfer-Encoding: xchunked\r\n\r\n0", 400),
+    (POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0", 400),
+    (POST + b"Transfer-Encoding : chunked\r\n\r\n0", 400),
+    (POST + b"Transfer-Encoding: chunked\r\n\r\nzz", 400),
+    (POST + b"Transfer-Encoding: chunked\r\n\r\n-1", 400),
+    (POST + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff", 400),
+]
+
+
+@pytest.mark.parametrize(("request_", "status"), ODD_REQUESTS, ids=[repr(request) for request, _ in ODD_REQUESTS])
+async def test_an_odd_request_gets_one_answer_that_blames_no_server(url: str, request_: bytes, status: int) -> None:
+    assert statuses(await told(url, request_ + b"\r\n\r\n" + NONSENSE)) == [status]
+
+
+async def test_what_clients_do_wrong_is_not_logged(serve: Serve) -> None:
+    server = serve()
+    for request, _ in ODD_REQUESTS:
+        await told(server.url, request + b"\r\n\r\n" + NONSENSE)
+    await told(server.url, HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
+    await told(server.url, head_of(LONGEST_HEAD + 1))
+    await told(server.url, b"G")
+    log = server.stop()
+    events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
+    assert {event["level"] for event in events} == {"info"}
+
+
+async def test_half_open_connections_keep_nobody_waiting_and_go(url: str) -> None:
+    async def half_open() -> list[int]:
+        return statuses(await told(url, HEALTHZ[:-2]))
+
+    async with connection(url), httpx.AsyncClient(base_url=url) as client:
+        attack = [asyncio.create_task(half_open()) for _ in range(200)]
+        assert [(await client.get("/healthz")).status_code for _ in range(20)] == [200] * 20
+        assert await asyncio.gather(*attack) == [[408]] * 200
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(serve: Serve) -> None:
+    server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="20", GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS="600")
+    unfinished = [b"", HEALTHZ[:-2], POST + b"Content-Length: 10\r\n\r\n"]
+    attack = [asyncio.create_task(told(server.url, request)) for request in unfinished * 20]
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        for _ in range(80):
+            response = await client.get("/healthz", headers={"Connection": "close"})
+            assert response.status_code == 200
+    for closed in itertools.islice(asyncio.as_completed(attack), 40):
+        assert await closed == b""
+    for connected in attack:
+        connected.cancel()
+    await asyncio.wait(attack)
+    log = server.stop()
+    assert log.count("More than 20 connections") == 1
+    assert "Traceback" not in log
+
+
+async def test_a_client_that_does_not_take_its_answers_loses_its_place(serve: Serve) -> None:
+    server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="1")
+    large = b"GET /graphql/explorer/graphiql.min.js HTTP/1.1\r\nHost: test\r\n\r\n"
+    async with connection(server.url) as (_, writer):
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        # Far more than the buffers between the two hold.
+        writer.write(large * 10)
+        await writer.drain()
+        # There is a single place, and somebody whose answer is being made is not closed for others.
+        while (answers := statuses(await told(server.url, HEALTHZ + NONSENSE))) != [200]:
+            assert answers in ([], [503])
+
+
+async def test_every_worker_has_the_limits(serve: Serve) -> None:
+    server = serve("--workers", "2")
+    try:
+        # They listen only some time after the address was told.
+        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=10)) as client:
+            assert (await client.get(f"{server.url}/healthz")).status_code == 200
+        for _ in range(10):
+            assert statuses(await told(server.url, head_of(LONGEST_HEAD))) == [200]
+            assert statuses(await told(server.url, head_of(LONGEST_HEAD + 1))) == [431]
+    finally:
+        log = server.stop()
+    assert "Traceback" not in log
