@@ -10,9 +10,8 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _log = logging.getLogger("graphql_mfa")
-# uvicorn warns of each mistake of a client; only the application's are worth a line.
-_quiet_log = logging.getLogger("graphql_mfa.http_server")
-_quiet_log.setLevel(logging.ERROR)
+# uvicorn warns of each mistake of a client; `logs.py` leaves out what is less than an error of ours.
+_protocol_log = logging.getLogger("graphql_mfa.http_server")
 
 _LONGEST_PIPELINE = 10
 
@@ -24,7 +23,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self, *args: Any, max_head_bytes: int, head_timeout_seconds: int, max_connections: int, **kwargs: Any
     ) -> None:
         super().__init__(*args, **kwargs)
-        self.logger = _quiet_log
+        self.logger = _protocol_log
         self.url = b""
         self._max_head_bytes = max_head_bytes
         self._head_timeout_seconds = head_timeout_seconds

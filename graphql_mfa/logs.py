@@ -17,7 +17,11 @@ def log_config(*, json: bool) -> dict[str, Any]:
         "formatters": {"line": {"()": "graphql_mfa.logs.formatter", "json": json}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {"graphql_mfa": {"level": "INFO"}, "uvicorn": {"level": "INFO"}},
+        "loggers": {
+            "graphql_mfa": {"level": "INFO"},
+            "graphql_mfa.http_server": {"level": "ERROR"},
+            "uvicorn": {"level": "INFO"},
+        },
     }
 
 

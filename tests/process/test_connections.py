@@ -285,7 +285,8 @@ async def test_what_clients_do_wrong_is_not_logged(serve: Serve) -> None:
     await told(server.url, b"G")
     log = server.stop()
     events = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
-    assert {event["level"] for event in events} == {"info"}
+    assert [event for event in events if event["level"] != "info"] == []
+    assert events
 
 
 async def test_half_open_connections_keep_nobody_waiting_and_go(url: str) -> None:
