@@ -97,7 +97,9 @@ def _ask(
 ) -> dict[str, Any]:
     """Send one operation, print it with its answer, and return the field when it is of the expected type."""
     print(f"\n{query}\n\nvariables {json.dumps(variables or {})}")
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    headers = {"Content-Type": "application/json", "GraphQL-Require-Preflight": "1"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
     body = json.dumps({"query": query, "variables": variables}).encode()
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL

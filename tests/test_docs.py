@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from graphql import build_schema, is_union_type
+from graphql import build_schema, is_union_type, parse, validate
 
 from tests.settings_table import settings_page
 
@@ -28,6 +28,14 @@ def test_every_decision_record_is_listed() -> None:
     records = ROOT / "docs" / "adr"
     index = (records / "README.md").read_text()
     assert [file.name for file in sorted(records.glob("0*.md")) if f"({file.name})" not in index] == []
+
+
+def test_every_operation_that_the_clients_page_shows_is_valid() -> None:
+    schema = build_schema((ROOT / "schema.graphql").read_text())
+    page = (ROOT / "docs" / "clients.md").read_text()
+    operations = re.findall(r"""[`"]((?:mutation|query)\b[^`"]+\}[^`"]*)[`"]|```graphql\n(.*?)```""", page, re.DOTALL)
+    assert len(operations) > 5
+    assert [error.message for texts in operations for error in validate(schema, parse("".join(texts)))] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

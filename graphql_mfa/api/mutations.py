@@ -7,6 +7,7 @@ import strawberry
 from graphql_mfa.api import cookie_mode, errors, inputs, results
 from graphql_mfa.api.context import Info
 from graphql_mfa.api.present import Outcome, Result, present
+from graphql_mfa.api.signed_in import tell_of_invalid_token
 from graphql_mfa.flows.login import login
 from graphql_mfa.flows.logout import logout
 from graphql_mfa.flows.refresh_session import refresh_session
@@ -115,4 +116,6 @@ def _shown(info: Info, outcome: Outcome) -> Result:
         cookie_mode.move_to_cookie(info.context, result.tokens, now)
     elif isinstance(result, results.LogoutSuccess | errors.SessionExpired):
         cookie_mode.forget(info.context)
+    elif isinstance(result, errors.NotAuthenticated):
+        tell_of_invalid_token(info.context)
     return result

@@ -3,6 +3,7 @@
 import strawberry
 
 from graphql_mfa.api.context import Info
+from graphql_mfa.api.signed_in import tell_of_invalid_token
 from graphql_mfa.api.types import AuthPolicy, FactorKind, User
 from graphql_mfa.core import accounts
 from graphql_mfa.flows.authenticate import Authenticated, authenticate
@@ -20,8 +21,7 @@ class Query:
         caller = await authenticate(context.services, context.access_token)
         if isinstance(caller, Authenticated):
             return User.of(caller.account)
-        if context.access_token is not None:
-            context.response_headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+        tell_of_invalid_token(context)
         return None
 
     @strawberry.field(description="What a sign-in form has to know before anyone signs in.")

@@ -9,10 +9,12 @@ from starlette.requests import Request
 from strawberry.extensions import FieldExtension
 
 from graphql_mfa.api import errors
-from graphql_mfa.api.context import Info
+from graphql_mfa.api.context import Info, RequestContext
 from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.flows.authenticate import Authenticated, authenticate
 from graphql_mfa.flows.services import Services
+
+_INVALID_TOKEN = 'Bearer error="invalid_token"'
 
 
 class SignedIn(FieldExtension):
@@ -60,6 +62,12 @@ def bearer_token(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
+def tell_of_invalid_token(context: RequestContext) -> None:
+    """Tell a client that sent an access token in vain that it is time to refresh (RFC 6750 3.1)."""
+    if context.access_token is not None:
+        context.response_headers["WWW-Authenticate"] = _INVALID_TOKEN
+
+
 class _DeniedError(Exception):
     def __init__(self, code: str, message: str, challenge: str) -> None:
         super().__init__(message)
@@ -70,7 +78,7 @@ async def _session(services: Services, access_token: str | None, max_age: int | 
     caller = await authenticate(services, access_token)
     if not isinstance(caller, Authenticated):
         # RFC 6750 3.1: no error code where no token was sent.
-        challenge = "Bearer" if access_token is None else 'Bearer error="invalid_token"'
+        challenge = "Bearer" if access_token is None else _INVALID_TOKEN
         failure = errors.NotAuthenticated.of(errors.NotAuthenticatedReason[caller.reason.name])
         raise _DeniedError("UNAUTHENTICATED", failure.message, challenge)
     if max_age is not None and services.clock() - caller.authenticated_at > timedelta(seconds=max_age):

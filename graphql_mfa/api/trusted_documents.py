@@ -5,13 +5,15 @@ from pathlib import Path
 
 
 def load_documents(file: Path) -> dict[str, str]:
-    """The documents of a manifest by their hash, as graphql-codegen's client preset writes it.
+    """The documents of a manifest by their hash, as graphql-codegen's client preset or Apollo's generator writes it.
 
     Raises ValueError when it is none, and OSError when it can't be read.
     """
     try:
         documents = json.loads(file.read_text("utf-8"))
-    except ValueError:
+        if isinstance(documents, dict) and "operations" in documents:
+            documents = {operation["id"]: operation["body"] for operation in documents["operations"]}
+    except (ValueError, TypeError, KeyError):
         documents = None
     if not isinstance(documents, dict) or not all(isinstance(text, str) for text in documents.values()):
         raise ValueError(f"{file} is no manifest of trusted documents: a JSON object of documents by their hash")

@@ -16,8 +16,10 @@ RefreshSessionOutcome = SignedIn | SessionExpired | RateLimited
 async def refresh_session(services: Services, refresh_token: str, client: Client) -> RefreshSessionOutcome:
     """Rotate. A token used before ends its session, unless the new pair is young and unused: then it comes back again.
 
-    Refused tokens are counted per address; a good one is accepted whatever the count.
+    Refused tokens are counted per address; a good one is accepted whatever the count. No token at all is no guess.
     """
+    if not refresh_token:
+        return SessionExpired()
     now = services.clock()
     token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)
 

@@ -216,9 +216,9 @@ async def refresh_nothing(api: Api, services: Services) -> Result:
 
 
 @reaches("RefreshSessionResult", "RateLimited", refresh_attempts=1)
-async def refresh_nothing_twice(api: Api, services: Services) -> Result:
-    await api.run(REFRESH_SESSION)
-    return await api.run(REFRESH_SESSION)
+async def refresh_a_forged_token_twice(api: Api, services: Services) -> Result:
+    await api.refresh(NO_REFRESH_TOKEN)
+    return await api.refresh(NO_REFRESH_TOKEN)
 
 
 # ---------------------------------------------------------------------------------------------------------- logout

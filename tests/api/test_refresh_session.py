@@ -6,7 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.api.answers import failure, rate_limited
-from tests.api.scenarios import NO_REFRESH_TOKEN
+from tests.api.scenarios import NO_REFRESH_TOKEN, RunApp
 from tests.api_client import REFRESH_SESSION, Api
 from tests.clock import Clock
 from tests.conftest import Connect
@@ -98,6 +98,14 @@ async def test_a_traded_in_token_ends_the_session_after_ten_seconds(api: Api, cl
 @pytest.mark.parametrize("variables", [None, {}, {"input": None}])
 async def test_without_input_there_is_no_session(api: Api, variables: object) -> None:
     assert await api.run(REFRESH_SESSION, variables) == SESSION_EXPIRED
+
+
+async def test_no_token_is_no_guess(run_app: RunApp, connect: Connect) -> None:
+    """A page without a session asks once whenever it is loaded."""
+    async with run_app(refresh_attempts=1) as app:
+        api = connect(app)
+        assert [await api.run(REFRESH_SESSION) for _ in range(3)] == [SESSION_EXPIRED] * 3
+        assert await api.refresh(NO_REFRESH_TOKEN) == SESSION_EXPIRED
 
 
 @pytest.mark.parametrize("token", ["", "nonsense", NO_REFRESH_TOKEN])
