@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from graphql_mfa.api import cookie_mode
 from graphql_mfa.api.request_log import REQUEST_ID_HEADER
-from graphql_mfa.api.security_headers import SecurityHeaders
+from graphql_mfa.api.security_headers import HEADERS, SecurityHeaders
 from graphql_mfa.flows.services import BeforeRegistration, Clock, no_condition, utc_now
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.settings import Settings
@@ -37,7 +37,13 @@ def create_app(
         async with mfa.lifespan() as app.state.services:
             yield
 
-    app = FastAPI(title="graphql-mfa", lifespan=lifespan, openapi_url=None, redirect_slashes=False)
+    app = FastAPI(
+        lifespan=lifespan,
+        openapi_url=None,
+        redirect_slashes=False,
+        # Its spans would hold query strings, and so variables; the router makes its own.
+        telemetry={"tracing": False},
+    )
     app.include_router(mfa.router())
 
     async def healthz(_: Request) -> Response:
@@ -66,4 +72,6 @@ def create_app(
             max_age=_PREFLIGHT_CACHE_SECONDS,
         )
     app.add_middleware(SecurityHeaders)
+    # Starlette makes this answer outside of all middleware.
+    app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, HEADERS))
     return app

@@ -15,6 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.key_file import load_key_ring
@@ -113,7 +114,9 @@ def schema() -> None:
     """Print the GraphQL schema."""
     from graphql_mfa.api.schema import build_schema
 
-    typer.echo(build_schema(_settings()).as_str())
+    settings = _settings()
+    with _wrong_configuration_ends_it():
+        typer.echo(build_schema(settings).as_str())
 
 
 @app.command("new-key")
@@ -193,13 +196,16 @@ def _wrong_configuration_ends_it() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        names = [" ".join(f"GRAPHQL_MFA_{part}".upper() for part in problem["loc"]) for problem in error.errors()]
-        _stop(
-            "; ".join(f"{name} {problem['msg']}".strip() for name, problem in zip(names, error.errors(), strict=True))
-        )
+        _stop("; ".join(_fault(problem) for problem in error.errors()))
     # ValueError: our own refusals; OSError: a key file that can't be read or made.
     except (ValueError, OSError) as error:
         _stop(str(error))
+
+
+def _fault(problem: ErrorDetails) -> str:
+    # What follows the setting's name in `loc` is a place inside of its value.
+    name = " ".join(f"GRAPHQL_MFA_{part}".upper() for part in problem["loc"][:1])
+    return f"{name} {problem['msg'].removeprefix('Value error, ')}".strip()
 
 
 def _warn_of_unknown_settings() -> None:

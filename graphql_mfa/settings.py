@@ -13,7 +13,9 @@ from graphql_mfa.core.totp import TotpParameters
 
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
-_ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9]\d{0,4}))?")
+_OWN_PORTS = {("http", "80"), ("https", "443")}
+_LAST_PORT = 65_535
 _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 
@@ -22,9 +24,10 @@ def _split(value: object) -> object:
 
 
 def _origin(text: str) -> str:
-    """As browsers send it in `Origin` (RFC 6454 6.2)."""
-    if text != "*" and not _ORIGIN.fullmatch(text):
-        raise ValueError("an origin is a scheme, a host in lower case and perhaps a port, as in https://example.com")
+    """As browsers send it in `Origin`, without the port that the scheme implies (RFC 6454 6.2)."""
+    found = _ORIGIN.fullmatch(text)
+    if text != "*" and (not found or found.groups() in _OWN_PORTS or int(found[2] or 0) > _LAST_PORT):
+        raise ValueError("an origin is as browsers send it: https://example.com, or http://localhost:5173")
     return text
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from tests import leaks
 from tests.authenticator import code_at
 from tests.clock import Clock
 
@@ -103,7 +104,10 @@ class Api:
     async def send(self, query: str, variables: object = None, *, token: str | None = None) -> httpx.Response:
         """One operation; the whole response."""
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        return await self.http.post(self.path, json={"query": query, "variables": variables}, headers=headers)
+        leaks.remember([variables, {"token": token}])
+        response = await self.http.post(self.path, json={"query": query, "variables": variables}, headers=headers)
+        leaks.remember(response.json())
+        return response
 
     async def run(self, query: str, variables: object = None, *, token: str | None = None) -> Result:
         """One operation that succeeds; its data's only field."""

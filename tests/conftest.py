@@ -19,6 +19,7 @@ from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.services import BeforeRegistration, Services, no_condition
 from graphql_mfa.store.database import Database
+from tests import leaks
 from tests.api_client import Api
 from tests.clock import Clock
 
@@ -35,6 +36,15 @@ def demand_program(name: str) -> None:
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def nothing_that_is_logged_holds_a_secret() -> Iterator[None]:
+    """Of every test: not one of the secrets that its clients sent or got is in anything that was logged meanwhile."""
+    before = len(leaks.remembered)
+    with leaks.everything_logged() as log:
+        yield
+    leaks.demand_none(log, {KEY, *leaks.remembered[before:]})
 
 
 @pytest.fixture(scope="session")
@@ -136,6 +146,7 @@ class Server:
         self.folder, self.arguments, self.environment = folder, arguments, environment
         self.url = ""
         self.log: list[str] = []
+        self.remembered_before = len(leaks.remembered)
         self.process: subprocess.Popen[str]
         self.reader: threading.Thread
 
@@ -177,6 +188,7 @@ class Server:
         self.reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
+        leaks.demand_none(self.log, leaks.remembered[self.remembered_before :])
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ class RequestContext:
     session: whose it is, set by the field extension SignedIn.
 
     What comes of it: response_headers, for the answer; operation and outcomes, for the log, as in "mutation Login" and
-    {"login": "OtpRequired"}.
+    ["login=OtpRequired"].
     """
 
     request: Request
@@ -32,7 +32,7 @@ class RequestContext:
     session: Authenticated | None = None
     response_headers: MutableHeaders = field(default_factory=MutableHeaders)
     operation: str | None = None
-    outcomes: dict[str, str] = field(default_factory=dict)
+    outcomes: list[str] = field(default_factory=list)
 
 
 Info = strawberry.Info[RequestContext, None]

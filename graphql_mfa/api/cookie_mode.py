@@ -33,14 +33,24 @@ def demand_own_page(request: Request, settings: Settings) -> None:
         raise BadRequestError(403, f"Send the header {REQUIRED_HEADER}, with any value.")
     # Programs that are no browsers send none; browsers send it with every POST (Fetch, 3.2).
     origin = request.headers.get("origin")
-    own = f"//{request.headers.get('host', '')}".lower()
-    if origin is not None and origin.partition(":")[2] != own and origin not in settings.cors_origins:
+    # A proxy may have taken TLS away, so which of the two schemes was used is not known here.
+    host = request.headers.get("host", "").lower()
+    own = {f"{scheme}://{host}" for scheme in ("http", "https")}
+    if origin is not None and origin not in own and origin not in settings.cors_origins:
         raise BadRequestError(403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.")
 
 
 def refresh_token(context: RequestContext) -> str | None:
-    """The refresh token that came in the cookie."""
-    return context.request.cookies.get(_COOKIE) if is_on(context.services.settings) else None
+    """The refresh token that came in the cookie, by its exact name and once.
+
+    Starlette's parser trims names as Python does: a neighbour under the same domain may set "\\xa0__Host-…", which the
+    prefix does not forbid.
+    """
+    if not is_on(context.services.settings):
+        return None
+    pairs = ";".join(context.request.headers.getlist("cookie")).split(";")
+    values = [value for name, _, value in (pair.strip(" ").partition("=") for pair in pairs) if name == _COOKIE]
+    return values[0] if len(values) == 1 else None
 
 
 def move_to_cookie(context: RequestContext, tokens: TokenPair, now: datetime) -> None:

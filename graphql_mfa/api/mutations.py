@@ -81,7 +81,7 @@ class Mutation:
         input: Annotated[inputs.RefreshSessionInput | None, _input] = strawberry.UNSET,
     ) -> Result:
         context = info.context
-        refresh_token = input.refresh_token if input else cookie_mode.refresh_token(context)
+        refresh_token = (input.refresh_token if input else None) or cookie_mode.refresh_token(context)
         return _shown(info, await refresh_session(context.services, refresh_token or "", context.client))
 
     @strawberry.mutation(
@@ -111,10 +111,10 @@ CREDENTIAL_FIELDS = frozenset(
 def _shown(info: Info, outcome: Outcome) -> Result:
     now = info.context.services.clock()
     result = present(outcome, now)
-    info.context.outcomes[info.field_name] = type(result).__name__
+    info.context.outcomes.append(f"{info.field_name}={type(result).__name__}")
     if isinstance(result, results.SignInSuccess):
         cookie_mode.move_to_cookie(info.context, result.tokens, now)
-    elif isinstance(result, results.LogoutSuccess | errors.SessionExpired):
+    elif isinstance(result, results.LogoutSuccess | errors.SessionExpired | errors.NotAuthenticated):
         cookie_mode.forget(info.context)
     elif isinstance(result, errors.NotAuthenticated):
         tell_of_invalid_token(info.context)

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from uuid import uuid4
 
 from opentelemetry import propagate, trace
@@ -30,31 +31,25 @@ def request_id(request: Request) -> str:
 def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]]:
     """Trace what happens inside; the function that is given puts the id on the answer and logs it."""
     began = time.perf_counter()
+    in_a_span = trace.get_current_span().get_span_context().is_valid  # a host's
     with _tracer.start_as_current_span(
         "graphql",
-        context=propagate.extract(context.request.headers),
-        kind=trace.SpanKind.SERVER,
+        context=None if in_a_span else propagate.extract(context.request.headers),
+        kind=trace.SpanKind.INTERNAL if in_a_span else trace.SpanKind.SERVER,
         # An exception's message may hold what the client sent.
         record_exception=False,
         set_status_on_exception=False,
     ) as span:
 
         def observe(response: Response) -> Response:
-            outcomes = [f"{field}={outcome}" for field, outcome in context.outcomes.items()]
             response.headers[REQUEST_ID_HEADER] = context.request_id
-            if context.operation:
-                # https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans, but for the document: secrets may
-                # be written in it.
-                kind, _, name = context.operation.partition(" ")
-                span.update_name(context.operation)
-                span.set_attributes({"graphql.operation.type": kind, "graphql.operation.name": name})
-            span.set_attributes({"graphql_mfa.outcomes": outcomes, "http.response.status_code": response.status_code})
+            _describe(span, context, response.status_code)
             _log.info(
                 "%s",
                 context.operation or "nothing ran",
                 extra={
                     "request_id": context.request_id,
-                    "outcomes": outcomes,
+                    "outcomes": context.outcomes,
                     "status": response.status_code,
                     "duration_ms": round((time.perf_counter() - began) * 1000, 1),
                     "address": context.client.address,
@@ -63,3 +58,19 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             return response
 
         yield observe
+
+
+def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
+    """By the conventions for GraphQL spans, but for the document: secrets may be written in it.
+
+    https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans
+    """
+    if context.operation:
+        span.update_name(context.operation)
+        kind, _, name = context.operation.partition(" ")
+        span.set_attribute("graphql.operation.type", kind)
+        if name:
+            span.set_attribute("graphql.operation.name", name)
+    span.set_attributes({"graphql_mfa.outcomes": context.outcomes, "http.response.status_code": status})
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.set_status(trace.StatusCode.ERROR)

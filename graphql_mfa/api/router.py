@@ -23,7 +23,7 @@ from graphql_mfa.api.schema import Schema
 from graphql_mfa.api.security_headers import HEADERS
 from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.api.unexpected import log_unexpected
-from graphql_mfa.core.addresses import address_group, client_address, parse_address
+from graphql_mfa.core.addresses import address_group, client_address, is_proxy, parse_address
 from graphql_mfa.flows.services import Client, Services
 
 _log = logging.getLogger("graphql_mfa")
@@ -79,21 +79,29 @@ class _Endpoint:
             return observe(await self._answer(context))
 
     async def _answer(self, context: RequestContext) -> Response:
+        """The answer, in time. Work that takes longer is told to end, and not waited for: a driver may not hear it."""
+        work = asyncio.create_task(self._work(context))
+        try:
+            async with asyncio.timeout(context.services.settings.request_timeout_seconds):
+                return await asyncio.shield(work)
+        except TimeoutError:
+            return _refusal(context.request, 503 if context.operation else 408, "The request took too long.")
+        finally:
+            work.cancel()
+
+    async def _work(self, context: RequestContext) -> Response:
         request, settings = context.request, context.services.settings
         try:
-            async with asyncio.timeout(settings.request_timeout_seconds):
-                cookie_mode.demand_own_page(request, settings)
-                operation = await read_operation(request, settings.max_body_bytes, self._schema.trusted_documents)
-                return await self._execute(context, operation)
+            cookie_mode.demand_own_page(request, settings)
+            operation = await read_operation(request, settings.max_body_bytes, self._schema.trusted_documents)
+            return await self._execute(context, operation)
         except BadRequestError as error:
             return _refusal(request, error.status, error.message, error.headers)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
-        except TimeoutError:
-            return _refusal(request, 503 if context.operation else 408, "The request took too long.", {})
         except Exception as error:  # noqa: BLE001 - the last resort: masked here
-            log_unexpected(error, "a request, outside of an operation")
-            return _refusal(request, 500, MASKED, {})
+            log_unexpected(error, f"request {context.request_id}, outside of an operation")
+            return _refusal(request, 500, MASKED)
 
     async def _execute(self, context: RequestContext, operation: Operation) -> Response:
         context.operation_name = operation.operation_name
@@ -124,15 +132,15 @@ class _Endpoint:
     def _address(self, request: Request, services: Services) -> str:
         forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
         peer = parse_address(request.client.host) if request.client else None
-        address = client_address(peer, forwarded_for, services.settings.trusted_proxies)
-        if forwarded_for and address == peer and not self._warned_of_a_proxy:
+        proxies = services.settings.trusted_proxies
+        if forwarded_for and not is_proxy(peer, proxies) and not self._warned_of_a_proxy:
             self._warned_of_a_proxy = True
             _log.warning(
                 "X-Forwarded-For came from %s, which GRAPHQL_MFA_TRUSTED_PROXIES does not name: it is ignored, and all "
                 "clients behind that address count as one.",
-                address,
+                peer,
             )
-        return address_group(address)
+        return address_group(client_address(peer, forwarded_for, proxies))
 
     async def asset(self, request: Request) -> Response:
         """One of the explorer's files."""
@@ -150,7 +158,8 @@ async def _not_found(_: Request) -> Response:
 def _wants_page(request: Request) -> bool:
     """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer."""
     accepts_html = "text/html" in media_types.accepted(request.headers.get("accept", ""))
-    return request.method in {"GET", "HEAD"} and accepts_html and "query" not in request.query_params
+    operation = {"query", "documentId", "extensions"} & request.query_params.keys()
+    return request.method in {"GET", "HEAD"} and accepts_html and not operation
 
 
 def _media_type(request: Request) -> str:
@@ -159,9 +168,9 @@ def _media_type(request: Request) -> str:
     return _GRAPHQL_JSON if weight and weight >= accepted.get(_JSON, 0) else _JSON
 
 
-def _refusal(request: Request, status: int, message: str, headers: Mapping[str, str]) -> Response:
+def _refusal(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     response = _json_answer(request, {"errors": [{"message": message}]}, status)
-    response.headers.update(headers)
+    response.headers.update(headers or {})
     return response
 
 

@@ -33,6 +33,7 @@ from graphql_mfa.api.unexpected import log_unexpected
 from graphql_mfa.settings import Settings
 
 _CACHED_DOCUMENTS = 128
+_LONGEST_LOGGED_NAME = 80
 
 Validate = Callable[[GraphQLSchema, DocumentNode], list[GraphQLError]]
 
@@ -69,7 +70,8 @@ class _Validation(SchemaExtension):
             # The library would run the first one; the specification wants an error (6.1).
             errors = [PublicError("The document has several operations: name the one to run in `operationName`.")]
         if not errors and operation:
-            context.operation = f"{operation.operation.value} {operation.name.value if operation.name else ''}".strip()
+            name = operation.name.value if operation.name else ""
+            context.operation = f"{operation.operation.value} {name[:_LONGEST_LOGGED_NAME]}".strip()
         execution.pre_execution_errors = errors
         yield
 

@@ -17,12 +17,17 @@ def client_address(peer: Address | None, forwarded_for: str, proxies: Collection
     """
     address = peer
     for hop in reversed(forwarded_for.split(",")):
-        if address is None or not any(address in network for network in proxies):
+        if not is_proxy(address, proxies):
             break
         if (named := parse_address(_without_port(hop))) is None:
             break
         address = named
     return address
+
+
+def is_proxy(address: Address | None, proxies: Collection[Network]) -> bool:
+    """Whether that is one of the proxies that are believed."""
+    return address is not None and any(address in network for network in proxies)
 
 
 def address_group(address: Address | None) -> str:

@@ -8,7 +8,8 @@ qr.querySelector("button").addEventListener("click", () => { qr.hidden = true; }
 
 function learn(key, value) {
   if (key === "challenge" && value?.token) known.set("challengeToken", value.token);
-  if ((key === "accessToken" || key === "refreshToken") && value) known.set(key, value);
+  if (key === "accessToken" && value) known.set(key, value);
+  if (key === "refreshToken") known.set(key, value ?? ""); // null: it is in a cookie
   if (key === "accessToken" && value) qr.hidden = true; // Signed in: it has been scanned.
   if (key === "qrCode" && String(value).startsWith("data:image/")) {
     qr.querySelector("img").src = value;

@@ -21,7 +21,7 @@ _LONGEST_NAME = 255
 async def login(services: Services, username: str, password: str, client: Client) -> LoginOutcome:
     """Take a place before the hashing threads, or be told to come back; then check the password."""
     with services.hashing.place(client.address) as wait:
-        return RateLimited.until(wait) if wait else await _check(services, username, password, client)
+        return RateLimited.until(wait) if wait is not None else await _check(services, username, password, client)
 
 
 async def _check(services: Services, username: str, password: str, client: Client) -> LoginOutcome:

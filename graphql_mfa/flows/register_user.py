@@ -43,7 +43,9 @@ async def register_user(services: Services, username: str, password: str, client
     if password_problem:
         return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
     with services.hashing.place(client.address) as wait:
-        return RateLimited.until(wait) if wait else await _register(services, name, password, client, now)
+        if wait is not None:
+            return RateLimited.until(wait)
+        return await _register(services, name, password, client, now)
 
 
 async def _register(

@@ -4,7 +4,6 @@ import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,21 +13,11 @@ from graphql import build_schema, parse, validate
 
 from graphql_mfa import explorer
 from graphql_mfa.explorer import vendored, verify
-from tests.conftest import demand_program
+from tests.browser.graphiql import open_tab, run, type_over, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-CHROMIUM_ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TABS = [
     "Step1_Register",
     "Step2_FirstCode",
@@ -38,47 +27,6 @@ TABS = [
     "Step6_Refresh",
     "Step7_LogOut",
 ]
-
-
-@pytest.fixture
-def page() -> "Iterator[Page]":
-    """A browser tab. Where the browser is missing the test is skipped, but never in continuous integration."""
-    demand_program("chromium")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
-        yield browser.new_page()
-        browser.close()
-
-
-def wait_until(page: "Page", condition: str) -> None:
-    # Polled from here: playwright's wait_for_function needs eval, which the page's policy forbids.
-    for _ in range(500):
-        if page.evaluate(condition):
-            return
-        page.wait_for_timeout(10)
-    pytest.fail(f"never true: {condition}")
-
-
-def open_tab(page: "Page", name: str) -> None:
-    page.get_by_role("tab", name=name).click()
-    # GraphiQL reads the operation's name from the new text a moment later, and would send the old tab's until then.
-    wait_until(page, f"sessionStorage.getItem('graphiql:operationName') === '{name}'")
-
-
-def type_over(page: "Page", old: str, new: str) -> None:
-    page.get_by_label("Variables").get_by_text(f'"{old}"').dblclick()
-    page.keyboard.insert_text(new)
-
-
-def run(page: "Page", expected: str) -> str:
-    from playwright.sync_api import expect
-
-    page.get_by_role("button", name="Execute query").click()
-    result = page.locator(".result-window .CodeMirror-code")
-    expect(result).to_contain_text(expected)
-    return result.inner_text()
 
 
 def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: str) -> None:

@@ -88,3 +88,14 @@ async def raw(url: str, request: bytes, *, until: bytes = b"") -> tuple[bytes, b
 def operation(query: str = POLICY, **members: Any) -> bytes:
     """An operation as a JSON body; text that is no Unicode is escaped."""
     return json.dumps({"query": query, **members}).encode()
+
+
+def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    """What the log says of requests, in the order of their answers."""
+    usual = vars(logging.makeLogRecord({})).keys() | {"message"}
+    return [
+        {"level": record.levelno, "message": record.getMessage()}
+        | {name: value for name, value in vars(record).items() if name not in usual}
+        for record in caplog.records
+        if record.name == "graphql_mfa.requests"
+    ]

@@ -1,6 +1,8 @@
 """Attack: say in a header that one is somebody else, so that limits count somebody else."""
 
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 
 import httpx
 import pytest
@@ -23,8 +25,11 @@ HEADERS = {
     "X-Original-Forwarded-For": "198.51.100.{}, 127.0.0.1",
 }
 
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+Headers = dict[str, str] | list[tuple[str, str]]
 
-async def guess_with(http: httpx.AsyncClient, name: str, headers: dict[str, str]) -> str:
+
+async def guess_with(http: httpx.AsyncClient, name: str, headers: Headers) -> str:
     variables = {"input": {"username": name, "password": WRONG_PASSWORD}}
     response = await http.post("/graphql", json={"query": LOGIN, "variables": variables}, headers=headers)
     kind: str = response.json()["data"]["login"]["__typename"]
@@ -100,3 +105,127 @@ async def test_address_spoofing_leaves_a_real_server_usable(http: httpx.AsyncCli
         )
         assert response.status_code == 200
         assert response.json()["data"]["policy"]["issuer"]
+
+
+# ------------------------------------------------------------------------------------------------- behind our proxy
+
+PROXY, OTHER_PROXY = "10.0.0.1", "10.0.0.2"
+
+
+@pytest.fixture
+async def behind_proxies(run_app: RunApp) -> AsyncIterator[FastAPI]:
+    """It believes two networks, and allows an address two wrong passwords."""
+    async with run_app(trusted_proxies="10.0.0.0/24,2001:db8:a::/48", login_address_attempts=2) as app:
+        yield app
+
+
+async def guess_as(http: httpx.AsyncClient, *forwarded_for: str) -> str:
+    """A wrong password, for a name that nobody tried before; the header has as many lines."""
+    name = f"name of {' and '.join(forwarded_for)}"
+    return await guess_with(http, name[:60], [("X-Forwarded-For", line) for line in forwarded_for])
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+
+
+async def test_address_spoofing_is_warned_of_once(
+    app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A proxy that was not configured is an operator's mistake; a thief must not fill the log with it."""
+    for number in range(5):
+        http = connect(app, f"203.0.113.{number}").http
+        await guess_as(http, f"198.51.100.{number}")
+        await guess_as(http)
+
+    (warning,) = warnings(caplog)
+    assert "203.0.113.0" in warning
+    assert "GRAPHQL_MFA_TRUSTED_PROXIES" in warning
+    assert "198.51.100" not in warning
+
+
+async def test_address_without_a_header_is_not_warned_of(
+    app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    await guess_as(connect(app).http)
+
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("claim", ["198.51.100.1", "unknown", "", "10.0.0.1", "10.0.0.7, nonsense"])
+async def test_address_that_a_trusted_proxy_tells_is_not_warned_of(
+    behind_proxies: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture, claim: str
+) -> None:
+    """Whatever it says: that the setting does not name it would not be true."""
+    await guess_as(connect(behind_proxies, PROXY).http, claim)
+
+    assert warnings(caplog) == []
+
+
+async def test_address_that_a_trusted_proxy_tells_is_the_one_that_counts(
+    behind_proxies: FastAPI, connect: Connect
+) -> None:
+    """A neighbour behind the same proxy is not blamed, and another proxy leads to the same account of things."""
+    http = connect(behind_proxies, PROXY).http
+
+    assert [await guess_as(http, "198.51.100.1") for _ in range(3)] == ["InvalidCredentials"] * 2 + ["RateLimited"]
+    assert await guess_as(http, "198.51.100.2") == "InvalidCredentials"
+    assert await guess_as(http) == "InvalidCredentials"
+    assert await guess_as(connect(behind_proxies, OTHER_PROXY).http, "198.51.100.1") == "RateLimited"
+    assert await guess_as(connect(behind_proxies, "198.51.100.1").http) == "RateLimited"
+
+
+SAME_CLIENT = {
+    "its own claim before what the proxy appends": [("1.1.1.{}, 198.51.100.1",)],
+    "its own claim of being a proxy": [("198.51.100.{}, 10.0.0.9, 198.51.100.1",)],
+    "its own line": [("1.1.1.{}", "198.51.100.1")],
+    "many lines": [("1.1.1.{}", "2.2.2.2, 3.3.3.{}", "nonsense", "198.51.100.1")],
+    "through two proxies": [("1.1.1.{}, 198.51.100.1, 10.0.0.2",), ("1.1.1.{}, 198.51.100.1", "10.0.0.2")],
+    "with a port": [("198.51.100.1:{}",)],
+    "IPv4 in IPv6's form": [("198.51.100.1",), ("::ffff:198.51.100.1",), ("[::ffff:c633:6401]:{}",)],
+    "addresses of one IPv6 network": [("2001:db8:b:1::{}",), ("[2001:db8:b:1:ffff::{}]:443",)],
+    "zones of an IPv6 address": [("fe80::1%{}",)],
+}
+
+
+@pytest.mark.parametrize("spellings", SAME_CLIENT.values(), ids=SAME_CLIENT)
+async def test_address_spoofing_behind_a_trusted_proxy(
+    behind_proxies: FastAPI, connect: Connect, spellings: list[tuple[str, ...]]
+) -> None:
+    """However a client dresses up its address, two wrong passwords are all that it has."""
+    http = connect(behind_proxies, PROXY).http
+
+    answers = [
+        await guess_as(http, *(line.format(number) for line in lines))
+        for number, lines in enumerate(spellings * 4, start=1)
+    ]
+
+    assert answers == ["InvalidCredentials"] * 2 + ["RateLimited"] * (len(answers) - 2)
+
+
+async def test_address_of_another_ipv6_network_counts_for_itself(behind_proxies: FastAPI, connect: Connect) -> None:
+    http = connect(behind_proxies, "2001:db8:a:9::1").http
+
+    answers = [await guess_as(http, f"2001:db8:b:{number:x}::1") for number in range(5)]
+
+    assert answers == ["InvalidCredentials"] * 5
+
+
+@pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "2001:db8:a::1"])
+async def test_address_that_a_proxy_tells_over_ipv6_is_the_one_that_counts(
+    behind_proxies: FastAPI, connect: Connect, peer: str
+) -> None:
+    http = connect(behind_proxies, peer).http
+
+    answers = [await guess_as(http, f"198.51.100.{number}") for number in range(5)]
+
+    assert answers == ["InvalidCredentials"] * 5
+
+
+async def test_address_spoofing_past_the_proxy(behind_proxies: FastAPI, connect: Connect) -> None:
+    """Who reaches the server directly, or is just outside of the trusted network, is not believed."""
+    http = connect(behind_proxies, "10.0.1.1").http
+
+    answers = [await guess_as(http, f"198.51.100.{number}") for number in range(5)]
+
+    assert answers == ["InvalidCredentials"] * 2 + ["RateLimited"] * 3

@@ -1,0 +1,19 @@
+"""Settings that let an example come to the use case, however many came before it."""
+
+MANY = 1_000_000_000
+
+NO_LIMITS = dict.fromkeys(
+    [
+        "registration_attempts",
+        "login_attempts",
+        "login_address_attempts",
+        "login_stranger_attempts",
+        "recovery_code_attempts",
+        "challenge_attempts",
+        "enrollment_restarts",
+        "refresh_attempts",
+        "otp_failures_before_backoff",
+        "otp_failures_before_disabling",
+    ],
+    MANY,
+)

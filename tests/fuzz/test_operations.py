@@ -1,0 +1,122 @@
+"""Every operation with generated arguments: answered by one of its types, or refused as the client's mistake."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import schemathesis
+from graphql import ArgumentNode, ObjectFieldNode, StringValueNode, Visitor, parse, print_ast, visit
+from hypothesis import given, note
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+from schemathesis import Case, GenerationMode
+
+from tests.api_client import (
+    LOGIN,
+    LOGOUT,
+    REFRESH_SESSION,
+    REGISTER_USER,
+    RESTART_ENROLLMENT,
+    VERIFY_OTP,
+    VERIFY_RECOVERY_CODE,
+    Api,
+)
+from tests.fuzz.answers import FUZZ, MARKER, demand_answer
+from tests.fuzz.texts import CODES, RECOVERY_CODES, SECRETS, TEXTS, TOKENS
+from tests.http.requests import post
+
+SCHEMA = schemathesis.graphql.from_path(Path(__file__).parents[2] / "schema.graphql")
+AnyCase = Case[Any]
+
+
+class _MarkSecrets(Visitor):
+    """Put the marker into every string but the name, which is no secret."""
+
+    def enter_string_value(
+        self, node: StringValueNode, _key: object, parent: ArgumentNode | ObjectFieldNode, *_: object
+    ) -> StringValueNode:
+        return node if parent.name.value == "username" else replace(node, value=node.value + MARKER)
+
+
+def with_marked_secrets(case: AnyCase) -> str:
+    document = print_ast(visit(parse(str(case.body)), _MarkSecrets()))
+    note(document)
+    return document
+
+
+@FUZZ
+@given(case=SCHEMA.as_strategy())
+async def test_whatever_fits_the_schema_is_answered_with_data(api: Api, case: AnyCase) -> None:
+    response = await api.send(with_marked_secrets(case))
+
+    demand_answer(response)
+    case.validate_response(response)
+
+
+@FUZZ
+@given(case=SCHEMA.as_strategy(GenerationMode.NEGATIVE))
+async def test_whatever_does_not_fit_the_schema_is_refused(api: Api, case: AnyCase) -> None:
+    response = await api.send(with_marked_secrets(case))
+
+    demand_answer(response)
+    case.validate_response(response)
+
+
+def of_input(**fields: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"input": st.fixed_dictionaries(fields)})
+
+
+# {} stands for a challenge that is open.
+CHALLENGES = TOKENS | st.just("{}")
+CALLS = {
+    "registerUser": (REGISTER_USER, of_input(username=TEXTS, password=SECRETS)),
+    "login": (LOGIN, of_input(username=TEXTS | st.just("alice"), password=SECRETS)),
+    "verifyOtp": (VERIFY_OTP, of_input(challengeToken=CHALLENGES, otp=CODES)),
+    "verifyRecoveryCode": (VERIFY_RECOVERY_CODE, of_input(challengeToken=CHALLENGES, recoveryCode=RECOVERY_CODES)),
+    "restartEnrollment": (
+        RESTART_ENROLLMENT,
+        of_input(challengeToken=CHALLENGES, enrollmentCode=SECRETS | st.none()),
+    ),
+    "refreshSession": (REFRESH_SESSION, of_input(refreshToken=TOKENS)),
+    "logout": (
+        LOGOUT,
+        st.fixed_dictionaries({"everywhere": st.booleans(), "refreshToken": TOKENS | st.none()}),
+    ),
+}
+
+
+def test_every_mutation_is_fuzzed_with_hostile_text() -> None:
+    mutations = SCHEMA.client_schema.mutation_type
+    assert mutations
+    assert set(CALLS) == set(mutations.fields)
+
+
+@pytest.fixture
+async def challenge(api: Api) -> str:
+    """An open challenge of alice."""
+    await api.member()
+    token: str = (await api.challenge())["token"]
+    return token
+
+
+@FUZZ
+@given(
+    call=st.one_of(
+        [st.tuples(st.just(mutation), st.just(document), calls) for mutation, (document, calls) in CALLS.items()]
+    )
+)
+async def test_hostile_text_is_answered_by_a_type(
+    api: Api, challenge: str, call: tuple[str, str, dict[str, Any]]
+) -> None:
+    mutation, document, variables = call
+    if variables.get("input", {}).get("challengeToken") == "{}":
+        variables["input"]["challengeToken"] = challenge
+
+    response = await post(api, json.dumps({"query": document, "variables": variables}))
+
+    demand_answer(response)
+    answer = response.json()
+    assert "errors" not in answer, answer
+    assert answer["data"][mutation]["__typename"] not in {"RateLimited", "SignedIn", "LogoutSuccess"}

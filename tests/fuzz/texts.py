@@ -1,0 +1,37 @@
+"""Text that one layer reads differently from the next, and secrets that hold it."""
+
+from hypothesis import strategies as st
+
+from tests.fuzz.answers import MARKER
+
+HOSTILE = [
+    "",
+    "\0",
+    "\ud800",
+    "\udc00\ud800",
+    "\uffff",
+    "\u202eevil\u2066",
+    "\u0645\u0631\u062d\u0628\u0627",
+    "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+    "\ufdfa" * 200,
+    "a" + "\u0301" * 500,
+    "x" * 4_000,
+    "9" * 4_000,
+    "'; DROP TABLE users; --",
+    "%s%n%x{0}{}${7*7}{{7*7}}",
+    "<script>alert(1)</script>",
+    '{"__typename": "SignedIn"}',
+    "null",
+    "NaN",
+    "1e999",
+    "\r\nSet-Cookie: a=b",
+    "../../etc/passwd",
+]
+
+# Any character, lone surrogates too: JSON's escapes can say them.
+TEXTS = st.text(st.characters(), max_size=40) | st.sampled_from(HOSTILE)
+SECRETS = st.builds("{}{}{}".format, TEXTS, st.just(MARKER), TEXTS)
+# These look right, so that they get as far as the store.
+TOKENS = SECRETS | st.from_regex(rf"\Amfa[cr]_{MARKER}[A-Za-z0-9_-]{{35}}\Z")
+CODES = SECRETS | st.from_regex(r"\A[0-9 ]{6,9}\Z") | st.from_regex(r"\A[0-9]{6}\Z")
+RECOVERY_CODES = SECRETS | st.from_regex(rf"\A{MARKER}(-?[0-9A-TV-Z]{{4}}){{4}}\Z")

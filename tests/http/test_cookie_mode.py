@@ -1,0 +1,535 @@
+"""The session in a cookie: no script reads the refresh token, and no page of others uses it."""
+
+import re
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from graphql_mfa.flows.services import Services
+from tests.api.scenarios import NO_REFRESH_TOKEN
+from tests.api_client import LOGOUT, REFRESH_SESSION, VERIFY_OTP, Api, Member, Result
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, messages, operation
+from tests.security.attacks import scalar
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+COOKIE = "__Host-graphql-mfa-refresh"
+LISTED = "https://app.example"
+OWN_SCRIPT = {"GraphQL-Require-Preflight": "true"}
+
+
+class Browser:
+    """The application's own page: it sends the required header and, as a browser does, keeps the cookie."""
+
+    def __init__(self, api: Api) -> None:
+        self.api, self.cookie, self.max_age = api, "", 0
+        self.headers = OWN_SCRIPT | {"Origin": "http://testserver"}
+        api.http.headers.update(self.headers)
+        api.http.event_hooks["request"].append(self._send)
+        api.http.event_hooks["response"].append(self._receive)
+
+    async def _send(self, request: httpx.Request) -> None:
+        if self.cookie and "Cookie" not in request.headers:
+            request.headers["Cookie"] = f"theme=dark; {COOKIE}={self.cookie}; lang=en"
+
+    async def _receive(self, response: httpx.Response) -> None:
+        for header in response.headers.get_list("Set-Cookie"):
+            self.cookie, self.max_age = demand_cookie(header)
+
+    async def refresh(self) -> Result:
+        return await self.api.run(REFRESH_SESSION)
+
+    async def logout(self) -> Result:
+        return await self.api.run(LOGOUT)
+
+    async def attack(self, headers: Mapping[str, str], query: str = REFRESH_SESSION) -> httpx.Response:
+        """A request that somebody else's page makes the browser send: the cookie goes with it, our headers don't."""
+        request = self.api.http.build_request("POST", "/graphql", content=operation(query), headers=JSON)
+        for name in self.headers:
+            del request.headers[name]
+        request.headers.encoding = "latin-1"
+        request.headers.update(headers)
+        return await self.api.http.send(request)
+
+
+def demand_cookie(header: str) -> tuple[str, int]:
+    """The value and the seconds that it may be kept, of a cookie that only this host gets and that no script reads."""
+    pair, *attributes = header.split("; ")
+    name, _, value = pair.partition("=")
+    assert name == COOKIE
+    ages = [attribute for attribute in attributes if attribute.startswith("Max-Age=")]
+    assert sorted(attributes) == ["HttpOnly", *ages, "Path=/", "SameSite=Strict", "Secure"]
+    (age,) = ages
+    return value, int(age.removeprefix("Max-Age="))
+
+
+def seconds_left(result: Result, clock: Clock) -> int:
+    ends = datetime.fromisoformat(result["tokens"]["refreshTokenExpiresAt"])
+    return int((ends - clock()).total_seconds())
+
+
+def demand_in_cookie(browser: Browser, result: Result, clock: Clock) -> None:
+    """The session that was opened or renewed just now is in the cookie, and its token nowhere else."""
+    assert result["tokens"]["refreshToken"] is None
+    assert result["tokens"]["accessToken"]
+    assert re.fullmatch(r"mfar_[\w-]{43}", browser.cookie)
+    assert browser.max_age == seconds_left(result, clock)
+
+
+@pytest.fixture
+async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
+    async with run_app(session_transport="cookie", cors_origins=[LISTED], explorer=True) as app:
+        yield app
+
+
+@pytest.fixture
+def browser(app: FastAPI, connect: Connect) -> Browser:
+    return Browser(connect(app))
+
+
+async def sign_in(browser: Browser, member: Member) -> Result:
+    code = code_at(member.secret, browser.api.clock())
+    return await browser.api.verify_otp(await browser.api.challenge(), code)
+
+
+# --------------------------------------------------------------------------------------- what opens or renews a session
+
+
+async def test_the_first_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
+    registered = await browser.api.register()
+    assert browser.cookie == ""
+    code = code_at(registered["enrollment"]["secret"], clock())
+    confirmed = await browser.api.verify_otp(registered["challenge"], code)
+    assert confirmed["__typename"] == "EnrollmentConfirmed"
+    demand_in_cookie(browser, confirmed, clock)
+    assert browser.max_age == 3600
+
+
+async def test_a_later_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
+    signed_in = await sign_in(browser, await browser.api.member())
+    assert signed_in["__typename"] == "SignedIn"
+    demand_in_cookie(browser, signed_in, clock)
+
+
+async def test_a_recovery_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
+    member = await browser.api.member()
+    signed_in = await browser.api.verify_recovery_code(await browser.api.challenge(), member.recovery_codes[0])
+    assert signed_in["__typename"] == "SignedIn"
+    demand_in_cookie(browser, signed_in, clock)
+
+
+async def test_refreshing_without_arguments_puts_the_next_refresh_token_into_the_cookie(
+    browser: Browser, clock: Clock
+) -> None:
+    member = await browser.api.member()
+    cookies = {browser.cookie}
+    for _ in range(3):
+        clock.advance(1000)
+        refreshed = await browser.refresh()
+        assert refreshed["user"] == member.session["user"]
+        demand_in_cookie(browser, refreshed, clock)
+        assert await browser.api.me(refreshed["tokens"]["accessToken"]) == member.session["user"]
+        cookies.add(browser.cookie)
+    assert len(cookies) == 4
+
+
+async def test_the_cookie_is_not_kept_beyond_the_end_of_the_session(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(session_transport="cookie", session_lifetime_seconds=4000) as app:
+        browser = Browser(connect(app))
+        await browser.api.member()
+        browser.api.clock.advance(3000 - 30)  # the clock moved a step after the sign-in
+        await browser.refresh()
+    assert browser.max_age == 1000
+
+
+async def test_two_tabs_that_refresh_at_once_end_up_with_one_cookie(browser: Browser) -> None:
+    await browser.api.member()
+    old = browser.cookie
+    await browser.refresh()
+    new, browser.cookie = browser.cookie, old
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+    assert browser.cookie == new
+
+
+@pytest.mark.parametrize("query", [POLICY, "{ me { id } }", "{ nothing }", "{"])
+async def test_what_opens_no_session_leaves_the_cookie_alone(browser: Browser, query: str) -> None:
+    await browser.api.member()
+    response = await browser.api.send(query)
+    assert "Set-Cookie" not in response.headers
+
+
+async def test_failures_leave_the_cookie_alone(browser: Browser) -> None:
+    member = await browser.api.member()
+    cookie = browser.cookie
+    assert (await browser.api.login(password="wrong"))["__typename"] == "InvalidCredentials"
+    assert (await browser.api.verify_otp(await browser.api.challenge(), "x"))["__typename"] == "InvalidOtp"
+    refused = await browser.api.verify_recovery_code({"token": "x"}, member.recovery_codes[0])
+    assert refused["__typename"] == "ChallengeExpired"
+    assert browser.cookie == cookie
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
+async def test_a_rate_limit_leaves_the_cookie_alone(run_app: RunApp, connect: Connect) -> None:
+    """The session may live: the limit is on refused tokens of the whole address."""
+    async with run_app(session_transport="cookie", refresh_attempts=1) as app:
+        browser = Browser(connect(app))
+        await browser.api.member()
+        kept = browser.cookie
+        browser.cookie = NO_REFRESH_TOKEN
+        assert (await browser.refresh())["__typename"] == "SessionExpired"
+        browser.cookie = NO_REFRESH_TOKEN
+        assert (await browser.refresh())["__typename"] == "RateLimited"
+        assert browser.cookie == NO_REFRESH_TOKEN
+        browser.cookie = kept
+        assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
+async def test_a_session_that_was_opened_is_in_the_cookie_whatever_else_goes_wrong(
+    browser: Browser, clock: Clock, services: Services
+) -> None:
+    """Here a null, which is told only when the second field runs: after the first one has used up the code."""
+    registered = await browser.api.register()
+    otp = code_at(registered["enrollment"]["secret"], clock())
+    answer = {"challengeToken": registered["challenge"]["token"], "otp": otp}
+    query = (
+        "mutation ($input: VerifyOtpInput!, $everywhere: Boolean = false) { verifyOtp(input: $input) { __typename } "
+        "logout(everywhere: $everywhere) { __typename } }"
+    )
+    response = await browser.api.send(query, {"input": answer, "everywhere": None})
+    assert "errors" in response.json()
+    assert await scalar(services, "SELECT count(*) FROM sessions") == 1
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
+# -------------------------------------------------------------------------------------------------- what ends a session
+
+
+async def test_logging_out_without_arguments_ends_the_session_and_drops_the_cookie(browser: Browser) -> None:
+    member = await browser.api.member()
+    cookie = browser.cookie
+    assert await browser.logout() == {"__typename": "LogoutSuccess", "sessionsEnded": 1}
+    assert (browser.cookie, browser.max_age) == ("", 0)
+    assert await browser.api.me(member.access_token) is None
+    browser.cookie = cookie
+    assert (await browser.refresh())["__typename"] == "SessionExpired"
+
+
+async def test_logging_out_everywhere_without_arguments_ends_all_sessions(browser: Browser, services: Services) -> None:
+    member = await browser.api.member()
+    await sign_in(browser, member)
+    assert await browser.api.logout(everywhere=True) == {"__typename": "LogoutSuccess", "sessionsEnded": 2}
+    assert (browser.cookie, browser.max_age) == ("", 0)
+    assert await scalar(services, "SELECT count(*) FROM sessions") == 0
+
+
+async def test_logging_out_by_access_token_drops_the_cookie_too(browser: Browser) -> None:
+    member = await browser.api.member()
+    assert (await browser.api.logout(member.access_token))["__typename"] == "LogoutSuccess"
+    assert (browser.cookie, browser.max_age) == ("", 0)
+
+
+async def test_the_cookie_of_a_session_that_is_over_is_dropped(browser: Browser, clock: Clock) -> None:
+    await browser.api.member()
+    clock.advance(3600)
+    assert (await browser.refresh())["__typename"] == "SessionExpired"
+    assert (browser.cookie, browser.max_age) == ("", 0)
+
+
+async def test_logging_out_of_a_session_that_is_over_drops_the_cookie_too(browser: Browser, clock: Clock) -> None:
+    """Or the browser would go on sending it, and the page would never be rid of it."""
+    await browser.api.member()
+    clock.advance(3600)
+    assert (await browser.logout())["reason"] == "SESSION_ENDED"
+    assert (browser.cookie, browser.max_age) == ("", 0)
+
+
+async def test_a_stolen_cookie_that_is_used_late_ends_the_session(browser: Browser, clock: Clock) -> None:
+    member = await browser.api.member()
+    stolen = browser.cookie
+    await browser.refresh()
+    clock.advance(60)
+    owners, browser.cookie = browser.cookie, stolen
+    assert (await browser.refresh())["__typename"] == "SessionExpired"
+    browser.cookie = owners
+    assert (await browser.refresh())["__typename"] == "SessionExpired"
+    assert await browser.api.me(member.access_token) is None
+
+
+# ------------------------------------------------------------------------------------------------- pages of other sites
+
+FOREIGN = [
+    "https://evil.example",
+    "null",
+    "",
+    "http://",
+    "//testserver",
+    "testserver",
+    "http:testserver",
+    "http:///testserver",
+    "http://testserver.evil.example",
+    "http://eviltestserver",
+    "http://evil.testserver",
+    "http://testserve",
+    "http://testserver.",
+    "http://testserver:81",
+    "http://testserver:",
+    "http://testserver@evil.example",
+    "http://evil.example#testserver",
+    "http://evil.example/testserver",
+    "http://user@testserver",
+    "http://testserver/",
+    "HTTP://TESTSERVER",
+    "http://testserver, https://evil.example",
+    "http://testserver https://evil.example",
+    "https://app.example:8443",
+    "http://app.example",
+    "https://APP.EXAMPLE",
+    "https://sub.app.example",
+    "https://app.example.evil.example",
+    "https://evil-app.example",
+    f"{LISTED}/",
+    f"{LISTED}, https://evil.example",
+    "*",
+]
+OTHER_SCHEMES = ["ftp://testserver", "chrome-extension://testserver", "x://testserver", "://testserver"]
+
+
+async def demand_unharmed(browser: Browser, cookie: str, services: Services) -> None:
+    """The attack neither used the session, nor ended it, nor changed the cookie."""
+    assert browser.cookie == cookie
+    assert await scalar(services, "SELECT generation FROM sessions") == 0
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
+@pytest.mark.parametrize("query", [REFRESH_SESSION, LOGOUT])
+@pytest.mark.parametrize("origin", FOREIGN)
+async def test_the_page_of_another_origin_uses_the_cookie(
+    browser: Browser, services: Services, origin: str, query: str
+) -> None:
+    await browser.api.member()
+    cookie = browser.cookie
+    response = await browser.attack(OWN_SCRIPT | {"Origin": origin}, query)
+    demand_refusal(response, 403)
+    assert "GRAPHQL_MFA_CORS_ORIGINS" in messages(response)[0]
+    assert not origin or origin not in response.text
+    await demand_unharmed(browser, cookie, services)
+
+
+@pytest.mark.parametrize("origin", OTHER_SCHEMES)
+async def test_something_that_is_no_web_page_but_has_the_name_of_our_host_uses_the_cookie(
+    browser: Browser, services: Services, origin: str
+) -> None:
+    await browser.api.member()
+    cookie = browser.cookie
+    demand_refusal(await browser.attack(OWN_SCRIPT | {"Origin": origin}), 403)
+    await demand_unharmed(browser, cookie, services)
+
+
+@pytest.mark.parametrize("query", [REFRESH_SESSION, LOGOUT])
+@pytest.mark.parametrize("origin", ["http://testserver", LISTED, "https://evil.example", None])
+async def test_a_form_or_a_simple_request_uses_the_cookie(
+    browser: Browser, services: Services, origin: str | None, query: str
+) -> None:
+    """They can't send the header: not even those of our own pages, which an injected form may have sent."""
+    await browser.api.member()
+    cookie = browser.cookie
+    response = await browser.attack({} if origin is None else {"Origin": origin}, query)
+    demand_refusal(response, 403)
+    assert "GraphQL-Require-Preflight" in messages(response)[0]
+    await demand_unharmed(browser, cookie, services)
+
+
+async def test_a_stranger_signs_the_browser_in_as_himself(browser: Browser, connect: Connect, app: FastAPI) -> None:
+    """Login CSRF: the visitor would go on in the stranger's account."""
+    stranger = connect(app, "10.0.0.66")
+    stranger.http.headers.update(OWN_SCRIPT)
+    registered = await stranger.register("stranger")
+    otp = code_at(registered["enrollment"]["secret"], stranger.clock())
+    variables = {"input": {"challengeToken": registered["challenge"]["token"], "otp": otp}}
+    for headers in ({"Origin": "https://evil.example"}, OWN_SCRIPT | {"Origin": "https://evil.example"}):
+        body = operation(VERIFY_OTP, variables=variables)
+        response = await connect(app).http.post("/graphql", content=body, headers=JSON | headers)
+        demand_refusal(response, 403)
+        assert "Set-Cookie" not in response.headers
+    assert (await stranger.verify_otp(registered["challenge"], otp))["__typename"] == "EnrollmentConfirmed"
+
+
+@pytest.mark.parametrize("query", [POLICY, "{ me { id } }"])
+async def test_queries_by_post_are_held_to_the_same_rule(browser: Browser, query: str) -> None:
+    for headers in ({}, OWN_SCRIPT | {"Origin": "https://evil.example"}):
+        demand_refusal(await browser.attack(headers, query), 403)
+
+
+@pytest.mark.parametrize(("body", "headers"), [(b"", JSON), (b" " * 70_000, JSON), (operation(), {})])
+async def test_a_page_that_may_not_call_is_refused_whatever_it_sent(
+    browser: Browser, body: bytes, headers: dict[str, str]
+) -> None:
+    foreign = {"Origin": "https://evil.example"}
+    demand_refusal(await browser.api.http.post("/graphql", content=body, headers=headers | foreign), 403)
+
+
+@pytest.mark.parametrize("value", ["true", "1", "", "anything at all"])
+async def test_any_value_of_the_required_header_will_do(browser: Browser, value: str) -> None:
+    await browser.api.member()
+    response = await browser.attack({"graphql-require-preflight": value, "Origin": "http://testserver"})
+    assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("id.example", "https://id.example"),  # behind a proxy with TLS, which speaks plain HTTP to us
+        ("ID.Example", "https://id.example"),
+        ("id.example:8443", "https://id.example:8443"),
+        ("[::1]:8000", "http://[::1]:8000"),
+        ("id.example", LISTED),
+        ("id.example", None),  # a program
+    ],
+)
+async def test_the_own_page_and_listed_pages_and_programs_may_use_the_cookie(
+    browser: Browser, host: str, origin: str | None
+) -> None:
+    await browser.api.member()
+    headers = OWN_SCRIPT | {"Host": host}
+    response = await browser.attack(headers if origin is None else headers | {"Origin": origin})
+    assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
+    demand_headers(response)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("query", [REFRESH_SESSION, LOGOUT])
+async def test_a_link_uses_the_cookie(browser: Browser, services: Services, method: str, query: str) -> None:
+    await browser.api.member()
+    cookie = browser.cookie
+    response = await browser.api.http.request(method, "/graphql", params={"query": query})
+    assert response.status_code == 405
+    assert "Set-Cookie" not in response.headers
+    await demand_unharmed(browser, cookie, services)
+
+
+async def test_queries_by_get_neither_need_the_header_nor_read_the_cookie(browser: Browser) -> None:
+    await browser.api.member()
+    headers = {"Cookie": f"{COOKIE}={browser.cookie}", "Origin": LISTED}
+    response = await browser.api.http.get("/graphql", params={"query": "{ me { id } }"}, headers=headers)
+    assert response.json() == {"data": {"me": None}}
+    assert "Set-Cookie" not in response.headers
+    assert "WWW-Authenticate" not in response.headers
+
+
+async def test_the_explorer_page_and_health_leave_the_cookie_alone(browser: Browser) -> None:
+    await browser.api.member()
+    for path in ("/graphql", "/healthz", "/.well-known/jwks.json"):
+        response = await browser.api.http.get(path, headers={"Accept": "text/html"})
+        assert response.status_code == 200
+        assert "Set-Cookie" not in response.headers
+
+
+# ---------------------------------------------------------------------------------------------------------- odd cookies
+
+ODD: list[tuple[str, str]] = [
+    ("empty", f"{COOKIE}="),
+    ("nothing but the name", COOKIE),
+    ("another name", f"graphql-mfa-refresh={NO_REFRESH_TOKEN}"),
+    ("lower case", f"{COOKIE.lower()}={NO_REFRESH_TOKEN}"),
+    ("unknown", f"{COOKIE}={NO_REFRESH_TOKEN}"),
+    ("an access token", f"{COOKIE}=eyJhbGciOiJFZERTQSJ9.e30.AAAA"),
+    ("quoted", f'{COOKIE}="\\"\\141"'),
+    ("bytes", f"{COOKIE}=\xff\xfe\x80"),
+    ("NUL", f"{COOKIE}=a\0b"),
+    ("separators", ";;;=;=;,"),
+    ("10 kB", f"{COOKIE}=mfar_{'A' * 10_000}"),
+    ("many", "; ".join(f"c{number}=x" for number in range(500))),
+]
+
+
+@pytest.mark.parametrize("cookie", [cookie for _, cookie in ODD], ids=[name for name, _ in ODD])
+async def test_a_cookie_that_is_no_session_is_one_that_expired(browser: Browser, cookie: str) -> None:
+    browser.api.http.headers = httpx.Headers(browser.headers | {"Cookie": cookie}, encoding="latin-1")
+    refresh = await browser.api.send(REFRESH_SESSION)
+    assert refresh.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
+    (dropped,) = refresh.headers.get_list("Set-Cookie")
+    assert demand_cookie(dropped) == ("", 0)
+    assert (await browser.logout())["__typename"] == "NotAuthenticated"
+
+
+@pytest.mark.parametrize("name", [f"\xa0{COOKIE}", f"\x85{COOKIE}", f"{COOKIE}\xa0", f"\x1f{COOKIE}"], ids=ascii)
+async def test_a_neighbour_under_the_same_domain_plants_a_session_of_his_own(
+    browser: Browser, services: Services, name: str
+) -> None:
+    """Browsers let no other host set `__Host-…`, but they do let it set a name that only becomes that when trimmed."""
+    await browser.api.member()
+    cookie = browser.cookie
+    headers = OWN_SCRIPT | {"Cookie": f"{name}={cookie}"}
+    response = await browser.attack(httpx.Headers(headers, encoding="latin-1"))
+    assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
+    browser.cookie = cookie
+    await demand_unharmed(browser, cookie, services)
+
+
+async def test_no_cookie_at_all_is_a_session_that_expired(browser: Browser) -> None:
+    assert (await browser.refresh())["__typename"] == "SessionExpired"
+    assert (await browser.logout())["reason"] == "TOKEN_MISSING"
+
+
+@pytest.mark.parametrize("other", [NO_REFRESH_TOKEN, "", "garbage"])
+async def test_a_cookie_that_comes_twice_is_neither_of_them(browser: Browser, services: Services, other: str) -> None:
+    """A browser sends it once: what came before or after it was put there by somebody."""
+    await browser.api.member()
+    good = browser.cookie
+    for cookies in (f"{COOKIE}={good}; {COOKIE}={other}", f"{COOKIE}={other}; {COOKIE}={good}"):
+        response = await browser.attack(OWN_SCRIPT | {"Cookie": cookies})
+        assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
+    browser.cookie = good
+    await demand_unharmed(browser, good, services)
+
+
+async def test_an_argument_goes_before_the_cookie(browser: Browser) -> None:
+    """As everywhere: what is written out is meant."""
+    member = await browser.api.member()
+    first = browser.cookie
+    await sign_in(browser, member)
+    second = browser.cookie
+    assert await browser.api.logout(refresh_token=first) == {"__typename": "LogoutSuccess", "sessionsEnded": 1}
+    browser.cookie = first
+    assert (await browser.refresh())["__typename"] == "SessionExpired"
+    refreshed = await browser.api.refresh(second)
+    assert refreshed["tokens"]["refreshToken"] is None
+    assert browser.cookie != second
+
+
+# ---------------------------------------------------------------------------------------------------------- bearer mode
+
+
+async def test_with_bearer_tokens_such_a_cookie_is_nothing(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(cors_origins=[LISTED]) as app:
+        api = connect(app)
+        member = await api.member()
+        api.http.headers["Cookie"] = f"{COOKIE}={member.refresh_token}"
+        assert (await api.run(REFRESH_SESSION))["__typename"] == "SessionExpired"
+        assert (await api.run(LOGOUT))["reason"] == "TOKEN_MISSING"
+        assert (await api.refresh(member.refresh_token))["__typename"] == "SignedIn"
+
+
+async def test_with_bearer_tokens_no_cookie_is_set_and_no_header_is_required(run_app: RunApp, connect: Connect) -> None:
+    cookies: list[str] = []
+
+    async def note(response: httpx.Response) -> None:
+        cookies.extend(response.headers.get_list("Set-Cookie"))
+
+    async with run_app() as app:
+        api = connect(app)
+        api.http.headers["Origin"] = "https://evil.example"  # it holds no token, so it may
+        api.http.event_hooks["response"].append(note)
+        member = await api.member()
+        refreshed = await api.refresh(member.refresh_token)
+        assert refreshed["tokens"]["refreshToken"]
+        assert (await api.refresh(NO_REFRESH_TOKEN))["__typename"] == "SessionExpired"
+        assert (await api.logout(member.access_token))["__typename"] == "LogoutSuccess"
+    assert cookies == []

@@ -1,0 +1,273 @@
+"""Pages of other origins: those that the operator lists may call and read the answers, and no others."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from pydantic import ValidationError
+from typer.testing import CliRunner
+
+from graphql_mfa import Settings
+from graphql_mfa.cli import app as command
+from tests.api_client import Api
+from tests.conftest import Connect
+from tests.http.requests import JSON, operation
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+MakeSettings = Callable[..., Settings]
+
+LISTED = ["https://app.example", "http://localhost:5173", "http://[::1]:3000"]
+STRANGERS = [
+    "https://evil.example",
+    "null",
+    "http://app.example",
+    "https://app.example:8443",
+    "https://app.example.evil.example",
+    "https://evil-app.example",
+    "https://sub.app.example",
+    "https://user@app.example",
+    "https://app.example@evil.example",
+    "https://app.example/",
+    "https://app.example, https://evil.example",
+    "HTTPS://APP.EXAMPLE",
+    "https://app.example.",
+    "*",
+    "",
+]
+PATHS = ["/graphql", "/.well-known/jwks.json"]
+
+
+async def call(api: Api, origin: str | None) -> httpx.Response:
+    headers = {} if origin is None else {"Origin": origin}
+    response = await api.http.post("/graphql", content=operation(), headers=JSON | headers)
+    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+    return response
+
+
+async def ask_first(api: Api, origin: str, method: str = "POST", path: str = "/graphql") -> httpx.Response:
+    """What a browser sends before it sends a page's request."""
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "authorization,content-type,graphql-require-preflight,x-request-id",
+    }
+    return await api.http.options(path, headers=headers)
+
+
+def names(header: str) -> set[str]:
+    return {name.strip().lower() for name in header.split(",")}
+
+
+def permissions(response: httpx.Response) -> dict[str, str]:
+    """The headers from which a browser learns that a page may do something."""
+    granting = {"access-control-allow-origin", "access-control-allow-private-network"}
+    return {name: value for name, value in response.headers.items() if name in granting}
+
+
+@pytest.mark.parametrize("origin", LISTED)
+async def test_the_page_of_a_listed_origin_may_call_and_read(run_app: RunApp, connect: Connect, origin: str) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        api = connect(app)
+        allowed, answer = await ask_first(api, origin), await call(api, origin)
+
+    assert allowed.status_code == 200
+    assert permissions(allowed) == permissions(answer) == {"access-control-allow-origin": origin}
+    assert names(allowed.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
+    assert names(allowed.headers["Access-Control-Allow-Headers"]) == {
+        "authorization",
+        "content-type",
+        "graphql-require-preflight",
+        "x-request-id",
+    }
+    assert allowed.headers["Access-Control-Max-Age"] == "600"
+
+
+@pytest.mark.parametrize("origin", STRANGERS)
+async def test_the_page_of_any_other_origin_may_not(run_app: RunApp, connect: Connect, origin: str) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        api = connect(app)
+        refused, answer = await ask_first(api, origin), await call(api, origin)
+
+    assert refused.status_code == 400
+    assert permissions(refused) == permissions(answer) == {}
+    assert not origin or origin not in refused.text
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "post", "*"])
+async def test_the_page_of_a_listed_origin_is_told_that_other_methods_are_not_allowed(
+    run_app: RunApp, connect: Connect, method: str
+) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        refused = await ask_first(connect(app), LISTED[0], method)
+
+    assert refused.status_code == 400
+    assert names(refused.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
+
+
+@pytest.mark.parametrize("origin", [*LISTED, "null"])
+async def test_without_a_list_no_page_of_another_origin_may_do_anything(
+    run_app: RunApp, connect: Connect, origin: str
+) -> None:
+    async with run_app() as app:
+        api = connect(app)
+        refused, answer = await ask_first(api, origin), await call(api, origin)
+
+    assert refused.status_code == 405
+    for response in (refused, answer):
+        assert [name for name in response.headers if name.startswith("access-control-")] == []
+
+
+@pytest.mark.parametrize("origin", ["https://anywhere.example", "null"])
+async def test_an_asterisk_lets_every_page_call_and_none_with_cookies(
+    run_app: RunApp, connect: Connect, origin: str
+) -> None:
+    async with run_app(cors_origins="*") as app:
+        api = connect(app)
+        allowed, answer = await ask_first(api, origin), await call(api, origin)
+        api.http.cookies.set("any", "cookie")
+        with_cookie = await call(api, origin)
+
+    for response in (allowed, answer, with_cookie):
+        assert permissions(response) == {"access-control-allow-origin": "*"}
+        assert "Access-Control-Allow-Credentials" not in response.headers
+
+
+@pytest.mark.parametrize(("transport", "credentials"), [("bearer", None), ("cookie", "true")])
+async def test_pages_may_send_cookies_only_where_the_session_is_in_one(
+    run_app: RunApp, connect: Connect, transport: str, credentials: str | None
+) -> None:
+    async with run_app(cors_origins=LISTED, session_transport=transport) as app:
+        api = connect(app)
+        api.http.headers["GraphQL-Require-Preflight"] = "true"
+        responses = [await ask_first(api, LISTED[0]), await call(api, LISTED[0])]
+
+    assert [response.headers.get("Access-Control-Allow-Credentials") for response in responses] == [credentials] * 2
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("origin", [LISTED[0], "https://evil.example", None])
+async def test_a_cache_keeps_the_answers_for_different_origins_apart(
+    run_app: RunApp, connect: Connect, path: str, origin: str | None
+) -> None:
+    """Or a page would be given an answer that names another origin, or none."""
+    async with run_app(cors_origins=LISTED) as app:
+        api = connect(app)
+        responses = [await api.http.get(path, headers={} if origin is None else {"Origin": origin})]
+        if origin is not None:
+            responses.append(await ask_first(api, origin, path=path))
+
+    for response in responses:
+        assert "origin" in names(", ".join(response.headers.get_list("Vary")))
+
+
+async def test_what_the_answer_varies_by_without_cors_it_varies_by_with_cors_too(
+    run_app: RunApp, connect: Connect
+) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        answer = await call(connect(app), LISTED[0])
+
+    assert names(", ".join(answer.headers.get_list("Vary"))) == {"accept", "authorization", "origin"}
+
+
+async def test_a_page_can_read_why_its_token_was_refused_and_what_its_request_was_called(
+    run_app: RunApp, connect: Connect
+) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        headers = {"Origin": LISTED[0], "Authorization": "Bearer wrong", "X-Request-ID": "from-the-page"}
+        answer = await connect(app).http.get("/graphql", params={"query": "{ me { id } }"}, headers=headers)
+
+    assert names(answer.headers["Access-Control-Expose-Headers"]) == {"www-authenticate", "x-request-id"}
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert answer.headers["X-Request-ID"] == "from-the-page"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"[]", 400), (operation("{ nothing }"), 200), (b" " * 70_000, 413)],
+    ids=["empty", "a list", "not valid", "too long"],
+)
+async def test_a_page_can_read_why_its_request_was_refused(
+    run_app: RunApp, connect: Connect, body: bytes, status: int
+) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        response = await connect(app).http.post("/graphql", content=body, headers=JSON | {"Origin": LISTED[0]})
+
+    assert response.status_code == status
+    assert permissions(response) == {"access-control-allow-origin": LISTED[0]}
+
+
+def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_CORS_ORIGINS", f" {LISTED[0]},{LISTED[1]} , {LISTED[2]},")
+    assert make_settings().cors_origins == tuple(LISTED)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "app.example",
+        "//app.example",
+        "https://",
+        "https://app.example/",
+        "https://app.example/path",
+        "https://app.example?",
+        "https://App.example",
+        "HTTPS://app.example",
+        "https://*.app.example",
+        "https://user@app.example",
+        "https://app.example:",
+        "https://app.example:port",
+        "https://app.example:123456",
+        "https://app.example\nhttps://evil.example",
+        "https://app.example https://evil.example",
+        "https://bücher.example",
+        "https://::1",
+        "null",
+        "file://",
+        "**",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused_at_start(make_settings: MakeSettings, origin: str) -> None:
+    with pytest.raises(ValidationError, match="an origin is as browsers send it"):
+        make_settings(cors_origins=f"https://app.example,{origin}")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["https://app.example:443", "http://app.example:80", "https://app.example:99999", "https://app.example:08"],
+)
+def test_a_port_that_no_browser_sends_is_refused_at_start(make_settings: MakeSettings, origin: str) -> None:
+    """They leave out the scheme's own port (RFC 6454 6.2), so such an entry would never match."""
+    with pytest.raises(ValidationError, match="origin"):
+        make_settings(cors_origins=origin)
+
+
+@pytest.mark.parametrize("origins", ["*", "https://app.example,*"])
+def test_every_page_with_cookies_is_refused_at_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings, origins: str
+) -> None:
+    with pytest.raises(ValidationError, match=r"cors_origins can't be \* where the session is in a cookie"):
+        make_settings(cors_origins=origins, session_transport="cookie")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")  # `serve` sets it, for all tests in this process
+    environment = {"GRAPHQL_MFA_CORS_ORIGINS": origins, "GRAPHQL_MFA_SESSION_TRANSPORT": "cookie"}
+    ran = CliRunner().invoke(command, ["serve"], env=environment)
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("Wrong configuration: ")
+    assert "list the origins" in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_an_origin_that_is_none_ends_serve_with_the_name_of_the_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")
+    ran = CliRunner().invoke(command, ["serve"], env={"GRAPHQL_MFA_CORS_ORIGINS": "https://app.example/"})
+    assert ran.exit_code == 2
+    assert ran.stderr.startswith("Wrong configuration: GRAPHQL_MFA_CORS_ORIGINS ")
+    assert ran.stderr.count("GRAPHQL_MFA_") == 1
+    assert "as browsers send it: https://example.com" in ran.stderr

@@ -1,0 +1,192 @@
+"""A schema that is not told: neither asked for as a whole, nor guessed name by name."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+import strawberry
+from fastapi import FastAPI
+from graphql import get_introspection_query
+
+from graphql_mfa import Settings
+from graphql_mfa.api.queries import Query
+from graphql_mfa.api.types import FactorKind
+from graphql_mfa.mfa import GraphQLMFA
+from tests.api_client import LOGIN, Api
+from tests.conftest import Connect
+from tests.http.requests import POLICY, demand_headers, messages, operation, post
+
+Serving = Callable[..., Any]
+
+
+@strawberry.type(name="Query")
+class HostQuery(Query):
+    """With what this API has none of: an argument that is an enum."""
+
+    @strawberry.field
+    def echo(self, factor: FactorKind) -> FactorKind:
+        return factor
+
+
+@pytest.fixture
+def serving(make_settings: Callable[..., Settings], connect: Connect) -> Serving:
+    """A client of an application with that query: `async with serving(introspection=False) as api`."""
+
+    @asynccontextmanager
+    async def serving(**overrides: Any) -> AsyncIterator[Api]:
+        mfa = GraphQLMFA(make_settings(**overrides), query=HostQuery)
+        app = FastAPI()
+        app.include_router(mfa.router())
+        async with mfa.lifespan():
+            yield connect(app)
+
+    return serving
+
+
+@pytest.fixture
+async def closed(serving: Serving) -> AsyncIterator[Api]:
+    async with serving(introspection=False) as api:
+        yield api
+
+
+@pytest.fixture
+async def opened(serving: Serving) -> AsyncIterator[Api]:
+    async with serving() as api:
+        yield api
+
+
+# ----------------------------------------------------------------------------------------------------- introspection
+
+LOOKS = [
+    get_introspection_query(),
+    "{ __schema { types { name } } }",
+    '{ __type(name: "User") { name } }',
+    "{ a: __schema { __typename } }",
+    "{ policy { issuer } __schema { queryType { name } } }",
+    "{ ... on Query { __schema { queryType { name } } } }",
+    "{ ...F } fragment F on Query { __schema { queryType { name } } }",
+    "query ($no: Boolean = false) { __schema @include(if: $no) { queryType { name } } }",
+    "{ __schema { ...F } } fragment F on __Schema { types { fields { name } } }",
+    "query A { policy { issuer } } query B { __schema { queryType { name } } }",
+]
+
+
+@pytest.mark.parametrize("query", LOOKS, ids=lambda query: query[:60])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_where_it_is_off_nobody_can_ask_for_the_schema(closed: Api, method: str, query: str) -> None:
+    if method == "GET":
+        response = await closed.http.get("/graphql", params={"query": query, "operationName": ""})
+    else:
+        response = await post(closed, operation(query))
+    assert response.status_code == 200
+    assert any("introspection has been disabled" in message for message in messages(response))
+    demand_headers(response)
+
+
+async def test_where_it_is_off_a_client_of_the_newer_media_type_gets_a_status_that_says_so(closed: Api) -> None:
+    headers = {"Accept": "application/graphql-response+json"}
+    response = await closed.http.post("/graphql", json={"query": LOOKS[1]}, headers=headers)
+    assert response.status_code == 400
+
+
+async def test_where_it_is_off_an_operation_beside_it_in_the_document_does_not_run(closed: Api) -> None:
+    response = await post(closed, operation(LOOKS[-1], operationName="A"))
+    assert "introspection has been disabled" in messages(response)[0]
+
+
+@pytest.mark.parametrize("introspection", [True, False])
+async def test_clients_can_always_ask_for_the_type_of_what_they_get(serving: Serving, introspection: bool) -> None:
+    """They need `__typename` to tell outcomes apart."""
+    async with serving(introspection=introspection) as api:
+        response = await post(api, operation("{ __typename policy { __typename } }"))
+        failed = await api.login("nobody")
+    assert response.json() == {"data": {"__typename": "Query", "policy": {"__typename": "AuthPolicy"}}}
+    assert failed["__typename"] == "InvalidCredentials"
+
+
+@pytest.mark.parametrize("query", LOOKS[1:-1], ids=lambda query: query[:60])
+async def test_where_it_is_on_the_schema_is_told(opened: Api, query: str) -> None:
+    response = await post(opened, operation(query))
+    assert "errors" not in response.json()
+
+
+# ------------------------------------------------------------------------------------------------------- suggestions
+
+# A document with a name that is nearly right, and the name that a suggestion would tell.
+GUESSES = {
+    "field": ("{ polcy { issuer } }", "policy"),
+    "field of a type": ("{ policy { isuer } }", "issuer"),
+    "field of a union's member": (
+        'mutation { login(input: {username: "a", password: "b"}) { message } }',
+        "InvalidCredentials",
+    ),
+    "field of an interface's member": (
+        'mutation { verifyOtp(input: {challengeToken: "a", otp: "b"}) { ... on SignInSuccess { recoveryCodes } } }',
+        "EnrollmentConfirmed",
+    ),
+    "argument": ("mutation { logout(everywher: true) { __typename } }", "everywhere"),
+    "argument of a directive": ("{ policy @include(iff: true) { issuer } }", "if"),
+    "type of a fragment": ("{ policy { ... on AuthPolcy { issuer } } }", "AuthPolicy"),
+    "type of a variable": ("query ($input: LoginInpt) { policy { issuer } }", "LoginInput"),
+    "enum value": ("{ echo(factor: TOPT) }", "TOTP"),
+    "enum value in quotes": ('{ echo(factor: "TOTP") }', "TOTP"),
+    "input field": (
+        'mutation { login(input: {usernam: "a", username: "a", password: "b"}) { __typename } }',
+        "username",
+    ),
+}
+# What suggestions of the library are left out even where the schema is told: the value stands beside them.
+NEVER_TOLD = {"enum value", "enum value in quotes", "input field"}
+
+
+async def guess(api: Api, case: str) -> httpx.Response:
+    query, _ = GUESSES[case]
+    response = await post(api, operation(query))
+    assert messages(response)
+    return response
+
+
+@pytest.mark.parametrize("case", GUESSES)
+async def test_where_it_is_off_no_error_suggests_a_name(closed: Api, case: str) -> None:
+    _, name = GUESSES[case]
+    told = " ".join(messages(await guess(closed, case)))
+    assert "Did you mean" not in told
+    assert f"'{name}'" not in told
+
+
+@pytest.mark.parametrize("case", sorted(GUESSES.keys() - NEVER_TOLD))
+async def test_where_it_is_on_errors_suggest_names(opened: Api, case: str) -> None:
+    _, name = GUESSES[case]
+    told = " ".join(messages(await guess(opened, case)))
+    assert "Did you mean" in told
+    assert name in told.partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("introspection", [True, False])
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        (LOGIN, {"input": {"username": "a", "password": "b", "usernam": "c"}}),
+        (LOGIN, {"input": {"usernam": "a", "password": "b"}}),
+        ("query ($factor: FactorKind!) { echo(factor: $factor) }", {"factor": "TOPT"}),
+        ("query ($factor: FactorKind!) { echo(factor: $factor) }", {"factor": 5}),
+    ],
+)
+async def test_what_is_wrong_with_a_variable_is_told_without_a_suggestion(
+    serving: Serving, introspection: bool, query: str, variables: dict[str, Any]
+) -> None:
+    """The library puts it behind the value, which may be a secret."""
+    async with serving(introspection=introspection) as api:
+        response = await api.send(query, variables)
+    for message in messages(response):
+        assert message.startswith("Variable '$")
+        assert "Did you mean" not in message
+        assert "TOTP" not in message
+
+
+@pytest.mark.parametrize("introspection", [True, False])
+async def test_what_is_valid_runs_whether_or_not_the_schema_is_told(serving: Serving, introspection: bool) -> None:
+    async with serving(introspection=introspection) as api:
+        assert (await post(api, operation(POLICY))).json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}

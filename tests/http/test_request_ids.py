@@ -1,0 +1,132 @@
+"""X-Request-ID: what a request is called, in its answer and in the log."""
+
+import logging
+import re
+from typing import NoReturn
+
+import pytest
+
+import graphql_mfa.api.mutations
+import graphql_mfa.api.router
+from tests.api_client import LOGIN, Api
+from tests.http.requests import JSON, POLICY, operation, post, request_lines
+
+GIVEN = "8f14e45f-ceea-467f-a0e6/7.A_b:c+d="
+INPUT = {"input": {"username": "alice", "password": "correct horse battery staple"}}
+
+
+def demand_own_id(given: str) -> None:
+    """One that was made here."""
+    assert re.fullmatch(r"[0-9a-f]{32}", given)
+
+
+@pytest.mark.parametrize("given", ["x", "1", GIVEN, "a" * 128])
+async def test_a_request_is_called_what_the_client_calls_it(api: Api, given: str) -> None:
+    response = await post(api, operation(), JSON | {"X-Request-ID": given})
+    assert response.headers.get_list("X-Request-ID") == [given]
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (operation("{ nothing }"), "application/json", 200),
+        (operation("{"), "application/json", 200),
+        (b"{", "application/json", 400),
+        (operation(), "text/plain", 415),
+        (b" " * 70_000, "application/json", 413),
+        (operation("subscription { me }"), "application/json", 400),
+    ],
+)
+async def test_a_refused_request_keeps_its_name(api: Api, content: bytes, content_type: str, status: int) -> None:
+    response = await post(api, content, {"Content-Type": content_type, "X-Request-ID": GIVEN})
+    assert response.status_code == status
+    assert response.headers["X-Request-ID"] == GIVEN
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
+async def test_a_request_of_any_method_keeps_its_name(api: Api, method: str) -> None:
+    response = await api.http.request(method, "/graphql", params={"query": POLICY}, headers={"X-Request-ID": GIVEN})
+    assert response.headers["X-Request-ID"] == GIVEN
+
+
+async def test_requests_without_a_name_get_one_each(api: Api) -> None:
+    names = [(await post(api, operation())).headers["X-Request-ID"] for _ in range(5)]
+    for name in names:
+        demand_own_id(name)
+    assert len(set(names)) == 5
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "a" * 129,
+        "a" * 5000,
+        "two words",
+        "line\nbreak",
+        "line\r\nX-Evil: 1",
+        "tab\t",
+        "nul\0",
+        "\x1b[2J",
+        "\x7f",
+        "ünïcode",
+        "\uff11\uff12\uff13",
+        'a"b',
+        "a'b",
+        "a,b",
+        "<b>",
+        "%0a",
+        "{}",
+        "a;b",
+        "\\n",
+    ],
+)
+async def test_a_name_that_is_not_fit_for_a_log_is_replaced(
+    api: Api, caplog: pytest.LogCaptureFixture, given: str
+) -> None:
+    caplog.set_level(logging.INFO, "graphql_mfa.requests")
+
+    headers = [(b"Content-Type", b"application/json"), (b"X-Request-ID", given.encode())]
+    response = await api.http.post("/graphql", content=operation(), headers=headers)
+
+    demand_own_id(response.headers["X-Request-ID"])
+    assert "X-Evil" not in response.headers
+    assert [line["request_id"] for line in request_lines(caplog)] == [response.headers["X-Request-ID"]]
+
+
+@pytest.mark.parametrize("content", [operation(), b"{"])
+async def test_a_request_has_its_name_in_the_log(api: Api, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
+    caplog.set_level(logging.INFO, "graphql_mfa.requests")
+    await post(api, content, JSON | {"X-Request-ID": GIVEN})
+    assert [line["request_id"] for line in request_lines(caplog)] == [GIVEN]
+
+
+async def test_an_unexpected_error_of_a_resolver_is_logged_with_the_requests_name(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(graphql_mfa.api.mutations, "login", broken)
+
+    response = await post(api, operation(LOGIN, variables=INPUT), JSON | {"X-Request-ID": GIVEN})
+
+    assert response.headers["X-Request-ID"] == GIVEN
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert f"request {GIVEN}, mutation Login at ['login']" in error.getMessage()
+
+
+async def test_an_unexpected_error_outside_of_an_operation_is_logged_with_the_requests_name(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(graphql_mfa.api.router, "read_operation", broken)
+
+    response = await post(api, operation(), JSON | {"X-Request-ID": GIVEN})
+
+    assert response.status_code == 500
+    assert response.headers["X-Request-ID"] == GIVEN
+    (error,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert GIVEN in error.getMessage()

@@ -1,0 +1,213 @@
+"""The line that each request gets in the log."""
+
+import json
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import NoReturn
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+import graphql_mfa.api.mutations
+from tests.api_client import LOGIN, PASSWORD, Api
+from tests.authenticator import code_at
+from tests.conftest import Connect, Server
+from tests.http.requests import JSON, POLICY, operation, post, request_lines
+from tests.security.attacks import WRONG_PASSWORD
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+RIGHT = {"input": {"username": "alice", "password": PASSWORD}}
+WRONG = {"input": {"username": "alice", "password": WRONG_PASSWORD}}
+
+
+@pytest.fixture(autouse=True)
+def info(caplog: pytest.LogCaptureFixture) -> None:
+    """The level of these lines."""
+    caplog.set_level(logging.INFO, "graphql_mfa.requests")
+
+
+async def test_a_request_is_one_line_that_says_what_ran_and_what_came_of_it(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    await api.register()
+    caplog.clear()
+
+    response = await api.send(LOGIN, RIGHT)
+
+    (line,) = request_lines(caplog)
+    assert line.pop("duration_ms") > 0
+    assert line == {
+        "level": logging.INFO,
+        "message": "mutation Login",
+        "outcomes": ["login=OtpRequired"],
+        "status": 200,
+        "address": "10.0.0.1",
+        "request_id": response.headers["X-Request-ID"],
+    }
+
+
+async def test_every_step_of_a_sign_in_has_its_outcome_in_the_log(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    member = await api.member()
+    await api.login(password=WRONG_PASSWORD)
+    challenge = await api.challenge()
+    await api.verify_otp(challenge, code_at(member.secret, api.clock()))
+    await api.verify_otp(challenge, code_at(member.secret, api.clock()))
+    await api.me(member.access_token)
+    await api.refresh(member.refresh_token)
+    await api.logout(member.access_token)
+
+    assert [(line["message"], *line["outcomes"]) for line in request_lines(caplog)] == [
+        ("mutation RegisterUser", "registerUser=RegisterUserSuccess"),
+        ("mutation VerifyOtp", "verifyOtp=EnrollmentConfirmed"),
+        ("mutation Login", "login=InvalidCredentials"),
+        ("mutation Login", "login=OtpRequired"),
+        ("mutation VerifyOtp", "verifyOtp=SignedIn"),
+        ("mutation VerifyOtp", "verifyOtp=ChallengeExpired"),
+        ("query Me",),
+        ("mutation RefreshSession", "refreshSession=SignedIn"),
+        ("mutation Logout", "logout=LogoutSuccess"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [(POLICY, "query"), (f"query {POLICY}", "query"), ("query Ask { policy { issuer } }", "query Ask")],
+)
+async def test_an_operation_is_logged_by_its_kind_and_name(
+    api: Api, caplog: pytest.LogCaptureFixture, document: str, shown: str
+) -> None:
+    await api.run(document)
+    assert [line["message"] for line in request_lines(caplog)] == [shown]
+
+
+async def test_of_several_operations_the_one_that_ran_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    document = "query One { policy { issuer } } query Other { me { id } }"
+    await post(api, operation(document, operationName="Other"))
+    assert [line["message"] for line in request_lines(caplog)] == ["query Other"]
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "status"),
+    [
+        (b"{", "application/json", 400),
+        (operation(), "text/plain", 415),
+        (b" " * 70_000, "application/json", 413),
+        (operation("{"), "application/json", 200),
+        (operation("{ nothing }"), "application/json", 200),
+        (operation(operationName="Nobody"), "application/json", 400),
+        (operation("query A { me { id } } query B { me { id } }"), "application/json", 200),
+    ],
+)
+async def test_a_refused_request_is_a_line_too(
+    api: Api, caplog: pytest.LogCaptureFixture, content: bytes, content_type: str, status: int
+) -> None:
+    response = await post(api, content, {"Content-Type": content_type})
+
+    (line,) = request_lines(caplog)
+    assert (line["message"], line["outcomes"], line["status"]) == ("nothing ran", [], status)
+    assert line["address"] == "10.0.0.1"
+    assert line["request_id"] == response.headers["X-Request-ID"]
+
+
+@pytest.mark.parametrize(
+    ("method", "document", "status"),
+    [("GET", POLICY, 200), ("HEAD", POLICY, 200), ("GET", LOGIN, 405), ("PUT", POLICY, 405), ("OPTIONS", POLICY, 405)],
+)
+async def test_a_request_of_any_method_is_a_line(
+    api: Api, caplog: pytest.LogCaptureFixture, method: str, document: str, status: int
+) -> None:
+    await api.http.request(method, "/graphql", params={"query": document})
+    assert [line["status"] for line in request_lines(caplog)] == [status]
+
+
+async def test_a_request_that_fails_is_a_line_too(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> NoReturn:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(graphql_mfa.api.mutations, "login", broken)
+    await api.send(LOGIN, RIGHT)
+    assert [(line["message"], line["outcomes"]) for line in request_lines(caplog)] == [("mutation Login", [])]
+
+
+@pytest.mark.parametrize(
+    ("peer", "shown"),
+    [
+        ("203.0.113.9", "203.0.113.9"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("nowhere", "unknown"),
+    ],
+)
+async def test_the_address_in_the_log_is_the_one_that_limits_count(
+    app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture, peer: str, shown: str
+) -> None:
+    await connect(app, peer).run(POLICY)
+    assert [line["address"] for line in request_lines(caplog)] == [shown]
+
+
+async def test_the_address_in_the_log_is_the_one_that_a_trusted_proxy_tells(
+    run_app: RunApp, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with run_app(trusted_proxies="10.0.0.0/8") as app:
+        await post(connect(app, "10.0.0.1"), operation(), JSON | {"X-Forwarded-For": "203.0.113.9"})
+    assert [line["address"] for line in request_lines(caplog)] == ["203.0.113.9"]
+
+
+async def test_an_alias_is_not_logged_but_the_field_that_it_stands_for(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    await post(api, operation("mutation Alias { secretAlias: logout { __typename } }"))
+    (line,) = request_lines(caplog)
+    assert line["outcomes"] == ["logout=NotAuthenticated"]
+    assert "secretAlias" not in repr(line)
+
+
+async def test_of_a_field_that_ran_several_times_every_outcome_is_logged(
+    api: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    token = (await api.member()).access_token
+    caplog.clear()
+    await api.send("mutation { a: logout { __typename } b: logout { __typename } }", token=token)
+    assert [line["outcomes"] for line in request_lines(caplog)] == [["logout=LogoutSuccess", "logout=NotAuthenticated"]]
+
+
+@pytest.mark.parametrize("as_literal", [False, True], ids=["variable", "literal"])
+async def test_no_variable_and_no_literal_is_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, as_literal: bool
+) -> None:
+    username, password = "zebra-quartz-user", "zebra-quartz-harmonica"
+    values = {"username": username, "password": password}
+    literal = f'mutation Run {{ login(input: {{username: "{username}", password: "{password}"}}) {{ __typename }} }}'
+    await (api.send(literal) if as_literal else api.send(LOGIN, {"input": values}))
+    await api.http.get("/graphql", params={"query": literal, "variables": json.dumps(values)})
+    await post(api, json.dumps({"query": f"{{ me(name: {json.dumps(username)}) }}"}).encode())
+
+    lines = request_lines(caplog)
+    assert [line["status"] for line in lines] == [200, 405, 200]
+    assert "zebra" not in repr(lines)
+
+
+async def test_a_long_name_of_an_operation_is_cut(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise whoever can send requests can fill the log."""
+    await api.run(f"query {'L' * 1000} {POLICY}")
+    (line,) = request_lines(caplog)
+    assert line["message"].startswith("query LLL")
+    assert len(line["message"]) < 200
+
+
+async def test_a_real_server_writes_the_lines(tmp_path: Path) -> None:
+    """Nobody has to configure logging for that."""
+    server = Server(tmp_path).start()
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        response = await http.post("/graphql", content=operation("query Ask { me { id } }"), headers=JSON)
+    log = server.stop()
+
+    assert response.status_code == 200
+    (line,) = [line for line in log.splitlines() if "query Ask" in line]
+    assert response.headers["X-Request-ID"] in line
+    assert "127.0.0.1" in line

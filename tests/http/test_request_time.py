@@ -1,0 +1,166 @@
+"""How long a request may take, whatever it waits for: its body, the store, a hash."""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from graphql_mfa.flows.services import Registration, Services
+from graphql_mfa.store.database import sqlite_file
+from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
+from tests.conftest import Connect
+from tests.http.requests import JSON, POLICY, demand_refusal, messages
+from tests.security.attacks import WRONG_PASSWORD, kinds, scalar
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+WAIT = 10  # seconds, for what takes no time unless it is broken
+RIGHT = {"input": {"username": "alice", "password": PASSWORD}}
+WRONG = {"input": {"username": "alice", "password": WRONG_PASSWORD}}
+
+
+@pytest.fixture
+async def member(run_app: RunApp, connect: Connect) -> Member:
+    """Made before the seconds count: the first password that a process judges takes longer than others."""
+    async with run_app() as app:
+        return await connect(app).member()
+
+
+@pytest.fixture
+async def app(run_app: RunApp, member: Member) -> AsyncIterator[FastAPI]:
+    """It gives a request one second, and one address six places before the hashing threads."""
+    async with run_app(request_timeout_seconds=1, hashing_places=12) as app:
+        yield app
+
+
+@contextmanager
+def store_locked(services: Services) -> Iterator[None]:
+    """Another process writes, and does not come to an end."""
+    connection = sqlite3.connect(sqlite_file(services.settings.database_url) or "", isolation_level=None)
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        connection.close()
+
+
+def demand_time_out(response: httpx.Response, status: int) -> None:
+    """It says what happened, and nothing of the inside."""
+    demand_refusal(response, status)
+    assert messages(response) == ["The request took too long."]
+
+
+async def attempts(services: Services) -> list[int]:
+    """What is counted of logins; registrations are counted in a row of their own, which comes first."""
+    sql = text("SELECT attempts FROM throttles WHERE attempts > 0 ORDER BY rowid")
+    return await services.database.read(lambda connection: list(connection.scalars(sql)))
+
+
+@pytest.mark.parametrize("begun", [b"", b'{"query": "{ policy '])
+async def test_a_body_that_never_ends_is_answered_all_the_same(api: Api, begun: bytes) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        yield begun
+        await asyncio.Event().wait()
+
+    response = await api.http.post("/graphql", content=body(), headers=JSON)
+
+    demand_time_out(response, 408)
+    assert await api.run(POLICY)
+
+
+async def test_a_store_that_is_locked_is_answered_all_the_same(api: Api, services: Services) -> None:
+    before = await attempts(services)
+    with store_locked(services):
+        response = await api.send(LOGIN, WRONG)
+        during = await attempts(services)
+
+    demand_time_out(response, 503)
+    assert during == before
+    assert (await api.login())["__typename"] == "OtpRequired"
+    assert await attempts(services) == before
+
+
+async def test_what_waited_for_a_locked_store_is_not_done_once_nobody_waits_for_it(
+    api: Api, services: Services
+) -> None:
+    """The client was told that it failed, and may have gone."""
+    with store_locked(services):
+        response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
+
+    demand_time_out(response, 503)
+    assert (await api.login())["__typename"] == "OtpRequired"
+    assert await scalar(services, "SELECT count(*) FROM users") == 1
+    assert await attempts(services) == [1]
+
+
+async def test_no_connection_is_lost_to_requests_that_took_too_long(
+    app: FastAPI, connect: Connect, services: Services, member: Member
+) -> None:
+    """Not the one that waited for the lock, and none of those that waited for the connection."""
+    apis = [connect(app, f"10.0.0.{number}") for number in range(6)]
+    with store_locked(services):
+        tasks = [asyncio.create_task(api.send(LOGIN, WRONG)) for api in apis]
+        user = await apis[0].me(member.access_token)
+        responses = await asyncio.gather(*tasks)
+
+    assert user is not None  # reading goes on
+    for response in responses:
+        demand_time_out(response, 503)
+    for api in apis:
+        assert (await api.login())["__typename"] == "OtpRequired"
+    for engine in (services.database._writer, services.database._reader):
+        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_a_locked_store_is_not_waited_for_any_longer_than_a_request_may_take(
+    api: Api, services: Services
+) -> None:
+    """SQLite itself waits for ten seconds, in a thread that can't be interrupted."""
+    with store_locked(services):
+        async with asyncio.timeout(WAIT / 2):
+            response = await api.send(LOGIN, WRONG)
+
+    demand_time_out(response, 503)
+    assert (await api.login())["__typename"] == "OtpRequired"
+
+
+async def test_hashing_that_hangs_is_answered_all_the_same(api: Api, services: Services) -> None:
+    """The attempt stays counted, since nobody knows how it would have ended; the place is free again."""
+    before = await attempts(services)
+    go_on = threading.Event()
+    hanging = [asyncio.create_task(services.hashing.run(go_on.wait, WAIT)) for _ in range(os.cpu_count() or 1)]
+    try:
+        responses = await asyncio.gather(*(api.send(LOGIN, RIGHT) for _ in range(6)))
+        counted = await attempts(services)
+        again = await api.send(LOGIN, RIGHT)
+    finally:
+        go_on.set()
+        assert all(await asyncio.gather(*hanging))
+
+    for response in (*responses, again):
+        demand_time_out(response, 503)
+    assert counted == [*before, 6, 6]
+    assert kinds([await api.login() for _ in range(6)]) == {"OtpRequired": 6}
+    assert await attempts(services) == [*before, 7, 7]
+    assert dict(services.hashing._taken) == {}
+
+
+async def test_a_condition_of_the_hosts_that_hangs_is_answered_all_the_same(
+    run_app: RunApp, connect: Connect, member: Member
+) -> None:
+    async def hang(_: Registration) -> str | None:
+        await asyncio.Event().wait()
+        return None
+
+    async with run_app(request_timeout_seconds=1, before_registration=hang) as app:
+        response = await connect(app).send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
+
+        demand_time_out(response, 503)
+        assert await scalar(app.state.services, "SELECT count(*) FROM users") == 1

@@ -1,0 +1,266 @@
+"""What every answer tells browsers: no frame, no guessing of types, nothing loaded, nothing kept."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPMethod
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from graphql_mfa import explorer
+from graphql_mfa.explorer import vendored
+from graphql_mfa.flows.services import Services
+from tests.api_client import ME, Api
+from tests.conftest import Connect
+from tests.http.requests import JSON, POLICY, operation
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+LISTED = "https://app.example"
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+ASSETS = ["examples.js", "explorer.js", "explorer.css", *vendored.FILES]
+PATHS = ["/graphql", "/graphql/", "/graphql/explorer/explorer.js", "/healthz", "/readyz", "/.well-known/jwks.json", "/"]
+BROWSER = {"Accept": "text/html"}
+PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+
+
+def demand_security_headers(response: httpx.Response, *, policy: str = NOTHING, cache: str = "no-store") -> None:
+    """Each exactly once: of two, some browsers take neither."""
+    expected = {
+        "Cache-Control": cache,
+        "Content-Security-Policy": policy,
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+        "X-Frame-Options": "DENY",
+    }
+    assert {name: response.headers.get_list(name) for name in expected} == {
+        name: [value] for name, value in expected.items()
+    }
+
+
+@pytest.fixture
+async def browser(run_app: RunApp, connect: Connect) -> AsyncIterator[Api]:
+    """A client of an application with everything that browsers use switched on."""
+    async with run_app(explorer=True, cors_origins=[LISTED], max_body_bytes=2000) as app:
+        yield connect(app)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        POLICY,
+        "{ me { id } }",
+        "mutation { logout { __typename } }",
+        "{ __schema { types { name } } }",
+        "{ nothing }",
+        "{",
+        "{ a: me { id } b: nothing }",
+    ],
+)
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/graphql-response+json"])
+async def test_every_answer_to_an_operation_has_them(browser: Api, query: str, accept: str) -> None:
+    response = await browser.http.post("/graphql", content=operation(query), headers=JSON | {"Accept": accept})
+
+    assert response.status_code in {200, 400}
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html"])
+async def test_an_operation_in_the_address_has_them(browser: Api, accept: str) -> None:
+    response = await browser.http.get("/graphql", params={"query": POLICY}, headers={"Accept": accept})
+
+    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "headers", "status"),
+    [
+        ("POST", "/graphql", b"", JSON, 400),
+        ("POST", "/graphql", b"\xff", JSON, 400),
+        ("POST", "/graphql", b"null", JSON, 400),
+        ("POST", "/graphql", b"{}", JSON, 400),
+        ("POST", "/graphql", operation("subscription { me { id } }"), JSON, 400),
+        ("POST", "/graphql", operation(operationName="Unknown"), JSON, 400),
+        ("POST", "/graphql", b" " * 2001, JSON, 413),
+        ("POST", "/graphql", operation(), {}, 415),
+        ("POST", "/graphql", operation(), {"Content-Type": "multipart/form-data"}, 415),
+        ("POST", "/graphql", operation(), JSON | {"Content-Encoding": "gzip"}, 415),
+        ("GET", "/graphql", b"", {}, 400),
+        ("GET", "/graphql?query=mutation%7Blogout%7B__typename%7D%7D", b"", {}, 405),
+        ("GET", "/graphql?query=" + "x" * 2001, b"", {}, 414),
+    ],
+)
+async def test_every_refusal_has_them(
+    browser: Api, method: str, url: str, body: bytes, headers: dict[str, str], status: int
+) -> None:
+    response = await browser.http.request(method, url, content=body, headers=headers)
+
+    assert response.status_code == status
+    demand_security_headers(response)
+
+
+async def test_a_request_that_takes_too_long_has_them(run_app: RunApp, connect: Connect) -> None:
+    async def never_ends() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+    async with run_app(request_timeout_seconds=1) as app:
+        response = await connect(app).http.post("/graphql", content=never_ends(), headers=JSON)
+
+    assert response.status_code == 408
+    demand_security_headers(response)
+
+
+async def test_a_page_that_cookie_mode_refuses_has_them(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(session_transport="cookie") as app:
+        response = await connect(app).http.post("/graphql", content=operation(), headers=JSON)
+
+    assert response.status_code == 403
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("method", sorted(set(HTTPMethod) - {HTTPMethod.GET, HTTPMethod.HEAD}))
+async def test_every_method_that_does_nothing_somewhere_has_them(browser: Api, path: str, method: str) -> None:
+    response = await browser.http.request(method, path)
+
+    assert response.status_code in {400, 404, 405, 415}
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/graphql/", "/graphql/explorer/", "/graphql/explorer/none", "/nothing", "/.env"]
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_what_is_not_there_has_them(browser: Api, path: str, method: str) -> None:
+    response = await browser.http.request(method, path)
+
+    assert response.status_code in {404, 405}
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_has_them(browser: Api, path: str) -> None:
+    response = await browser.http.get(path)
+
+    assert response.status_code == 200
+    demand_security_headers(response)
+
+
+async def test_a_server_that_is_not_ready_has_them(
+    app: FastAPI, connect: Connect, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_migrated() -> bool:
+        return False
+
+    monkeypatch.setattr(services.database, "migrated", not_migrated)
+    response = await connect(app).http.get("/readyz")
+
+    assert response.status_code == 503
+    demand_security_headers(response)
+
+
+async def test_public_keys_have_them_and_may_be_cached(browser: Api) -> None:
+    response = await browser.http.get("/.well-known/jwks.json")
+
+    assert response.status_code == 200
+    demand_security_headers(response, cache="public, max-age=300")
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(("origin", "status"), [(LISTED, 200), ("https://evil.example", 400)])
+async def test_every_answer_to_a_preflight_has_them(browser: Api, path: str, origin: str, status: int) -> None:
+    response = await browser.http.options(path, headers=PREFLIGHT | {"Origin": origin})
+
+    assert response.status_code == status
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_explorer_has_a_policy_of_its_own(browser: Api, method: str) -> None:
+    response = await browser.http.request(method, "/graphql", headers=BROWSER)
+
+    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert explorer.CONTENT_SECURITY_POLICY.startswith("default-src 'self'; ")
+    demand_security_headers(response, policy=explorer.CONTENT_SECURITY_POLICY)
+
+
+@pytest.mark.parametrize("name", ASSETS)
+async def test_the_files_of_the_explorer_have_them_and_may_be_cached(browser: Api, name: str) -> None:
+    response = await browser.http.get(f"/graphql/explorer/{name}")
+
+    assert response.status_code == 200
+    demand_security_headers(response, cache="max-age=3600")
+
+
+async def test_an_unexpected_error_of_an_operation_has_them(
+    app: FastAPI, connect: Connect, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def lost(query: object) -> None:
+        raise OSError
+
+    api = connect(app)
+    member = await api.member()
+    monkeypatch.setattr(services.database, "read", lost)
+    response = await api.send(ME, token=member.access_token)
+
+    assert response.json()["errors"][0]["message"] == "Internal server error."
+    demand_security_headers(response)
+
+
+async def test_an_unexpected_error_outside_of_operations_has_them(
+    app: FastAPI, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken() -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(services.database, "migrated", broken)
+    # A server logs the error; this transport would raise it.
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:
+        response = await http.get("/readyz")
+
+    assert response.status_code == 500
+    demand_security_headers(response)
+
+
+@pytest.mark.parametrize("transport", ["bearer", "cookie"])
+async def test_no_answer_with_a_secret_may_be_kept(run_app: RunApp, connect: Connect, transport: str) -> None:
+    responses: list[httpx.Response] = []
+
+    async def remember(response: httpx.Response) -> None:
+        responses.append(response)
+
+    async with run_app(session_transport=transport, cors_origins=[LISTED]) as app:
+        api = connect(app)
+        api.http.headers.update({"GraphQL-Require-Preflight": "true", "Origin": LISTED})
+        api.http.event_hooks["response"].append(remember)
+        member = await api.member()
+        await api.me(member.access_token)
+        await api.logout(member.access_token)
+
+    secrets = ("secret", "otpauthUri", "token", "accessToken", "refreshToken", "recoveryCodes")
+    assert all(any(f'"{name}":' in response.text for response in responses) for name in secrets)
+    for response in responses:
+        demand_security_headers(response)
+
+
+async def test_a_host_application_gives_the_endpoint_the_same_headers(run_app: RunApp, connect: Connect) -> None:
+    """They come with the router, without the service's middleware."""
+    async with run_app(explorer=True) as app:
+        host = FastAPI()
+        host.include_router(app.router)
+        api = connect(host)
+        answer = await api.http.post("/graphql", content=operation(), headers=JSON)
+        refusal = await api.http.post("/graphql", content=operation())
+        page = await api.http.get("/graphql", headers=BROWSER)
+        nothing = await api.http.get("/graphql/explorer/nothing")
+
+    assert [response.status_code for response in (answer, refusal, page, nothing)] == [200, 415, 200, 404]
+    for response in (answer, refusal, nothing):
+        demand_security_headers(response)
+    demand_security_headers(page, policy=explorer.CONTENT_SECURITY_POLICY)

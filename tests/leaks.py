@@ -1,0 +1,98 @@
+"""Whether anything that is logged holds a secret: which secrets were used, what was logged, and whether they meet."""
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+_NAMES = {
+    *("password", "secret", "otpauthUri", "token", "challengeToken", "otp", "recoveryCode", "recoveryCodes"),
+    *("enrollmentCode", "accessToken", "refreshToken"),
+}
+_SHORTEST = 12  # characters; a shorter text, such as the password "password", is in a log for other reasons
+_HASH = "$bcrypt-sha256$"  # what a thief of the database tries as a password is nobody's
+_CODE = re.compile(r"[0-9]{6,8}")
+_FORMATTER = logging.Formatter()
+_USUAL = vars(logging.makeLogRecord({})).keys() | {"message"}
+# What our clients log is not what the server logs; and the driver logs its parameters, which are full of numbers.
+_CLIENT = re.compile(r"httpx|httpcore", re.ASCII)
+_DRIVER = "aiosqlite"
+
+remembered: list[str] = []
+"""The secrets that clients sent or got, in order, in this process."""
+
+
+def remember(value: object) -> None:
+    """Take the secrets of variables or an answer for secrets from now on."""
+    remembered.extend(secrets_in(value))
+
+
+def secrets_in(value: object, name: str = "") -> Iterator[str]:
+    """What JSON holds under a secret's name and is long enough, or a code, to be found nowhere by chance."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from secrets_in(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from secrets_in(inner, name)
+    elif isinstance(value, str) and name in _NAMES and _can_be_found(value):
+        yield value
+
+
+def _can_be_found(secret: str) -> bool:
+    return (len(secret) >= _SHORTEST or bool(_CODE.fullmatch(secret))) and not secret.startswith(_HASH)
+
+
+@contextmanager
+def everything_logged() -> Iterator[list[str]]:
+    """Whatever is logged inside, by whomever and at any level, whether or not a handler would show it."""
+    log: list[str] = []
+    handle = logging.Logger.handle
+    root = logging.getLogger()
+    level, handlers = root.level, {handler: handler.level for handler in root.handlers}
+
+    def listen(logger: logging.Logger, record: logging.LogRecord) -> None:
+        if not _CLIENT.match(record.name):
+            log.append(text_of(record))
+        handle(logger, record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logging.Logger, "handle", listen)
+        root.setLevel(logging.DEBUG)
+        # pytest's own handlers go on showing what they would have shown.
+        for handler in handlers:
+            handler.setLevel(max(handler.level, level))
+        try:
+            yield log
+        finally:
+            root.setLevel(level)
+            for handler, its_level in handlers.items():
+                handler.setLevel(its_level)
+
+
+def text_of(record: logging.LogRecord) -> str:
+    """All that a formatter can show of it: message with arguments, traceback, and what was added to it."""
+    text = f"{record.name} {_FORMATTER.format(record)}"
+    added = vars(record).keys() - _USUAL
+    return f"{text} {[vars(record)[name] for name in added]}" if added else text
+
+
+def demand_none(log: Iterable[str], secrets: Iterable[str]) -> None:
+    """None of them is in the log, as it is or as JSON and Python escape it."""
+    secrets = set(secrets)
+    lines = list(log)
+    text = "\n".join(lines)
+    found = {secret for secret in secrets if any(spelling in text for spelling in _spellings(secret))}
+    codes = {code for code in found if _CODE.fullmatch(code)}
+    found -= codes
+    for line in lines if codes else ():
+        if not line.startswith(_DRIVER):
+            found |= codes & set(re.findall(r"(?<![\w.,\[-])[0-9]{6,8}(?![\w.,\]-])", line, re.ASCII))
+    assert not found, [line for line in lines if any(secret in line for secret in found)] or found
+
+
+def _spellings(secret: str) -> set[str]:
+    return {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1]}

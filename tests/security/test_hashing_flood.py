@@ -1,0 +1,224 @@
+"""Attack: keep the password hashing busy, the one thing that costs, so that nobody else gets in."""
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from itertools import islice
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from sqlalchemy import text
+
+from graphql_mfa.flows.services import Services
+from tests.api_client import LOGIN, PASSWORD, Result
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, kinds, scalar
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+PLACES = 8
+WAIT = 10  # seconds, for what takes no time unless it is broken
+
+
+@pytest.fixture
+async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
+    async with run_app(hashing_places=PLACES) as app:
+        yield app
+
+
+@asynccontextmanager
+async def hashing_blocked(services: Services) -> AsyncIterator[None]:
+    """Every hashing thread stands still, as if each hash took forever; nothing inside may wait for one."""
+    go_on = threading.Event()
+    blocked = [asyncio.create_task(services.hashing.run(go_on.wait, WAIT)) for _ in range(os.cpu_count() or 1)]
+    await asyncio.sleep(0)  # before anything else gets a thread
+    try:
+        yield
+    finally:
+        go_on.set()
+        assert all(await asyncio.gather(*blocked)), "something waited for a hash"
+
+
+@contextmanager
+def places_taken(services: Services) -> Iterator[None]:
+    """Every place is taken, by two addresses."""
+    with ExitStack() as taken:
+        for number in range(PLACES):
+            assert taken.enter_context(services.hashing.place(f"192.0.2.{number % 2}")) is None
+        yield
+
+
+async def first(count: int, tasks: list[asyncio.Task[Result]]) -> list[Result]:
+    """Those that are answered first."""
+    return [await answer for answer in islice(asyncio.as_completed(tasks), count)]
+
+
+async def throttles(services: Services) -> list[tuple[Any, ...]]:
+    """What was counted, of everything."""
+    sql = text("SELECT * FROM throttles ORDER BY key")
+    return await services.database.read(lambda connection: [tuple(row) for row in connection.execute(sql)])
+
+
+async def test_hashing_flood_of_logins(app: FastAPI, connect: Connect, services: Services) -> None:
+    """Beyond the places logins are refused at once, while those that have one still wait."""
+    await connect(app).member()
+    async with hashing_blocked(services):
+        tasks = [asyncio.create_task(connect(app, f"203.0.113.{number}").login()) for number in range(20)]
+        refused = await first(20 - PLACES, tasks)
+        waiting = [task for task in tasks if not task.done()]
+
+    assert kinds(refused) == {"RateLimited": 20 - PLACES}
+    assert all(answer["retryAfter"] >= 1 for answer in refused)
+    assert kinds(await asyncio.gather(*waiting)) == {"OtpRequired": PLACES}
+
+
+async def test_hashing_flood_of_a_server_that_has_just_started(
+    app: FastAPI, connect: Connect, services: Services
+) -> None:
+    """Nor does it matter that no job has told yet how long one takes."""
+    async with hashing_blocked(services):
+        tasks = [asyncio.create_task(connect(app, f"203.0.113.{number}").login()) for number in range(20)]
+        refused = await first(20 - PLACES, tasks)
+
+    assert kinds(refused) == {"RateLimited": 20 - PLACES}
+    assert kinds(await asyncio.gather(*tasks)) == {"RateLimited": 20 - PLACES, "InvalidCredentials": PLACES}
+
+
+async def test_hashing_flood_of_registrations(app: FastAPI, connect: Connect, services: Services) -> None:
+    await connect(app).register("somebody")
+    async with hashing_blocked(services):
+        tasks = [
+            asyncio.create_task(connect(app, f"203.0.113.{number}").register(f"user{number}")) for number in range(20)
+        ]
+        refused = await first(20 - PLACES, tasks)
+        waiting = [task for task in tasks if not task.done()]
+
+    assert kinds(refused) == {"RateLimited": 20 - PLACES}
+    assert all(answer["retryAfter"] >= 1 for answer in refused)
+    assert kinds(await asyncio.gather(*waiting)) == {"RegisterUserSuccess": PLACES}
+    assert await scalar(services, "SELECT count(*) FROM users") == 1 + PLACES
+
+
+async def test_hashing_flood_counts_and_tries_nothing_beyond_the_places(
+    app: FastAPI, connect: Connect, services: Services
+) -> None:
+    """So that somebody who was refused for others' sake has lost nothing."""
+    alice = connect(app, "203.0.113.1")
+    await alice.member()
+    before = await throttles(services)
+
+    with places_taken(services):
+        wrong = await at_once(alice.login(password=WRONG_PASSWORD) for _ in range(50))
+        right = await at_once(alice.login() for _ in range(5))
+        registered = await at_once(alice.register(f"user{number}") for number in range(5))
+    answers = kinds([*wrong, *right, *registered])
+
+    assert answers == {"RateLimited": 60}
+    assert await throttles(services) == before
+    assert await scalar(services, "SELECT count(*) FROM users") == 1
+    assert (await alice.login())["__typename"] == "OtpRequired"
+    assert (await alice.register("user0"))["__typename"] == "RegisterUserSuccess"
+
+
+async def test_hashing_flood_is_told_an_honest_wait(app: FastAPI, connect: Connect, services: Services) -> None:
+    """As long as the jobs before it will take."""
+    services.hashing._seconds_per_job = 3.1 * (os.cpu_count() or 1)
+    with places_taken(services):
+        assert (await connect(app).login())["retryAfter"] == 25  # 8 jobs of 3.1 seconds
+
+
+async def test_hashing_flood_from_one_address(app: FastAPI, connect: Connect, services: Services) -> None:
+    """It takes half of the places; whoever comes from elsewhere still gets one."""
+    await connect(app).member()
+    thief, owner = connect(app, "203.0.113.9"), connect(app, "198.51.100.1")
+    async with hashing_blocked(services):
+        flood = [asyncio.create_task(thief.login(f"name{number}", WRONG_PASSWORD)) for number in range(30)]
+        refused = await first(30 - PLACES // 2, flood)
+        sign_in = asyncio.create_task(owner.login())
+        assert (await thief.login())["__typename"] == "RateLimited"
+
+    assert kinds(refused) == {"RateLimited": 30 - PLACES // 2}
+    assert (await sign_in)["__typename"] == "OtpRequired"
+
+
+async def test_hashing_flood_from_one_ipv6_network(app: FastAPI, connect: Connect, services: Services) -> None:
+    await connect(app).member()
+    async with hashing_blocked(services):
+        flood = [asyncio.create_task(connect(app, f"2001:db8::{number:x}").login()) for number in range(30)]
+        refused = await first(30 - PLACES // 2, flood)
+        neighbour = asyncio.create_task(connect(app, "2001:db8:0:1::1").login())
+
+    assert kinds(refused) == {"RateLimited": 30 - PLACES // 2}
+    assert (await neighbour)["__typename"] == "OtpRequired"
+
+
+async def test_hashing_flood_leaves_everything_else_running(
+    app: FastAPI, connect: Connect, services: Services, clock: Clock
+) -> None:
+    """Whatever hashes no password is answered while no hash gets done."""
+    api = connect(app)
+    member = await api.member()
+    challenges = [await api.challenge() for _ in range(2)]
+    async with hashing_blocked(services):
+        user = await api.me(member.access_token)
+        wrong = await api.verify_recovery_code(challenges[0], NO_RECOVERY_CODE)
+        recovered = await api.verify_recovery_code(challenges[0], member.recovery_codes[0])
+        verified = await api.verify_otp(challenges[1], code_at(member.secret, clock()))
+        refreshed = await api.refresh(member.refresh_token)
+        left = await api.logout(refreshed["tokens"]["accessToken"])
+        health = [(await api.http.get(path)).status_code for path in ("/healthz", "/readyz")]
+
+    assert user is not None
+    assert [answer["__typename"] for answer in (wrong, recovered, verified, refreshed, left)] == [
+        "InvalidRecoveryCode",
+        "SignedIn",
+        "SignedIn",
+        "SignedIn",
+        "LogoutSuccess",
+    ]
+    assert health == [200, 200]
+
+
+async def test_hashing_flood_tells_no_names(app: FastAPI, connect: Connect, services: Services) -> None:
+    """Known and unknown names, right and wrong passwords are refused alike."""
+    api = connect(app)
+    await api.member()
+
+    async def raw(name: str, password: str) -> tuple[int, dict[str, str], bytes]:
+        response = await api.send(LOGIN, {"input": {"username": name, "password": password}})
+        headers = {key: value for key, value in response.headers.items() if key != "x-request-id"}
+        return response.status_code, headers, response.content
+
+    with places_taken(services):
+        known = await raw("alice", WRONG_PASSWORD)
+        others = [
+            await raw("nobody", WRONG_PASSWORD),
+            await raw("alice", PASSWORD),
+            await raw("", ""),
+        ]
+        taken, free = await api.register("alice"), await api.register("nobody")
+
+    assert b"RateLimited" in known[2]
+    assert others == [known] * 3
+    assert taken == free
+    assert taken["__typename"] == "RateLimited"
+
+
+async def test_hashing_flood_that_is_none(run_app: RunApp, connect: Connect) -> None:
+    """Thirty people behind one address who sign in at once, with the settings as they come."""
+    async with run_app() as app:
+        api = connect(app)
+        for number in range(30):
+            await api.register(f"user{number}")
+
+        answers = kinds(await at_once(api.login(f"user{number}") for number in range(30)))
+
+        assert answers == {"OtpRequired": 30}
+        assert (
+            await scalar(app.state.services, "SELECT count(*) FROM throttles WHERE attempts > 0") == 1
+        )  # registrations
