@@ -284,7 +284,10 @@ NO_MANIFEST = {
     "a number inside": b'{"a": 5}',
     "null inside": b'{"a": null}',
     "a list inside": b'{"a": ["{ policy { issuer } }"]}',
-    "Apollo's own": b'{"format": "apollo-persisted-query-manifest", "version": 1, "operations": []}',
+    "Apollo's, operations by name": b'{"operations": {"A": "{ me { id } }"}}',
+    "Apollo's, no body": b'{"operations": [{"id": "a", "name": "A"}]}',
+    "Apollo's, texts": b'{"operations": ["{ me { id } }"]}',
+    "Apollo's, a number": b'{"operations": 5}',
 }
 TYPO = "{ policy { isuer } }"
 NO_DOCUMENT = {
@@ -302,6 +305,17 @@ NO_DOCUMENT = {
     "many root fields": "{ " + " ".join(f"a{number}: me {{ id }}" for number in range(11)) + " }",
     "many introspections": '{ a: __type(name: "A") { name } b: __type(name: "B") { name } __schema { __typename } }',
 }
+
+
+async def test_a_manifest_of_apollos_generator_is_read(run_app: RunApp, connect: Connect, tmp_path: Path) -> None:
+    manifest = tmp_path / "documents.json"
+    operation = {"id": "a-hash", "name": "Policy", "type": "query", "body": "query Policy { policy { issuer } }"}
+    manifest.write_text(
+        json.dumps({"format": "apollo-persisted-query-manifest", "version": 1, "operations": [operation]})
+    )
+    async with run_app(trusted_documents=manifest) as app:
+        response = await connect(app).http.post("/graphql", json={"documentId": "a-hash"})
+    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
 @pytest.mark.parametrize("case", NO_MANIFEST)
