@@ -41,7 +41,7 @@ async def register_user(services: Services, username: str, password: str, client
         password, shortest=settings.password_min_length, longest=settings.password_max_length
     )
     if password_problem:
-        return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
+        return _invalid(name, password_problem)
     with services.hashing.place(client.address) as wait:
         if wait is not None:
             return RateLimited.until(wait)
@@ -71,7 +71,7 @@ async def _register(
         fewest_guesses=settings.password_min_guesses_log10,
     )
     if isinstance(name, Problem) or password_problem:
-        return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
+        return _invalid(name, password_problem)
     if refusal:
         return refusal
     # Last, since it may use something up, such as an invitation.
@@ -80,6 +80,11 @@ async def _register(
         return RegistrationRefused(objection)
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
     return await services.database.write(lambda connection: _create(connection, services, name, password_hash, now))
+
+
+def _invalid(name: Username | Problem, password_problem: Problem | None) -> InvalidInput:
+    """All problems at once."""
+    return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
 
 
 def _create(
