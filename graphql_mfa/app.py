@@ -34,7 +34,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with mfa.lifespan() as app.state.services:
+        async with mfa.lifespan():
+            app.state.services = mfa.services
             yield
 
     app = FastAPI(

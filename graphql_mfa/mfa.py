@@ -77,13 +77,13 @@ class GraphQLMFA:
         return signed_in(lambda: self.services, max_age)
 
     @asynccontextmanager
-    async def lifespan(self) -> AsyncIterator[Services]:
-        """Open the services, and purge expired rows while they are open."""
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """Open the services, and purge expired rows while they are open: `FastAPI(lifespan=mfa.lifespan)`."""
         async with open_services(self.settings, self._clock, self._before_registration) as services:
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:
-                yield services
+                yield
             finally:
                 self._services = None
                 purging.cancel()

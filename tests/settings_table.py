@@ -4,8 +4,8 @@ from graphql_mfa.settings import Settings
 
 _HEAD = """# Settings
 
-Every environment variable, with its default. Set none of them to try things out; see the README for production. A
-name that does not exist is told at start.
+Every environment variable, with its default. Set none of them to try things out; see the README for production. The
+`graphql-mfa` command warns of names that do not exist.
 """
 # The first setting of each section.
 _SECTIONS = {

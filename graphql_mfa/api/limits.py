@@ -20,13 +20,16 @@ from graphql_mfa.settings import Settings
 
 _MAX_DEFINITIONS = 100
 _INTROSPECTION = {"__schema", "__type"}
+# Lists of the schema's types and fields. One inside of another multiplies: 300 characters could ask for megabytes.
+_TYPE_LISTS = {"fields", "inputFields", "interfaces", "possibleTypes"}
 
 
 @dataclass(frozen=True)
 class Size:
     """What a selection set asks for, with its fragments expanded.
 
-    introspections: looks at the whole schema; an alias inside of one is another.
+    introspections: looks at the whole schema; an alias inside of one is another. type_lists: how deep lists of
+    types and fields are nested in each other; nested_introspection: whether they are so in one of these looks.
     """
 
     levels: int = 0
@@ -34,6 +37,8 @@ class Size:
     directives: int = 0
     root_fields: int = 0
     introspections: int = 0
+    type_lists: int = 0
+    nested_introspection: bool = False
     credentials: int = 0
 
     def __add__(self, other: "Size") -> "Size":
@@ -43,6 +48,8 @@ class Size:
             self.directives + other.directives,
             self.root_fields + other.root_fields,
             self.introspections + other.introspections,
+            max(self.type_lists, other.type_lists),
+            self.nested_introspection or other.nested_introspection,
             self.credentials + other.credentials,
         )
 
@@ -79,6 +86,8 @@ class DocumentLimits:
             ):
                 if found > limit:
                     yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
+            if size.nested_introspection:
+                yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
             if size.credentials > 1:
                 yield PublicError(
                     "At most one of these fields per operation, aliases and fragments included: "
@@ -116,13 +125,18 @@ class _Measure:
             return own + self._selections(node.selection_set)
         field = cast("FieldNode", node)
         inner = self._selections(field.selection_set)
+        name = field.name.value
+        is_look = name in _INTROSPECTION
         return Size(
             levels=inner.levels + 1,
             aliases=inner.aliases + (field.alias is not None),
             directives=inner.directives + own.directives,
             root_fields=1,
-            introspections=1 + inner.aliases if field.name.value in _INTROSPECTION else inner.introspections,
-            credentials=field.name.value in self._credential_fields,
+            introspections=1 + inner.aliases if is_look else inner.introspections,
+            type_lists=inner.type_lists + (name in _TYPE_LISTS),
+            nested_introspection=inner.nested_introspection or (is_look and inner.type_lists > 1),
+            # Inside of another field too: a host may hold our mutations in a namespace of its own.
+            credentials=inner.credentials + (name in self._credential_fields),
         )
 
     def _fragment(self, name: str) -> Size:

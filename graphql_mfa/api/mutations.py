@@ -116,6 +116,6 @@ def _shown(info: Info, outcome: Outcome) -> Result:
         cookie_mode.move_to_cookie(info.context, result.tokens, now)
     elif isinstance(result, results.LogoutSuccess | errors.SessionExpired | errors.NotAuthenticated):
         cookie_mode.forget(info.context)
-    elif isinstance(result, errors.NotAuthenticated):
+    if isinstance(result, errors.NotAuthenticated):
         tell_of_invalid_token(info.context)
     return result

@@ -11,8 +11,13 @@ import strawberry
 from graphql import (
     DocumentNode,
     GraphQLError,
+    GraphQLInterfaceType,
+    GraphQLNamedType,
+    GraphQLObjectType,
     GraphQLSchema,
+    GraphQLUnionType,
     NoSchemaIntrospectionCustomRule,
+    get_named_type,
     get_operation_ast,
     specified_rules,
 )
@@ -65,7 +70,12 @@ class _Validation(SchemaExtension):
         document = cast("DocumentNode", execution.graphql_document)
         context: RequestContext = execution.context
         operation = get_operation_ast(document, context.operation_name)
-        errors = self._validate(execution.schema._schema, document)  # noqa: SLF001
+        schema = execution.schema._schema  # noqa: SLF001
+        errors = self._validate(schema, document)
+        # What a host's extensions add, such as DisableIntrospection: the library leaves validation to us.
+        added = [rule for rule in execution.validation_rules if rule not in specified_rules]
+        if not errors and added:
+            errors = graphql.validate(schema, document, added)
         if not errors and operation is None and context.operation_name is None:
             # The library would run the first one; the specification wants an error (6.1).
             errors = [PublicError("The document has several operations: name the one to run in `operationName`.")]
@@ -86,7 +96,7 @@ def build_schema(
 ) -> Schema:
     """The schema with this deployment's limits; a host gives its own types, made of these, extensions and scalars.
 
-    Raises ValueError when a trusted document would be refused.
+    Raises ValueError when a trusted document would be refused, or a query of the host's leads to the mutations.
     """
     limits = DocumentLimits(settings, CREDENTIAL_FIELDS)
     rules = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
@@ -111,6 +121,7 @@ def build_schema(
             *extensions,
         ],
     )
+    _demand_mutations_apart(schema._schema)  # noqa: SLF001
     if settings.trusted_documents is not None:
         schema.trusted_documents = load_documents(settings.trusted_documents)
         for document_id, document in schema.trusted_documents.items():
@@ -121,6 +132,23 @@ def build_schema(
             if errors:
                 raise ValueError(f"The trusted document {document_id:.80} can't run: {errors[0].message}")
     return schema
+
+
+def _demand_mutations_apart(schema: GraphQLSchema) -> None:
+    """Whatever a query leads to runs by GET too, where a link or another site's page could start it."""
+    found: set[GraphQLNamedType] = set()
+    left: list[GraphQLNamedType] = [cast("GraphQLObjectType", schema.query_type)]
+    while left:
+        type_ = left.pop()
+        if type_ in found:
+            continue
+        found.add(type_)
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            if CREDENTIAL_FIELDS & type_.fields.keys():
+                raise ValueError(f"A query leads to the mutations, by the type {type_.name}.")
+            left += [get_named_type(field.type) for field in type_.fields.values()]
+        if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
+            left += schema.get_possible_types(type_)
 
 
 _DATE_TIME = strawberry.scalar(

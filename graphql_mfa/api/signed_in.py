@@ -27,8 +27,9 @@ class SignedIn(FieldExtension):
     def __init__(self, max_age: int | None = None) -> None:
         self._max_age = max_age
 
-    async def resolve_async(
-        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, **arguments: object
+    # Positional only, since the arguments of a field may have these names too.
+    async def resolve_async(  # type: ignore[override]
+        self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, /, **arguments: object
     ) -> object:
         """Resolve the field, or raise PublicError."""
         context = info.context

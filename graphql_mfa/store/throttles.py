@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Executable, bindparam, select, update
 
 from graphql_mfa.core.throttling import Limit, Usage, reserve
 from graphql_mfa.store.inserts import insert_unless_there
@@ -13,20 +13,16 @@ from graphql_mfa.store.models import Throttle
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
     """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
     keys = sorted(limits)  # one order for every transaction, so that no two wait for each other
-    insert_unless_there(connection, Throttle, [{"key": key, "attempts": 0, "window_ends_at": now} for key in keys])
-    rows = connection.execute(
-        select(Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until)
-        .where(Throttle.key.in_(keys))
-        .order_by(Throttle.key)
-        .with_for_update()
+    usages = select(Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until).where(
+        Throttle.key.in_(keys)
     )
-    decisions = {
-        row.key: reserve(limits[row.key], Usage(row.attempts, row.window_ends_at, row.blocked_until), now)
-        for row in rows
-    }
-    waits = [decision for decision in decisions.values() if isinstance(decision, timedelta)]
-    if waits:
-        return max(waits)
+    # Looked at before anything is written, so that a flood of refused attempts writes nothing.
+    if wait := _wait(_decide(connection, usages, limits, now)):
+        return wait
+    insert_unless_there(connection, Throttle, [{"key": key, "attempts": 0, "window_ends_at": now} for key in keys])
+    decisions = _decide(connection, usages.order_by(Throttle.key).with_for_update(), limits, now)
+    if wait := _wait(decisions):
+        return wait
     connection.execute(
         update(Throttle)
         .where(Throttle.key == bindparam("of"))
@@ -38,6 +34,19 @@ def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: date
         [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)],
     )
     return None
+
+
+def _decide(
+    connection: Connection, usages: Executable, limits: Mapping[bytes, Limit], now: datetime
+) -> dict[bytes, Usage | timedelta]:
+    return {
+        row.key: reserve(limits[row.key], Usage(row.attempts, row.window_ends_at, row.blocked_until), now)
+        for row in connection.execute(usages)
+    }
+
+
+def _wait(decisions: Mapping[bytes, Usage | timedelta]) -> timedelta | None:
+    return max((decision for decision in decisions.values() if isinstance(decision, timedelta)), default=None)
 
 
 def give_back(connection: Connection, keys: Collection[bytes]) -> None:

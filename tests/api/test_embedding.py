@@ -46,6 +46,10 @@ class HostQuery:
     async def secret(self) -> str:
         return "42"
 
+    @strawberry.field(extensions=[SignedIn()])
+    async def search(self, source: str, next_: str) -> str:
+        return source + next_
+
     @strawberry.field
     async def agent(self, info: strawberry.Info) -> str:
         return str(info.context.request.headers["user-agent"])
@@ -218,6 +222,12 @@ async def test_a_stranger_is_told_to_sign_in(api: Api, token: str | None, challe
     assert route.json()["detail"]["code"] == "UNAUTHENTICATED"
 
 
+async def test_arguments_of_a_field_for_the_signed_in_may_have_any_name(api: Api) -> None:
+    member = await api.member()
+    response = await api.send('{ search(source: "a", next_: "b") }', token=member.access_token)
+    assert data_of(response) == {"search": "ab"}
+
+
 async def test_an_ended_session_is_a_strangers_at_once(api: Api) -> None:
     member = await api.member()
     await api.logout(member.access_token)
@@ -307,9 +317,8 @@ def test_outside_of_its_lifespan_it_says_what_is_missing(mfa: GraphQLMFA) -> Non
 
 async def test_the_lifespan_can_be_entered_again(mfa: GraphQLMFA) -> None:
     for _ in range(2):
-        async with mfa.lifespan() as services:
-            assert mfa.services is services
-            assert await services.database.migrated()
+        async with mfa.lifespan():
+            assert await mfa.services.database.migrated()
 
 
 def test_a_client_of_its_own_has_no_headers() -> None:

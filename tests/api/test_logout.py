@@ -6,7 +6,7 @@ import pytest
 
 from tests.api.answers import failure
 from tests.api.scenarios import NO_REFRESH_TOKEN
-from tests.api_client import Api, Result
+from tests.api_client import LOGOUT, Api, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
 
@@ -109,3 +109,21 @@ async def test_the_refresh_token_of_a_session_that_expired_says_so(api: Api, clo
     member = await api.member()
     clock.advance(3600)
     assert await api.logout(refresh_token=member.refresh_token) == not_authenticated("SESSION_ENDED")
+
+
+@pytest.mark.parametrize("seconds", [600, 4000])
+async def test_a_client_that_logs_out_with_an_old_access_token_is_told_to_refresh(
+    api: Api, clock: Clock, seconds: int
+) -> None:
+    """Or it would take the user for signed out while the session lives on."""
+    member = await api.member()
+    clock.advance(seconds)
+    response = await api.send(LOGOUT, token=member.access_token)
+    assert response.json()["data"]["logout"]["__typename"] == "NotAuthenticated"
+    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_a_client_that_logs_out_without_a_token_is_not_told_to_refresh(api: Api) -> None:
+    response = await api.send(LOGOUT)
+    assert response.json()["data"]["logout"]["__typename"] == "NotAuthenticated"
+    assert "WWW-Authenticate" not in response.headers

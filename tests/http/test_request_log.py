@@ -15,7 +15,7 @@ import graphql_mfa.api.mutations
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.conftest import Connect, Server
-from tests.http.requests import JSON, POLICY, operation, post, request_lines
+from tests.http.requests import JSON, POLICY, demand_quiet, operation, post, request_lines
 from tests.security.attacks import WRONG_PASSWORD
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -211,3 +211,24 @@ async def test_a_real_server_writes_the_lines(tmp_path: Path) -> None:
     (line,) = [line for line in log.splitlines() if "query Ask" in line]
     assert response.headers["X-Request-ID"] in line
     assert "127.0.0.1" in line
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"baggage": "zebra" * 2000},
+        {"baggage": ",".join(["zebra"] * 180)},
+        {"baggage": "zebra=" + "b" * 5000},
+        {"traceparent": f"00-{'1' * 32}-{'1' * 16}-01", "tracestate": "zebra !"},
+    ],
+    ids=["long", "many", "long member", "state"],
+)
+async def test_no_header_for_traces_is_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
+) -> None:
+    """OpenTelemetry's own readers warn of each member that they can't read, and repeat it."""
+    response = await post(api, operation(), JSON | headers)
+
+    assert response.status_code == 200
+    assert len(request_lines(caplog)) == 1
+    demand_quiet(caplog)

@@ -6,10 +6,11 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
+from graphql_mfa.flows.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.clock import Clock
 from tests.conftest import Connect
-from tests.security.attacks import FULLWIDTH_ALICE, WRONG_PASSWORD, at_once, kinds
+from tests.security.attacks import FULLWIDTH_ALICE, WRONG_PASSWORD, at_once, kinds, scalar
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -268,3 +269,17 @@ async def test_password_guessing_from_where_a_password_alone_was_right(app: Fast
     await exhaust_strangers(app, connect)
 
     assert (await thief.login())["__typename"] == "RateLimited"
+
+
+async def test_password_guessing_beyond_the_limit_of_an_address_fills_no_table(
+    app: FastAPI, connect: Connect, services: Services
+) -> None:
+    """A new name with each guess, which is refused, leaves nothing behind."""
+    thief = connect(app, "203.0.113.1")
+    assert kinds([await thief.login(f"user{number}") for number in range(30)]) == {"InvalidCredentials": 30}
+    before = await scalar(services, "SELECT count(*) FROM throttles")
+
+    refused = [await thief.login(f"another{number}") for number in range(20)]
+
+    assert kinds(refused) == {"RateLimited": 20}
+    assert await scalar(services, "SELECT count(*) FROM throttles") == before

@@ -1,0 +1,123 @@
+"""Attack: get past the limits through a host's own schema, which holds ours."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+import strawberry
+from fastapi import FastAPI
+from graphql import get_introspection_query
+from strawberry.extensions import DisableIntrospection, MaxAliasesLimiter, QueryDepthLimiter, SchemaExtension
+
+import graphql_mfa
+from graphql_mfa import GraphQLMFA, Settings
+from tests.api_client import PASSWORD, Api
+from tests.clock import Clock
+from tests.http.requests import messages
+
+LOGIN = f'login(input: {{username: "alice", password: "{PASSWORD}"}}) {{ __typename }}'
+
+Host = Callable[..., GraphQLMFA]
+
+
+@strawberry.type
+class Namespaces(graphql_mfa.Mutation):
+    @strawberry.mutation
+    async def auth(self) -> graphql_mfa.Mutation:
+        return graphql_mfa.Mutation()
+
+
+@asynccontextmanager
+async def running(mfa: GraphQLMFA, clock: Clock) -> AsyncIterator[Api]:
+    app = FastAPI()
+    app.include_router(mfa.router())
+    async with mfa.lifespan():
+        transport = httpx.ASGITransport(app, client=("10.0.0.1", 1))
+        yield Api(httpx.AsyncClient(transport=transport, base_url="http://testserver"), clock)
+
+
+@pytest.mark.parametrize(
+    "selections",
+    [
+        f"auth {{ a: {LOGIN} b: {LOGIN} }}",
+        f"a: auth {{ {LOGIN} }} b: auth {{ {LOGIN} }}",
+        f"auth {{ {LOGIN} }} {LOGIN}",
+        f"auth {{ ...on Mutation {{ a: {LOGIN} }} auth {{ b: {LOGIN} }} }}",
+    ],
+    ids=["in one", "in two", "inside and beside", "nested"],
+)
+async def test_many_guesses_in_a_namespace_of_the_hosts(
+    make_settings: Callable[..., Settings], clock: Clock, selections: str
+) -> None:
+    mfa = GraphQLMFA(make_settings(), clock=clock, mutation=Namespaces)
+    async with running(mfa, clock) as api:
+        refused = messages(await api.send(f"mutation {{ {selections} }}"))
+        allowed = (await api.send(f"mutation {{ auth {{ {LOGIN} }} }}")).json()
+
+    assert any("At most one" in message for message in refused)
+    assert allowed["data"] == {"auth": {"login": {"__typename": "InvalidCredentials"}}}
+
+
+@strawberry.type
+class Wrapper:
+    @strawberry.field
+    async def inner(self) -> list[graphql_mfa.Mutation | None]:
+        return []
+
+
+@strawberry.type
+class Leading(graphql_mfa.Query):
+    @strawberry.field
+    async def wrapper(self) -> Wrapper:
+        return Wrapper()
+
+
+def test_mutation_behind_a_query_of_the_hosts(make_settings: Callable[..., Settings]) -> None:
+    """It would run by GET: by a link, from any site."""
+    with pytest.raises(ValueError, match="A query leads to the mutations, by the type Mutation"):
+        GraphQLMFA(make_settings(), query=Leading)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{ __schema { types { fields { type { fields { name } } } } } }",
+        "{ __schema { types { ...F } } } fragment F on __Type { fields { type { ...G } } } "
+        "fragment G on __Type { possibleTypes { name } }",
+        '{ __type(name: "Query") { interfaces { possibleTypes { name } } } }',
+    ],
+)
+async def test_introspection_that_multiplies(api: Api, document: str) -> None:
+    """Some hundred characters would ask a schema of a hundred types for megabytes."""
+    assert any("Introspection is limited" in message for message in messages(await api.send(document)))
+
+
+async def test_introspection_as_tools_do_it(api: Api) -> None:
+    everything = get_introspection_query(
+        specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
+    )
+    assert "errors" not in (await api.send(everything)).json()
+
+
+@pytest.mark.parametrize(
+    ("extension", "document"),
+    [
+        (DisableIntrospection, "{ __schema { queryType { name } } }"),
+        (lambda: QueryDepthLimiter(0), "{ policy { issuer } }"),
+        (lambda: MaxAliasesLimiter(1), "{ policy { a: issuer b: issuer } }"),
+    ],
+    ids=["introspection", "depth", "aliases"],
+)
+async def test_document_that_an_extension_of_the_hosts_refuses(
+    make_settings: Callable[..., Settings],
+    clock: Clock,
+    extension: Callable[[], SchemaExtension],
+    document: str,
+) -> None:
+    """What runs without the extension, and is refused with it, the first time and every other."""
+    async with running(GraphQLMFA(make_settings(), clock=clock), clock) as api:
+        assert "errors" not in (await api.send(document)).json()
+    async with running(GraphQLMFA(make_settings(), clock=clock, extensions=[extension]), clock) as api:
+        for _ in range(2):
+            assert messages(await api.send(document))
