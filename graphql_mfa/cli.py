@@ -55,7 +55,7 @@ def serve(
         os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
     settings = _settings()
     with _wrong_configuration_ends_it():
-        create_app(settings)
+        create_app(settings)  # What is wrong with it is told here, once, and not by each worker.
     _demand_keys(settings)
     typer.echo(
         f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
@@ -105,7 +105,11 @@ def migrate() -> None:
         finally:
             await database.close()
 
-    asyncio.run(run())
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        typer.echo(f"The database is out of reach ({type(error).__name__}).", err=True)
+        raise typer.Exit(1) from None
     typer.echo("The database is up to date.")
 
 
@@ -126,7 +130,7 @@ def print_new_key() -> None:
 
 
 @app.command()
-def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.")]) -> None:
+def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.", metavar="SECRET")]) -> None:
     """Print the code that an authenticator app shows now, for trying things out without one."""
     import pyotp
 

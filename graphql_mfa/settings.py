@@ -51,9 +51,9 @@ class Settings(BaseSettings):
             "made beside the database file."
         ),
     ] = None
-    issuer: Annotated[str, Field(min_length=1, pattern="^[^:]*$", description="The authenticator app's label.")] = (
-        "GraphQL MFA"
-    )
+    issuer: Annotated[
+        str, Field(min_length=1, pattern="^[^:]*$", description="The name that authenticator apps show.")
+    ] = "GraphQL MFA"
     token_issuer: Annotated[str, Field(description="The access tokens' `iss`.")] = "graphql-mfa"
     token_audience: Annotated[str, Field(description="The access tokens' `aud`.")] = "graphql-mfa"
     explorer: Annotated[
@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
 
     introspection: Annotated[
-        bool, Field(description="Whether the schema may be asked for. Off, validation errors suggest no names either.")
+        bool, Field(description="Whether clients may read the schema. Off, validation errors suggest no names either.")
     ] = True
     trusted_documents: Annotated[
         Path | None,
@@ -167,7 +167,10 @@ class Settings(BaseSettings):
     ] = None
     cors_origins: Annotated[
         Origins,
-        Field(description="Origins of the web applications that may call from a browser, separated by commas."),
+        Field(
+            description="Origins of the web applications that may call from a browser, separated by commas; `*` for "
+            "any, but not in cookie mode."
+        ),
     ] = ()
     session_transport: Annotated[
         Literal["bearer", "cookie"],
@@ -210,7 +213,7 @@ class Settings(BaseSettings):
         int, Field(ge=1024, le=1_048_576, description="Longest request line with its headers.")
     ] = 16_384
     head_timeout_seconds: Annotated[
-        int, Field(ge=1, le=3600, description="How long a client may take to send them, or leave an answer untaken.")
+        int, Field(ge=1, le=3600, description="How long a client may take to send that, or leave an answer unread.")
     ] = 10
     max_connections: Annotated[
         Count, Field(description="Per process; beyond, connections without a whole request are closed for new ones.")
@@ -236,7 +239,7 @@ class Settings(BaseSettings):
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
             raise ValueError("a shortest length of usernames or passwords is greater than the longest")
         if self.session_transport == "cookie" and "*" in self.cors_origins:
-            raise ValueError("cors_origins can't be * where the session is in a cookie: list the origins")
+            raise ValueError("GRAPHQL_MFA_CORS_ORIGINS can't be * where the session is in a cookie: list the origins")
         if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:
             warnings.warn(
                 f"GRAPHQL_MFA_BCRYPT_ROUNDS={self.bcrypt_rounds} makes passwords cheap to guess from a leaked "

@@ -1,16 +1,17 @@
 """A notebook with multi-factor sign-in: graphql_mfa in an application that has routes and a schema of its own.
 
-uvicorn --app-dir examples/embedded app:app
+uvicorn --app-dir examples/embedded --no-access-log --no-proxy-headers app:app
+
+Register with the header `X-Invitation: welcome-7`, which works once.
 """
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
 import strawberry
 from fastapi import Depends, FastAPI
+from fastapi.responses import PlainTextResponse
 
 import graphql_mfa
 from graphql_mfa import Authenticated, GraphQLMFA, Registration, SignedIn
@@ -62,18 +63,11 @@ async def invited(registration: Registration) -> str | None:
 mfa = GraphQLMFA(query=Query, mutation=Mutation, before_registration=invited)
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """What the application opens at its start, graphql_mfa among it."""
-    async with mfa.lifespan():
-        yield
-
-
-app = FastAPI(title="Notebook", lifespan=lifespan)
+app = FastAPI(title="Notebook", lifespan=mfa.lifespan, telemetry={"tracing": False})
 app.include_router(mfa.router("/api/graphql"))
 
 
-@app.get("/notes.txt")
+@app.get("/notes.txt", response_class=PlainTextResponse)
 async def download(session: Annotated[Authenticated, Depends(mfa.signed_in())]) -> str:
     """A route of the application, for signed-in users only."""
     return "\n".join(notes[session.account.id])

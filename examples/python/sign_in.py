@@ -6,6 +6,7 @@ import secrets
 import sys
 
 from client import RefusedError, Session
+from gql.transport.exceptions import TransportError
 
 
 def sign_in_twice(session: Session, *, by_otp: bool) -> None:
@@ -50,3 +51,5 @@ if __name__ == "__main__":
         sign_in_twice(Session(arguments.url), by_otp=arguments.otp)
     except RefusedError as refused:
         sys.exit(str(refused))
+    except TransportError as error:
+        sys.exit(f"{arguments.url} gave no answer: {error}")

@@ -44,7 +44,7 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
         set_status_on_exception=False,
     ) as span:
 
-        def observe(response: Response) -> Response:
+        def finish(response: Response) -> Response:
             response.headers[REQUEST_ID_HEADER] = context.request_id
             _describe(span, context, response.status_code)
             _log.info(
@@ -60,7 +60,7 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             )
             return response
 
-        yield observe
+        yield finish
 
 
 def _caller(request: Request) -> Context:

@@ -75,8 +75,8 @@ class _Endpoint:
             client=Client(self._address(request, services), request.headers),
             access_token=bearer_token(request),
         )
-        with observed(context) as observe:
-            return observe(await self._answer(context))
+        with observed(context) as finish:
+            return finish(await self._answer(context))
 
     async def _answer(self, context: RequestContext) -> Response:
         """The answer, in time. Work that takes longer is told to end, and not waited for: a driver may not hear it."""

@@ -78,7 +78,7 @@ def rotate(
     connection: Connection, old_digest: bytes, new_digest: bytes, *, key_id: bytes, now: datetime, idle_end: datetime
 ) -> StoredSession | None:
     """Trade the current refresh token in: for exactly one caller. None when it is not current, or its session over."""
-    absolute_end: ColumnElement[datetime] = case(
+    expires_at: ColumnElement[datetime] = case(
         (Session.ends_at < idle_end, Session.ends_at), else_=literal(idle_end, UtcDateTime)
     )
     row = connection.execute(
@@ -89,7 +89,7 @@ def rotate(
             generation=Session.generation + 1,
             refreshed_at=now,
             key_id=key_id,
-            expires_at=absolute_end,
+            expires_at=expires_at,
         )
         .returning(*_COLUMNS)
     ).one_or_none()

@@ -60,6 +60,6 @@ async def test_the_example_registers_by_invitation_and_keeps_notes_of_who_is_sig
         assert (await api.send("{ notes me { username } }")).json() == {
             "data": {"notes": ["milk"], "me": {"username": "alice"}}
         }
-        assert (await http.get("/notes.txt")).json() == "milk"
+        assert (await http.get("/notes.txt")).text == "milk"
         assert (await api.send("mutation { deleteNotes }")).json() == {"data": {"deleteNotes": 1}}
         assert (await http.delete("/notes")).json() == 0

@@ -248,7 +248,7 @@ def test_a_port_that_no_browser_sends_is_refused_at_start(make_settings: MakeSet
 def test_every_page_with_cookies_is_refused_at_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings, origins: str
 ) -> None:
-    with pytest.raises(ValidationError, match=r"cors_origins can't be \* where the session is in a cookie"):
+    with pytest.raises(ValidationError, match=r"GRAPHQL_MFA_CORS_ORIGINS can't be \* where the session is in a cookie"):
         make_settings(cors_origins=origins, session_transport="cookie")
 
     monkeypatch.chdir(tmp_path)

@@ -173,3 +173,9 @@ def test_a_wrong_configuration_is_told_to_the_shell(tmp_path: Path) -> None:
     assert ran.stderr.startswith("Wrong configuration: ")
     assert "Traceback" not in ran.stderr
     assert "hunter2" not in ran.stderr
+
+
+def test_migrating_a_database_that_is_out_of_reach_says_so(command: Command) -> None:
+    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts")
+    assert ran.exit_code == 1
+    assert ran.stderr == "The database is out of reach (ConnectionRefusedError).\n"
