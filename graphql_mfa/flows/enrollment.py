@@ -21,7 +21,8 @@ def enroll_device(
     secret = totp.new_secret()
     device_id = uuid4()
     sealed = seal(services.key_ring, _row(device_id), secret.encode())
-    totp_devices.add(connection, id=device_id, user_id=user_id, sealed_secret=sealed, now=now)
+    key_id = services.key_ring.current.id
+    totp_devices.add(connection, id=device_id, user_id=user_id, sealed_secret=sealed, key_id=key_id, now=now)
     uri = totp.provisioning_uri(
         secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp
     )

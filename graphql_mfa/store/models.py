@@ -61,6 +61,8 @@ class User(Base):
     otp_failures: Mapped[int] = mapped_column(default=0)
     otp_blocked_until: Mapped[datetime | None]
     otp_disabled_at: Mapped[datetime | None]
+    # Set by an operator: nobody signs in to the account until it is taken back.
+    disabled_at: Mapped[datetime | None]
 
 
 class OtpFailure(Base):
@@ -75,13 +77,17 @@ class OtpFailure(Base):
 
 
 class TotpDevice(Base):
-    """An authenticator app. Its secret is sealed; its last accepted time step makes each code count once."""
+    """An authenticator app. Its secret is sealed; its last accepted time step makes each code count once.
+
+    key_id: the key that sealed it, which the blob itself names too; here it can be looked for.
+    """
 
     __tablename__ = "totp_devices"
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
     sealed_secret: Mapped[bytes]
+    key_id: Mapped[bytes] = mapped_column(LargeBinary(4), index=True)
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     last_step: Mapped[int | None]
@@ -157,3 +163,24 @@ class Throttle(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     window_ends_at: Mapped[datetime] = mapped_column(index=True)
     blocked_until: Mapped[datetime | None]
+
+
+class SecurityEvent(Base):
+    """Something that happened to an account. No foreign key: an event outlives its account."""
+
+    __tablename__ = "security_events"
+    __table_args__ = (Index(None, "user_id", "at"),)
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[UUID]
+    kind: Mapped[str]
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ReservedName(Base):
+    """The name of a deleted account, as a digest: nobody may take it for a while."""
+
+    __tablename__ = "reserved_names"
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    ends_at: Mapped[datetime] = mapped_column(index=True)

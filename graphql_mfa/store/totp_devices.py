@@ -18,9 +18,11 @@ class StoredDevice:
     last_step: int | None
 
 
-def add(connection: Connection, *, id: UUID, user_id: UUID, sealed_secret: bytes, now: datetime) -> None:
+def add(connection: Connection, *, id: UUID, user_id: UUID, sealed_secret: bytes, key_id: bytes, now: datetime) -> None:
     """Add an unconfirmed device."""
-    connection.execute(insert(TotpDevice).values(id=id, user_id=user_id, sealed_secret=sealed_secret, created_at=now))
+    connection.execute(
+        insert(TotpDevice).values(id=id, user_id=user_id, sealed_secret=sealed_secret, key_id=key_id, created_at=now)
+    )
 
 
 def remove_all(connection: Connection, user_id: UUID) -> None:

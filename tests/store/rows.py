@@ -21,7 +21,8 @@ def add_user(connection: Connection, username: str = "alice", **columns: Any) ->
 
 def add_device(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
     """An authenticator app that was never used."""
-    return _add(connection, TotpDevice, {"user_id": user_id, "sealed_secret": b"", "created_at": NOW} | columns)
+    row = {"user_id": user_id, "sealed_secret": b"key1", "key_id": b"key1", "created_at": NOW}
+    return _add(connection, TotpDevice, row | columns)
 
 
 def add_session(connection: Connection, user_id: UUID, **columns: Any) -> UUID:

@@ -11,11 +11,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, inspect, select, text
 
 from graphql_mfa.store import migrations
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Base
+from graphql_mfa.store.models import Base, TotpDevice
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
@@ -83,3 +83,28 @@ async def test_a_database_that_is_out_of_reach_is_not_migrated(tmp_path: Path) -
 
 def _tables(connection: Connection) -> list[str]:
     return sorted(inspect(connection).get_table_names())
+
+
+async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_which_key_sealed_them(
+    tmp_path: Path,
+) -> None:
+    def first_version(connection: Connection) -> None:
+        migrations.upgrade(connection, "0001")
+        user = {"id": "1" * 32, "name": "alice", "at": "2026-01-01 00:00:00"}
+        connection.execute(
+            text(
+                "INSERT INTO users (id, username, username_key, password_hash, created_at, otp_failures) "
+                "VALUES (:id, :name, :name, '', :at, 0)"
+            ),
+            user,
+        )
+        connection.execute(
+            text("INSERT INTO totp_devices (id, user_id, sealed_secret, created_at) VALUES (:id, :id, :secret, :at)"),
+            user | {"secret": b"key1 and the rest"},
+        )
+
+    async with opened(tmp_path / "old.db") as database:
+        await database.write(first_version)
+        await database.migrate()
+        row = await database.read(lambda connection: connection.execute(select(TotpDevice)).one())
+    assert (row.key_id, row.sealed_secret) == (b"key1", b"key1 and the rest")

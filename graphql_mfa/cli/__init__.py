@@ -1,0 +1,114 @@
+"""The graphql-mfa command."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
+from graphql_mfa.cli.serve import serve
+from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.store.database import Database
+
+# Typer's own tracebacks print local variables, and so secrets.
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
+app.command()(serve)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if show:
+        typer.echo(metadata.version("graphql-mfa"))
+        raise typer.Exit
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema. Safe to run from several machines at once."""
+    settings = read_settings()
+    if settings.embedded:
+        # A key is made before its database, so that a lost one is noticed.
+        demand_keys(settings)
+
+    async def run() -> None:
+        database = Database(settings.database_url)
+        try:
+            await database.migrate()
+        finally:
+            await database.close()
+
+    try:
+        asyncio.run(run())
+    except OSError as error:
+        typer.echo(f"The database is out of reach ({type(error).__name__}).", err=True)
+        raise typer.Exit(1) from None
+    typer.echo("The database is up to date.")
+
+
+@app.command()
+def schema() -> None:
+    """Print the GraphQL schema."""
+    from graphql_mfa.api.schema import build_schema
+
+    settings = read_settings()
+    with wrong_configuration_ends_it():
+        typer.echo(build_schema(settings).as_str())
+
+
+@app.command("new-key")
+def print_new_key() -> None:
+    """Print a fresh entry for GRAPHQL_MFA_SECRET_KEYS."""
+    typer.echo(new_key())
+
+
+@app.command()
+def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.", metavar="SECRET")]) -> None:
+    """Print the code that an authenticator app shows now, for trying things out without one."""
+    import pyotp
+
+    parameters = read_settings().totp
+    try:
+        device = pyotp.TOTP(secret.replace(" ", ""), digits=parameters.digits, interval=parameters.period)
+    except ValueError:
+        raise typer.BadParameter("this is not a TOTP secret in base32") from None
+    typer.echo(device.at(datetime.now(UTC)))
+    left = parameters.period - int(time.time()) % parameters.period
+    typer.echo(f"valid for {left} more seconds", err=True)
+
+
+@app.command()
+def demo(
+    url: Annotated[str | None, typer.Option(help="A server's /graphql; one is started when left out.")] = None,
+) -> None:
+    """Run a whole sign-in as a client over HTTP, and print every operation and answer."""
+    from graphql_mfa.demo import converse, own_server
+
+    if url is not None:
+        succeeded = converse(url)
+    else:
+        read_settings()
+        with own_server() as own_url:
+            succeeded = converse(own_url)
+    raise typer.Exit(0 if succeeded else 1)
+
+
+@app.command()
+def purge() -> None:
+    """Delete expired rows now; a running server does so by itself."""
+    from graphql_mfa.flows.purge import purge as purge_now
+    from graphql_mfa.mfa import open_services
+
+    settings = read_settings()
+    demand_keys(settings)
+
+    async def run() -> dict[str, int]:
+        async with open_services(settings) as services:
+            return await purge_now(services)
+
+    for table, rows in asyncio.run(run()).items():
+        typer.echo(f"{table}: {rows}")

@@ -1,0 +1,78 @@
+"""graphql-mfa serve."""
+
+import ipaddress
+import os
+import signal
+import sys
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
+from graphql_mfa.settings import Settings
+
+_GRACEFUL_STOP_SECONDS = 10
+_KEEP_ALIVE_SECONDS = 15
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8000,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+) -> None:
+    """Serve the API. An SQLite database is migrated first; the explorer is on when the address is a loopback one."""
+    import uvicorn
+
+    from graphql_mfa.app import create_app
+    from graphql_mfa.http_server import BoundedProtocol
+    from graphql_mfa.logs import log_config
+
+    if _is_loopback(host):
+        os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
+    settings = read_settings()
+    with wrong_configuration_ends_it():
+        create_app(settings)  # What is wrong with it is told here, once, and not by each worker.
+    demand_keys(settings)
+    typer.echo(
+        f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
+    )
+    # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    uvicorn.run(
+        "graphql_mfa.app:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        workers=workers,
+        # uvicorn only calls it, so it need not be a class.
+        http=partial(  # type: ignore[arg-type]
+            BoundedProtocol,
+            max_head_bytes=settings.max_head_bytes,
+            head_timeout_seconds=settings.head_timeout_seconds,
+            max_connections=settings.max_connections,
+        ),
+        # For requests whose clients are gone: they still run. uvicorn counts idle connections too.
+        limit_concurrency=2 * settings.max_connections,
+        # Mutations must not run over a socket that the limits of HTTP don't see.
+        ws="none",
+        # Otherwise a caller on this machine could choose the address that it is counted under.
+        proxy_headers=False,
+        # It would log query strings, and people put variables there; requests get a line of our own.
+        access_log=False,
+        log_config=log_config(json=_logs_json(settings)),
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=_GRACEFUL_STOP_SECONDS,
+    )
+
+
+def _logs_json(settings: Settings) -> bool:
+    return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
