@@ -1,27 +1,31 @@
-"""Engines, and how a transaction runs.
+"""How a transaction runs.
 
 A transaction is a plain function of a connection. It can't await, so nothing slow can happen while it holds a lock; it
 commits when it returns and rolls back when it raises, so an expected failure is returned, with its counters.
 """
 
+import asyncio
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, event, make_url, text
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from graphql_mfa.store import migrations
+from graphql_mfa.store.postgresql import Postgresql
+from graphql_mfa.store.sqlite import Sqlite
 
 T = TypeVar("T")
 
 _SQLITE = "sqlite+aiosqlite"
 _DRIVERS = (_SQLITE, "postgresql+asyncpg")
-_BUSY_SECONDS = 10  # how long a writer waits for another process's
-_READERS = 4
+
+# PostgreSQL's serialization_failure and deadlock_detected: it undid the transaction, for another's sake.
+_CONFLICTS = frozenset({"40001", "40P01"})
+_TRIES = 5
+_FIRST_PAUSE_SECONDS = 0.01
 
 
 class UnsupportedDatabaseError(ValueError):
@@ -29,27 +33,27 @@ class UnsupportedDatabaseError(ValueError):
 
 
 class Database:
-    """One store: one connection that writes and several that read on SQLite, one pool elsewhere."""
+    """One store."""
 
     def __init__(self, url: str) -> None:
         self._file = sqlite_file(url)
-        if self._file:
-            self._writer = _sqlite_engine(url, pool_size=1)
-            event.listen(self._writer.sync_engine, "begin", _begin_immediate)
-            reader = _sqlite_engine(url, pool_size=_READERS)
-        else:
-            reader = self._writer = create_async_engine(url, hide_parameters=True, pool_pre_ping=True)
-        self._reader = reader.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine = Sqlite(self._file) if self._file else Postgresql(_parse(url))
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction. On SQLite it holds the write lock from its start."""
-        async with self._writer.begin() as connection:
-            return await connection.run_sync(transaction)
+        """Run one transaction; again when the database undid it because of another one."""
+        for tries in range(1, _TRIES):
+            try:
+                return await self._engine.write(transaction)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
+                    raise
+            # Spread, so that those who met do not meet again.
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 - no secret
+        return await self._engine.write(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, each of which sees what was committed before it."""
-        async with self._reader.connect() as connection:
-            return await connection.run_sync(query)
+        return await self._engine.read(query)
 
     async def migrate(self) -> None:
         """Bring the schema to this version. Safe when several processes do it at once.
@@ -70,8 +74,7 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._writer.dispose()
-        await self._reader.dispose()
+        await self._engine.close()
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -79,12 +82,7 @@ def sqlite_file(url: str) -> Path | None:
 
     Raises UnsupportedDatabaseError, whose message does not repeat the URL: there may be a password in it.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise UnsupportedDatabaseError("The database URL is not one.") from None
-    if parsed.drivername not in _DRIVERS:
-        raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")
+    parsed = _parse(url)
     if parsed.drivername != _SQLITE:
         return None
     if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
@@ -92,31 +90,15 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def _sqlite_engine(url: str, *, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(url, hide_parameters=True, pool_size=pool_size, max_overflow=0)
-    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-    return engine
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise UnsupportedDatabaseError("The database URL is not one.") from None
+    if parsed.drivername not in _DRIVERS:
+        raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")
+    return parsed
 
 
 def _revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def _set_up_sqlite(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-    # The driver opens no transactions by itself: `_begin_immediate` does.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        f"busy_timeout={_BUSY_SECONDS * 1000}",
-        "journal_mode=WAL",
-        # An acknowledged write survives a crash of the process and of the machine.
-        "synchronous=FULL",
-        "foreign_keys=ON",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and then writes would otherwise overwrite what another one wrote in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")

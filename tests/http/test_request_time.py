@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from graphql_mfa.flows.services import Registration, Services
 from graphql_mfa.store.database import sqlite_file
+from graphql_mfa.store.sqlite import Sqlite
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, demand_refusal, messages
@@ -115,8 +116,9 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
         demand_time_out(response, 503)
     for api in apis:
         assert (await api.login())["__typename"] == "OtpRequired"
-    for engine in (services.database._writer, services.database._reader):
-        assert engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert isinstance(services.database._engine, Sqlite)
+    for threads in (services.database._engine._writer, services.database._engine._reader):
+        assert threads.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 async def test_a_locked_store_is_not_waited_for_any_longer_than_a_request_may_take(

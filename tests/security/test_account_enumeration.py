@@ -10,9 +10,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from passlib.hash import bcrypt
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, Engine, event
 
-from graphql_mfa.flows.services import Services
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
@@ -148,7 +147,7 @@ class Work:
 
 
 @contextmanager
-def measured(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     work = Work()
     hashpw = bcrypt_library.hashpw
 
@@ -159,21 +158,17 @@ def measured(services: Services, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wo
     def count_statement(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
         work.statements.append(statement)
 
-    engines = {services.database._writer.sync_engine, services.database._reader.sync_engine}
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", count_statement)
+    event.listen(Engine, "before_cursor_execute", count_statement)
     with monkeypatch.context() as patch:
         patch.setattr(bcrypt_library, "hashpw", count_hash)
         yield work
-    for engine in engines:
-        event.remove(engine, "before_cursor_execute", count_statement)
+    event.remove(Engine, "before_cursor_execute", count_statement)
 
 
 async def work_of_login(
     app: FastAPI, connect: Connect, monkeypatch: pytest.MonkeyPatch, username: str, password: str, address: str
 ) -> Work:
-    services: Services = app.state.services
-    with measured(services, monkeypatch) as work:
+    with measured(monkeypatch) as work:
         response = await log_in(connect(app, address), username, password)
     assert response.json()["data"]["login"]["__typename"] == "InvalidCredentials"
     return work
@@ -260,7 +255,7 @@ async def test_enumeration_by_work_while_throttled(
         address = f"203.0.113.{number}"
         for _ in range(10):
             await log_in(connect(app, address), name, WRONG_PASSWORD)
-        with measured(app.state.services, monkeypatch) as works[name]:
+        with measured(monkeypatch) as works[name]:
             response = await log_in(connect(app, address), name, WRONG_PASSWORD)
         assert response.json()["data"]["login"]["__typename"] == "RateLimited"
 

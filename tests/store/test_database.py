@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from graphql_mfa.store.database import Database, UnsupportedDatabaseError
 from graphql_mfa.store.models import User
+from graphql_mfa.store.postgresql import Postgresql
 from tests.store import rows
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
@@ -105,8 +106,9 @@ async def test_errors_do_not_show_the_values(database: Database) -> None:
 
 def test_errors_do_not_show_the_values_on_postgresql_either() -> None:
     database = Database("postgresql+asyncpg://127.0.0.1:1/nothing")
-    assert database._writer.sync_engine.hide_parameters
-    assert database._reader.sync_engine.hide_parameters
+    assert isinstance(database._engine, Postgresql)
+    assert database._engine._writer.sync_engine.hide_parameters
+    assert database._engine._reader.sync_engine.hide_parameters
 
 
 async def test_foreign_keys_are_held(database: Database) -> None:
