@@ -3,40 +3,47 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from graphql_mfa.store.models import Challenge
+
+_newest = (
+    select(Challenge.digest)
+    .where(Challenge.user_id == bindparam("user"))
+    .order_by(Challenge.created_at.desc())
+    .limit(bindparam("others"))
+)
+_END_OLDEST = delete(Challenge).where(Challenge.user_id == bindparam("user"), Challenge.digest.not_in(_newest))
+_ADD = insert(Challenge)
+_COUNT_ATTEMPT = (
+    update(Challenge)
+    .where(Challenge.digest == bindparam("challenge"), Challenge.attempts < bindparam("at_most"))
+    .values(attempts=Challenge.attempts + 1)
+    .returning(Challenge.attempts)
+)
+_CONSUME = delete(Challenge).where(Challenge.digest == bindparam("challenge")).returning(Challenge.digest)
+_END_ALL = delete(Challenge).where(Challenge.user_id == bindparam("user"))
 
 
 def add(
     connection: Connection, *, digest: bytes, user_id: UUID, now: datetime, expires_at: datetime, at_most: int
 ) -> None:
     """Issue a challenge, ending the oldest ones beyond `at_most`. The caller holds the account's row."""
-    others = select(Challenge.digest).where(Challenge.user_id == user_id).order_by(Challenge.created_at.desc())
-    connection.execute(
-        delete(Challenge).where(Challenge.user_id == user_id, Challenge.digest.not_in(others.limit(at_most - 1)))
-    )
-    connection.execute(
-        insert(Challenge).values(digest=digest, user_id=user_id, created_at=now, expires_at=expires_at, attempts=0)
-    )
+    connection.execute(_END_OLDEST, {"user": user_id, "others": at_most - 1})
+    row = {"digest": digest, "user_id": user_id, "created_at": now, "expires_at": expires_at, "attempts": 0}
+    connection.execute(_ADD, row)
 
 
 def count_attempt(connection: Connection, digest: bytes, at_most: int) -> int:
     """Count an answer before it is looked at; return how many are left. The caller holds the challenge, still open."""
-    counted = connection.execute(
-        update(Challenge)
-        .where(Challenge.digest == digest, Challenge.attempts < at_most)
-        .values(attempts=Challenge.attempts + 1)
-        .returning(Challenge.attempts)
-    )
-    return at_most - counted.scalar_one()
+    return at_most - connection.execute(_COUNT_ATTEMPT, {"challenge": digest, "at_most": at_most}).scalar_one()
 
 
 def consume(connection: Connection, digest: bytes) -> None:
     """Use the challenge up. The caller holds it; that nobody else was first is checked all the same."""
-    connection.execute(delete(Challenge).where(Challenge.digest == digest).returning(Challenge.digest)).one()
+    connection.execute(_CONSUME, {"challenge": digest}).one()
 
 
 def end_all(connection: Connection, user_id: UUID) -> None:
     """End every open challenge of the account."""
-    connection.execute(delete(Challenge).where(Challenge.user_id == user_id))
+    connection.execute(_END_ALL, {"user": user_id})

@@ -1,9 +1,10 @@
 """INSERT … ON CONFLICT DO NOTHING, which SQLAlchemy spells once per engine."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 from sqlalchemy.dialects import postgresql, sqlite
 
 from graphql_mfa.store.models import Base
@@ -12,6 +13,11 @@ _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.
 
 
 def insert_unless_there(connection: Connection, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose unique keys are free; return how many were."""
-    statement = _INSERT[connection.dialect.name](model).values(list(rows)).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount
+    """Insert the rows whose unique keys are free; return how many were, when it was asked for one row."""
+    return connection.execute(_statement(connection.dialect.name, model), rows).rowcount
+
+
+@cache
+def _statement(dialect: str, model: type[Base]) -> Executable:
+    statement: Executable = _INSERT[dialect](model).on_conflict_do_nothing()
+    return statement

@@ -3,19 +3,21 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Connection, delete, insert
+from sqlalchemy import Connection, bindparam, delete, insert
 
 from graphql_mfa.store.models import RecoveryCode
+
+_ADD = insert(RecoveryCode)
+_CONSUME = delete(RecoveryCode).where(
+    RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code")
+)
 
 
 def add(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> None:
     """Store the digests of a set."""
-    connection.execute(insert(RecoveryCode), [{"user_id": user_id, "digest": digest} for digest in digests])
+    connection.execute(_ADD, [{"user_id": user_id, "digest": digest} for digest in digests])
 
 
 def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
     """Use a code up: true for exactly one caller."""
-    used = connection.execute(
-        delete(RecoveryCode).where(RecoveryCode.user_id == user_id, RecoveryCode.digest == digest)
-    )
-    return used.rowcount == 1
+    return connection.execute(_CONSUME, {"user": user_id, "code": digest}).rowcount == 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, case, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.store.models import Session, UsedRefreshToken, User, UtcDateTime
@@ -41,6 +41,38 @@ _COLUMNS = (
     Session.refreshed_at,
     Session.key_id,
 )
+_lives = Session.expires_at > bindparam("now")
+_idle_end: ColumnElement[datetime] = bindparam("idle_end", type_=UtcDateTime)
+_ADD = insert(Session)
+_FIND_ACCOUNT = (
+    select(*ACCOUNT_COLUMNS, Session.authenticated_at)
+    .join(Session, Session.user_id == User.id)
+    .where(Session.id == bindparam("session"), _lives)
+)
+_ROTATE = (
+    update(Session)
+    .where(Session.refresh_digest == bindparam("old_digest"), _lives)
+    .values(
+        refresh_digest=bindparam("new_digest"),
+        generation=Session.generation + 1,
+        refreshed_at=bindparam("now"),
+        key_id=bindparam("new_key"),
+        expires_at=case((Session.ends_at < _idle_end, Session.ends_at), else_=_idle_end),
+    )
+    .returning(*_COLUMNS)
+)
+_ADD_USED_TOKEN = insert(UsedRefreshToken)
+_FIND_BY_USED_TOKEN = (
+    select(*_COLUMNS, UsedRefreshToken.generation.label("used_generation"))
+    .join(UsedRefreshToken, UsedRefreshToken.session_id == Session.id)
+    .where(UsedRefreshToken.digest == bindparam("token"), _lives)
+)
+_used = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token"))
+_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id).where(
+    or_(Session.refresh_digest == bindparam("token"), Session.id.in_(_used)), _lives
+)
+_END = delete(Session).where(Session.id == bindparam("session"))
+_END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
 
 
 def _session_of(row: "Row[*tuple[object, ...]]") -> StoredSession:
@@ -64,13 +96,12 @@ def add(connection: Connection, session: StoredSession, refresh_digest: bytes) -
         "created_at": session.authenticated_at,
         "refresh_digest": refresh_digest,
     }
-    connection.execute(insert(Session).values(values))
+    connection.execute(_ADD, values)
 
 
 def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime] | None:
     """The account that is signed in by that live session, and when that verified a second factor."""
-    query = select(*ACCOUNT_COLUMNS, Session.authenticated_at).join(Session, Session.user_id == User.id)
-    row = connection.execute(query.where(Session.id == id, Session.expires_at > now)).one_or_none()
+    row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
     return None if row is None else (account_of(row), row.authenticated_at)
 
 
@@ -78,56 +109,33 @@ def rotate(
     connection: Connection, old_digest: bytes, new_digest: bytes, *, key_id: bytes, now: datetime, idle_end: datetime
 ) -> StoredSession | None:
     """Trade the current refresh token in: for exactly one caller. None when it is not current, or its session over."""
-    expires_at: ColumnElement[datetime] = case(
-        (Session.ends_at < idle_end, Session.ends_at), else_=literal(idle_end, UtcDateTime)
-    )
-    row = connection.execute(
-        update(Session)
-        .where(Session.refresh_digest == old_digest, Session.expires_at > now)
-        .values(
-            refresh_digest=new_digest,
-            generation=Session.generation + 1,
-            refreshed_at=now,
-            key_id=key_id,
-            expires_at=expires_at,
-        )
-        .returning(*_COLUMNS)
-    ).one_or_none()
+    given = {"old_digest": old_digest, "new_digest": new_digest, "new_key": key_id, "now": now, "idle_end": idle_end}
+    row = connection.execute(_ROTATE, given).one_or_none()
     if row is None:
         return None
     session = _session_of(row)
-    connection.execute(
-        insert(UsedRefreshToken).values(digest=old_digest, session_id=session.id, generation=session.generation - 1)
-    )
+    used = {"digest": old_digest, "session_id": session.id, "generation": session.generation - 1}
+    connection.execute(_ADD_USED_TOKEN, used)
     return session
 
 
 def find_by_used_token(connection: Connection, digest: bytes, now: datetime) -> tuple[StoredSession, int] | None:
     """The live session that the token once belonged to, and the token's number in it."""
-    row = connection.execute(
-        select(*_COLUMNS, UsedRefreshToken.generation.label("used_generation"))
-        .join(UsedRefreshToken, UsedRefreshToken.session_id == Session.id)
-        .where(UsedRefreshToken.digest == digest, Session.expires_at > now)
-    ).one_or_none()
+    row = connection.execute(_FIND_BY_USED_TOKEN, {"token": digest, "now": now}).one_or_none()
     return None if row is None else (_session_of(row), row.used_generation)
 
 
 def find_by_refresh_token(connection: Connection, digest: bytes, now: datetime) -> tuple[UUID, UUID] | None:
     """Session id and user id of the live session that the token, used or not, belongs to."""
-    used = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == digest)
-    row = connection.execute(
-        select(Session.id, Session.user_id).where(
-            or_(Session.refresh_digest == digest, Session.id.in_(used)), Session.expires_at > now
-        )
-    ).one_or_none()
+    row = connection.execute(_FIND_BY_REFRESH_TOKEN, {"token": digest, "now": now}).one_or_none()
     return None if row is None else (row.id, row.user_id)
 
 
 def end(connection: Connection, id: UUID) -> int:
     """End one session; return how many were ended."""
-    return connection.execute(delete(Session).where(Session.id == id)).rowcount
+    return connection.execute(_END, {"session": id}).rowcount
 
 
 def end_all(connection: Connection, user_id: UUID, now: datetime) -> int:
     """End every live session of the account; return how many were ended."""
-    return connection.execute(delete(Session).where(Session.user_id == user_id, Session.expires_at > now)).rowcount
+    return connection.execute(_END_ALL, {"user": user_id, "now": now}).rowcount

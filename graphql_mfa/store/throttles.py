@@ -9,30 +9,38 @@ from graphql_mfa.core.throttling import Limit, Usage, reserve
 from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import Throttle
 
+_USAGES = select(Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until).where(
+    Throttle.key.in_(bindparam("keys", expanding=True))
+)
+_LOCKED_USAGES = _USAGES.order_by(Throttle.key).with_for_update()
+_SET = (
+    update(Throttle)
+    .where(Throttle.key == bindparam("of"))
+    .values(
+        attempts=bindparam("attempts"),
+        window_ends_at=bindparam("window_ends_at"),
+        blocked_until=bindparam("blocked_until"),
+    )
+)
+_GIVE_BACK = (
+    update(Throttle)
+    .where(Throttle.key == bindparam("of"), Throttle.attempts > 0)
+    .values(attempts=Throttle.attempts - 1, blocked_until=None)
+)
+
 
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
     """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
     keys = sorted(limits)  # one order for every transaction, so that no two wait for each other
-    usages = select(Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until).where(
-        Throttle.key.in_(keys)
-    )
     # Looked at before anything is written, so that a flood of refused attempts writes nothing.
-    if wait := _wait(_decide(connection, usages, limits, now)):
+    if wait := _wait(_decide(connection, _USAGES, limits, now)):
         return wait
     insert_unless_there(connection, Throttle, [{"key": key, "attempts": 0, "window_ends_at": now} for key in keys])
-    decisions = _decide(connection, usages.order_by(Throttle.key).with_for_update(), limits, now)
+    decisions = _decide(connection, _LOCKED_USAGES, limits, now)
     if wait := _wait(decisions):
         return wait
-    connection.execute(
-        update(Throttle)
-        .where(Throttle.key == bindparam("of"))
-        .values(
-            attempts=bindparam("attempts"),
-            window_ends_at=bindparam("window_ends_at"),
-            blocked_until=bindparam("blocked_until"),
-        ),
-        [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)],
-    )
+    used = [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)]
+    connection.execute(_SET, used)
     return None
 
 
@@ -41,7 +49,7 @@ def _decide(
 ) -> dict[bytes, Usage | timedelta]:
     return {
         row.key: reserve(limits[row.key], Usage(row.attempts, row.window_ends_at, row.blocked_until), now)
-        for row in connection.execute(usages)
+        for row in connection.execute(usages, {"keys": list(limits)})
     }
 
 
@@ -51,10 +59,5 @@ def _wait(decisions: Mapping[bytes, Usage | timedelta]) -> timedelta | None:
 
 def give_back(connection: Connection, keys: Collection[bytes]) -> None:
     """Take a counted attempt back, with the wait that it made."""
-    connection.execute(
-        update(Throttle)
-        .where(Throttle.key == bindparam("of"), Throttle.attempts > 0)
-        .values(attempts=Throttle.attempts - 1, blocked_until=None),
-        # One by one: a single statement over all of them would lock them in an order of its own.
-        [{"of": key} for key in sorted(keys)],
-    )
+    # One by one: a single statement over all of them would lock them in an order of its own.
+    connection.execute(_GIVE_BACK, [{"of": key} for key in sorted(keys)])

@@ -1,10 +1,12 @@
 """Accounts: find, lock, change."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Executable, Row, bindparam, delete, exists, func, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.store.inserts import insert_unless_there
@@ -19,6 +21,55 @@ _recovery_codes_left = (
     .label("recovery_codes_left")
 )
 ACCOUNT_COLUMNS = (User.id, User.username, User.created_at, User.mfa_enabled_at, _recovery_codes_left)
+
+# Not an account whose enrollment was abandoned, which is as good as deleted.
+_is_live = or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > bindparam("now"))
+_that_user = User.id == bindparam("user")
+_that_name = User.username_key == bindparam("name")
+_change = update(User).where(_that_user)
+
+_DELETE_ABANDONED = delete(User).where(_that_name, ~_is_live)
+_IS_TAKEN = select(exists().where(_that_name, _is_live))
+_knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == bindparam("address"))
+_FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(_that_name, _is_live)
+_lockable = select(
+    *ACCOUNT_COLUMNS,
+    User.password_hash,
+    User.enrollment_expires_at,
+    User.enrollment_code_digest,
+    User.otp_failures,
+    User.otp_blocked_until,
+    User.otp_disabled_at,
+).where(_is_live)
+_LOCK = _lockable.where(_that_user).with_for_update(of=User)
+# Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
+_LOCK_BY_CHALLENGE = (
+    _lockable.join(Challenge, Challenge.user_id == User.id)
+    .where(
+        Challenge.digest == bindparam("challenge"),
+        Challenge.expires_at > bindparam("now"),
+        Challenge.attempts < bindparam("attempts"),
+    )
+    .with_for_update(of=[User, Challenge])
+)
+_FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
+_REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
+_ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None)
+_CONSUME_ENROLLMENT_CODE = _change.where(User.enrollment_code_digest == bindparam("code")).values(
+    enrollment_code_digest=None
+)
+_ADD_OTP_FAILURE = insert(OtpFailure)
+_COUNT_OTP_FAILURES = (
+    select(func.count())
+    .select_from(OtpFailure)
+    .where(OtpFailure.user_id == bindparam("user"), OtpFailure.at > bindparam("since"))
+)
+_SET_OTP_STATE = _change.values(
+    otp_failures=bindparam("in_a_row"),
+    otp_blocked_until=bindparam("wait_ends_at"),
+    otp_disabled_at=bindparam("off_since"),
+)
+_FORGET_OTP_FAILURES = delete(OtpFailure).where(OtpFailure.user_id == bindparam("user"))
 
 
 def account_of(row: "Row[*tuple[object, ...]]") -> Account:
@@ -63,11 +114,6 @@ class LoginCandidate:
     knows_address: bool
 
 
-def live(now: datetime) -> ColumnElement[bool]:
-    """Not an account whose enrollment was abandoned, which is as good as deleted."""
-    return or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > now)
-
-
 def add(
     connection: Connection,
     *,
@@ -79,7 +125,7 @@ def add(
     enrollment_expires_at: datetime,
 ) -> bool:
     """Create an account unless the name is taken; the name of an abandoned one is free."""
-    connection.execute(delete(User).where(User.username_key == key, ~live(now)))
+    connection.execute(_DELETE_ABANDONED, {"name": key, "now": now})
     row = {
         "id": id,
         "username": username,
@@ -94,49 +140,27 @@ def add(
 
 def is_taken(connection: Connection, key: str, now: datetime) -> bool:
     """Whether an account has that name."""
-    return bool(connection.scalar(select(exists().where(User.username_key == key, live(now)))))
+    return bool(connection.scalar(_IS_TAKEN, {"name": key, "now": now}))
 
 
 def find_for_login(connection: Connection, key: str, address: str, now: datetime) -> LoginCandidate | None:
     """The account of that name, and whether it ever signed in from that address."""
-    knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == address)
-    row = connection.execute(
-        select(User.id, User.password_hash, knows_address.label("knows_address")).where(
-            User.username_key == key, live(now)
-        )
-    ).one_or_none()
+    row = connection.execute(_FIND_FOR_LOGIN, {"name": key, "address": address, "now": now}).one_or_none()
     return None if row is None else LoginCandidate(row.id, row.password_hash, bool(row.knows_address))
 
 
 def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
     """Hold the account's row until the transaction ends."""
-    return _lock(connection, _lockable().where(User.id == id, live(now)).with_for_update(of=User))
+    return _lock(connection, _LOCK, {"user": id, "now": now})
 
 
 def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedUser | None:
-    """Hold the row of the account whose open challenge that is, then the challenge's.
-
-    Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
-    """
-    is_open = and_(Challenge.digest == digest, Challenge.expires_at > now, Challenge.attempts < attempts)
-    query = _lockable().join(Challenge, Challenge.user_id == User.id).where(is_open, live(now))
-    return _lock(connection, query.with_for_update(of=[User, Challenge]))
+    """Hold the row of the account whose open challenge that is, and the challenge's."""
+    return _lock(connection, _LOCK_BY_CHALLENGE, {"challenge": digest, "now": now, "attempts": attempts})
 
 
-def _lockable() -> Select[*tuple[object, ...]]:
-    return select(
-        *ACCOUNT_COLUMNS,
-        User.password_hash,
-        User.enrollment_expires_at,
-        User.enrollment_code_digest,
-        User.otp_failures,
-        User.otp_blocked_until,
-        User.otp_disabled_at,
-    )
-
-
-def _lock(connection: Connection, query: Select[*tuple[object, ...]]) -> LockedUser | None:
-    row = connection.execute(query).one_or_none()
+def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> LockedUser | None:
+    row = connection.execute(query, given).one_or_none()
     if row is None:
         return None
     return LockedUser(
@@ -152,30 +176,28 @@ def _lock(connection: Connection, query: Select[*tuple[object, ...]]) -> LockedU
 
 def find(connection: Connection, id: UUID) -> Account:
     """The account of that id, which exists."""
-    return account_of(connection.execute(select(*ACCOUNT_COLUMNS).where(User.id == id)).one())
+    return account_of(connection.execute(_FIND, {"user": id}).one())
 
 
 def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
     """Store another hash for an account whose row the transaction holds."""
-    connection.execute(update(User).where(User.id == id).values(password_hash=new))
+    connection.execute(_REPLACE_PASSWORD_HASH, {"user": id, "new_hash": new})
 
 
 def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
     """The account verified its first code: it stays."""
-    connection.execute(update(User).where(User.id == id).values(mfa_enabled_at=now, enrollment_expires_at=None))
+    connection.execute(_ENABLE_MFA, {"user": id, "now": now})
 
 
 def consume_enrollment_code(connection: Connection, id: UUID, digest: bytes) -> bool:
     """Use the operator's code up, once."""
-    code_is_right = and_(User.id == id, User.enrollment_code_digest == digest)
-    return connection.execute(update(User).where(code_is_right).values(enrollment_code_digest=None)).rowcount == 1
+    return connection.execute(_CONSUME_ENROLLMENT_CODE, {"user": id, "code": digest}).rowcount == 1
 
 
 def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
     """Remember a wrong code; return how many there were since then."""
-    connection.execute(insert(OtpFailure).values(id=failure_id, user_id=id, at=now))
-    count = select(func.count()).select_from(OtpFailure).where(OtpFailure.user_id == id, OtpFailure.at > since)
-    return connection.scalar(count) or 0
+    connection.execute(_ADD_OTP_FAILURE, {"id": failure_id, "user_id": id, "at": now})
+    return connection.scalar(_COUNT_OTP_FAILURES, {"user": id, "since": since}) or 0
 
 
 def set_otp_state(
@@ -187,16 +209,13 @@ def set_otp_state(
     disabled_at: datetime | None = None,
 ) -> None:
     """Set wrong codes in a row, the wait they made, and whether codes are off."""
-    connection.execute(
-        update(User)
-        .where(User.id == id)
-        .values(otp_failures=failures, otp_blocked_until=blocked_until, otp_disabled_at=disabled_at)
-    )
+    state = {"in_a_row": failures, "wait_ends_at": blocked_until, "off_since": disabled_at}
+    connection.execute(_SET_OTP_STATE, {"user": id} | state)
 
 
 def forget_otp_failures(connection: Connection, id: UUID) -> None:
     """The account has a new secret: guesses at the old one count no more."""
-    connection.execute(delete(OtpFailure).where(OtpFailure.user_id == id))
+    connection.execute(_FORGET_OTP_FAILURES, {"user": id})
     set_otp_state(connection, id)
 
 
