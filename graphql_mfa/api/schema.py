@@ -21,7 +21,7 @@ from graphql import (
     get_operation_ast,
     specified_rules,
 )
-from strawberry.extensions import MaxTokensLimiter, ParserCache, SchemaExtension
+from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
@@ -40,7 +40,7 @@ from graphql_mfa.settings import Settings
 _CACHED_DOCUMENTS = 128
 _LONGEST_LOGGED_NAME = 80
 
-Validate = Callable[[GraphQLSchema, DocumentNode], list[GraphQLError]]
+Judge = Callable[[str], tuple[DocumentNode, list[GraphQLError]]]
 
 
 class Schema(strawberry.Schema):
@@ -59,11 +59,18 @@ class Schema(strawberry.Schema):
             log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 
-class _Validation(SchemaExtension):
-    """Judges size first, then validity, then which operation is meant; the verdict on a document is kept."""
+class _Judgement(SchemaExtension):
+    """Parses and judges a document, by a function that remembers; then finds the operation that is meant."""
 
-    def __init__(self, validate: Validate) -> None:
-        self._validate = validate
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+        self._errors: list[GraphQLError] = []
+
+    def on_parse(self) -> Iterator[None]:
+        # By its text: to find a parsed document again, all of it would be hashed.
+        document, self._errors = self._judge(self.execution_context.query or "")
+        self.execution_context.graphql_document = document
+        yield
 
     def on_validate(self) -> Iterator[None]:
         execution = self.execution_context
@@ -71,7 +78,7 @@ class _Validation(SchemaExtension):
         context: RequestContext = execution.context
         operation = get_operation_ast(document, context.operation_name)
         schema = execution.schema._schema  # noqa: SLF001
-        errors = self._validate(schema, document)
+        errors = self._errors
         # What a host's extensions add, such as DisableIntrospection: the library leaves validation to us.
         added = [rule for rule in execution.validation_rules if rule not in specified_rules]
         if not errors and added:
@@ -104,29 +111,28 @@ def build_schema(
         rules = (*rules, NoSchemaIntrospectionCustomRule)
 
     @lru_cache(_CACHED_DOCUMENTS)
-    def validate(schema: GraphQLSchema, document: DocumentNode) -> list[GraphQLError]:
+    def judge(text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+        document = graphql.parse(text, max_tokens=settings.max_query_tokens)
         # A document that is too large does not get as far as the rules, some of which cost more than it does.
-        return [*limits.errors(document)] or graphql.validate(
-            schema, document, rules, hide_suggestions=not settings.introspection
+        return document, [*limits.errors(document)] or graphql.validate(
+            schema._schema,  # noqa: SLF001
+            document,
+            rules,
+            hide_suggestions=not settings.introspection,
         )
 
     schema = Schema(
         query=query,
         mutation=mutation,
         config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
-        extensions=[
-            lambda: MaxTokensLimiter(settings.max_query_tokens),
-            lambda: ParserCache(_CACHED_DOCUMENTS),
-            lambda: _Validation(validate),
-            *extensions,
-        ],
+        extensions=[lambda: _Judgement(judge), *extensions],
     )
     _demand_mutations_apart(schema._schema)  # noqa: SLF001
     if settings.trusted_documents is not None:
         schema.trusted_documents = load_documents(settings.trusted_documents)
         for document_id, document in schema.trusted_documents.items():
             try:
-                errors = validate(schema._schema, graphql.parse(document, max_tokens=settings.max_query_tokens))  # noqa: SLF001
+                _, errors = judge(document)
             except GraphQLError as error:
                 errors = [error]
             if errors:

@@ -5,6 +5,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import Key, KeyRing
 
 ALGORITHM = "EdDSA"  # RFC 8037
+_CACHED_TOKENS = 4096  # of a kilobyte each
 _TYPE = "at+jwt"  # RFC 9068 2.1
 # Authentication methods, RFC 8176; it has no name for a look-up secret, hence our own.
 _AMR = {FactorKind.TOTP: ["pwd", "otp", "mfa"], FactorKind.RECOVERY_CODE: ["pwd", "recovery_code", "mfa"]}
@@ -57,6 +59,8 @@ class AccessTokens:
 
     def __init__(self, ring: KeyRing, *, issuer: str, audience: str) -> None:
         self._ring, self._issuer, self._audience = ring, issuer, audience
+        # A client sends the same token again and again; checking its signature is the dearest part of a query.
+        self._read_cached = lru_cache(_CACHED_TOKENS)(self._read)
 
     def sign(self, grant: Grant, key: Key) -> str:
         """The token of a grant. The same grant and key give the same token: Ed25519 is deterministic (RFC 8032)."""
@@ -77,25 +81,27 @@ class AccessTokens:
     def check(self, token: str, now: datetime) -> TokenSubject | TokenExpired | TokenInvalid:
         """Check signature, type, issuer, audience and, with our own clock, expiry."""
         try:
-            header = jwt.get_unverified_header(token)
-            key = self._key(header.get("kid"))
-            if key is None or header.get("typ") != _TYPE:
-                return TokenInvalid()
-            claims = jwt.decode(
-                token,
-                key.verifying,
-                algorithms=[ALGORITHM],
-                issuer=self._issuer,
-                audience=self._audience,
-                # PyJWT's time checks use its own clock.
-                options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["exp", "sid"]},
-            )
-            expires_at = datetime.fromtimestamp(claims["exp"], UTC)
-            subject = TokenSubject(UUID(claims["sub"]), UUID(claims["sid"]))
+            subject, expires_at = self._read_cached(token)
         # PyJWT lets some malformed headers through as other errors than its own.
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return TokenInvalid()
         return subject if now < expires_at else TokenExpired()
+
+    def _read(self, token: str) -> tuple[TokenSubject, datetime]:
+        header = jwt.get_unverified_header(token)
+        key = self._key(header.get("kid"))
+        if key is None or header.get("typ") != _TYPE:
+            raise jwt.InvalidTokenError
+        claims = jwt.decode(
+            token,
+            key.verifying,
+            algorithms=[ALGORITHM],
+            issuer=self._issuer,
+            audience=self._audience,
+            # PyJWT's time checks use its own clock.
+            options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["exp", "sid"]},
+        )
+        return TokenSubject(UUID(claims["sub"]), UUID(claims["sid"])), datetime.fromtimestamp(claims["exp"], UTC)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
         """The public keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""

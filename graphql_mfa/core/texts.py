@@ -1,6 +1,10 @@
 """What is text at all."""
 
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def is_text(raw: str) -> bool:
     """False for lone surrogates, which JSON can carry and UTF-8 cannot."""
-    return not any("\ud800" <= character <= "\udfff" for character in raw)
+    return _SURROGATE.search(raw) is None
