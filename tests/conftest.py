@@ -19,18 +19,35 @@ from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.services import BeforeRegistration, Services, no_condition
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.postgresql import Postgresql
 from tests import leaks
 from tests.api_client import Api
 from tests.clock import Clock
+from tests.postgresql import PostgresqlServer, program, running_server
 
 KEY = new_key()
+sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+"""For what is about SQLite itself."""
+
 Connect = Callable[..., Api]
 
 
-def demand_program(name: str) -> None:
-    """A program that a developer may lack, which skips the test, but continuous integration may not."""
-    if shutil.which(name) is None:
+def demand_program(name: str, path: str | None = None) -> None:
+    """A program that a developer may lack, which skips the test, but continuous integration may not.
+
+    path: where it was found, when that is not a matter of PATH alone.
+    """
+    if (path or shutil.which(name)) is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {name}")
+
+
+def connections_in_use(database: Database) -> int:
+    """Connections that are not back in their pool."""
+    store = database._engine
+    engines = (
+        [store._writer.sync_engine] if isinstance(store, Postgresql) else [store._writer.engine, store._reader.engine]
+    )
+    return sum(engine.pool.checkedout() for engine in engines)  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
@@ -61,22 +78,65 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def engine(request: pytest.FixtureRequest) -> str:
+    """What the store is kept in: every test that has one runs on both."""
+    engine: str = request.param
+    return engine
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A server of PostgreSQL."""
+    demand_program("PostgreSQL's server", program("initdb"))
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Where an empty database of this version is."""
+    if engine == "postgresql":
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        return server.shared_database()
+    file = shutil.copy(request.getfixturevalue("migrated_database"), tmp_path / "test.db")
+    return f"sqlite+aiosqlite:///{file}"
+
+
+@pytest.fixture
+def schema_that_breaks(request: pytest.FixtureRequest, engine: str) -> Iterator[None]:
+    """For a test that changes tables: nobody uses them after it."""
+    yield
+    if engine == "postgresql":
+        request.getfixturevalue("postgresql").forget_shared_database()
+
+
+@pytest.fixture(scope="session")
+def new_environment(request: pytest.FixtureRequest, engine: str) -> Callable[[], dict[str, str]]:
+    """The environment of servers that share a database of their own; of SQLite, the one in the folder they start in."""
+
+    def make() -> dict[str, str]:
+        if engine == "sqlite":
+            return {}
+        server: PostgresqlServer = request.getfixturevalue("postgresql")
+        return {"GRAPHQL_MFA_DATABASE_URL": server.migrated_database(), "GRAPHQL_MFA_SECRET_KEYS": KEY}
+
+    return make
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
 
 
 @pytest.fixture
-def make_settings(tmp_path: Path, migrated_database: Path) -> Callable[..., Settings]:
+def make_settings(database_url: str) -> Callable[..., Settings]:
     """Settings of a fresh database; keyword arguments override."""
 
     def make(**overrides: Any) -> Settings:
-        file = tmp_path / "test.db"
-        if not file.exists():
-            shutil.copy(migrated_database, file)
         # The cheapest hash, and an address that may register as often as tests like.
         defaults: dict[str, Any] = {
-            "database_url": f"sqlite+aiosqlite:///{file}",
+            "database_url": database_url,
             "secret_keys": KEY,
             "bcrypt_rounds": 4,
             "registration_attempts": 10_000,
@@ -192,8 +252,10 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def live_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def live_server(
+    tmp_path_factory: pytest.TempPathFactory, new_environment: Callable[[], dict[str, str]]
+) -> Iterator[str]:
     """The base URL of a running server, explorer on."""
-    server = Server(tmp_path_factory.mktemp("server")).start()
+    server = Server(tmp_path_factory.mktemp("server"), **new_environment()).start()
     yield server.url
     server.stop()

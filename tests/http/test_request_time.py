@@ -4,19 +4,19 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from graphql_mfa.flows.services import Registration, Services
 from graphql_mfa.store.database import sqlite_file
-from graphql_mfa.store.sqlite import Sqlite
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
-from tests.conftest import Connect
+from tests.conftest import Connect, connections_in_use
 from tests.http.requests import JSON, POLICY, demand_refusal, messages
 from tests.security.attacks import WRONG_PASSWORD, kinds, scalar
 
@@ -41,15 +41,19 @@ async def app(run_app: RunApp, member: Member) -> AsyncIterator[FastAPI]:
         yield app
 
 
-@contextmanager
-def store_locked(services: Services) -> Iterator[None]:
+@asynccontextmanager
+async def store_locked(services: Services) -> AsyncIterator[None]:
     """Another process writes, and does not come to an end."""
-    connection = sqlite3.connect(sqlite_file(services.settings.database_url) or "", isolation_level=None)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    if file := sqlite_file(services.settings.database_url):
+        with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    other = create_async_engine(services.settings.database_url)
+    async with other.begin() as transaction:
+        await transaction.execute(text("LOCK TABLE users, throttles IN EXCLUSIVE MODE"))
         yield
-    finally:
-        connection.close()
+    await other.dispose()
 
 
 def demand_time_out(response: httpx.Response, status: int) -> None:
@@ -60,7 +64,7 @@ def demand_time_out(response: httpx.Response, status: int) -> None:
 
 async def attempts(services: Services) -> list[int]:
     """What is counted of logins; registrations are counted in a row of their own, which comes first."""
-    sql = text("SELECT attempts FROM throttles WHERE attempts > 0 ORDER BY rowid")
+    sql = text("SELECT attempts FROM throttles WHERE attempts > 0 ORDER BY window_ends_at DESC")
     return await services.database.read(lambda connection: list(connection.scalars(sql)))
 
 
@@ -78,7 +82,7 @@ async def test_a_body_that_never_ends_is_answered_all_the_same(api: Api, begun: 
 
 async def test_a_store_that_is_locked_is_answered_all_the_same(api: Api, services: Services) -> None:
     before = await attempts(services)
-    with store_locked(services):
+    async with store_locked(services):
         response = await api.send(LOGIN, WRONG)
         during = await attempts(services)
 
@@ -92,7 +96,7 @@ async def test_what_waited_for_a_locked_store_is_not_done_once_nobody_waits_for_
     api: Api, services: Services
 ) -> None:
     """The client was told that it failed, and may have gone."""
-    with store_locked(services):
+    async with store_locked(services):
         response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 
     demand_time_out(response, 503)
@@ -106,7 +110,7 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
 ) -> None:
     """Not the one that waited for the lock, and none of those that waited for the connection."""
     apis = [connect(app, f"10.0.0.{number}") for number in range(6)]
-    with store_locked(services):
+    async with store_locked(services):
         tasks = [asyncio.create_task(api.send(LOGIN, WRONG)) for api in apis]
         user = await apis[0].me(member.access_token)
         responses = await asyncio.gather(*tasks)
@@ -116,16 +120,14 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
         demand_time_out(response, 503)
     for api in apis:
         assert (await api.login())["__typename"] == "OtpRequired"
-    assert isinstance(services.database._engine, Sqlite)
-    for threads in (services.database._engine._writer, services.database._engine._reader):
-        assert threads.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+    assert connections_in_use(services.database) == 0
 
 
 async def test_a_locked_store_is_not_waited_for_any_longer_than_a_request_may_take(
     api: Api, services: Services
 ) -> None:
-    """SQLite itself waits for ten seconds, in a thread that can't be interrupted."""
-    with store_locked(services):
+    """SQLite itself waits for ten seconds, in a thread that can't be interrupted; PostgreSQL for as long as it takes."""
+    async with store_locked(services):
         async with asyncio.timeout(WAIT / 2):
             response = await api.send(LOGIN, WRONG)
 

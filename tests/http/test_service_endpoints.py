@@ -29,6 +29,7 @@ async def test_readyz(api: Api) -> None:
     assert response.json() == {"status": "ok"}
 
 
+@pytest.mark.usefixtures("schema_that_breaks")
 @pytest.mark.parametrize(
     "damage",
     [

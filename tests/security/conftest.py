@@ -1,6 +1,6 @@
 """Two processes of the real server on one database: what races have to be safe against."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from uuid import uuid4
 
@@ -13,10 +13,13 @@ from tests.security.attacks import real_api
 
 
 @pytest.fixture(scope="session")
-def two_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+def two_servers(
+    tmp_path_factory: pytest.TempPathFactory, new_environment: Callable[[], dict[str, str]]
+) -> Iterator[list[str]]:
     """Their base URLs."""
     folder = tmp_path_factory.mktemp("two-servers")
-    servers = [Server(folder).start(), Server(folder).start()]
+    environment = new_environment()
+    servers = [Server(folder, **environment).start(), Server(folder, **environment).start()]
     yield [server.url for server in servers]
     for server in servers:
         server.stop()

@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Connection, insert, select
 
 from graphql_mfa.flows.services import Services
+from graphql_mfa.store.models import OtpFailure
 from tests.api_client import Api, Member
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
@@ -16,12 +19,10 @@ from tests.security.attacks import (
     at_once,
     attempts_counted,
     attempts_on,
-    execute,
     failures_counted,
     guess,
     kinds,
     real_member,
-    scalar,
     sessions_of,
 )
 
@@ -302,6 +303,11 @@ async def test_guesses_for_long_leave_the_recovery_codes_to_the_owner(run_app: R
         assert (await guess(api, member.secret))["__typename"] == "FactorDisabled"
 
 
+def repeat_the_failure(connection: Connection) -> None:
+    failure = connection.execute(select(OtpFailure.user_id, OtpFailure.at)).one()
+    connection.execute(insert(OtpFailure), [{"id": uuid4(), **failure._mapping} for _ in range(98)])
+
+
 @pytest.mark.parametrize(("days", "outcome"), [(29, "FactorDisabled"), (30, "SignedIn"), (31, "SignedIn")])
 async def test_guesses_older_than_thirty_days(
     run_app: RunApp, connect: Connect, clock: Clock, days: int, outcome: str
@@ -313,17 +319,7 @@ async def test_guesses_older_than_thirty_days(
         await guess_wrong(api, member, 1)
         await sign_in(api, member)
         # The other 98 at the same instant, as 98 guesses would have left them.
-        row = await scalar(services, "SELECT hex(user_id) || ' ' || at FROM otp_failures")
-        user, _, at = row.partition(" ")
-        for number in range(98):
-            await execute(
-                services,
-                "INSERT INTO otp_failures (id, user_id, at) "
-                "SELECT :id, user_id, at FROM otp_failures WHERE hex(user_id) = :user AND at = :at LIMIT 1",
-                id=f"{number:032x}",
-                user=user,
-                at=at,
-            )
+        await services.database.write(repeat_the_failure)
         assert await failures_counted(services) == 99
         clock.advance(timedelta(days=days).total_seconds() - 30)
 

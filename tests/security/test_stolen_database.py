@@ -2,22 +2,22 @@
 
 import base64
 import re
-import shutil
-import sqlite3
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, closing
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import text as sql
 
 from graphql_mfa.flows.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect, Server
+from tests.conftest import Connect, Server, sqlite_only
 from tests.security.attacks import execute, real_api, real_member, sessions_of
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -44,6 +44,13 @@ def forms(secret: str) -> Iterator[bytes]:
         yield base64.b32decode(secret).hex().encode()
 
 
+async def column(services: Services, name: str) -> list[Any]:
+    """All values of `table.column`."""
+    table, _, of = name.partition(".")
+    return await services.database.read(lambda connection: list(connection.scalars(sql(f"SELECT {of} FROM {table}"))))
+
+
+@sqlite_only
 async def test_stolen_database_holds_no_secret(api: Api, clock: Clock, tmp_path: Path) -> None:
     """Neither in the tables nor in the write-ahead log, where also what was deleted still stands."""
     member = await api.member()
@@ -83,54 +90,49 @@ async def test_stolen_database_holds_no_secret(api: Api, clock: Clock, tmp_path:
     assert [part for part in access_token_parts if part.encode() in content] == []
 
 
-async def test_stolen_database_holds_no_secret_in_any_column(api: Api, tmp_path: Path) -> None:
+async def test_stolen_database_holds_no_secret_in_any_column(api: Api, services: Services) -> None:
     """What is stored of a secret is sealed, a password hash, or a digest of one size."""
     member = await api.member()
     await api.challenge()
     await api.refresh(member.refresh_token)
-    copy = tmp_path / "copy"
-    copy.mkdir()
-    for file in database_files(tmp_path):
-        shutil.copy(file, copy)
 
-    with closing(sqlite3.connect(copy / "test.db")) as stolen:
-        ((password_hash,),) = stolen.execute("SELECT password_hash FROM users")
-        assert re.fullmatch(r"\$bcrypt-sha256\$v=2,t=2b,r=4\$[./A-Za-z0-9]{22}\$[./A-Za-z0-9]{31}", password_hash)
-        ((sealed,),) = stolen.execute("SELECT sealed_secret FROM totp_devices")
-        assert len(sealed) == 4 + 12 + 32 + 16
-        for column in (
-            "recovery_codes.digest",
-            "challenges.digest",
-            "sessions.refresh_digest",
-            "used_refresh_tokens.digest",
-            "throttles.key",
-        ):
-            table, name = column.split(".")
-            lengths = {len(value) for (value,) in stolen.execute(f"SELECT {name} FROM {table}")}
-            assert lengths == {32}, column
+    (password_hash,) = await column(services, "users.password_hash")
+    assert re.fullmatch(r"\$bcrypt-sha256\$v=2,t=2b,r=4\$[./A-Za-z0-9]{22}\$[./A-Za-z0-9]{31}", password_hash)
+    (sealed,) = await column(services, "totp_devices.sealed_secret")
+    assert len(sealed) == 4 + 12 + 32 + 16
+    for digests in (
+        "recovery_codes.digest",
+        "challenges.digest",
+        "sessions.refresh_digest",
+        "used_refresh_tokens.digest",
+        "throttles.key",
+    ):
+        assert {len(value) for value in await column(services, digests)} == {32}, digests
 
 
-async def test_stolen_database_opens_nothing(run_app: RunApp, connect: Connect, tmp_path: Path) -> None:
+async def test_stolen_database_opens_nothing(run_app: RunApp, connect: Connect) -> None:
     """Whatever stands in a column is not accepted in place of the secret it was made from."""
     async with run_app() as app:
         api = connect(app)
         member = await api.member()
         challenge = await api.challenge()
-        with closing(sqlite3.connect(tmp_path / "test.db")) as stolen:
-            columns = [
-                *stolen.execute("SELECT digest FROM challenges"),
-                *stolen.execute("SELECT refresh_digest FROM sessions"),
-                *stolen.execute("SELECT digest FROM recovery_codes"),
-                *stolen.execute("SELECT sealed_secret FROM totp_devices"),
-            ]
-            ((password_hash,),) = stolen.execute("SELECT password_hash FROM users")
-        for (column,) in columns:
-            for text in (column.hex(), base64.urlsafe_b64encode(column).rstrip(b"=").decode()):
+        services: Services = app.state.services
+        stolen = [
+            *await column(services, "challenges.digest"),
+            *await column(services, "sessions.refresh_digest"),
+            *(recovery_codes := await column(services, "recovery_codes.digest")),
+            *await column(services, "totp_devices.sealed_secret"),
+        ]
+        (password_hash,) = await column(services, "users.password_hash")
+        for value in stolen:
+            for text in (value.hex(), base64.urlsafe_b64encode(value).rstrip(b"=").decode()):
                 assert (await api.verify_otp({"token": f"mfac_{text}"}, "000000"))["__typename"] == "ChallengeExpired"
                 assert (await api.refresh(f"mfar_{text}"))["__typename"] in {"SessionExpired", "RateLimited"}
         assert (await api.login(password=password_hash))["__typename"] == "InvalidCredentials"
-        assert (await api.verify_recovery_code(challenge, columns[2][0].hex()))["__typename"] == "InvalidRecoveryCode"
-        assert await sessions_of(app.state.services) == 1
+        assert (await api.verify_recovery_code(challenge, recovery_codes[0].hex()))[
+            "__typename"
+        ] == "InvalidRecoveryCode"
+        assert await sessions_of(services) == 1
         assert await api.me(member.access_token) is not None
 
 

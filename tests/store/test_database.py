@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from graphql_mfa.store.database import Database, UnsupportedDatabaseError
 from graphql_mfa.store.models import User
 from graphql_mfa.store.postgresql import Postgresql
+from tests.conftest import sqlite_only
 from tests.store import rows
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
@@ -26,6 +27,7 @@ def usernames(connection: Connection) -> list[str]:
     return list(connection.scalars(select(User.username)))
 
 
+@sqlite_only
 async def test_every_connection_keeps_what_was_acknowledged_and_waits_for_its_turn(database: Database) -> None:
     assert await database.write(pragmas) == PRAGMAS
     # More at once than there are connections.
@@ -66,6 +68,7 @@ async def test_a_transaction_that_raises_leaves_nothing_behind(database: Databas
     assert await database.read(usernames) == ["alice"]
 
 
+@sqlite_only
 async def test_of_fifty_transactions_that_read_and_then_write_none_overwrites_another(
     database: Database, other_process: Database
 ) -> None:
@@ -86,9 +89,10 @@ async def test_a_read_sees_what_was_committed_before_it(database: Database, othe
         assert name in await other_process.read(usernames)
 
 
-async def test_a_read_neither_waits_for_a_write_nor_sees_half_of_it(database: Database, url: str) -> None:
+@sqlite_only
+async def test_a_read_neither_waits_for_a_write_nor_sees_half_of_it(database: Database, database_url: str) -> None:
     await database.write(rows.add_user)
-    with closing(sqlite3.connect(url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)) as other:
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         other.execute("DELETE FROM users")
         assert await database.read(usernames) == ["alice"]

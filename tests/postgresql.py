@@ -1,0 +1,147 @@
+"""A throw-away PostgreSQL server for the tests of one process."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from glob import glob
+from pathlib import Path
+from typing import TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from sqlalchemy import Connection, delete, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.models import Base
+
+T = TypeVar("T")
+
+_PLACES = os.pathsep.join([os.environ.get("PATH", ""), *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)])
+# Nothing in it has to outlive a crash of the machine.
+_HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+def program(name: str) -> str | None:
+    """Where PostgreSQL's program of that name is; Debian keeps most of them off the PATH."""
+    return shutil.which(name, path=_PLACES)
+
+
+class PostgresqlServer:
+    """A server on a socket in a folder of its own."""
+
+    def __init__(self, folder: Path, portal: BlockingPortal) -> None:
+        self._folder = folder
+        self._portal = portal
+        self._databases = 0
+        self._shared: str | None = None
+        # PostgreSQL refuses to run as root.
+        self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        os.chown(folder, self._user.pw_uid, -1)
+        self._run("initdb", "--auth=trust", "--username=tests", "--no-sync", "--encoding=UTF8", "--locale=C")
+        self.start()
+
+    def start(self) -> None:
+        """Serve."""
+        settings = (*_HASTE, f"unix_socket_directories={self._folder}", "listen_addresses=", "max_connections=200")
+        options = " ".join(f"-c {setting}" for setting in settings)
+        self._run("pg_ctl", "start", "--wait", "--silent", f"--options={options}", f"--log={self._folder}/log")
+
+    def stop(self) -> None:
+        """Break every connection, and serve no more."""
+        self._run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
+
+    def pause(self, signal_: signal.Signals = signal.SIGSTOP) -> None:
+        """Answer nothing any more, while connections stay; SIGCONT goes on."""
+        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
+        for process in (postmaster, *_children(postmaster)):
+            os.kill(process, signal_)
+
+    def url(self, database: str) -> str:
+        """Where the database of that name is."""
+        return f"postgresql+asyncpg://tests@/{database}?host={self._folder}"
+
+    def empty_database(self) -> str:
+        """The URL of a new database without tables."""
+        self._databases += 1
+        name = f"test_{self._databases}"
+        self.execute("template1", f"CREATE DATABASE {name}")
+        return self.url(name)
+
+    def migrated_database(self) -> str:
+        """The URL of a new database of this version."""
+        url = self.empty_database()
+        self._portal.call(_migrate, url)
+        return url
+
+    def shared_database(self) -> str:
+        """The URL of the database that tests use in turn, without rows: a new one each time would take much longer."""
+        if self._shared is None:
+            self._shared = self.migrated_database()
+        self._portal.call(_transact, self._shared, _clear)
+        return self._shared
+
+    def forget_shared_database(self) -> None:
+        """The next test gets a new one."""
+        self._shared = None
+
+    def execute(self, database: str, statement: str) -> object:
+        """Run one statement outside of a transaction; return its first value, if it has any."""
+        return self._portal.call(_execute, self.url(database), statement)
+
+    def _run(self, name: str, *arguments: str) -> None:
+        command = [program(name) or name, *arguments, f"--pgdata={self._folder}/data"]
+        subprocess.run(command, check=True, cwd=self._folder, user=self._user.pw_uid, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def running_server() -> Iterator[PostgresqlServer]:
+    """A server that is gone afterwards."""
+    # pytest's own folders can't be entered by the user that the server runs as.
+    folder = Path(tempfile.mkdtemp(prefix="graphql-mfa-"))
+    try:
+        with start_blocking_portal() as portal:
+            server = PostgresqlServer(folder, portal)
+            try:
+                yield server
+            finally:
+                server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _children(parent: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def _clear(connection: Connection) -> None:
+    for table in reversed(Base.metadata.sorted_tables):
+        connection.execute(delete(table))
+
+
+async def _migrate(url: str) -> None:
+    database = Database(url)
+    await database.migrate()
+    await database.close()
+
+
+async def _transact(url: str, transaction: Callable[[Connection], T]) -> T:
+    database = Database(url)
+    try:
+        return await database.write(transaction)
+    finally:
+        await database.close()
+
+
+async def _execute(url: str, statement: str) -> object:
+    engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+    try:
+        async with engine.connect() as connection:
+            result = await connection.execute(text(statement))
+            return result.scalar() if result.returns_rows else None
+    finally:
+        await engine.dispose()
