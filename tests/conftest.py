@@ -30,6 +30,7 @@ sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 """For what is about SQLite itself."""
 
 Connect = Callable[..., Api]
+_ABOUT_CLIENTS = {"browser", "examples", "javascript"}
 
 
 def demand_program(name: str, path: str | None = None) -> None:
@@ -39,6 +40,13 @@ def demand_program(name: str, path: str | None = None) -> None:
     """
     if (path or shutil.which(name)) is None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {name}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is about clients runs once: they can't tell what the store is."""
+    items[:] = [
+        item for item in items if not (_ABOUT_CLIENTS & set(item.path.parts) and item.get_closest_marker("postgresql"))
+    ]
 
 
 def connections_in_use(database: Database) -> int:

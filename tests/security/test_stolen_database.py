@@ -120,7 +120,7 @@ async def test_stolen_database_opens_nothing(run_app: RunApp, connect: Connect) 
         stolen = [
             *await column(services, "challenges.digest"),
             *await column(services, "sessions.refresh_digest"),
-            *(recovery_codes := await column(services, "recovery_codes.digest")),
+            *(codes := await column(services, "recovery_codes.digest")),
             *await column(services, "totp_devices.sealed_secret"),
         ]
         (password_hash,) = await column(services, "users.password_hash")
@@ -129,9 +129,7 @@ async def test_stolen_database_opens_nothing(run_app: RunApp, connect: Connect) 
                 assert (await api.verify_otp({"token": f"mfac_{text}"}, "000000"))["__typename"] == "ChallengeExpired"
                 assert (await api.refresh(f"mfar_{text}"))["__typename"] in {"SessionExpired", "RateLimited"}
         assert (await api.login(password=password_hash))["__typename"] == "InvalidCredentials"
-        assert (await api.verify_recovery_code(challenge, recovery_codes[0].hex()))[
-            "__typename"
-        ] == "InvalidRecoveryCode"
+        assert (await api.verify_recovery_code(challenge, codes[0].hex()))["__typename"] == "InvalidRecoveryCode"
         assert await sessions_of(services) == 1
         assert await api.me(member.access_token) is not None
 
