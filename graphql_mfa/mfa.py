@@ -97,7 +97,7 @@ async def open_services(
 ) -> AsyncIterator[Services]:
     """The dependencies of every use case, open and, for the embedded database, migrated."""
     key_ring = load_key_ring(settings)
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, settings.database_pool_size)
     hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places)
     try:
         if settings.embedded:

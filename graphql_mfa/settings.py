@@ -43,6 +43,9 @@ class Settings(BaseSettings):
     database_url: Annotated[
         str, Field(description="SQLAlchemy URL of the store, with an async driver.", repr=False)
     ] = "sqlite+aiosqlite:///./graphql_mfa.db"
+    database_pool_size: Annotated[
+        Count, Field(description="Connections to PostgreSQL that one process may have; SQLite has five.")
+    ] = 10
     secret_keys: Annotated[
         SecretStr | None,
         Field(

@@ -35,9 +35,10 @@ class UnsupportedDatabaseError(ValueError):
 class Database:
     """One store."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, pool_size: int = 10) -> None:
+        """pool_size: connections to PostgreSQL that one process may have."""
         self._file = sqlite_file(url)
-        self._engine = Sqlite(self._file) if self._file else Postgresql(_parse(url))
+        self._engine = Sqlite(self._file) if self._file else Postgresql(_parse(url), pool_size)
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction; again when the database undid it because of another one."""
@@ -62,8 +63,14 @@ class Database:
         """
         if self._file:
             self._file.touch(mode=0o600)
-        if not await self.migrated():
-            await self.write(migrations.upgrade)
+        if await self.migrated():
+            return
+        try:
+            await self._engine.change_schema(migrations.upgrade)
+        except SQLAlchemyError:
+            # Of those who do it at once, one commits; the others then find its tables in their way.
+            if not await self.migrated():
+                raise
 
     async def migrated(self) -> bool:
         """Whether the schema is this version's. False as well when it can't be found out."""

@@ -8,12 +8,27 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 T = TypeVar("T")
 
+# Longest waits, in seconds: a request has to end even if the server does not answer any more.
+_CONNECT_SECONDS = 5
+_STATEMENT_SECONDS = 10
+_POOL_SECONDS = 5
+
 
 class Postgresql:
     """One database."""
 
-    def __init__(self, url: URL) -> None:
-        self._writer = create_async_engine(url, hide_parameters=True, pool_pre_ping=True)
+    def __init__(self, url: URL, pool_size: int) -> None:
+        self._url = url
+        self._writer = create_async_engine(
+            url,
+            hide_parameters=True,
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=_POOL_SECONDS,
+            # A connection that a restart or a firewall broke is replaced before a request gets it.
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+        )
         self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
@@ -25,6 +40,15 @@ class Postgresql:
         """Run reads in autocommit mode."""
         async with self._reader.connect() as connection:
             return await connection.run_sync(query)
+
+    async def change_schema(self, change: Callable[[Connection], None]) -> None:
+        """Run one transaction that may take as long as it has to."""
+        engine = create_async_engine(self._url, hide_parameters=True)
+        try:
+            async with engine.begin() as connection:
+                await connection.run_sync(change)
+        finally:
+            await engine.dispose()
 
     async def close(self) -> None:
         """Close every connection."""

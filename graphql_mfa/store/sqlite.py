@@ -35,6 +35,10 @@ class Sqlite:
         """Run reads in autocommit mode."""
         return await self._reader.run(query)
 
+    async def change_schema(self, change: Callable[[Connection], None]) -> None:
+        """Run one transaction like any other."""
+        await self.write(change)
+
     async def close(self) -> None:
         """Finish what was begun, then close every connection."""
         await self._writer.close()

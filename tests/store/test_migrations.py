@@ -1,12 +1,13 @@
 """The schema's versions."""
 
-import asyncio
 import os
-import threading
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -16,6 +17,8 @@ from sqlalchemy import Connection, inspect, select, text
 from graphql_mfa.store import migrations
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base, TotpDevice
+from tests.conftest import KEY
+from tests.postgresql import PostgresqlServer
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
@@ -32,25 +35,34 @@ def test_the_last_version_is_the_one_that_the_code_migrates_to() -> None:
     assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
 
 
+@pytest.fixture
+def fresh_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Where no table is yet."""
+    if engine == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.empty_database()
+
+
 @asynccontextmanager
-async def opened(file: Path) -> AsyncIterator[Database]:
-    """A store in that file."""
-    database = Database(f"sqlite+aiosqlite:///{file}")
+async def opened(url: str) -> AsyncIterator[Database]:
+    """The store there."""
+    database = Database(url)
     try:
         yield database
     finally:
         await database.close()
 
 
-async def test_a_fresh_database_is_not_migrated_until_it_is(tmp_path: Path) -> None:
-    async with opened(tmp_path / "fresh.db") as database:
+async def test_a_fresh_database_is_not_migrated_until_it_is(fresh_url: str) -> None:
+    async with opened(fresh_url) as database:
         assert not await database.migrated()
         await database.migrate()
         assert await database.migrated()
 
 
 async def test_a_fresh_database_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
-    async with opened(tmp_path / "fresh.db") as database:
+    async with opened(f"sqlite+aiosqlite:///{tmp_path}/fresh.db") as database:
         await database.migrate()
         files = {entry.name: oct(entry.stat().st_mode & 0o777) for entry in os.scandir(tmp_path)}
     assert files == dict.fromkeys(("fresh.db", "fresh.db-shm", "fresh.db-wal"), "0o600")
@@ -62,49 +74,44 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
     assert await database.read(_tables) == before
 
 
-async def test_many_can_migrate_a_fresh_database_at_once(tmp_path: Path) -> None:
-    async def migrate() -> list[str]:
-        async with opened(tmp_path / "fresh.db") as database:
-            await database.migrate()
-            return await database.read(_tables)
-
-    tables = sorted([*Base.metadata.tables, "alembic_version"])
-    assert await asyncio.gather(*(migrate() for _ in range(8)), return_exceptions=True) == [tables] * 8
-
-
 async def test_a_database_that_is_out_of_reach_is_not_migrated(tmp_path: Path) -> None:
-    before = set(threading.enumerate())
-    async with opened(tmp_path / "no such folder" / "test.db") as database:
+    async with opened(f"sqlite+aiosqlite:///{tmp_path}/no such folder/test.db") as database:
         assert not await database.migrated()
-    # After a connection that failed, the driver's thread reports to the event loop once more.
-    for thread in set(threading.enumerate()) - before:
-        thread.join(timeout=10)
+    async with opened(f"postgresql+asyncpg://tests@/nothing?host={tmp_path}") as database:
+        assert not await database.migrated()
+
+
+async def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) -> None:
+    environment = os.environ | {"GRAPHQL_MFA_DATABASE_URL": fresh_url, "GRAPHQL_MFA_SECRET_KEYS": KEY}
+    command = [sys.executable, "-m", "graphql_mfa", "migrate"]
+    processes = [
+        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)
+    ]
+    assert [process.communicate()[0] for process in processes] == [b"The database is up to date.\n"] * 4
+    async with opened(fresh_url) as database:
+        assert await database.migrated()
+
+
+async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_which_key_sealed_them(
+    fresh_url: str,
+) -> None:
+    def first_version(connection: Connection) -> None:
+        migrations.upgrade(connection, "0001")
+        user = "'11111111111111111111111111111111', "
+        for insert in (
+            "users (id, username, username_key, password_hash, created_at, otp_failures)"
+            f" VALUES ({user} 'alice', 'alice', '', '2026-01-01', 0)",
+            f"totp_devices (id, user_id, sealed_secret, created_at) VALUES ({user} {user} :secret, '2026-01-01')",
+        ):
+            connection.execute(text(f"INSERT INTO {insert}"), {"secret": b"key1 and the rest"})
+
+    sealed = select(TotpDevice.key_id, TotpDevice.sealed_secret)
+    async with opened(fresh_url) as database:
+        await database.write(first_version)
+        await database.migrate()
+        row = await database.read(lambda connection: connection.execute(sealed).one())
+    assert (row.key_id, row.sealed_secret) == (b"key1", b"key1 and the rest")
 
 
 def _tables(connection: Connection) -> list[str]:
     return sorted(inspect(connection).get_table_names())
-
-
-async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_which_key_sealed_them(
-    tmp_path: Path,
-) -> None:
-    def first_version(connection: Connection) -> None:
-        migrations.upgrade(connection, "0001")
-        user = {"id": "1" * 32, "name": "alice", "at": "2026-01-01 00:00:00"}
-        connection.execute(
-            text(
-                "INSERT INTO users (id, username, username_key, password_hash, created_at, otp_failures) "
-                "VALUES (:id, :name, :name, '', :at, 0)"
-            ),
-            user,
-        )
-        connection.execute(
-            text("INSERT INTO totp_devices (id, user_id, sealed_secret, created_at) VALUES (:id, :id, :secret, :at)"),
-            user | {"secret": b"key1 and the rest"},
-        )
-
-    async with opened(tmp_path / "old.db") as database:
-        await database.write(first_version)
-        await database.migrate()
-        row = await database.read(lambda connection: connection.execute(select(TotpDevice)).one())
-    assert (row.key_id, row.sealed_secret) == (b"key1", b"key1 and the rest")
