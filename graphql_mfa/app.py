@@ -11,7 +11,9 @@ from starlette.responses import JSONResponse, Response
 from graphql_mfa.api import cookie_mode
 from graphql_mfa.api.request_log import REQUEST_ID_HEADER
 from graphql_mfa.api.security_headers import HEADERS, SecurityHeaders
+from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.services import BeforeRegistration, Clock, no_condition, utc_now
+from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.settings import Settings
 
@@ -51,9 +53,12 @@ def create_app(
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        if await mfa.services.database.migrated():
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "The database is out of reach, or not migrated."}, 503)
+        missing = await missing_keys(mfa.services.database, mfa.services.key_ring)
+        if missing is None:
+            return JSONResponse({"status": "The database is out of reach, or not migrated."}, 503)
+        if missing:
+            return JSONResponse({"status": str(MissingKeyError.of(missing))}, 503)
+        return JSONResponse({"status": "ok"})
 
     async def jwks(_: Request) -> Response:
         headers = {"Cache-Control": f"public, max-age={_JWKS_CACHE_SECONDS}"}

@@ -21,9 +21,10 @@ from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.flows.authenticate import Authenticated
 from graphql_mfa.flows.hashing import HashingPool
+from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
-from graphql_mfa.key_file import load_key_ring
+from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 
@@ -80,6 +81,8 @@ class GraphQLMFA:
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """Open the services, and purge expired rows while they are open: `FastAPI(lifespan=mfa.lifespan)`."""
         async with open_services(self.settings, self._clock, self._before_registration) as services:
+            if missing := await missing_keys(services.database, services.key_ring):
+                _log.error("%s", MissingKeyError.of(missing))
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import sqlite_file
@@ -26,10 +27,10 @@ def read_settings() -> Settings:
     return settings
 
 
-def demand_keys(settings: Settings) -> None:
+def demand_keys(settings: Settings) -> KeyRing:
     """Look at the key ring now, and make it where one is made; what is wrong with it ends the command."""
     with wrong_configuration_ends_it():
-        load_key_ring(settings)
+        return load_key_ring(settings)
 
 
 @contextmanager

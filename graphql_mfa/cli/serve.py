@@ -1,5 +1,6 @@
 """graphql-mfa serve."""
 
+import asyncio
 import ipaddress
 import os
 import signal
@@ -10,7 +11,11 @@ from typing import Annotated
 import typer
 
 from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
+from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.flows.missing_keys import missing_keys
+from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.settings import Settings
+from graphql_mfa.store.database import Database
 
 _GRACEFUL_STOP_SECONDS = 10
 _KEEP_ALIVE_SECONDS = 15
@@ -33,7 +38,9 @@ def serve(
     settings = read_settings()
     with wrong_configuration_ends_it():
         create_app(settings)  # What is wrong with it is told here, once, and not by each worker.
-    demand_keys(settings)
+    key_ring = demand_keys(settings)
+    with wrong_configuration_ends_it():
+        asyncio.run(_demand_that_keys_fit(settings, key_ring))
     typer.echo(
         f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
     )
@@ -65,6 +72,21 @@ def serve(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACEFUL_STOP_SECONDS,
     )
+
+
+async def _demand_that_keys_fit(settings: Settings, key_ring: KeyRing) -> None:
+    """Better told now than at the first login. A database that is out of reach is left to /readyz.
+
+    Raises MissingKeyError.
+    """
+    database = Database(settings.database_url)
+    try:
+        if settings.embedded:
+            await database.migrate()
+        if missing := await missing_keys(database, key_ring):
+            raise MissingKeyError.of(missing)
+    finally:
+        await database.close()
 
 
 def _logs_json(settings: Settings) -> bool:

@@ -111,6 +111,11 @@ class KeyRing:
         return None if key is None or key.decrypt_only else key
 
     @property
+    def keys(self) -> list[Key]:
+        """All of them, in their order."""
+        return list(self._by_id.values())
+
+    @property
     def public(self) -> list[Key]:
         """The keys whose signatures count."""
-        return [key for key in self._by_id.values() if not key.decrypt_only]
+        return [key for key in self.keys if not key.decrypt_only]

@@ -15,6 +15,11 @@ class SealBrokenError(Exception):
     """The column was written with a key that the ring lacks, was altered, or belongs to another row."""
 
 
+def sealed_by(blob: bytes) -> bytes:
+    """The id of the key that sealed it."""
+    return blob[:_ID_BYTES]
+
+
 def seal(ring: KeyRing, row: str, secret: bytes) -> bytes:
     """Encrypt for one row (`table.column:id`): key id, nonce, ciphertext with tag."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -26,9 +31,9 @@ def unseal(ring: KeyRing, row: str, blob: bytes) -> bytes:
 
     Raises SealBrokenError.
     """
-    key = ring.get(blob[:_ID_BYTES])
+    key = ring.get(sealed_by(blob))
     if key is None:
-        raise SealBrokenError(f"The key ring lacks key {blob[:_ID_BYTES].hex()}, which sealed {row}.")
+        raise SealBrokenError(f"The key ring lacks key {sealed_by(blob).hex()}, which sealed {row}.")
     nonce, ciphertext = blob[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], blob[_ID_BYTES + _NONCE_BYTES :]
     try:
         return _cipher(key, row).decrypt(nonce, ciphertext, row.encode())

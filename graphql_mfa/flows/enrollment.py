@@ -4,6 +4,7 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from graphql_mfa.core import totp
+from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.sealing import seal, unseal
 from graphql_mfa.flows.outcomes import Enrollment
 from graphql_mfa.flows.services import Services
@@ -20,7 +21,7 @@ def enroll_device(
     """
     secret = totp.new_secret()
     device_id = uuid4()
-    sealed = seal(services.key_ring, _row(device_id), secret.encode())
+    sealed = seal_secret(services.key_ring, device_id, secret)
     key_id = services.key_ring.current.id
     totp_devices.add(connection, id=device_id, user_id=user_id, sealed_secret=sealed, key_id=key_id, now=now)
     uri = totp.provisioning_uri(
@@ -29,9 +30,17 @@ def enroll_device(
     return Enrollment(secret, uri)
 
 
-def secret_of(services: Services, device: StoredDevice) -> str:
-    """The device's secret in clear."""
-    return unseal(services.key_ring, _row(device.id), device.sealed_secret).decode()
+def seal_secret(ring: KeyRing, device_id: UUID, secret: str) -> bytes:
+    """The secret as it is stored for that device."""
+    return seal(ring, _row(device_id), secret.encode())
+
+
+def secret_of(ring: KeyRing, device: StoredDevice) -> str:
+    """The device's secret in clear.
+
+    Raises SealBrokenError.
+    """
+    return unseal(ring, _row(device.id), device.sealed_secret).decode()
 
 
 def _row(device_id: UUID) -> str:

@@ -5,11 +5,13 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.core import totp
 from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.recovery_codes import new_recovery_code, parse_recovery_code
+from graphql_mfa.core.sealing import sealed_by
 from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.enrollment import secret_of
+from graphql_mfa.flows.enrollment import seal_secret, secret_of
 from graphql_mfa.flows.outcomes import (
     ChallengeExpired,
     EnrollmentConfirmed,
@@ -22,6 +24,7 @@ from graphql_mfa.flows.outcomes import (
 from graphql_mfa.flows.services import Client, Services
 from graphql_mfa.flows.sessions import open_session
 from graphql_mfa.store import Connection, challenges, recovery_codes, totp_devices, users
+from graphql_mfa.store.totp_devices import StoredDevice
 from graphql_mfa.store.users import LockedUser
 
 VerifyOtpOutcome = (
@@ -68,16 +71,25 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
 
 
 def _judge(connection: Connection, services: Services, user: LockedUser, otp: str, now: datetime) -> CodeVerdict:
-    """Compare the code with each device of the account; a right one claims its time step."""
+    """Compare the code with each device of the account; a right one claims its time step.
+
+    By the same statement a secret that another key of the ring sealed moves to the current one.
+    """
     verdict: CodeVerdict = Wrong()
     for device in totp_devices.of_user(connection, user.id, confirmed=user.account.mfa_enabled):
-        secret = secret_of(services, device)
+        secret = secret_of(services.key_ring, device)
         verdict = totp.judge_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
-        if isinstance(verdict, Accepted) and not totp_devices.claim_step(connection, device.id, verdict.step, now):
-            verdict = AlreadyUsed(verdict.step)
+        if isinstance(verdict, Accepted):
+            sealed_again = _sealed_again(services.key_ring, device, secret)
+            if not totp_devices.claim_step(connection, device.id, verdict.step, now, sealed_again):
+                verdict = AlreadyUsed(verdict.step)
         if not isinstance(verdict, Wrong):
             break
     return verdict
+
+
+def _sealed_again(ring: KeyRing, device: StoredDevice, secret: str) -> bytes | None:
+    return None if sealed_by(device.sealed_secret) == ring.current.id else seal_secret(ring, device.id, secret)
 
 
 def _sign_in(

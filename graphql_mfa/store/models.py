@@ -83,11 +83,13 @@ class TotpDevice(Base):
     """
 
     __tablename__ = "totp_devices"
+    # In the order in which those of one key are gone through, some at a time.
+    __table_args__ = (Index(None, "key_id", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
     sealed_secret: Mapped[bytes]
-    key_id: Mapped[bytes] = mapped_column(LargeBinary(4), index=True)
+    key_id: Mapped[bytes] = mapped_column(LargeBinary(4))
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
     last_step: Mapped[int | None]

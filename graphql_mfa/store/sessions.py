@@ -1,10 +1,10 @@
-"""Sessions: open, find, rotate, end."""
+"""Sessions: open, find, rotate, count, end."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, func, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.store.models import Session, UsedRefreshToken, User, UtcDateTime
@@ -71,6 +71,11 @@ _used = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bin
 _FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id).where(
     or_(Session.refresh_digest == bindparam("token"), Session.id.in_(_used)), _lives
 )
+_COUNT_BY_KEY = (
+    select(Session.key_id, func.count().label("sessions"))
+    .where(_lives, Session.refreshed_at > bindparam("since"))
+    .group_by(Session.key_id)
+)
 _END = delete(Session).where(Session.id == bindparam("session"))
 _END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
 
@@ -129,6 +134,11 @@ def find_by_refresh_token(connection: Connection, digest: bytes, now: datetime) 
     """Session id and user id of the live session that the token, used or not, belongs to."""
     row = connection.execute(_FIND_BY_REFRESH_TOKEN, {"token": digest, "now": now}).one_or_none()
     return None if row is None else (row.id, row.user_id)
+
+
+def count_by_key(connection: Connection, now: datetime, since: datetime) -> dict[bytes, int]:
+    """How many live sessions have tokens that were made with each key, and after `since`."""
+    return {row.key_id: row.sessions for row in connection.execute(_COUNT_BY_KEY, {"now": now, "since": since})}
 
 
 def end(connection: Connection, id: UUID) -> int:

@@ -116,6 +116,7 @@ def test_a_decrypt_only_key_is_read_with_and_vouches_for_nothing() -> None:
     assert (ring.get(current.id), ring.get(leaked.id)) == (current, leaked)
     assert (ring.trusted(current.id), ring.trusted(leaked.id)) == (current, None)
     assert ring.public == [current]
+    assert ring.keys == [current, leaked]
 
 
 def test_the_first_key_writes_and_all_are_public_in_their_order() -> None:
@@ -123,7 +124,7 @@ def test_the_first_key_writes_and_all_are_public_in_their_order() -> None:
     for keys in ([first, second], [second, first]):
         ring = KeyRing(keys)
         assert ring.current is keys[0]
-        assert ring.public == keys
+        assert ring.public == ring.keys == keys
         assert [ring.trusted(key.id) for key in keys] == keys
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphql_mfa.core.key_ring import Key, KeyRing
-from graphql_mfa.core.sealing import SealBrokenError, seal, unseal
+from graphql_mfa.core.sealing import SealBrokenError, seal, sealed_by, unseal
 
 KEY, OTHER_KEY = Key(bytes(range(32))), Key(b"other key".ljust(32))
 RING = KeyRing([KEY])
@@ -69,6 +69,13 @@ def test_a_ring_that_was_rotated_opens_the_old_and_writes_the_new(decrypt_only: 
     rotated = KeyRing([OTHER_KEY, Key(KEY.material, decrypt_only)])
     assert unseal(rotated, ROW, old) == SECRET
     assert unseal(KeyRing([OTHER_KEY]), ROW, seal(rotated, ROW, SECRET)) == SECRET
+
+
+def test_a_blob_names_the_key_that_sealed_it_and_opens_with_no_other_of_the_ring() -> None:
+    blob = seal(RING, ROW, SECRET)
+    assert sealed_by(blob) == KEY.id
+    with pytest.raises(SealBrokenError):
+        unseal(KeyRing([KEY, OTHER_KEY]), ROW, OTHER_KEY.id + blob[4:])
 
 
 def test_a_blob_shows_nothing_of_the_secret_and_is_never_the_same() -> None:

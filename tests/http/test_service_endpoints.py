@@ -2,15 +2,19 @@
 
 import base64
 import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import FastAPI
 
+from graphql_mfa.core.key_ring import KeyRing, new_key
 from graphql_mfa.flows.services import Services
+from graphql_mfa.store import readiness
 from tests.api_client import Api
-from tests.conftest import Connect
+from tests.conftest import KEY, Connect
 from tests.http.requests import demand_quiet
 from tests.security.attacks import execute
 
@@ -36,6 +40,7 @@ async def test_readyz(api: Api) -> None:
         "UPDATE alembic_version SET version_num = '0000'",
         "DELETE FROM alembic_version",
         "DROP TABLE alembic_version",
+        "ALTER TABLE totp_devices RENAME COLUMN key_id TO key",
     ],
 )
 async def test_readyz_of_a_database_that_is_not_migrated(
@@ -66,6 +71,32 @@ async def test_readyz_of_a_database_out_of_reach(
 
     assert response.status_code == 503
     assert "db.internal.example" not in response.text
+
+
+async def test_readyz_of_a_database_that_does_not_answer(
+    api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readiness, "_PATIENCE_SECONDS", 0)
+
+    assert (await api.http.get("/readyz")).status_code == 503
+
+
+async def test_readyz_and_log_of_a_database_that_needs_a_key_which_the_ring_lacks(
+    run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = new_key()
+    async with run_app() as app:
+        await connect(app).register()
+    assert caplog.text == ""
+    async with run_app(secret_keys=other) as app:
+        assert "a key which the key ring lacks" in caplog.text
+        response = await connect(app).http.get("/readyz")
+        assert response.status_code == 503
+        assert KeyRing.parse(KEY).current.id.hex() in response.text
+        assert KEY not in response.text
+        assert (await connect(app).http.get("/healthz")).status_code == 200
+    async with run_app(secret_keys=f"{other},decrypt-only:{KEY}") as app:
+        assert (await connect(app).http.get("/readyz")).status_code == 200
 
 
 async def test_jwks_holds_public_keys_only(api: Api, services: Services) -> None:

@@ -3,38 +3,26 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from graphql_mfa.cli import app
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.store.database import Database
 from tests.authenticator import code_at
+from tests.process.conftest import Command
 from tests.store import rows
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # of the test vectors of RFC 6238, appendix B
 KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
 
-Command = Callable[..., Result]
-
-
-@pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run the command in a fresh folder: `command("totp", SECRET, GRAPHQL_MFA_OTP_DIGITS="8")`."""
-    monkeypatch.chdir(tmp_path)
-    # `serve` sets it in the environment of its process, which here is that of all tests.
-    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")
-    return lambda *arguments, **environment: CliRunner().invoke(app, arguments, env=environment)
-
 
 def test_the_command_explains_itself() -> None:
     ran = subprocess.run([sys.executable, "-m", "graphql_mfa", "--help"], capture_output=True, text=True, check=True)
-    for name in ("serve", "migrate", "schema", "new-key", "totp", "demo", "purge"):
+    for name in ("serve", "migrate", "schema", "new-key", "totp", "demo", "purge", "keys"):
         assert f" {name} " in ran.stdout
 
 

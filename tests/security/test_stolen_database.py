@@ -7,18 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text as sql
 
+from graphql_mfa.core.key_ring import KeyRing, new_key
+from graphql_mfa.flows.rotate_keys import rotate_keys
 from graphql_mfa.flows.services import Services
-from tests.api_client import PASSWORD, Api
+from tests.api_client import PASSWORD, VERIFY_OTP, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect, Server, sqlite_only
-from tests.security.attacks import execute, real_api, real_member, sessions_of
+from tests.conftest import KEY, Connect, Server, sqlite_only
+from tests.security.attacks import execute, real_api, real_member, scalar, sessions_of
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -177,6 +180,57 @@ async def test_written_database_with_an_altered_secret(
 
     assert response.json()["data"] is None
     assert await sessions_of(services) == 1
+
+
+async def test_written_database_with_the_id_of_another_key_of_the_ring(
+    run_app: RunApp, connect: Connect, clock: Clock
+) -> None:
+    """A thief of an old key who marks a secret as sealed by it does not get the server to open the secret with it."""
+    stolen = new_key()
+    async with run_app(secret_keys=f"{KEY},{stolen}") as app:
+        api = connect(app)
+        member = await api.member()
+        (sealed,) = await column(app.state.services, "totp_devices.sealed_secret")
+        key = KeyRing.parse(stolen).current.id
+        marked = {"key": key, "sealed": key + sealed[4:]}
+        await execute(app.state.services, "UPDATE totp_devices SET key_id = :key, sealed_secret = :sealed", **marked)
+
+        challenge = await api.challenge()
+        variables = {"input": {"challengeToken": challenge["token"], "otp": code_at(member.secret, clock())}}
+        response = await api.send(VERIFY_OTP, variables)
+
+        assert response.json()["data"] is None
+        assert await sessions_of(app.state.services) == 1
+
+
+async def test_written_database_with_the_secret_of_another_row_and_a_rotation_of_keys(
+    run_app: RunApp, connect: Connect, clock: Clock
+) -> None:
+    """Rotating seals again what it can open, so it does not make the thief's secret the victim's."""
+    async with run_app() as app:
+        api = connect(app)
+        await api.member("alice")
+        thief = await api.member("mallory")
+        await execute(
+            app.state.services,
+            "UPDATE totp_devices SET sealed_secret = (SELECT sealed_secret FROM totp_devices JOIN users "
+            "ON users.id = user_id WHERE username = 'mallory')",
+        )
+    async with run_app(secret_keys=f"{new_key()},{KEY}") as app:
+        services, api = app.state.services, connect(app)
+        faults = [fault async for batch in rotate_keys(services.database, services.key_ring) for fault in batch.faults]
+        victim = await scalar(
+            services,
+            "SELECT totp_devices.id FROM totp_devices JOIN users ON users.id = user_id WHERE username = 'alice'",
+        )
+        assert faults == [f"totp_devices.sealed_secret:{UUID(str(victim))} was altered, or sealed for another row."]
+
+        challenge = await api.challenge("alice")
+        variables = {"input": {"challengeToken": challenge["token"], "otp": code_at(thief.secret, clock())}}
+        response = await api.send(VERIFY_OTP, variables)
+
+        assert response.json()["data"] is None
+        assert await sessions_of(services, "alice") == 1
 
 
 def installation(folder: Path) -> tuple[bytes, dict[str, int], str]:

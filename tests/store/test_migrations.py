@@ -1,5 +1,6 @@
 """The schema's versions."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -54,6 +55,11 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
+async def is_migrated(url: str) -> bool:
+    async with opened(url) as database:
+        return await database.migrated()
+
+
 async def test_a_fresh_database_is_not_migrated_until_it_is(fresh_url: str) -> None:
     async with opened(fresh_url) as database:
         assert not await database.migrated()
@@ -81,15 +87,14 @@ async def test_a_database_that_is_out_of_reach_is_not_migrated(tmp_path: Path) -
         assert not await database.migrated()
 
 
-async def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) -> None:
+def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) -> None:
     environment = os.environ | {"GRAPHQL_MFA_DATABASE_URL": fresh_url, "GRAPHQL_MFA_SECRET_KEYS": KEY}
     command = [sys.executable, "-m", "graphql_mfa", "migrate"]
     processes = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)
     ]
     assert [process.communicate()[0] for process in processes] == [b"The database is up to date.\n"] * 4
-    async with opened(fresh_url) as database:
-        assert await database.migrated()
+    assert asyncio.run(is_migrated(fresh_url))
 
 
 async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_which_key_sealed_them(

@@ -34,4 +34,4 @@ def upgrade() -> None:
     op.execute("UPDATE totp_devices SET key_id = substr(sealed_secret, 1, 4)")
     with op.batch_alter_table("totp_devices") as table:
         table.alter_column("key_id", nullable=False)
-    op.create_index("ix_totp_devices_key_id", "totp_devices", ["key_id"])
+    op.create_index("ix_totp_devices_key_id_id", "totp_devices", ["key_id", "id"])

@@ -1,0 +1,19 @@
+"""What a server that starts, or is asked whether it is ready, has to know of the store, which may be out of reach."""
+
+import asyncio
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from graphql_mfa.store import totp_devices
+from graphql_mfa.store.database import Database
+
+_PATIENCE_SECONDS = 5  # a driver waits a minute for a database that does not answer
+
+
+async def sealing_keys(database: Database) -> list[bytes] | None:
+    """The ids of the keys that sealed something; None when the store is out of reach or not migrated."""
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            return await database.read(totp_devices.keys) if await database.migrated() else None
+    except (SQLAlchemyError, OSError):  # among them TimeoutError
+        return None

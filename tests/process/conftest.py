@@ -1,0 +1,20 @@
+"""What tests of commands share."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from graphql_mfa.cli import app
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command in a fresh folder: `command("totp", SECRET, GRAPHQL_MFA_OTP_DIGITS="8")`."""
+    monkeypatch.chdir(tmp_path)
+    # `serve` sets it in the environment of its process, which here is that of all tests.
+    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")
+    return lambda *arguments, **environment: CliRunner().invoke(app, arguments, env=environment)
