@@ -50,12 +50,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def connections_in_use(database: Database) -> int:
-    """Connections that are not back in their pool."""
+    """Connections of PostgreSQL that are not back in their pool. SQLite has two, and no pool."""
     store = database._engine
-    engines = (
-        [store._writer.sync_engine] if isinstance(store, Postgresql) else [store._writer.engine, store._reader.engine]
-    )
-    return sum(engine.pool.checkedout() for engine in engines)  # type: ignore[attr-defined]
+    return store._writer.pool.checkedout() if isinstance(store, Postgresql) else 0  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
