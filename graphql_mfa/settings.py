@@ -210,6 +210,10 @@ class Settings(BaseSettings):
         Field(description="How `graphql-mfa serve` writes its log; `auto`: text at a terminal, else JSON."),
     ] = "auto"
     purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
+    security_event_days: Annotated[Count, Field(description="Days for which security events are kept.")] = 365
+    deleted_name_days: Annotated[
+        Count, Field(description="Days for which nobody may take the name of a deleted account.")
+    ] = 30
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
 
     max_head_bytes: Annotated[

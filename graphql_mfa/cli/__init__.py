@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from graphql_mfa.cli import keys, users
 from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
-from graphql_mfa.cli.keys import keys
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.store.database import Database
@@ -17,7 +17,8 @@ from graphql_mfa.store.database import Database
 # Typer's own tracebacks print local variables, and so secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
 app.command()(serve)
-app.add_typer(keys, name="keys")
+app.add_typer(keys.app, name="keys")
+app.add_typer(users.app, name="users")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,9 +1,9 @@
-"""The settings and keys of a command; what is wrong with them ends it with a message."""
+"""The settings, keys and store of a command; what is wrong with them ends it with a message."""
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import NoReturn
 
 import typer
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.settings import Settings
-from graphql_mfa.store.database import sqlite_file
+from graphql_mfa.store.database import Database, sqlite_file
 
 
 def read_settings() -> Settings:
@@ -31,6 +31,23 @@ def demand_keys(settings: Settings) -> KeyRing:
     """Look at the key ring now, and make it where one is made; what is wrong with it ends the command."""
     with wrong_configuration_ends_it():
         return load_key_ring(settings)
+
+
+@asynccontextmanager
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """The store of this version; where it is not, the command ends."""
+    database = Database(settings.database_url)
+    try:
+        if settings.embedded:
+            # A key is made before its database, so that a lost one is noticed.
+            demand_keys(settings)
+            await database.migrate()
+        elif not await database.migrated():
+            typer.echo("The database is out of reach, or not migrated.", err=True)
+            raise typer.Exit(1)
+        yield database
+    finally:
+        await database.close()
 
 
 @contextmanager

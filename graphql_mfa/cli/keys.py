@@ -1,33 +1,31 @@
 """graphql-mfa keys: for whoever rotates the key ring."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 
 import typer
 
-from graphql_mfa.cli.configuration import demand_keys, read_settings
+from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.flows.key_usage import KeyPlace, KeyUsage, key_usage
 from graphql_mfa.flows.rotate_keys import rotate_keys
 from graphql_mfa.flows.services import utc_now
 from graphql_mfa.settings import Settings
-from graphql_mfa.store.database import Database
 
-keys = typer.Typer(
+app = typer.Typer(
     no_args_is_help=True, help="See what still needs each key of the ring, and move it to the current one."
 )
 _OTHERS = {KeyPlace.OLDER, KeyPlace.DECRYPT_ONLY}
 
 
-@keys.command()
+@app.command()
 def status() -> None:
     """Print what still needs each key, and whether it can be taken out of the ring. Fails when a key is missing."""
     settings = read_settings()
     ring = demand_keys(settings)
 
     async def run() -> list[KeyUsage]:
-        async with _opened(settings) as database:
+        async with opened_database(settings) as database:
             return await key_usage(database, ring, settings, utc_now())
 
     usages = asyncio.run(run())
@@ -40,7 +38,7 @@ def status() -> None:
     raise typer.Exit(1 if any(usage.place is KeyPlace.MISSING for usage in usages) else 0)
 
 
-@keys.command()
+@app.command()
 def rotate() -> None:
     """Seal every secret again with the current key. Safe beside running servers, and when it is run again."""
     settings = read_settings()
@@ -49,7 +47,7 @@ def rotate() -> None:
 
 
 async def _rotate(settings: Settings, ring: KeyRing) -> int:
-    async with _opened(settings) as database:
+    async with opened_database(settings) as database:
         usages = await key_usage(database, ring, settings, utc_now())
         done, total = 0, _secrets(usages, _OTHERS)
         async for batch in rotate_keys(database, ring):
@@ -67,20 +65,6 @@ async def _rotate(settings: Settings, ring: KeyRing) -> int:
 
 def _secrets(usages: list[KeyUsage], places: Collection[KeyPlace]) -> int:
     return sum(usage.secrets for usage in usages if usage.place in places)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[Database]:
-    database = Database(settings.database_url)
-    try:
-        if settings.embedded:
-            await database.migrate()
-        elif not await database.migrated():
-            typer.echo("The database is out of reach, or not migrated.", err=True)
-            raise typer.Exit(1)
-        yield database
-    finally:
-        await database.close()
 
 
 def _row(key: str, place: str, secrets: object, sessions: object, advice: str) -> str:

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass
 
 from passlib.context import CryptContext
-from passlib.hash import bcrypt
+from passlib.hash import bcrypt, bcrypt_sha256
 
 from graphql_mfa.core.passwords import normalize_password
 from graphql_mfa.core.texts import is_text
@@ -66,6 +66,17 @@ class PasswordHasher:
         """
         for cost in range(bcrypt_cost(stored), self._rounds):
             bcrypt.using(rounds=cost).hash("padding")
+
+
+def stored_cost(stored: str) -> int | None:
+    """The cost of a hash that `verify` can compare with; None for anything else."""
+    for scheme in (bcrypt, bcrypt_sha256):
+        try:
+            scheme.from_string(stored)
+        except (ValueError, TypeError):
+            continue
+        return bcrypt_cost(stored)
+    return None
 
 
 def bcrypt_cost(stored: str) -> int:

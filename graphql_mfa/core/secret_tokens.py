@@ -7,12 +7,16 @@ import secrets
 
 
 class Purpose(enum.Enum):
-    """What a looked-up secret is for. It is part of the digest, so that one kind never passes for another."""
+    """What a looked-up secret, or a name that is not kept in clear, is for.
+
+    It is part of the digest, so that one kind never passes for another.
+    """
 
     CHALLENGE = "challenge"
     REFRESH_TOKEN = "refresh token"
     RECOVERY_CODE = "recovery code"
     ENROLLMENT_CODE = "enrollment code"
+    RESERVED_NAME = "reserved name"
 
 
 # Recognisable prefixes, so that scanners find a token that somebody published.

@@ -1,5 +1,6 @@
 """Time-based one-time codes (RFC 6238) over HOTP (RFC 4226), computed by pyotp."""
 
+import base64
 import hmac
 import math
 import re
@@ -56,6 +57,21 @@ CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Wrong
 def new_secret() -> str:
     """A fresh secret of 160 bits in base32 (RFC 4226 section 4, R6)."""
     return pyotp.random_base32(32)
+
+
+def parse_secret(raw: str) -> str | None:
+    """Another system's secret in the form that is stored; None when it is not at least 128 bits (RFC 4226 4, R6).
+
+    Case, spaces and padding don't matter.
+    """
+    secret = "".join(raw.split()).upper().rstrip("=")
+    if not re.fullmatch("[A-Z2-7]{26,256}", secret):
+        return None
+    try:
+        base64.b32decode(secret + "=" * (-len(secret) % 8))
+    except ValueError:
+        return None
+    return secret
 
 
 def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: TotpParameters) -> str:

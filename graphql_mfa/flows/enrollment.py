@@ -5,7 +5,9 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.core import totp
 from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.recovery_codes import parse_recovery_code
 from graphql_mfa.core.sealing import seal, unseal
+from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.flows.outcomes import Enrollment
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, totp_devices
@@ -28,6 +30,11 @@ def enroll_device(
         secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp
     )
     return Enrollment(secret, uri)
+
+
+def enrollment_code_digest(code: str) -> bytes:
+    """What is stored of an operator's code, however its owner types it; of no code at all, of nothing."""
+    return digest(Purpose.ENROLLMENT_CODE, parse_recovery_code(code) or "")
 
 
 def seal_secret(ring: KeyRing, device_id: UUID, secret: str) -> bytes:

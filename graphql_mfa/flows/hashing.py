@@ -17,11 +17,11 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _NICENESS = 10
-_THREADS = os.cpu_count() or 1
+_THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class HashingPool:
-    """As many threads as cores, at a lower priority than the event loop, and a bounded number of places before them.
+    """A thread for each core that it may use, at a lower priority than the event loop, and bounded places before them.
 
     places: how many use cases may wait for it or be in it at once; half of them for one address, so that nobody can
     take them all.

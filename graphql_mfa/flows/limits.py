@@ -58,6 +58,16 @@ def refresh(settings: Settings, address: str) -> Limits:
     return {_key("refresh", address): Limit(settings.refresh_attempts, window)}
 
 
+def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
+    """The keys under which something may be counted against an account, as far as they can be told."""
+    return [
+        _key("login strangers", name),
+        _key("enrollment restart", str(user_id)),
+        *(_key("login", name, address) for address in addresses),
+        *(_key("recovery code", str(user_id), address) for address in addresses),
+    ]
+
+
 def otp_backoff(settings: Settings) -> Backoff:
     """The waits that wrong one-time codes in a row make."""
     return Backoff(

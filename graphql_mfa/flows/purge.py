@@ -12,8 +12,12 @@ async def purge(services: Services) -> dict[str, int]:
     Returns the number of rows deleted per table; what hangs on a row goes with it.
     """
     settings = services.settings
-    window = timedelta(days=settings.otp_failure_window_days)
-    batches = purging.batches(services.clock(), rows=settings.purge_batch_rows, otp_failure_window=window)
+    batches = purging.batches(
+        services.clock(),
+        rows=settings.purge_batch_rows,
+        otp_failure_window=timedelta(days=settings.otp_failure_window_days),
+        event_retention=timedelta(days=settings.security_event_days),
+    )
     purged = dict.fromkeys(batches, 0)
     for table, batch in batches.items():
         while deleted := await services.database.write(batch):

@@ -1,10 +1,10 @@
 """Give an account that never confirmed its TOTP secret a new one."""
 
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
+from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
-from graphql_mfa.flows.enrollment import enroll_device
+from graphql_mfa.flows.enrollment import enroll_device, enrollment_code_digest
 from graphql_mfa.flows.outcomes import (
     AlreadyEnrolled,
     ChallengeExpired,
@@ -62,5 +62,4 @@ async def restart_enrollment(
 def _may_enroll(connection: Connection, user: LockedUser, enrollment_code: str | None) -> bool:
     if not user.needs_enrollment_code:
         return True
-    given = digest(Purpose.ENROLLMENT_CODE, enrollment_code or "")
-    return users.consume_enrollment_code(connection, user.id, given)
+    return users.consume_enrollment_code(connection, user.id, enrollment_code_digest(enrollment_code or ""))

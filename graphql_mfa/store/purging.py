@@ -6,12 +6,21 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from graphql_mfa.store.models import Base, Challenge, OtpFailure, Session, Throttle, User
+from graphql_mfa.store.models import (
+    Base,
+    Challenge,
+    OtpFailure,
+    ReservedName,
+    SecurityEvent,
+    Session,
+    Throttle,
+    User,
+)
 
 Batch = Callable[[Connection], int]
 
 
-def batches(now: datetime, *, rows: int, otp_failure_window: timedelta) -> dict[str, Batch]:
+def batches(now: datetime, *, rows: int, otp_failure_window: timedelta, event_retention: timedelta) -> dict[str, Batch]:
     """One transaction per table: it deletes up to `rows` expired rows and returns how many."""
     idle = or_(Throttle.blocked_until.is_(None), Throttle.blocked_until <= now)
     return {
@@ -19,6 +28,8 @@ def batches(now: datetime, *, rows: int, otp_failure_window: timedelta) -> dict[
         "sessions": _batch(Session, Session.id, Session.expires_at <= now, rows),
         "users": _batch(User, User.id, User.enrollment_expires_at <= now, rows),
         "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
+        "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
+        "reserved_names": _batch(ReservedName, ReservedName.digest, ReservedName.ends_at <= now, rows),
         "throttles": _batch(Throttle, Throttle.key, and_(Throttle.window_ends_at <= now, idle), rows),
     }
 

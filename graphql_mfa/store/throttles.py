@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Executable, bindparam, select, update
+from sqlalchemy import Connection, Executable, bindparam, delete, select, update
 
 from graphql_mfa.core.throttling import Limit, Usage, reserve
 from graphql_mfa.store.inserts import insert_unless_there
@@ -22,6 +22,7 @@ _SET = (
         blocked_until=bindparam("blocked_until"),
     )
 )
+_FORGET = delete(Throttle).where(Throttle.key == bindparam("of"))
 _GIVE_BACK = (
     update(Throttle)
     .where(Throttle.key == bindparam("of"), Throttle.attempts > 0)
@@ -42,6 +43,11 @@ def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: date
     used = [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)]
     connection.execute(_SET, used)
     return None
+
+
+def forget(connection: Connection, keys: Collection[bytes]) -> None:
+    """Count nothing under those keys any more."""
+    connection.execute(_FORGET, [{"of": key} for key in sorted(keys)])
 
 
 def _decide(

@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, Row, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account
+from graphql_mfa.store import reserved_names
 from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, User
 
@@ -23,15 +24,19 @@ _recovery_codes_left = (
 ACCOUNT_COLUMNS = (User.id, User.username, User.created_at, User.mfa_enabled_at, _recovery_codes_left)
 
 # Not an account whose enrollment was abandoned, which is as good as deleted.
-_is_live = or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > bindparam("now"))
+is_live = or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > bindparam("now"))
+# Nor one that an operator disabled: its name stays taken.
+_may_sign_in = and_(is_live, User.disabled_at.is_(None))
 _that_user = User.id == bindparam("user")
 _that_name = User.username_key == bindparam("name")
 _change = update(User).where(_that_user)
 
-_DELETE_ABANDONED = delete(User).where(_that_name, ~_is_live)
-_IS_TAKEN = select(exists().where(_that_name, _is_live))
+_DELETE_ABANDONED = delete(User).where(_that_name, ~is_live)
+_IS_TAKEN = select(or_(exists().where(_that_name, is_live), reserved_names.name_is_reserved))
 _knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == bindparam("address"))
-_FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(_that_name, _is_live)
+_FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(
+    _that_name, _may_sign_in
+)
 _lockable = select(
     *ACCOUNT_COLUMNS,
     User.password_hash,
@@ -40,7 +45,7 @@ _lockable = select(
     User.otp_failures,
     User.otp_blocked_until,
     User.otp_disabled_at,
-).where(_is_live)
+).where(_may_sign_in)
 _LOCK = _lockable.where(_that_user).with_for_update(of=User)
 # Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
@@ -52,6 +57,7 @@ _LOCK_BY_CHALLENGE = (
     )
     .with_for_update(of=[User, Challenge])
 )
+_REMOVE = delete(User).where(_that_user)
 _FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
 _REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
 _ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None)
@@ -135,12 +141,24 @@ def add(
         "enrollment_expires_at": enrollment_expires_at,
         "otp_failures": 0,
     }
-    return insert_unless_there(connection, User, [row]) == 1
+    if not insert_unless_there(connection, User, [row]):
+        return False
+    # Now, since whoever deletes an account holds its name until it is reserved.
+    if reserved_names.is_reserved(connection, key, now):
+        remove(connection, id)
+        return False
+    return True
+
+
+def remove(connection: Connection, id: UUID) -> None:
+    """Delete the account and all that hangs on it."""
+    connection.execute(_REMOVE, {"user": id})
 
 
 def is_taken(connection: Connection, key: str, now: datetime) -> bool:
-    """Whether an account has that name."""
-    return bool(connection.scalar(_IS_TAKEN, {"name": key, "now": now}))
+    """Whether an account has that name, or one that was deleted lately had it."""
+    given = {"name": key, "name_digest": reserved_names.name_digest(key), "now": now}
+    return bool(connection.scalar(_IS_TAKEN, given))
 
 
 def find_for_login(connection: Connection, key: str, address: str, now: datetime) -> LoginCandidate | None:

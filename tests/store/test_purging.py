@@ -15,6 +15,8 @@ from graphql_mfa.store.models import (
     Challenge,
     KnownAddress,
     OtpFailure,
+    ReservedName,
+    SecurityEvent,
     Throttle,
     UsedRefreshToken,
 )
@@ -23,11 +25,12 @@ from tests.store.rows import LATER, NOW
 
 SECOND = timedelta(seconds=1)
 WINDOW = timedelta(days=30)
+RETENTION = timedelta(days=365)
 
 
 async def purge(database: Database, *, rows: int = 100) -> dict[str, int]:
     """One batch of each table."""
-    batches = purging.batches(NOW, rows=rows, otp_failure_window=WINDOW)
+    batches = purging.batches(NOW, rows=rows, otp_failure_window=WINDOW, event_retention=RETENTION)
     return {table: await database.write(batch) for table, batch in batches.items()}
 
 
@@ -48,16 +51,18 @@ async def test_what_has_expired_goes_and_nothing_else(database: Database, expire
         connection.execute(insert(UsedRefreshToken).values(used))
         connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=expires_at - WINDOW))
         connection.execute(insert(Throttle).values(key=b"idle", attempts=5, window_ends_at=expires_at))
+        event = {"id": uuid4(), "user_id": user, "kind": "IMPORTED_BY_OPERATOR", "at": expires_at - RETENTION}
+        connection.execute(insert(SecurityEvent).values(event))
+        connection.execute(insert(ReservedName).values(digest=b"reserved", ends_at=expires_at))
         abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
         rows.add_device(connection, abandoned)
 
     await database.write(fill)
     before = await database.read(sizes)
     gone = 1 - kept
-    assert await purge(database) == dict.fromkeys(
-        ("challenges", "sessions", "users", "otp_failures", "throttles"), gone
-    )
-    tables = ("challenges", "sessions", "used_refresh_tokens", "otp_failures", "throttles", "users", "totp_devices")
+    purged = ("challenges", "sessions", "users", "otp_failures", "throttles", "security_events", "reserved_names")
+    assert await purge(database) == dict.fromkeys(purged, gone)
+    tables = (*purged, "used_refresh_tokens", "totp_devices")
     assert await database.read(sizes) == +(Counter(before) - Counter(dict.fromkeys(tables, gone)))
 
 

@@ -1,0 +1,168 @@
+"""graphql-mfa users: look at accounts, help their owners, take over accounts of another system."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
+from graphql_mfa.flows.operators import acts
+from graphql_mfa.flows.operators.import_users import Imported, import_users
+from graphql_mfa.flows.operators.look_up import list_users, show_user
+from graphql_mfa.flows.services import utc_now
+from graphql_mfa.settings import Settings
+from graphql_mfa.store.administration import UserRecord
+from graphql_mfa.store.database import Database
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    no_args_is_help=True, help="Look at accounts, help their owners, take over accounts of another system."
+)
+
+Name = Annotated[str, typer.Argument(help="The username, in any case.", metavar="NAME")]
+Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_(
+    prefix: Annotated[str, typer.Option(help="What their names begin with.")] = "",
+    limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Print accounts in the order of their names."""
+
+    async def run(database: Database, _: Settings) -> None:
+        async for user in list_users(database, utc_now(), prefix=prefix, limit=limit):
+            typer.echo(_json(_facts(user)) if as_json else f"{user.username}\t{_state(user)}")
+
+    _run(run)
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:
+    """Print what there is to know of an account, but no secret."""
+    details = _found(_run(lambda database, _: show_user(database, name, utc_now())))
+    facts = _facts(details.user) | dataclasses.asdict(details.belongings)
+    if as_json:
+        events = [{"kind": event.kind, "at": event.at} for event in details.events]
+        typer.echo(_json(facts | {"events": events}))
+        return
+    for label, value in facts.items():
+        typer.echo(f"{label}: {value}")
+    for event in details.events:
+        typer.echo(f"{event.at} {event.kind}")
+
+
+@app.command()
+def unlock(name: Name) -> None:
+    """Switch one-time codes on again, and forget wrong codes and passwords."""
+    _found(_run(lambda database, _: acts.unlock(database, name, utc_now())))
+    typer.echo("Unlocked.")
+
+
+@app.command("reset-mfa")
+def reset_mfa(name: Name, yes: Yes = False) -> None:
+    """Remove every factor and session, and print the code that the owner needs to enroll anew, once."""
+    _confirm(yes, f"Remove every factor of {name}?")
+    code = _found(_run(lambda database, _: acts.reset_mfa(database, name, utc_now())))
+    typer.echo("Enrollment code, for the owner alone:", err=True)
+    typer.echo(code)
+
+
+@app.command()
+def disable(name: Name, yes: Yes = False) -> None:
+    """End every session, and let nobody sign in until it is enabled again."""
+    _confirm(yes, f"End every session of {name}, and let nobody sign in?")
+    _found(_run(lambda database, _: acts.disable(database, name, utc_now())))
+    typer.echo("Disabled.")
+
+
+@app.command()
+def enable(name: Name) -> None:
+    """Let the owner of a disabled account sign in again."""
+    _found(_run(lambda database, _: acts.enable(database, name, utc_now())))
+    typer.echo("Enabled.")
+
+
+@app.command()
+def delete(name: Name, yes: Yes = False) -> None:
+    """Delete an account with everything personal; nobody may take its name for a while."""
+    _confirm(yes, f"Delete {name} for good?")
+    _found(_run(lambda database, settings: acts.delete(database, settings, name, utc_now())))
+    typer.echo("Deleted.")
+
+
+@app.command("import")
+def import_(
+    file: Annotated[typer.FileText, typer.Argument(help="JSON lines; - for standard input.", encoding="utf-8")],
+) -> None:
+    """Take over accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
+
+    Accounts without a TOTP secret are printed with the single-use code that their owners need to enroll. Lines that
+    can't be imported are told and left out.
+    """
+    ring = demand_keys(read_settings())
+
+    async def run(database: Database, settings: Settings) -> tuple[int, int]:
+        imported = refused = 0
+        async for outcome in import_users(database, ring, settings, file, utc_now()):
+            if isinstance(outcome, Imported):
+                imported += 1
+                if outcome.enrollment_code:
+                    typer.echo(f"{outcome.username}\t{outcome.enrollment_code}")
+            else:
+                refused += 1
+                typer.echo(f"line {outcome.line}: {outcome.reason}", err=True)
+        return imported, refused
+
+    try:
+        imported, refused = _run(run)
+    except UnicodeDecodeError:
+        typer.echo("The file is not UTF-8: what was printed before is imported.", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"{imported} imported, {refused} left out.", err=True)
+    raise typer.Exit(1 if refused else 0)
+
+
+def _run(use_case: Callable[[Database, Settings], Awaitable[T]]) -> T:
+    settings = read_settings()
+
+    async def run() -> T:
+        async with opened_database(settings) as database:
+            return await use_case(database, settings)
+
+    return asyncio.run(run())
+
+
+def _found(result: T | None) -> T:
+    if not result:
+        typer.echo("There is no account of that name.", err=True)
+        raise typer.Exit(1)
+    return result
+
+
+def _confirm(yes: bool, question: str) -> None:
+    if not yes:
+        typer.confirm(question, abort=True)
+
+
+def _state(user: UserRecord) -> str:
+    if user.disabled:
+        return "disabled"
+    if user.otp_disabled:
+        return "one-time codes off"
+    return "active" if user.mfa_enabled else "enrollment pending"
+
+
+def _facts(user: UserRecord) -> dict[str, object]:
+    facts = dataclasses.asdict(user) | {"state": _state(user)}
+    return {name: facts[name] for name in facts if name != "key"}
+
+
+def _json(facts: dict[str, object]) -> str:
+    return json.dumps(facts, default=str, ensure_ascii=False)

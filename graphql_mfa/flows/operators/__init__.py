@@ -1,0 +1,1 @@
+"""Use cases of operators, who hold the database and need no password."""

@@ -1,0 +1,103 @@
+"""What an operator does to one account: in one transaction, with the event that tells of it."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from graphql_mfa.core.recovery_codes import new_recovery_code
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.usernames import username_key
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.enrollment import enrollment_code_digest
+from graphql_mfa.settings import Settings
+from graphql_mfa.store import Connection, administration, reserved_names, security_events, throttles, users
+from graphql_mfa.store.administration import UserRecord
+from graphql_mfa.store.database import Database
+
+T = TypeVar("T")
+
+
+async def unlock(database: Database, username: str, now: datetime) -> bool:
+    """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
+
+    def act(connection: Connection, user: UserRecord) -> bool:
+        users.forget_otp_failures(connection, user.id)
+        throttles.forget(connection, _counted(connection, user))
+        return True
+
+    return bool(await _act(database, username, now, SecurityEventKind.UNLOCKED_BY_OPERATOR, act))
+
+
+async def reset_mfa(database: Database, username: str, now: datetime) -> str | None:
+    """Remove every factor, session and challenge; return the code that a new enrollment needs. None: no such account.
+
+    What was counted against the account is forgotten as well: it was about factors that are gone.
+    """
+
+    def act(connection: Connection, user: UserRecord) -> str:
+        code = new_recovery_code()
+        administration.sign_out(connection, user.id)
+        administration.demand_enrollment(connection, user.id, enrollment_code_digest(code))
+        users.forget_otp_failures(connection, user.id)
+        throttles.forget(connection, _counted(connection, user))
+        return code
+
+    return await _act(database, username, now, SecurityEventKind.MFA_RESET_BY_OPERATOR, act)
+
+
+async def disable(database: Database, username: str, now: datetime) -> bool:
+    """End every session and challenge, and let nobody sign in: to them it is as if there were no such account."""
+
+    def act(connection: Connection, user: UserRecord) -> bool:
+        administration.sign_out(connection, user.id)
+        administration.set_disabled(connection, user.id, now)
+        return True
+
+    return bool(await _act(database, username, now, SecurityEventKind.DISABLED_BY_OPERATOR, act))
+
+
+async def enable(database: Database, username: str, now: datetime) -> bool:
+    """Let its owner sign in to a disabled account again."""
+
+    def act(connection: Connection, user: UserRecord) -> bool:
+        administration.set_disabled(connection, user.id, None)
+        return True
+
+    return bool(await _act(database, username, now, SecurityEventKind.ENABLED_BY_OPERATOR, act))
+
+
+async def delete(database: Database, settings: Settings, username: str, now: datetime) -> bool:
+    """Delete the account with all that is personal, and reserve its name for a while.
+
+    Its security events stay: they name nothing but its id.
+    """
+
+    def act(connection: Connection, user: UserRecord) -> bool:
+        counted = _counted(connection, user)
+        users.remove(connection, user.id)
+        throttles.forget(connection, counted)
+        reserved_names.reserve(connection, user.key, now + timedelta(days=settings.deleted_name_days))
+        return True
+
+    return bool(await _act(database, username, now, SecurityEventKind.DELETED_BY_OPERATOR, act))
+
+
+async def _act(
+    database: Database,
+    username: str,
+    now: datetime,
+    kind: SecurityEventKind,
+    act: Callable[[Connection, UserRecord], T],
+) -> T | None:
+    def transact(connection: Connection) -> T | None:
+        user = administration.lock(connection, username_key(username), now)
+        if user is None:
+            return None
+        security_events.add(connection, user.id, kind, now)
+        return act(connection, user)
+
+    return await database.write(transact)
+
+
+def _counted(connection: Connection, user: UserRecord) -> list[bytes]:
+    return limits.of_account(user.id, user.key, administration.known_addresses(connection, user.id))

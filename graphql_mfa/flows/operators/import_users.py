@@ -1,0 +1,148 @@
+"""Take over accounts from another system: their names, password hashes and, where there are any, TOTP secrets."""
+
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from uuid import UUID, uuid4
+
+from graphql_mfa.core import totp
+from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.password_hashing import stored_cost
+from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.recovery_codes import new_recovery_code
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.usernames import Username, parse_username
+from graphql_mfa.flows.enrollment import enrollment_code_digest, seal_secret
+from graphql_mfa.settings import Settings
+from graphql_mfa.store import Connection, administration, reserved_names, security_events
+from graphql_mfa.store.database import Database
+
+_BATCH_LINES = 500
+_REQUIRED = {"username", "passwordHash"}
+_OPTIONAL = {"totpSecret", "createdAt"}
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """A line that is in order. totp_secret: in base32; None for an account that has to enroll first."""
+
+    line: int
+    name: Username
+    password_hash: str
+    totp_secret: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An account that is there now. enrollment_code: for its owner, when it came without a second factor."""
+
+    username: str
+    enrollment_code: str | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A line that was left out. The reason repeats nothing of it."""
+
+    line: int
+    reason: str
+
+
+async def import_users(
+    database: Database, ring: KeyRing, settings: Settings, lines: Iterable[str], now: datetime
+) -> AsyncIterator[Imported | Refused]:
+    """Import line by line, a transaction for some hundred; what comes out is committed.
+
+    Run again after an interruption it finds the names that it has made already taken.
+    """
+    parsed = (_parse(number, line, settings, now) for number, line in enumerate(lines, 1) if line.strip())
+    while batch := list(islice(parsed, _BATCH_LINES)):
+        for outcome in await database.write(partial(_add, ring=ring, batch=batch, now=now)):
+            yield outcome
+
+
+def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser | Refused:
+    try:
+        given = json.loads(line)
+    except (ValueError, RecursionError):
+        return Refused(number, "it is not JSON")
+    if not isinstance(given, dict) or not _REQUIRED <= given.keys() <= _REQUIRED | _OPTIONAL:
+        return Refused(number, "it is not an object of username, passwordHash and, perhaps, totpSecret and createdAt")
+    if not all(isinstance(value, str) for value in given.values()):
+        return Refused(number, "a member is not a string")
+    name = parse_username(
+        given["username"], shortest=settings.username_min_length, longest=settings.username_max_length
+    )
+    if isinstance(name, Problem):
+        return Refused(number, name.message)
+    cost = stored_cost(given["passwordHash"])
+    if cost is None:
+        return Refused(number, "its passwordHash is no bcrypt hash")
+    if cost > settings.bcrypt_rounds:
+        # Cheaper ones are brought to the work of the others; a dearer one would show by the time it takes.
+        return Refused(number, f"its passwordHash has cost {cost}: raise GRAPHQL_MFA_BCRYPT_ROUNDS to that first")
+    secret = None
+    if "totpSecret" in given:
+        secret = totp.parse_secret(given["totpSecret"])
+        if secret is None:
+            return Refused(number, "its totpSecret is not at least 128 bits in base32")
+    created_at = now
+    if "createdAt" in given:
+        try:
+            created_at = datetime.fromisoformat(given["createdAt"])
+        except ValueError:
+            return Refused(number, "its createdAt is no date and time")
+        if created_at.tzinfo is None or created_at > now:
+            return Refused(number, "its createdAt has no offset from UTC, or is in the future")
+    return NewUser(number, name, given["passwordHash"], secret, created_at)
+
+
+def _add(
+    connection: Connection, ring: KeyRing, batch: list[NewUser | Refused], now: datetime
+) -> list[Imported | Refused]:
+    return [entry if isinstance(entry, Refused) else _add_one(connection, ring, entry, now) for entry in batch]
+
+
+def _add_one(connection: Connection, ring: KeyRing, entry: NewUser, now: datetime) -> Imported | Refused:
+    if reserved_names.is_reserved(connection, entry.name.key, now):
+        return Refused(entry.line, "its username was that of an account which was deleted lately")
+    user_id = uuid4()
+    code = None if entry.totp_secret else new_recovery_code()
+    added = administration.add(
+        connection,
+        {
+            "id": user_id,
+            "username": entry.name.shown,
+            "username_key": entry.name.key,
+            "password_hash": entry.password_hash,
+            "created_at": entry.created_at,
+            "mfa_enabled_at": now if entry.totp_secret else None,
+            "enrollment_code_digest": enrollment_code_digest(code) if code else None,
+            "otp_failures": 0,
+        },
+    )
+    if not added:
+        return Refused(entry.line, "its username is taken")
+    if entry.totp_secret:
+        _add_device(connection, ring, user_id, entry.totp_secret, now)
+    security_events.add(connection, user_id, SecurityEventKind.IMPORTED_BY_OPERATOR, now)
+    return Imported(entry.name.shown, code)
+
+
+def _add_device(connection: Connection, ring: KeyRing, user_id: UUID, secret: str, now: datetime) -> None:
+    device_id = uuid4()
+    administration.add_device(
+        connection,
+        {
+            "id": device_id,
+            "user_id": user_id,
+            "sealed_secret": seal_secret(ring, device_id, secret),
+            "key_id": ring.current.id,
+            "created_at": now,
+            "confirmed_at": now,
+        },
+    )

@@ -1,0 +1,155 @@
+"""What only operators do with accounts: find by name, page through all, import, reset, disable, delete."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, String, bindparam, delete, func, select, update
+
+from graphql_mfa.store.inserts import insert_unless_there
+from graphql_mfa.store.models import Challenge, KnownAddress, RecoveryCode, Session, TotpDevice, User
+from graphql_mfa.store.users import is_live
+
+_that_user = User.id == bindparam("user")
+_COLUMNS = (
+    User.id,
+    User.username,
+    User.username_key,
+    User.created_at,
+    User.mfa_enabled_at,
+    User.otp_failures,
+    User.otp_blocked_until,
+    User.otp_disabled_at,
+    User.disabled_at,
+)
+_BY_NAME = select(*_COLUMNS).where(User.username_key == bindparam("name"), is_live)
+_LOCK_BY_NAME = _BY_NAME.with_for_update()
+_prefix = bindparam("prefix", type_=String)
+_begins_so = func.substr(User.username_key, 1, func.length(_prefix)) == _prefix
+_PAGE = (
+    select(*_COLUMNS)
+    .where(User.username_key > bindparam("after"), _begins_so)
+    .where(is_live)
+    .order_by(User.username_key)
+    .limit(bindparam("rows"))
+)
+_ADDRESSES = select(KnownAddress.address).where(KnownAddress.user_id == bindparam("user"))
+_COUNT_DEVICES = select(func.count()).where(
+    TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None)
+)
+_COUNT_RECOVERY_CODES = select(func.count()).where(RecoveryCode.user_id == bindparam("user"))
+_COUNT_SESSIONS = select(func.count()).where(
+    Session.user_id == bindparam("user"), Session.expires_at > bindparam("now")
+)
+_DEMAND_ENROLLMENT = (
+    update(User)
+    .where(_that_user)
+    .values(mfa_enabled_at=None, enrollment_expires_at=None, enrollment_code_digest=bindparam("code"))
+)
+_SET_DISABLED = update(User).where(_that_user).values(disabled_at=bindparam("since"))
+_SIGNED_IN_BY = [delete(model).where(model.user_id == bindparam("user")) for model in (Session, Challenge)]
+_FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in (TotpDevice, RecoveryCode)]
+
+
+@dataclass(frozen=True)
+class UserRecord:
+    """An account as operators see it."""
+
+    id: UUID
+    username: str
+    key: str
+    created_at: datetime
+    mfa_enabled: bool
+    otp_failures: int
+    otp_blocked_until: datetime | None
+    otp_disabled: bool
+    disabled: bool
+
+
+@dataclass(frozen=True)
+class Belongings:
+    """How much an account has: confirmed devices, unused recovery codes, live sessions."""
+
+    devices: int
+    recovery_codes: int
+    sessions: int
+
+
+def _record_of(row: "Row[*tuple[Any, ...]]") -> UserRecord:
+    return UserRecord(
+        id=row.id,
+        username=row.username,
+        key=row.username_key,
+        created_at=row.created_at,
+        mfa_enabled=row.mfa_enabled_at is not None,
+        otp_failures=row.otp_failures,
+        otp_blocked_until=row.otp_blocked_until,
+        otp_disabled=row.otp_disabled_at is not None,
+        disabled=row.disabled_at is not None,
+    )
+
+
+def find(connection: Connection, key: str, now: datetime) -> UserRecord | None:
+    """The account of that name."""
+    row = connection.execute(_BY_NAME, {"name": key, "now": now}).one_or_none()
+    return None if row is None else _record_of(row)
+
+
+def lock(connection: Connection, key: str, now: datetime) -> UserRecord | None:
+    """Hold the row of the account of that name until the transaction ends."""
+    row = connection.execute(_LOCK_BY_NAME, {"name": key, "now": now}).one_or_none()
+    return None if row is None else _record_of(row)
+
+
+def page(connection: Connection, now: datetime, *, prefix: str, after: str, rows: int) -> list[UserRecord]:
+    """Some accounts in the order of their names, from the one after `after` on."""
+    found = connection.execute(_PAGE, {"after": after, "prefix": prefix, "rows": rows, "now": now})
+    return [_record_of(row) for row in found]
+
+
+def belongings(connection: Connection, id: UUID, now: datetime) -> Belongings:
+    """Count what the account has."""
+    given = {"user": id, "now": now}
+    return Belongings(
+        connection.scalar(_COUNT_DEVICES, given) or 0,
+        connection.scalar(_COUNT_RECOVERY_CODES, given) or 0,
+        connection.scalar(_COUNT_SESSIONS, given) or 0,
+    )
+
+
+def known_addresses(connection: Connection, id: UUID) -> list[str]:
+    """From where the account signed in."""
+    return list(connection.scalars(_ADDRESSES, {"user": id}))
+
+
+def add(connection: Connection, row: dict[str, Any]) -> bool:
+    """Import an account unless its name is taken."""
+    return insert_unless_there(connection, User, [row]) == 1
+
+
+def add_device(connection: Connection, row: dict[str, Any]) -> None:
+    """Import the authenticator app of an account that was just imported."""
+    insert_unless_there(connection, TotpDevice, [row])
+
+
+def sign_out(connection: Connection, id: UUID) -> None:
+    """End every session and every open challenge."""
+    _run(connection, _SIGNED_IN_BY, id)
+
+
+def demand_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
+    """Remove every factor; whoever enrolls anew needs that code."""
+    _run(connection, _FACTORS, id)
+    connection.execute(_DEMAND_ENROLLMENT, {"user": id, "code": code_digest})
+
+
+def set_disabled(connection: Connection, id: UUID, since: datetime | None) -> None:
+    """Nobody signs in to the account any more; or, without a time, its owner may again."""
+    connection.execute(_SET_DISABLED, {"user": id, "since": since})
+
+
+def _run(connection: Connection, statements: Sequence[Any], id: UUID) -> None:
+    for statement in statements:
+        connection.execute(statement, {"user": id})

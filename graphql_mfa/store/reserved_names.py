@@ -1,0 +1,29 @@
+"""The names of deleted accounts, which nobody may take for a while."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, exists, insert, select
+
+from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.store.models import ReservedName
+
+_RESERVE = insert(ReservedName)
+name_is_reserved = exists().where(
+    ReservedName.digest == bindparam("name_digest"), ReservedName.ends_at > bindparam("now")
+)
+_IS_RESERVED = select(name_is_reserved)
+
+
+def name_digest(key: str) -> bytes:
+    """What is kept of a name."""
+    return digest(Purpose.RESERVED_NAME, key)
+
+
+def reserve(connection: Connection, key: str, ends_at: datetime) -> None:
+    """Nobody takes the name until then. The caller holds the account that has it, so nobody else reserves it."""
+    connection.execute(_RESERVE, {"digest": name_digest(key), "ends_at": ends_at})
+
+
+def is_reserved(connection: Connection, key: str, now: datetime) -> bool:
+    """Whether the name was an account's that was deleted lately."""
+    return bool(connection.scalar(_IS_RESERVED, {"name_digest": name_digest(key), "now": now}))

@@ -1,0 +1,270 @@
+"""graphql-mfa users, beside a server on the same store."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from passlib.hash import bcrypt
+from sqlalchemy import func, select
+from typer.testing import CliRunner, Result
+
+from graphql_mfa.cli import app as command_line
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store.models import Base, SecurityEvent
+from tests.api_client import PASSWORD, Api
+from tests.authenticator import code_at, wrong_code
+from tests.clock import Clock
+from tests.conftest import KEY, Connect
+
+SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # of the test vectors of RFC 6238, appendix B
+OLD_HASH = bcrypt.using(rounds=4).hash(PASSWORD)
+
+Users = Callable[..., Awaitable[Result]]
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
+
+@pytest.fixture
+def users(database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Users:
+    """Run `graphql-mfa users …` as another process would: `await users("show", "alice")`."""
+    monkeypatch.setattr("graphql_mfa.cli.users.utc_now", clock)
+    environment = {
+        "GRAPHQL_MFA_DATABASE_URL": database_url,
+        "GRAPHQL_MFA_SECRET_KEYS": KEY,
+        "GRAPHQL_MFA_BCRYPT_ROUNDS": "4",
+    }
+
+    def invoke(*arguments: str, **options: Any) -> Awaitable[Result]:
+        return asyncio.to_thread(CliRunner().invoke, command_line, ["users", *arguments], env=environment, **options)
+
+    return invoke
+
+
+def lines(*entries: object) -> str:
+    return "".join(f"{json.dumps(entry)}\n" for entry in entries)
+
+
+async def events(services: Services) -> list[str]:
+    kinds = select(SecurityEvent.kind).order_by(SecurityEvent.at)
+    return await services.database.read(lambda connection: list(connection.scalars(kinds)))
+
+
+async def test_an_imported_account_signs_in_with_its_old_password_and_authenticator(
+    api: Api, users: Users, services: Services, clock: Clock
+) -> None:
+    entry = {
+        "username": "Alice",
+        "passwordHash": OLD_HASH,
+        "totpSecret": SECRET.lower(),
+        "createdAt": "2020-05-01T00:00Z",
+    }
+    ran = await users("import", "-", input=lines(entry))
+    assert (ran.exit_code, ran.stdout) == (0, "")
+    assert ran.stderr.endswith("1 imported, 0 left out.\n")
+    signed_in = await api.verify_otp(await api.challenge("alice"), code_at(SECRET, clock()))
+    assert signed_in["user"]["username"] == "Alice"
+    assert signed_in["user"]["createdAt"] == "2020-05-01T00:00:00+00:00"
+    assert await events(services) == ["IMPORTED_BY_OPERATOR"]
+
+
+async def test_an_imported_account_without_a_secret_enrolls_with_the_printed_code_once(
+    api: Api, users: Users, clock: Clock
+) -> None:
+    ran = await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))
+    name, code = ran.stdout.rstrip("\n").split("\t")
+    assert name == "alice"
+    answer = await api.restart_enrollment(await api.challenge())
+    assert answer["__typename"] == "EnrollmentCodeRequired"
+    restarted = await api.restart_enrollment(await api.challenge(), code.lower().replace("-", " "))
+    confirmed = await api.verify_otp(restarted["challenge"], code_at(restarted["enrollment"]["secret"], clock()))
+    assert confirmed["__typename"] == "EnrollmentConfirmed"
+
+
+async def test_lines_that_cant_be_imported_are_told_without_repeating_them_and_the_others_are_imported(
+    api: Api, users: Users
+) -> None:
+    await api.register("bob")
+    good = {"username": "alice", "passwordHash": OLD_HASH}
+    dear = bcrypt.using(rounds=5).hash(PASSWORD)
+    text = "not JSON\n" + lines(
+        [],
+        good | {"admin": "yes"},
+        {"username": "carol"},
+        good | {"username": 7},
+        good | {"username": "a"},
+        good | {"username": "BOB"},
+        good | {"passwordHash": "$argon2id$v=19$m=1,t=1,p=1$c2FsdHNhbHQ$aGFzaA"},
+        good | {"passwordHash": dear},
+        good | {"totpSecret": "GEZDGNBV"},
+        good | {"totpSecret": "not base32 at all, not even nearly so"},
+        good | {"createdAt": "yesterday"},
+        good | {"createdAt": "2020-05-01T00:00"},
+        good,
+        good | {"username": "ALICE"},
+    )
+    ran = await users("import", "-", input=text)
+    assert ran.exit_code == 1
+    assert ran.stdout.startswith("alice\t")
+    reasons = dict(line.split(": ", 1) for line in ran.stderr.splitlines() if line.startswith("line "))
+    assert list(reasons) == [f"line {number}" for number in [*range(1, 14), 15]]
+    assert reasons["line 7"] == reasons["line 15"] == "its username is taken"
+    assert "GRAPHQL_MFA_BCRYPT_ROUNDS" in reasons["line 9"]
+    assert ran.stderr.endswith("1 imported, 14 left out.\n")
+    for secret in (OLD_HASH, dear, "GEZDGNBV", "argon2id"):
+        assert secret not in ran.stderr
+    again = await users("import", "-", input=lines(good))
+    assert (again.exit_code, again.stdout) == (1, "")
+
+
+async def test_a_file_that_is_not_utf_8_is_told(users: Users, tmp_path: Path) -> None:
+    (tmp_path / "users.jsonl").write_bytes(b"\xff\n")
+    ran = await users("import", str(tmp_path / "users.jsonl"))
+    assert ran.exit_code == 1
+    assert "not UTF-8" in ran.stderr
+
+
+async def test_of_two_imports_at_once_each_account_is_made_by_one(users: Users) -> None:
+    text = lines(*({"username": f"user {number}", "passwordHash": OLD_HASH} for number in range(40)))
+    first, second = [await ran for ran in [users("import", "-", input=text), users("import", "-", input=text)]]
+    names = [line.split("\t")[0] for ran in (first, second) for line in ran.stdout.splitlines()]
+    assert sorted(names) == sorted(f"user {number}" for number in range(40))
+
+
+async def test_unlocking_switches_codes_on_and_forgets_every_wrong_answer(
+    run_app: RunApp, connect: Connect, users: Users, clock: Clock
+) -> None:
+    async with run_app(otp_failures_before_disabling=2, login_attempts=1, login_backoff_first_seconds=900) as app:
+        api = connect(app)
+        member = await api.member()
+        for _ in range(2):
+            await api.verify_otp(await api.challenge(), wrong_code(member.secret, clock()))
+        assert (await api.verify_otp(await api.challenge(), "000000"))["__typename"] == "FactorDisabled"
+        for _ in range(2):
+            await api.login(password="a wrong password")
+        assert (await api.login())["__typename"] == "RateLimited"
+        assert "otp_disabled: True" in (await users("show", "alice")).stdout
+
+        assert (await users("unlock", "ALICE")).stdout == "Unlocked.\n"
+
+        clock.advance(60)
+        wrong = await api.verify_otp(await api.challenge(), wrong_code(member.secret, clock()))
+        assert wrong["__typename"] == "InvalidOtp"  # one of two again
+        signed_in = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+        assert signed_in["__typename"] == "SignedIn"
+        assert await events(app.state.services) == ["UNLOCKED_BY_OPERATOR"]
+
+
+async def test_resetting_ends_everything_that_the_old_factors_opened(
+    api: Api, users: Users, services: Services, clock: Clock
+) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    ran = await users("reset-mfa", "alice", "--yes")
+    code = ran.stdout.strip()
+    assert await api.me(member.access_token) is None
+    assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
+    assert (await api.verify_otp(challenge, code_at(member.secret, clock(), 1)))["__typename"] == "ChallengeExpired"
+    pending = await api.challenge()
+    assert (await api.verify_recovery_code(pending, member.recovery_codes[0]))["__typename"] == "InvalidRecoveryCode"
+    restarted = await api.restart_enrollment(pending, code)
+    assert restarted["__typename"] == "EnrollmentRestarted"
+    assert code not in (await users("show", "alice")).stdout
+    assert await events(services) == ["MFA_RESET_BY_OPERATOR"]
+
+
+async def test_to_others_a_disabled_account_is_none_until_it_is_enabled(
+    api: Api, users: Users, services: Services, clock: Clock
+) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    assert (await users("disable", "alice", "--yes")).exit_code == 0
+    assert await api.me(member.access_token) is None
+    assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
+    assert (await api.verify_otp(challenge, code_at(member.secret, clock(), 1)))["__typename"] == "ChallengeExpired"
+    assert (await api.login())["__typename"] == "InvalidCredentials"
+    assert (await api.register())["__typename"] == "UsernameTaken"
+    assert "disabled" in (await users("list")).stdout
+    clock.advance(timedelta(days=400).total_seconds())
+    assert (await api.register())["__typename"] == "UsernameTaken"
+    await users("enable", "alice")
+    signed_in = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    assert signed_in["__typename"] == "SignedIn"
+    assert await events(services) == ["DISABLED_BY_OPERATOR", "ENABLED_BY_OPERATOR"]
+
+
+async def test_deleting_leaves_nothing_personal_and_reserves_the_name_for_thirty_days(
+    api: Api, users: Users, services: Services, clock: Clock
+) -> None:
+    member = await api.member()
+    await api.login(password="a wrong password")
+    await api.challenge()
+    assert (await users("delete", "Alice", "--yes")).stdout == "Deleted.\n"
+
+    counts = await services.database.read(
+        lambda connection: {
+            name: connection.scalar(select(func.count()).select_from(table))
+            for name, table in Base.metadata.tables.items()
+        }
+    )
+    # What is left of throttles is about addresses, which are no account's.
+    assert {name for name, count in counts.items() if count} == {"reserved_names", "security_events", "throttles"}
+    assert await api.me(member.access_token) is None
+    assert (await api.register("ALICE"))["__typename"] == "UsernameTaken"
+    ran = await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))
+    assert "deleted lately" in ran.stderr
+    clock.advance(timedelta(days=30).total_seconds())
+    assert (await api.register())["__typename"] == "RegisterUserSuccess"
+    assert await events(services) == ["DELETED_BY_OPERATOR"]
+
+
+async def test_accounts_are_listed_in_order_page_by_page(
+    api: Api, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphql_mfa.flows.operators.look_up._PAGE_ROWS", 2)
+    for name in ("Bob", "alice", "Anna_1", "annax1", "carol"):
+        await api.register(name)
+    assert [line.split("\t")[0] for line in (await users("list")).stdout.splitlines()] == [
+        "alice", "Anna_1", "annax1", "Bob", "carol",
+    ]  # fmt: skip
+    assert (await users("list", "--limit", "3", "--prefix", "ANNA_")).stdout == "Anna_1\tenrollment pending\n"
+    (entry,) = (await users("list", "--json", "--prefix", "bob")).stdout.splitlines()
+    assert json.loads(entry)["username"] == "Bob"
+
+
+async def test_an_account_is_shown_with_its_events_and_without_a_secret(api: Api, users: Users) -> None:
+    member = await api.member()
+    await users("unlock", "alice")
+    shown = json.loads((await users("show", "alice", "--json")).stdout)
+    assert {name: shown[name] for name in ("username", "state", "devices", "recovery_codes", "sessions")} == {
+        "username": "alice",
+        "state": "active",
+        "devices": 1,
+        "recovery_codes": 10,
+        "sessions": 1,
+    }
+    assert [event["kind"] for event in shown["events"]] == ["UNLOCKED_BY_OPERATOR"]
+    text = (await users("show", "alice")).stdout
+    assert "UNLOCKED_BY_OPERATOR" in text
+    for secret in (member.secret, *member.recovery_codes, "bcrypt"):
+        assert secret not in f"{shown}{text}"
+
+
+@pytest.mark.parametrize("act", ["show", "unlock", "reset-mfa", "disable", "enable", "delete"])
+async def test_a_name_that_nobody_has_is_told(users: Users, services: Services, act: str) -> None:
+    ran = await users(act, "nobody", *(["--yes"] if act in {"reset-mfa", "disable", "delete"} else []))
+    assert ran.exit_code == 1
+    assert ran.stderr.endswith("There is no account of that name.\n")
+    assert await events(services) == []
+
+
+@pytest.mark.parametrize("act", ["reset-mfa", "disable", "delete"])
+async def test_what_cant_be_undone_asks_first(api: Api, users: Users, services: Services, act: str) -> None:
+    member = await api.member()
+    assert (await users(act, "alice", input="n\n")).exit_code == 1
+    assert await api.me(member.access_token) is not None
+    assert await events(services) == []
