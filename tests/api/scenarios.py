@@ -7,6 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from graphql_mfa.core.recovery_codes import new_recovery_code
+from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.flows.services import Registration, Services
 from tests.api_client import REFRESH_SESSION, Api, Result
 from tests.authenticator import code_at, wrong_code
@@ -186,7 +188,7 @@ async def restart_twice(api: Api, services: Services) -> Result:
 
 @reaches("RestartEnrollmentResult", "EnrollmentCodeRequired")
 async def restart_for_an_imported_account(api: Api, services: Services) -> Result:
-    await import_user(services, "imported", enrollment_code_digest=rows.enrollment_code_digest("from the operator"))
+    await import_user(services, "imported", enrollment_code_digest=enrollment_code_digest(new_recovery_code()))
     return await api.restart_enrollment(await api.challenge(password="imported"))
 
 

@@ -1,20 +1,20 @@
 """restartEnrollment."""
 
+from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.flows.services import Services
 from tests.api.answers import CHALLENGE_EXPIRED, failure, rate_limited
 from tests.api.scenarios import NO_CHALLENGE, import_user
 from tests.api_client import Api, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.store import rows
 
 ENROLLMENT_CODE_REQUIRED = failure("EnrollmentCodeRequired")
-CODE = "code from the operator"
+CODE = "FJ4K-99QP-TX2M-W7RD-1BVC-60HN"
 
 
 async def challenge_of_imported(api: Api, services: Services) -> Result:
     """A challenge of an account that an operator imported, and gave an enrollment code."""
-    await import_user(services, "imported", enrollment_code_digest=rows.enrollment_code_digest(CODE))
+    await import_user(services, "imported", enrollment_code_digest=enrollment_code_digest(CODE))
     return await api.challenge(password="imported")
 
 

@@ -6,7 +6,6 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, insert, select, update
 
-from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.store.models import Base, Challenge, Session, TotpDevice, User
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,11 +46,6 @@ def add_challenge(connection: Connection, user_id: UUID, **columns: Any) -> byte
     row = {"digest": key, "user_id": user_id, "created_at": NOW, "expires_at": LATER, "attempts": 0}
     connection.execute(insert(Challenge).values(row | columns))
     return key
-
-
-def enrollment_code_digest(code: str) -> bytes:
-    """What is stored of an operator's enrollment code."""
-    return digest(Purpose.ENROLLMENT_CODE, code)
 
 
 def password_hash_of(connection: Connection, username: str = "alice") -> str:
