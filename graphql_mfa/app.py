@@ -1,21 +1,27 @@
-"""The service: GraphQL, health and public keys as an application of its own."""
+"""The service: GraphQL, health, public keys and metrics as an application of its own."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from graphql_mfa.api import cookie_mode
 from graphql_mfa.api.request_log import REQUEST_ID_HEADER
 from graphql_mfa.api.security_headers import HEADERS, SecurityHeaders
+from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.services import BeforeRegistration, Clock, no_condition, utc_now
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.settings import Settings
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 _JWKS_CACHE_SECONDS = 300
 _PREFLIGHT_CACHE_SECONDS = 600
@@ -32,7 +38,9 @@ def create_app(
     Without `settings` they are read from the environment. `clock` is where the time comes from;
     `before_registration` is a condition of one's own.
     """
-    mfa = GraphQLMFA(settings, clock=clock, before_registration=before_registration)
+    settings = settings or Settings()
+    registry = _registry() if settings.counts else None
+    mfa = GraphQLMFA(settings, clock=clock, before_registration=before_registration, metrics=registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -67,11 +75,13 @@ def create_app(
     app.add_route("/healthz", healthz)
     app.add_route("/readyz", readyz)
     app.add_route("/.well-known/jwks.json", jwks)
-    if mfa.settings.cors_origins:
+    if registry and settings.metrics_token:
+        app.add_route("/metrics", _scrape(registry, settings.metrics_token.get_secret_value()))
+    if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=mfa.settings.cors_origins,
-            allow_credentials=cookie_mode.is_on(mfa.settings),
+            allow_origins=settings.cors_origins,
+            allow_credentials=cookie_mode.is_on(settings),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=["WWW-Authenticate", REQUEST_ID_HEADER],
@@ -81,3 +91,23 @@ def create_app(
     # Starlette makes this answer outside of all middleware.
     app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, HEADERS))
     return app
+
+
+def _registry() -> "CollectorRegistry":
+    from prometheus_client import REGISTRY
+
+    return REGISTRY
+
+
+def _scrape(registry: "CollectorRegistry", token: str) -> Callable[[Request], Response]:
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    from graphql_mfa.metrics import shown
+
+    def scrape(request: Request) -> Response:
+        """Not `async`: reading what all workers counted would keep the event loop from other requests."""
+        if not secrets.compare_digest((bearer_token(request) or "").encode(), token.encode()):
+            return PlainTextResponse("Unauthorized", 401, {"WWW-Authenticate": "Bearer"})
+        return Response(generate_latest(shown(registry)), media_type=CONTENT_TYPE_LATEST)
+
+    return scrape

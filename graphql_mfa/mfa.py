@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -25,8 +26,12 @@ from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
+from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 _log = logging.getLogger("graphql_mfa")
 
@@ -44,12 +49,13 @@ class GraphQLMFA:
         mutation: type = Mutation,
         extensions: Sequence[Callable[[], SchemaExtension]] = (),
         scalars: Mapping[object, ScalarDefinition] = MappingProxyType({}),
+        metrics: "CollectorRegistry | None" = None,
     ) -> None:
         """Without `settings` they are read from the environment. `clock` is where the time comes from.
 
         before_registration: a condition of the host's own. query, mutation: the host's types, which inherit from
         `graphql_mfa.Query` and `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as
-        Strawberry takes them.
+        Strawberry takes them. metrics: the registry of prometheus_client's to count in; without one nothing is counted.
         """
         self.settings = settings or Settings()
         self.schema = build_schema(
@@ -57,6 +63,7 @@ class GraphQLMFA:
         )
         self._clock = clock
         self._before_registration = before_registration
+        self._observer = _observer(metrics)
         self._services: Services | None = None
 
     @property
@@ -80,7 +87,7 @@ class GraphQLMFA:
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """Open the services, and purge expired rows while they are open: `FastAPI(lifespan=mfa.lifespan)`."""
-        async with open_services(self.settings, self._clock, self._before_registration) as services:
+        async with open_services(self.settings, self._clock, self._before_registration, self._observer) as services:
             if missing := await missing_keys(services.database, services.key_ring):
                 _log.error("%s", MissingKeyError.of(missing))
             self._services = services
@@ -96,12 +103,15 @@ class GraphQLMFA:
 
 @asynccontextmanager
 async def open_services(
-    settings: Settings, clock: Clock = utc_now, before_registration: BeforeRegistration = no_condition
+    settings: Settings,
+    clock: Clock = utc_now,
+    before_registration: BeforeRegistration = no_condition,
+    observer: Observer = NOBODY,
 ) -> AsyncIterator[Services]:
     """The dependencies of every use case, open and, for the embedded database, migrated."""
     key_ring = load_key_ring(settings)
-    database = Database(settings.database_url, settings.database_pool_size)
-    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places)
+    database = Database(settings.database_url, settings.database_pool_size, observer)
+    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, observer)
     try:
         if settings.embedded:
             await database.migrate()
@@ -113,10 +123,19 @@ async def open_services(
             hashing=hashing,
             clock=clock,
             before_registration=before_registration,
+            observer=observer,
         )
     finally:
         hashing.close()
         await database.close()
+
+
+def _observer(metrics: "CollectorRegistry | None") -> Observer:
+    if metrics is None:
+        return NOBODY
+    from graphql_mfa.metrics import metrics_in
+
+    return metrics_in(metrics)
 
 
 async def _purge_forever(services: Services) -> None:
@@ -125,6 +144,7 @@ async def _purge_forever(services: Services) -> None:
         # Spread, so that replicas that started together don't purge together.
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
-            await purge(services)
+            services.observer.purged(await purge(services), services.clock())
         except Exception as error:  # noqa: BLE001 - a lost database must not end the purging for good
+            services.observer.purge_failed()
             _log.warning("Purging failed, will try again: %s", type(error).__name__)

@@ -209,6 +209,26 @@ class Settings(BaseSettings):
         Literal["auto", "json", "text"],
         Field(description="How `graphql-mfa serve` writes its log; `auto`: text at a terminal, else JSON."),
     ] = "auto"
+    metrics_port: Annotated[
+        int | None,
+        Field(
+            ge=0,
+            le=_LAST_PORT,
+            description="Where `graphql-mfa serve` shows /metrics for Prometheus, of all its workers.",
+        ),
+    ] = None
+    metrics_host: Annotated[str, Field(description="The address of that port; keep it from strangers.")] = "127.0.0.1"
+    metrics_token: Annotated[
+        SecretStr | None,
+        Field(
+            min_length=16,
+            description="Shows /metrics beside /graphql, to whoever sends this as `Authorization: Bearer`. With "
+            "neither this nor that port, nothing is counted.",
+        ),
+    ] = None
+    stop_seconds: Annotated[
+        Seconds, Field(description="How long a server that is told to stop finishes requests; new ones are refused.")
+    ] = 10
     purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
     security_event_days: Annotated[Count, Field(description="Days for which security events are kept.")] = 365
     deleted_name_days: Annotated[
@@ -230,6 +250,11 @@ class Settings(BaseSettings):
     def embedded(self) -> bool:
         """Whether the store is a file that this process may migrate by itself."""
         return self.database_url.startswith("sqlite")
+
+    @property
+    def counts(self) -> bool:
+        """Whether there is somebody to show metrics to."""
+        return self.metrics_port is not None or self.metrics_token is not None
 
     @property
     def totp(self) -> TotpParameters:

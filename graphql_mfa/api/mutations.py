@@ -111,7 +111,6 @@ CREDENTIAL_FIELDS = frozenset(
 def _shown(info: Info, outcome: Outcome) -> Result:
     now = info.context.services.clock()
     result = present(outcome, now)
-    info.context.outcomes.append(f"{info.field_name}={type(result).__name__}")
     if isinstance(result, results.SignInSuccess):
         cookie_mode.move_to_cookie(info.context, result.tokens, now)
     elif isinstance(result, results.LogoutSuccess | errors.SessionExpired | errors.NotAuthenticated):

@@ -32,8 +32,9 @@ def request_id(request: Request) -> str:
 
 @contextmanager
 def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]]:
-    """Trace what happens inside; the function that is given puts the id on the answer and logs it."""
+    """Trace what happens inside; the function that is given puts the id on the answer, logs it and counts it."""
     began = time.perf_counter()
+    observer = context.services.observer
     in_a_span = trace.get_current_span().get_span_context().is_valid  # a host's
     with _tracer.start_as_current_span(
         "graphql",
@@ -47,6 +48,9 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
         def finish(response: Response) -> Response:
             response.headers[REQUEST_ID_HEADER] = context.request_id
             _describe(span, context, response.status_code)
+            seconds = time.perf_counter() - began
+            kind = context.operation.partition(" ")[0] if context.operation else None
+            observer.request_answered(kind, context.outcomes, response.status_code, seconds)
             _log.info(
                 "%s",
                 context.operation or "nothing ran",
@@ -54,13 +58,17 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
                     "request_id": context.request_id,
                     "outcomes": context.outcomes,
                     "status": response.status_code,
-                    "duration_ms": round((time.perf_counter() - began) * 1000, 1),
+                    "duration_ms": round(seconds * 1000, 1),
                     "address": context.client.address,
                 },
             )
             return response
 
-        yield finish
+        observer.request_began()
+        try:
+            yield finish
+        finally:
+            observer.request_ended()
 
 
 def _caller(request: Request) -> Context:

@@ -10,17 +10,21 @@ import graphql
 import strawberry
 from graphql import (
     DocumentNode,
+    GraphQLAbstractType,
     GraphQLError,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
+    GraphQLResolveInfo,
     GraphQLSchema,
+    GraphQLTypeResolver,
     GraphQLUnionType,
     NoSchemaIntrospectionCustomRule,
     get_named_type,
     get_operation_ast,
     specified_rules,
 )
+from graphql.pyutils import AwaitableOrValue
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
@@ -56,6 +60,8 @@ class Schema(strawberry.Schema):
         context: RequestContext | None = execution_context.context if execution_context else None
         where = f"request {context.request_id}, {context.operation}" if context else "an operation"
         for error in filter(is_unexpected, errors):
+            if context:
+                context.services.observer.unexpected_error()
             log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 
@@ -128,6 +134,7 @@ def build_schema(
         extensions=[lambda: _Judgement(judge), *extensions],
     )
     _demand_mutations_apart(schema._schema)  # noqa: SLF001
+    _note_outcomes(schema._schema)  # noqa: SLF001
     if settings.trusted_documents is not None:
         schema.trusted_documents = load_documents(settings.trusted_documents)
         for document_id, document in schema.trusted_documents.items():
@@ -155,6 +162,25 @@ def _demand_mutations_apart(schema: GraphQLSchema) -> None:
             left += [get_named_type(field.type) for field in type_.fields.values()]
         if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
             left += schema.get_possible_types(type_)
+
+
+def _note_outcomes(schema: GraphQLSchema) -> None:
+    """Note the outcomes of operations in their contexts, a host's too, by what the schema calls field and member."""
+
+    def noting(resolve_type: GraphQLTypeResolver) -> GraphQLTypeResolver:
+        def resolve(
+            value: object, info: GraphQLResolveInfo[RequestContext], union: GraphQLAbstractType
+        ) -> AwaitableOrValue[str | None]:
+            name = resolve_type(value, info, union)
+            if info.path.prev is None:
+                info.context.outcomes.append(f"{info.field_name}={name}")
+            return name
+
+        return resolve
+
+    for type_ in schema.type_map.values():
+        if isinstance(type_, GraphQLUnionType) and type_.resolve_type:
+            type_.resolve_type = noting(type_.resolve_type)
 
 
 _DATE_TIME = strawberry.scalar(

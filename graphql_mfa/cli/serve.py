@@ -5,8 +5,11 @@ import ipaddress
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Annotated
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +20,11 @@ from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 
-_GRACEFUL_STOP_SECONDS = 10
+if TYPE_CHECKING:
+    from uvicorn import Config
+
 _KEEP_ALIVE_SECONDS = 15
+_WORKER_START_SECONDS = 60  # uvicorn's 5 would end workers again and again that start slowly on a busy machine
 
 
 def serve(
@@ -46,7 +52,7 @@ def serve(
     )
     # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
+    config = uvicorn.Config(
         "graphql_mfa.app:create_app",
         factory=True,
         host=host,
@@ -70,8 +76,59 @@ def serve(
         log_config=log_config(json=_logs_json(settings)),
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=_GRACEFUL_STOP_SECONDS,
+        timeout_graceful_shutdown=settings.stop_seconds,
+        timeout_worker_healthcheck=_WORKER_START_SECONDS,
     )
+    with _metrics(settings, workers):
+        _run(config)
+
+
+def _run(config: "Config") -> None:
+    from uvicorn import Server
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
+
+    class Supervisor(Multiprocess):
+        def keep_subprocess_alive(self) -> None:
+            for worker in self.processes:
+                # With this end open here too, one that dies while it is asked whether it lives would be waited for.
+                worker.child_conn.close()
+            super().keep_subprocess_alive()
+
+        def terminate_all(self) -> None:
+            # As long as it is open here, connections wait for workers that take none any more.
+            for socket in self.sockets:
+                socket.close()
+            super().terminate_all()
+
+    with suppress(KeyboardInterrupt):
+        if config.workers == 1:
+            Server(config).run()
+            return
+        supervisor = Supervisor(config, [config.bind_socket()])
+        supervisor.run()
+        if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
+            sys.exit(STARTUP_FAILURE)
+
+
+@contextmanager
+def _metrics(settings: Settings, workers: int) -> Iterator[None]:
+    """Count in all workers together, and show it at a port of its own when that is set."""
+    if not settings.counts:
+        yield
+        return
+    from prometheus_client import REGISTRY, start_http_server
+
+    from graphql_mfa.metrics import MULTIPROCESS_DIRECTORY, shown
+
+    with TemporaryDirectory(prefix="graphql-mfa-metrics-") as directory:
+        if workers > 1:
+            os.environ[MULTIPROCESS_DIRECTORY] = directory
+        if settings.metrics_port is not None:
+            with wrong_configuration_ends_it():
+                server, _ = start_http_server(settings.metrics_port, settings.metrics_host, shown(REGISTRY))
+            typer.echo(f"Metrics at http://{settings.metrics_host}:{server.server_port}/metrics", err=True)
+        yield
 
 
 async def _demand_that_keys_fit(settings: Settings, key_ring: KeyRing) -> None:

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from graphql_mfa.core.password_hashing import PasswordHasher
+from graphql_mfa.observer import NOBODY, Observer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -27,8 +28,9 @@ class HashingPool:
     take them all.
     """
 
-    def __init__(self, hasher: PasswordHasher, places: int) -> None:
+    def __init__(self, hasher: PasswordHasher, places: int, observer: Observer = NOBODY) -> None:
         self.hasher = hasher
+        self._observer = observer
         self._places = places
         self._taken: Counter[str] = Counter()
         self._seconds_per_job = 0.0
@@ -38,12 +40,15 @@ class HashingPool:
     def place(self, address: str) -> Iterator[timedelta | None]:
         """Take a place for as long as the context lasts, or be told how long the places taken now will need."""
         if self._taken.total() >= self._places or self._taken[address] >= max(1, self._places // 2):
+            self._observer.hashing_place_refused()
             yield timedelta(seconds=self._taken.total() / _THREADS * self._seconds_per_job)
             return
         self._taken[address] += 1
+        self._observer.hashing_place_taken()
         try:
             yield None
         finally:
+            self._observer.hashing_place_left()
             self._taken[address] -= 1
             self._taken += Counter()  # forgets the addresses that have none
 
@@ -51,12 +56,15 @@ class HashingPool:
         """Run CPU-bound work beside the event loop."""
 
         def timed() -> T:
+            self._observer.hashing_began()
             began = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
+                seconds = time.perf_counter() - began
                 # The latest jobs count most: the load of the machine changes.
-                self._seconds_per_job += (time.perf_counter() - began - self._seconds_per_job) / 4
+                self._seconds_per_job += (seconds - self._seconds_per_job) / 4
+                self._observer.hashing_ended(seconds)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.flows.hashing import HashingPool
+from graphql_mfa.observer import Observer
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 
@@ -53,3 +54,4 @@ class Services:
     hashing: HashingPool
     clock: Clock
     before_registration: BeforeRegistration
+    observer: Observer

@@ -13,6 +13,7 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
+from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.store import migrations
 from graphql_mfa.store.postgresql import Postgresql
 from graphql_mfa.store.sqlite import Sqlite
@@ -35,26 +36,30 @@ class UnsupportedDatabaseError(ValueError):
 class Database:
     """One store."""
 
-    def __init__(self, url: str, pool_size: int = 10) -> None:
+    def __init__(self, url: str, pool_size: int = 10, observer: Observer = NOBODY) -> None:
         """pool_size: connections to PostgreSQL that one process may have."""
         self._file = sqlite_file(url)
+        self._observer = observer
         self._engine = Sqlite(self._file) if self._file else Postgresql(_parse(url), pool_size)
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction; again when the database undid it because of another one."""
-        for tries in range(1, _TRIES):
-            try:
-                return await self._engine.write(transaction)
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
-                    raise
-            # Spread, so that those who met do not meet again.
-            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 - no secret
-        return await self._engine.write(transaction)
+        with self._observer.transaction("write") as marked:
+            transaction = marked(transaction)
+            for tries in range(1, _TRIES):
+                try:
+                    return await self._engine.write(transaction)
+                except DBAPIError as error:
+                    if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
+                        raise
+                # Spread, so that those who met do not meet again.
+                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 - no secret
+            return await self._engine.write(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, each of which sees what was committed before it."""
-        return await self._engine.read(query)
+        with self._observer.transaction("read") as marked:
+            return await self._engine.read(marked(query))
 
     async def migrate(self) -> None:
         """Bring the schema to this version. Safe when several processes do it at once.
@@ -73,9 +78,12 @@ class Database:
                 raise
 
     async def migrated(self) -> bool:
-        """Whether the schema is this version's. False as well when it can't be found out."""
+        """Whether the schema is this version's or a later one's. False as well when it can't be found out.
+
+        A later one has only more than this version needs, so that replicas can be upgraded one by one.
+        """
         try:
-            return await self.read(_revision) == migrations.HEAD
+            return (await self.read(_revision) or "") >= migrations.HEAD
         except (SQLAlchemyError, OSError):
             return False
 

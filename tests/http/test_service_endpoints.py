@@ -1,5 +1,6 @@
 """Health, readiness and keys: what they tell, and that they tell no more."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -76,6 +77,10 @@ async def test_readyz_of_a_database_out_of_reach(
 async def test_readyz_of_a_database_that_does_not_answer(
     api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def hang(query: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(services.database, "read", hang)
     monkeypatch.setattr(readiness, "_PATIENCE_SECONDS", 0)
 
     assert (await api.http.get("/readyz")).status_code == 503

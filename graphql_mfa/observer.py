@@ -1,0 +1,56 @@
+"""What happens inside of a deployment, told as it happens, so that only metrics know how it is counted."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Literal, TypeVar
+
+T = TypeVar("T")
+C = TypeVar("C")
+
+Transaction = Callable[[C], T]
+
+
+class Observer:
+    """Nobody listens. Metrics do, and override all of it; hashing jobs and transactions tell it from their threads."""
+
+    def request_began(self) -> None:
+        """A request to the GraphQL endpoint is here."""
+
+    def request_answered(self, kind: str | None, outcomes: Sequence[str], status: int, seconds: float) -> None:
+        """It has an answer. kind: of its operation, None when none ran. outcomes: as in "login=OtpRequired"."""
+
+    def request_ended(self) -> None:
+        """It is over, with or without an answer."""
+
+    def unexpected_error(self) -> None:
+        """An error is masked for a client."""
+
+    def hashing_place_taken(self) -> None:
+        """A login or registration has a place before the hashing threads, or in one of them."""
+
+    def hashing_place_left(self) -> None:
+        """It needs the place no more."""
+
+    def hashing_place_refused(self) -> None:
+        """None was free for it."""
+
+    def hashing_began(self) -> None:
+        """A thread is busy."""
+
+    def hashing_ended(self, seconds: float) -> None:
+        """It is free again."""
+
+    @contextmanager
+    def transaction(self, kind: Literal["read", "write"]) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:  # noqa: ARG002
+        """One transaction, its tries included. What it gives marks where waiting for a connection ends."""
+        yield lambda transaction: transaction
+
+    def purged(self, rows: Mapping[str, int], now: datetime) -> None:
+        """All that had expired is deleted. rows: how many, by table."""
+
+    def purge_failed(self) -> None:
+        """Something that has expired may still be there."""
+
+
+NOBODY = Observer()

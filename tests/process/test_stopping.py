@@ -1,0 +1,255 @@
+"""`graphql-mfa serve` is told to stop, and its workers are killed, with one worker and with several."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from tests.api_client import LOGIN, PASSWORD, Api, Result
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.conftest import Server
+from tests.metrics import Scrape
+
+FAIL_SAFE_SECONDS = 60
+TOKEN = "a-token-for-the-metrics"
+NEVER_ENDING = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+
+_LOGIN = json.dumps({"query": LOGIN, "variables": {"input": {"username": "alice", "password": PASSWORD}}}).encode()
+LOGIN_REQUEST = NEVER_ENDING.replace(b"100\r\n\r\n{", b"%d\r\n\r\n" % len(_LOGIN)) + _LOGIN
+
+Serve = Callable[..., Server]
+Connect = Callable[[str], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
+
+with_each_number_of_workers = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+@pytest.fixture
+def serve(tmp_path: Path, new_environment: Callable[[], dict[str, str]]) -> Iterator[Serve]:
+    """Start a server; what still runs at the end of the test is killed, workers included."""
+    servers: list[Server] = []
+    shared = new_environment()
+
+    def start(*arguments: str, **environment: str) -> Server:
+        servers.append(Server(tmp_path, *arguments, **(shared | environment)))
+        server = servers[-1].start()
+        demand_workers(server)
+        return server
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            workers = children(server.process.pid)
+            server.process.kill()
+            for worker in workers:
+                os.kill(worker, signal.SIGKILL)
+            server.kill()
+
+
+def children(parent: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+
+
+def workers_of(server: Server) -> set[int]:
+    """The processes that answer; with one worker, the server itself."""
+    # Beside its workers, Python's `spawn` has a process that tracks resources.
+    spawned = {c for c in children(server.process.pid) if b"spawn_main" in Path(f"/proc/{c}/cmdline").read_bytes()}
+    return spawned or {server.process.pid}
+
+
+def demand_workers(server: Server) -> None:
+    """Wait until somebody answers: several workers begin to listen only after their address is told."""
+    transport = httpx.HTTPTransport(retries=12)  # with growing pauses
+    with httpx.Client(transport=transport, timeout=FAIL_SAFE_SECONDS) as http:
+        assert http.get(f"{server.url}/healthz").status_code == 200
+
+
+@asynccontextmanager
+async def client(url: str) -> AsyncIterator[Api]:
+    async with httpx.AsyncClient(base_url=url, timeout=FAIL_SAFE_SECONDS) as http:
+        yield Api(http, Clock())
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Open a connection, which is closed at the end of the test."""
+    writers: list[asyncio.StreamWriter] = []
+
+    async def connect(url: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        parts = urlsplit(url)
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writers.append(writer)
+        return reader, writer
+
+    yield connect
+    for writer in writers:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def ended(server: Server) -> str:
+    """What it logged until it ended by itself."""
+    async with asyncio.timeout(FAIL_SAFE_SECONDS):
+        await asyncio.to_thread(server.process.wait)
+    return server.stop()
+
+
+async def refused(url: str) -> None:
+    """Wait until the server takes no connection any more."""
+    parts = urlsplit(url)
+    async with asyncio.timeout(FAIL_SAFE_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(parts.hostname, parts.port)
+            except ConnectionRefusedError:
+                return
+            except ConnectionResetError:  # it waited to be accepted when the last worker closed its door
+                continue
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+
+async def scrape_until(server: Server, enough: Callable[[Scrape], bool]) -> None:
+    """Ask for metrics until they are as they should be."""
+    async with asyncio.timeout(FAIL_SAFE_SECONDS):
+        while True:
+            # Each time over a new connection, and so, perhaps, from another worker.
+            with suppress(httpx.TransportError):  # it went to one that was killed
+                async with client(server.url) as api:
+                    response = await api.http.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+                if enough(Scrape(response.text)):
+                    return
+
+
+@with_each_number_of_workers
+async def test_a_login_in_flight_gets_its_answer_and_a_new_connection_is_refused(
+    serve: Serve, connect: Connect, workers: str
+) -> None:
+    server = serve("--workers", workers, GRAPHQL_MFA_BCRYPT_ROUNDS="13", GRAPHQL_MFA_METRICS_TOKEN=TOKEN)
+    # Several, so that the last of them still waits for the first one's hash when new connections are refused.
+    connections = [await connect(server.url) for _ in range(5)]
+    for _, writer in connections:
+        writer.write(LOGIN_REQUEST)
+        await writer.drain()
+    await scrape_until(server, lambda scraped: scraped("hashing_places_taken") == len(connections))
+    server.process.terminate()
+    await refused(server.url)
+
+    for answer in await asyncio.gather(*(reader.read() for reader, _ in connections)):
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
+        assert b'"__typename":"InvalidCredentials"' in answer
+    log = await ended(server)
+    assert server.process.returncode == 0
+    assert "Traceback" not in log
+
+
+@with_each_number_of_workers
+async def test_a_request_that_never_ends_does_not_hold_the_server(serve: Serve, connect: Connect, workers: str) -> None:
+    server = serve(
+        "--workers",
+        workers,
+        GRAPHQL_MFA_STOP_SECONDS="1",
+        GRAPHQL_MFA_REQUEST_TIMEOUT_SECONDS="86400",
+        GRAPHQL_MFA_METRICS_TOKEN=TOKEN,
+    )
+    _, writer = await connect(server.url)
+    writer.write(NEVER_ENDING)
+    await writer.drain()
+    await scrape_until(server, lambda scraped: scraped("requests_in_flight") == 1)
+    server.process.terminate()
+
+    log = await ended(server)
+    assert server.process.returncode == 0
+    assert "Traceback" not in log
+    assert "timeout graceful shutdown exceeded" in log
+
+
+async def test_what_waits_for_hashing_is_given_up_when_the_time_is_over(serve: Serve, connect: Connect) -> None:
+    slow = {"GRAPHQL_MFA_BCRYPT_ROUNDS": "14", "GRAPHQL_MFA_LOGIN_ATTEMPTS": "1000"}
+    server = serve(GRAPHQL_MFA_STOP_SECONDS="1", GRAPHQL_MFA_METRICS_TOKEN=TOKEN, **slow)
+    connections = [await connect(server.url) for _ in range(30)]
+    for _, writer in connections:
+        writer.write(LOGIN_REQUEST)
+        await writer.drain()
+    await scrape_until(server, lambda scraped: scraped("hashing_places_taken") > 20)
+    server.process.terminate()
+
+    log = await ended(server)
+    answers = [await reader.read() for reader, _ in connections]
+    assert sum(b"InvalidCredentials" in answer for answer in answers) < len(answers) / 2
+    assert server.process.returncode == 0
+    assert "Traceback" not in log
+
+
+async def test_two_workers_share_one_sign_in_and_count_together(serve: Serve) -> None:
+    server = serve("--workers", "2", GRAPHQL_MFA_METRICS_PORT="0")
+    async with client(server.url) as api:
+        registered = await api.register()
+    secret = registered["enrollment"]["secret"]
+    async with client(server.url) as api:
+        confirmed = await api.verify_otp(registered["challenge"], code_at(secret, datetime.now(UTC)))
+    assert confirmed["__typename"] == "EnrollmentConfirmed"
+
+    async def me(tokens: Result) -> Result | None:
+        async with client(server.url) as api:
+            return await api.me(tokens["accessToken"])
+
+    assert await asyncio.gather(*(me(confirmed["tokens"]) for _ in range(40))) == [confirmed["user"]] * 40
+    async with client(server.url) as api:
+        refreshed = await api.refresh(confirmed["tokens"]["refreshToken"])
+    async with client(server.url) as api:
+        assert (await api.logout(refreshed["tokens"]["accessToken"]))["__typename"] == "LogoutSuccess"
+    assert await me(refreshed["tokens"]) is None
+
+    metrics = next(line.split()[-1] for line in server.log if line.startswith("Metrics at "))
+    async with httpx.AsyncClient() as http:
+        scraped = Scrape((await http.get(metrics)).text)
+    assert scraped("responses_total", status="200") == 45
+    assert scraped("outcomes_total", field="verifyOtp", outcome="EnrollmentConfirmed") == 1
+    await asyncio.to_thread(server.stop)
+    assert server.process.returncode == 0
+
+
+async def test_a_killed_worker_is_replaced_and_what_it_had_under_way_is_counted_no_more(
+    serve: Serve, connect: Connect, tmp_path: Path
+) -> None:
+    server = serve("--workers", "2", GRAPHQL_MFA_METRICS_TOKEN=TOKEN, TMPDIR=str(tmp_path))
+    for _ in range(20):
+        _, writer = await connect(server.url)
+        writer.write(NEVER_ENDING)
+        await writer.drain()
+    await scrape_until(server, lambda scraped: scraped("requests_in_flight") == 20)
+    before = workers_of(server)
+    for worker in before:
+        os.kill(worker, signal.SIGKILL)
+
+    await scrape_until(server, lambda scraped: scraped("requests_in_flight") == 0)
+    async with client(server.url) as api:
+        assert (await api.register())["__typename"] == "RegisterUserSuccess"
+    assert len(before) == 2
+    assert not before & workers_of(server)
+    assert [name for name in os.listdir(tmp_path) if "metrics" in name] != []
+    await asyncio.to_thread(server.stop)
+    assert server.process.returncode == 0
+    assert [name for name in os.listdir(tmp_path) if "metrics" in name] == []
+
+
+def test_a_server_whose_workers_can_not_start_ends_with_an_error() -> None:
+    serve = "from uvicorn import Config; from graphql_mfa.cli.serve import _run; _run(Config({}, workers=2, port=0))"
+    command = [sys.executable, "-c", serve.format("'no_such_module:app'")]
+    ran = subprocess.run(command, timeout=FAIL_SAFE_SECONDS, stderr=subprocess.PIPE, text=True)
+    assert ran.returncode == 3
+    assert "no_such_module" in ran.stderr
