@@ -3,7 +3,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help run demo test check lint format
+.PHONY: help run demo test check bench lint format
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: .venv/installed ## Run all tests
 
 check: lint ## All of lint, and all tests with their coverage
 	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
+
+bench: .venv/installed ## Measure it beside others, and write the result (BENCH=quick: in three minutes)
+	$(BIN)/python -m benchmarks --write $(if $(filter quick,$(BENCH)),--quick)
 
 lint: .venv/installed ## Format, lint, types, import contract, vendored files and schema
 	$(BIN)/ruff format --check .
