@@ -28,6 +28,10 @@ from tests.postgresql import PostgresqlServer, program, running_server
 KEY = new_key()
 sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 """For what is about SQLite itself."""
+postgresql_only = pytest.mark.parametrize(
+    "engine", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
+)
+"""For what is about PostgreSQL itself."""
 
 Connect = Callable[..., Api]
 _ABOUT_CLIENTS = {"browser", "examples", "javascript"}

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from glob import glob
 from pathlib import Path
@@ -22,8 +22,8 @@ from graphql_mfa.store.models import Base
 T = TypeVar("T")
 
 _PLACES = os.pathsep.join([os.environ.get("PATH", ""), *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)])
-# Nothing in it has to outlive a crash of the machine.
-_HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+# Nothing in it has to outlive a crash of the machine, and statistics that come at some moment would change plans.
+_HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
 
 def program(name: str) -> str | None:
@@ -34,8 +34,9 @@ def program(name: str) -> str | None:
 class PostgresqlServer:
     """A server on a socket in a folder of its own."""
 
-    def __init__(self, folder: Path, portal: BlockingPortal) -> None:
+    def __init__(self, folder: Path, portal: BlockingPortal, settings: Sequence[str] = ()) -> None:
         self._folder = folder
+        self._settings = settings
         self._portal = portal
         self._databases = 0
         self._shared: str | None = None
@@ -47,8 +48,8 @@ class PostgresqlServer:
 
     def start(self) -> None:
         """Serve."""
-        settings = (*_HASTE, f"unix_socket_directories={self._folder}", "listen_addresses=", "max_connections=200")
-        options = " ".join(f"-c {setting}" for setting in settings)
+        place = (f"unix_socket_directories={self._folder}", "listen_addresses=", "max_connections=200")
+        options = " ".join(f"-c {setting}" for setting in (*_HASTE, *place, *self._settings))
         self._run("pg_ctl", "start", "--wait", "--silent", f"--options={options}", f"--log={self._folder}/log")
 
     def stop(self) -> None:
@@ -99,13 +100,13 @@ class PostgresqlServer:
 
 
 @contextmanager
-def running_server() -> Iterator[PostgresqlServer]:
-    """A server that is gone afterwards."""
+def running_server(*settings: str) -> Iterator[PostgresqlServer]:
+    """A server that is gone afterwards. settings: such as "fsync=on", the last of a name counts."""
     # pytest's own folders can't be entered by the user that the server runs as.
     folder = Path(tempfile.mkdtemp(prefix="graphql-mfa-"))
     try:
         with start_blocking_portal() as portal:
-            server = PostgresqlServer(folder, portal)
+            server = PostgresqlServer(folder, portal, settings)
             try:
                 yield server
             finally:

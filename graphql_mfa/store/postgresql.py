@@ -22,6 +22,9 @@ class Postgresql:
         self._writer = create_async_engine(
             url,
             hide_parameters=True,
+            # Rows that are held are the locks. A stricter level, which a database may have for a default, undoes those
+            # who waited for a row more often than they can be run again.
+            isolation_level="READ COMMITTED",
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=_POOL_SECONDS,

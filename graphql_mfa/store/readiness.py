@@ -7,7 +7,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphql_mfa.store import totp_devices
 from graphql_mfa.store.database import Database
 
-_PATIENCE_SECONDS = 5  # a driver waits a minute for a database that does not answer
+_PATIENCE_SECONDS = 3  # whoever asks gives up soon; and to end a connection may take a driver two more
 
 
 async def sealing_keys(database: Database) -> list[bytes] | None:

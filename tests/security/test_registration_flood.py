@@ -7,7 +7,8 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa import Settings
-from tests.api_client import PASSWORD
+from tests.api_client import PASSWORD, Api
+from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.security.attacks import FULLWIDTH_ALICE, at_once, kinds, scalar
@@ -102,6 +103,15 @@ async def test_parallel_registration_of_one_name(app: FastAPI, connect: Connect)
 
     assert answers == {"RegisterUserSuccess": 1, "UsernameTaken": 49}
     assert await scalar(app.state.services, "SELECT count(*) FROM users") == 1
+
+
+async def test_parallel_registration_of_one_name_to_two_processes(processes: list[Api], username: str) -> None:
+    answers = await at_once(client.register(username) for client in processes * 10)
+
+    assert kinds(answers) == {"RegisterUserSuccess": 1, "UsernameTaken": 19}
+    (winner,) = [answer for answer in answers if answer["__typename"] == "RegisterUserSuccess"]
+    code = code_at(winner["enrollment"]["secret"], processes[0].clock())
+    assert (await processes[0].verify_otp(winner["challenge"], code))["__typename"] == "EnrollmentConfirmed"
 
 
 async def test_registration_at_a_closed_door(run_app: RunApp, connect: Connect) -> None:

@@ -1,0 +1,180 @@
+"""PostgreSQL goes away under `graphql-mfa serve`, or stops answering, and comes back."""
+
+import asyncio
+import itertools
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from sqlalchemy import make_url
+
+from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api
+from tests.clock import Clock
+from tests.conftest import KEY, Server, demand_program
+from tests.postgresql import PostgresqlServer, program, running_server
+
+pytestmark = pytest.mark.postgresql
+
+POOL_SIZE = 5
+CLIENTS = 16  # more than there are connections to the database
+REGISTRATIONS = 20  # before the database goes away, and again after it came back
+FAILURES = 40  # while it is away
+WRONG = {"input": {"username": "user 1", "password": "wrong battery horse staple"}}
+WAIT = 15  # seconds, half of what a request may take; without a bound of its own it would wait for good
+A_MOMENT = 8  # seconds, which is less than one statement of PostgreSQL may take
+FAIL_SAFE_SECONDS = 90
+
+Serve = Callable[..., Server]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    """One of its own, which keeps what it acknowledged when it crashes."""
+    demand_program("PostgreSQL's server", program("initdb"))
+    with running_server("synchronous_commit=on") as server:
+        yield server
+
+
+@pytest.fixture
+def database(server: PostgresqlServer) -> str:
+    """The name of a database of this version."""
+    return make_url(server.migrated_database()).database or ""
+
+
+@pytest.fixture
+def serve(server: PostgresqlServer, database: str, tmp_path: Path) -> Iterator[Serve]:
+    """Start a replica on that database, with settings of one's own. It is killed at the end of the test."""
+    replicas: list[Server] = []
+
+    def start(url: str = "", **settings: str) -> Server:
+        environment = {
+            "GRAPHQL_MFA_DATABASE_URL": url or server.url(database),
+            "GRAPHQL_MFA_DATABASE_POOL_SIZE": str(POOL_SIZE),
+            "GRAPHQL_MFA_SECRET_KEYS": KEY,
+        }
+        replicas.append(Server(tmp_path, **(environment | settings)))
+        return replicas[-1].start()
+
+    yield start
+    for replica in replicas:
+        if replica.process.poll() is None:
+            replica.kill()
+
+
+@asynccontextmanager
+async def client(replica: Server) -> AsyncIterator[Api]:
+    """A client who gives up before a request has had all the time there is."""
+    async with asyncio.timeout(FAIL_SAFE_SECONDS), httpx.AsyncClient(base_url=replica.url, timeout=WAIT) as http:
+        yield Api(http, Clock())
+
+
+@asynccontextmanager
+async def stalled(server: PostgresqlServer) -> AsyncIterator[None]:
+    """Its connections stay, and nobody answers at the other end."""
+    server.pause()
+    try:
+        yield
+    finally:
+        server.pause(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def away(server: PostgresqlServer) -> AsyncIterator[None]:
+    """It crashes; afterwards it is started again."""
+    await asyncio.to_thread(server.stop)
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.start)
+
+
+async def health(api: Api) -> tuple[int, int]:
+    """What the two endpoints say of the process and of its readiness."""
+    process, readiness = await asyncio.gather(
+        api.http.get("/healthz", timeout=A_MOMENT), api.http.get("/readyz", timeout=A_MOMENT)
+    )
+    return process.status_code, readiness.status_code
+
+
+async def register(api: Api, name: str) -> bool:
+    """Whether the account was made; else the client was told, in due form, that it failed."""
+    response = await api.send(REGISTER_USER, {"input": {"username": name, "password": PASSWORD}})
+    assert response.status_code == 200, response.text
+    answer = response.json()
+    if "errors" in answer:
+        assert [error["message"] for error in answer["errors"]] == ["Internal server error."]
+        return False
+    assert answer["data"]["registerUser"]["__typename"] == "RegisterUserSuccess", answer
+    return True
+
+
+async def demand_no_leak(server: PostgresqlServer, database: str) -> None:
+    """In the end the replica has no more connections than its pool, and not one in a transaction.
+
+    PostgreSQL itself takes a moment to notice that somebody has gone.
+    """
+    states = f"FROM pg_stat_activity WHERE datname = '{database}'"
+    leaked = f"SELECT count(*) > {POOL_SIZE} OR bool_or(state <> 'idle') {states}"
+    while await asyncio.to_thread(server.execute, "template1", leaked):
+        pass
+
+
+async def test_a_crash_of_the_database_in_the_middle_of_the_load_loses_nothing_and_is_over_with_it(
+    server: PostgresqlServer, database: str, serve: Serve
+) -> None:
+    registered: list[str] = []
+    failed: list[str] = []
+    meanwhile: set[tuple[int, int]] = set()
+    names = map("user {}".format, itertools.count())
+    over = asyncio.Event()
+
+    async def load(api: Api) -> None:
+        while not over.is_set():
+            name = next(names)
+            (registered if await register(api, name) else failed).append(name)
+
+    async with client(serve()) as api:
+        async with asyncio.TaskGroup() as clients:
+            for _ in range(CLIENTS):
+                clients.create_task(load(api))
+            while len(registered) < REGISTRATIONS:
+                assert await health(api) == (200, 200)
+            async with away(server):
+                while len(failed) < FAILURES:
+                    meanwhile.add(await health(api))
+            before = len(registered)
+            while len(registered) < before + REGISTRATIONS:
+                assert await health(api) == (200, 200)
+            over.set()
+
+        assert meanwhile == {(200, 503)}
+        answers = [(await api.login(name))["__typename"] for name in registered]
+        assert answers == ["OtpRequired"] * len(registered)
+        await demand_no_leak(server, database)
+
+
+async def test_a_database_that_stops_answering_keeps_no_request_for_longer_than_it_may_take(
+    server: PostgresqlServer, database: str, serve: Serve
+) -> None:
+    async with client(serve(GRAPHQL_MFA_REQUEST_TIMEOUT_SECONDS="1")) as api:
+        await asyncio.gather(*(api.register(f"user {number}") for number in range(POOL_SIZE)))
+        async with stalled(server):
+            responses = await asyncio.gather(*(api.send(LOGIN, WRONG) for _ in range(CLIENTS)))
+            assert await health(api) == (200, 503)
+
+        assert {response.status_code for response in responses} == {503}
+        assert (await api.login("user 1"))["__typename"] == "OtpRequired"
+        assert await health(api) == (200, 200)
+        await demand_no_leak(server, database)
+
+
+async def test_a_database_that_accepts_connections_and_says_nothing_keeps_nobody_waiting(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with client(serve(f"postgresql+asyncpg://tests@127.0.0.1:{silent.getsockname()[1]}/test")) as api:
+            made = await asyncio.gather(*(register(api, f"user {number}") for number in range(POOL_SIZE)))
+            assert made == [False] * POOL_SIZE
+            assert await health(api) == (200, 503)
