@@ -130,7 +130,7 @@ def _hash_rate(rounds: int, cores: list[int], seconds: float) -> float:
 
 
 def _new_users(count: int) -> list[User]:
-    return [User(f"user-{next(_numbers):07}", _PASSWORD) for _ in range(count)]
+    return [User(f"user{next(_numbers):07}", _PASSWORD) for _ in range(count)]
 
 
 class _Codes:

@@ -44,7 +44,7 @@ class Settings(BaseSettings):
         str, Field(description="SQLAlchemy URL of the store, with an async driver.", repr=False)
     ] = "sqlite+aiosqlite:///./graphql_mfa.db"
     database_pool_size: Annotated[
-        Count, Field(description="Connections to PostgreSQL that one process may have; SQLite has five.")
+        Count, Field(description="Connections to PostgreSQL that one process may have; SQLite has two.")
     ] = 10
     secret_keys: Annotated[
         SecretStr | None,

@@ -1,0 +1,1 @@
+"""better-auth as a peer."""

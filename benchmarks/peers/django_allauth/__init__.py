@@ -1,0 +1,1 @@
+"""django-allauth as a peer."""
