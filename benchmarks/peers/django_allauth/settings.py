@@ -4,11 +4,9 @@
 
 import os
 
-from django.urls import include, path
-
 SECRET_KEY = os.environ["SECRET"]
 ALLOWED_HOSTS = ["127.0.0.1"]
-ROOT_URLCONF = "settings"
+ROOT_URLCONF = "urls"
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -53,5 +51,3 @@ HEADLESS_CLIENTS = ["app"]
 # The only one of its strategies with something to refresh; the algorithm is its fastest.
 HEADLESS_TOKEN_STRATEGY = "allauth.headless.tokens.strategies.jwt.JWTTokenStrategy"
 HEADLESS_JWT_ALGORITHM = "HS256"
-
-urlpatterns = [path("_allauth/", include("allauth.headless.urls"))]

@@ -74,6 +74,8 @@ DJANGO_ALLAUTH: Target = Peer(
     operations={
         "registerUser": [
             Step(lambda user: _with_password("/auth/signup", user), _signed_in),
+            # It forgets that who has just signed up has given a password.
+            Step(lambda user: _post("/auth/reauthenticate", user, {"password": user.password}), _demand_same_user),
             Step(lambda user: _get("/account/authenticators/totp", user), _secret_given),
         ],
         "confirm": [
