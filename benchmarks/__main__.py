@@ -1,10 +1,7 @@
 """`python -m benchmarks`: this API beside others, in one run on one machine. See docs/performance.md."""
 
 import argparse
-import asyncio
 import os
-
-import uvloop
 
 from benchmarks.measure import OPERATIONS, Plan, measure
 from benchmarks.report import sections, write
@@ -34,7 +31,6 @@ def main() -> None:
         users=options.users,
         starts=2 if options.quick else Plan.starts,
     )
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     with pinned([GENERATOR_CORE]):
         load = os.getloadavg()[0]
         figures = summary(plan, measure(plan), load)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyotp
+import uvloop
 
 from benchmarks.client import Job, Sample, connected, drive, pace
 from benchmarks.server import CORES, Server, pinned, serving
@@ -26,6 +27,7 @@ STORM_LOGINS = 16
 _STORM_USERS = 4
 _STORM_ME_INTERVAL = 0.01
 _PERIOD = 30
+_WARM_UP = 16
 _BATCH = 64
 _BATCH_SECONDS = 3.0
 _NO_LIMIT = float("inf")
@@ -91,11 +93,11 @@ def measure(plan: Plan) -> Measurements:
             seen = found.targets[target.name]
             try:
                 with _folder(target) as folder, serving(target, folder, ONE_CORE, CHEAP_ROUNDS) as server:
-                    asyncio.run(_Load(target, server, seen, plan).run())
+                    uvloop.run(_Load(target, server, seen, plan).run())
                 if plan.storms and target.hashes:
                     for cores in _both_sizes():
                         with _folder(target) as folder, serving(target, folder, cores, DEAR_ROUNDS) as server:
-                            asyncio.run(_storm(target, server, seen, len(cores)))
+                            uvloop.run(_storm(target, server, seen, len(cores)))
             except UnexpectedAnswerError as error:
                 raise UnexpectedAnswerError(f"{target.name}: {error}") from error
     for target in plan.targets:
@@ -176,7 +178,8 @@ class _Load:
         peak = self._server.memory()
         self._seen.idle_memory.append(peak)
         levels = self._plan.connections
-        users: list[User] = []
+        # Not measured: what is compiled, read or cached at the first requests.
+        users = await self._register(_WARM_UP)
         for connections in levels:
             new = _new_users(round(self._plan.seconds * 1000))
             done = await self._measure("registerUser", connections, new)

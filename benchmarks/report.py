@@ -35,7 +35,12 @@ def _replaced(text: str, name: str, section: str) -> str:
 
 def sections(figures: Mapping[str, Any]) -> dict[str, str]:
     """The sections by name."""
-    return {"machine": _machine(figures), "aims": _aims(figures), "figures": _figures(figures)}
+    return {
+        "machine": _machine(figures),
+        "aims": _aims(figures),
+        "ratios": _ratios(figures),
+        "figures": _figures(figures),
+    }
 
 
 def _machine(figures: Mapping[str, Any]) -> str:
@@ -66,6 +71,34 @@ def _aims(figures: Mapping[str, Any]) -> str:
         for aim in figures["aims"]
     ]
     return "\n".join(lines) + "\n"
+
+
+def _ratios(figures: Mapping[str, Any]) -> str:
+    targets = dict(figures["targets"])
+    ours = targets.pop("ours", {"operations": {}})["operations"]
+    operations = figures["plan"]["operations"]
+    last = str(figures["plan"]["connections"][-1])
+    lines = [
+        f"Operations a second of this API, as a share of the other's, at {last} connections; in brackets, the same for "
+        "a second of processor time, which other programs on the machine change less\n",
+        "| beside | " + " | ".join(operations) + " |",
+        "|---|" + "---|" * len(operations),
+    ]
+    for name, target in targets.items():
+        cells = (
+            _ratio(ours.get(operation, {}).get(last), target["operations"].get(operation, {}).get(last))
+            for operation in operations
+        )
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _ratio(one: Mapping[str, float] | None, other: Mapping[str, float] | None) -> str:
+    if not one or not other:
+        return "-"
+    # The clock of processor time has ticks of some milliseconds.
+    by_processor = f"{other['cpu'] / one['cpu']:.2f}" if one["cpu"] and other["cpu"] else "-"
+    return f"**{one['rate'] / other['rate']:.2f}** ({by_processor})"
 
 
 def _figures(figures: Mapping[str, Any]) -> str:
