@@ -13,6 +13,7 @@ from graphql_mfa.core.totp import TotpParameters
 
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
+Days = Annotated[int, Field(gt=0, le=100 * 366)]
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9]\d{0,4}))?")
 _OWN_PORTS = {("http", "80"), ("https", "443")}
 _LAST_PORT = 65_535
@@ -230,9 +231,9 @@ class Settings(BaseSettings):
         Seconds, Field(description="How long a server that is told to stop finishes requests; new ones are refused.")
     ] = 10
     purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
-    security_event_days: Annotated[Count, Field(description="Days for which security events are kept.")] = 365
+    security_event_days: Annotated[Days, Field(description="Days for which security events are kept.")] = 365
     deleted_name_days: Annotated[
-        Count, Field(description="Days for which nobody may take the name of a deleted account.")
+        Days, Field(description="Days for which nobody may take the name of a deleted account.")
     ] = 30
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
 

@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
+from graphql_mfa.core.texts import is_text
 from graphql_mfa.flows.operators import acts
 from graphql_mfa.flows.operators.import_users import Imported, import_users
 from graphql_mfa.flows.operators.look_up import list_users, show_user
@@ -23,14 +24,22 @@ app = typer.Typer(
     no_args_is_help=True, help="Look at accounts, help their owners, take over accounts of another system."
 )
 
-Name = Annotated[str, typer.Argument(help="The username, in any case.", metavar="NAME")]
+
+def _text(given: str) -> str:
+    # What a shell passes on need not be text, and no store takes it then.
+    if not is_text(given):
+        raise typer.BadParameter("this is not UTF-8")
+    return given
+
+
+Name = Annotated[str, typer.Argument(help="The username, in any case.", metavar="NAME", callback=_text)]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
 def list_(
-    prefix: Annotated[str, typer.Option(help="What their names begin with.")] = "",
+    prefix: Annotated[str, typer.Option(help="What their names begin with.", callback=_text)] = "",
     limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 100,
     as_json: AsJson = False,
 ) -> None:
@@ -99,7 +108,11 @@ def delete(name: Name, yes: Yes = False) -> None:
 
 @app.command("import")
 def import_(
-    file: Annotated[typer.FileText, typer.Argument(help="JSON lines; - for standard input.", encoding="utf-8")],
+    file: Annotated[
+        typer.FileText,
+        # A line that is not UTF-8 is told like any other that can't be imported.
+        typer.Argument(help="JSON lines; - for standard input.", encoding="utf-8-sig", errors="surrogateescape"),
+    ],
 ) -> None:
     """Take over accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
 
@@ -120,11 +133,7 @@ def import_(
                 typer.echo(f"line {outcome.line}: {outcome.reason}", err=True)
         return imported, refused
 
-    try:
-        imported, refused = _run(run)
-    except UnicodeDecodeError:
-        typer.echo("The file is not UTF-8: what was printed before is imported.", err=True)
-        raise typer.Exit(1) from None
+    imported, refused = _run(run)
     typer.echo(f"{imported} imported, {refused} left out.", err=True)
     raise typer.Exit(1 if refused else 0)
 

@@ -124,11 +124,6 @@ def known_addresses(connection: Connection, id: UUID) -> list[str]:
     return list(connection.scalars(_ADDRESSES, {"user": id}))
 
 
-def add(connection: Connection, row: dict[str, Any]) -> bool:
-    """Import an account unless its name is taken."""
-    return insert_unless_there(connection, User, [row]) == 1
-
-
 def add_device(connection: Connection, row: dict[str, Any]) -> None:
     """Import the authenticator app of an account that was just imported."""
     insert_unless_there(connection, TotpDevice, [row])

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, exists, insert, select
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select
 
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.store.models import ReservedName
 
+_FORGET = delete(ReservedName).where(ReservedName.digest == bindparam("name_digest"))
 _RESERVE = insert(ReservedName)
 name_is_reserved = exists().where(
     ReservedName.digest == bindparam("name_digest"), ReservedName.ends_at > bindparam("now")
@@ -21,7 +22,10 @@ def name_digest(key: str) -> bytes:
 
 def reserve(connection: Connection, key: str, ends_at: datetime) -> None:
     """Nobody takes the name until then. The caller holds the account that has it, so nobody else reserves it."""
-    connection.execute(_RESERVE, {"digest": name_digest(key), "ends_at": ends_at})
+    reserved = name_digest(key)
+    # An earlier reservation, over but not purged yet, would be in the way.
+    connection.execute(_FORGET, {"name_digest": reserved})
+    connection.execute(_RESERVE, {"digest": reserved, "ends_at": ends_at})
 
 
 def is_reserved(connection: Connection, key: str, now: datetime) -> bool:

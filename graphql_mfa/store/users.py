@@ -130,8 +130,7 @@ def add(
     now: datetime,
     enrollment_expires_at: datetime,
 ) -> bool:
-    """Create an account unless the name is taken; the name of an abandoned one is free."""
-    connection.execute(_DELETE_ABANDONED, {"name": key, "now": now})
+    """Register an account unless the name is taken."""
     row = {
         "id": id,
         "username": username,
@@ -141,11 +140,18 @@ def add(
         "enrollment_expires_at": enrollment_expires_at,
         "otp_failures": 0,
     }
+    return add_row(connection, row, now)
+
+
+def add_row(connection: Connection, row: Mapping[str, Any], now: datetime) -> bool:
+    """Create an account unless the name is taken, or reserved; the name of an abandoned one is free."""
+    key = row["username_key"]
+    connection.execute(_DELETE_ABANDONED, {"name": key, "now": now})
     if not insert_unless_there(connection, User, [row]):
         return False
     # Now, since whoever deletes an account holds its name until it is reserved.
     if reserved_names.is_reserved(connection, key, now):
-        remove(connection, id)
+        remove(connection, row["id"])
         return False
     return True
 

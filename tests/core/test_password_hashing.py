@@ -4,8 +4,9 @@ import bcrypt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from passlib.hash import bcrypt_sha256
 
-from graphql_mfa.core.password_hashing import PasswordHasher, PasswordVerdict
+from graphql_mfa.core.password_hashing import PasswordHasher, PasswordVerdict, stored_cost
 
 ROUNDS = 5
 LONGEST = 128
@@ -173,3 +174,38 @@ def test_a_hash_of_another_cost_is_replaced_once_the_password_was_right(hasher: 
     assert new_hash is not None
     assert verify(PASSWORD, new_hash) == PasswordVerdict(right=True)
     assert verify("wrong", stored) == WRONG
+
+
+PLAIN = plain_bcrypt(PASSWORD)
+OWN = CHEAPER.hash(PASSWORD)
+
+
+@pytest.mark.parametrize("stored", [PLAIN, PLAIN.replace("$2b$", "$2a$"), PLAIN.replace("$2b$", "$2y$"), OWN])
+def test_a_hash_whose_cost_is_told_can_be_compared_with(stored: str) -> None:
+    assert stored_cost(stored) == 4
+    assert verify(PASSWORD, stored).right
+    assert verify("wrong", stored) == WRONG
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        PLAIN[:29],
+        OWN.rpartition("$")[0],
+        PLAIN.replace("$2b$", "$2x$"),
+        PLAIN.replace("$2b$", "$2$"),
+        PLAIN.replace("$04$", "$03$"),
+        PLAIN.replace("$04$", "$32$"),
+        PLAIN.replace("$04$", "$4$"),
+        bcrypt_sha256.using(rounds=4, version=1).hash(PASSWORD),
+        PLAIN + "\n",
+        PLAIN[:-1] + "\ud800",
+        "",
+    ],
+    ids=[
+        *("without a digest", "of our own without a digest", "2x", "2", "too cheap", "too dear", "one digit"),
+        *("the first version of our own", "line feed", "lone surrogate", "empty"),
+    ],
+)
+def test_no_cost_is_told_of_what_nothing_can_be_compared_with(stored: str) -> None:
+    assert stored_cost(stored) is None

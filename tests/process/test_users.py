@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
@@ -104,6 +107,8 @@ async def test_lines_that_cant_be_imported_are_told_without_repeating_them_and_t
         good | {"totpSecret": "not base32 at all, not even nearly so"},
         good | {"createdAt": "yesterday"},
         good | {"createdAt": "2020-05-01T00:00"},
+        good | {"createdAt": "0001-01-01T00:00+14:00"},
+        good | {"passwordHash": OLD_HASH[:29]},
         good,
         good | {"username": "ALICE"},
     )
@@ -111,28 +116,59 @@ async def test_lines_that_cant_be_imported_are_told_without_repeating_them_and_t
     assert ran.exit_code == 1
     assert ran.stdout.startswith("alice\t")
     reasons = dict(line.split(": ", 1) for line in ran.stderr.splitlines() if line.startswith("line "))
-    assert list(reasons) == [f"line {number}" for number in [*range(1, 14), 15]]
-    assert reasons["line 7"] == reasons["line 15"] == "its username is taken"
+    assert list(reasons) == [f"line {number}" for number in [*range(1, 16), 17]]
+    assert reasons["line 7"] == reasons["line 17"] == "its username is taken"
     assert "GRAPHQL_MFA_BCRYPT_ROUNDS" in reasons["line 9"]
-    assert ran.stderr.endswith("1 imported, 14 left out.\n")
+    assert ran.stderr.endswith("1 imported, 16 left out.\n")
     for secret in (OLD_HASH, dear, "GEZDGNBV", "argon2id"):
         assert secret not in ran.stderr
     again = await users("import", "-", input=lines(good))
     assert (again.exit_code, again.stdout) == (1, "")
 
 
-async def test_a_file_that_is_not_utf_8_is_told(users: Users, tmp_path: Path) -> None:
-    (tmp_path / "users.jsonl").write_bytes(b"\xff\n")
+async def test_a_line_that_is_not_utf_8_is_told_and_the_others_are_imported(users: Users, tmp_path: Path) -> None:
+    entries = [lines({"username": name, "passwordHash": OLD_HASH}).encode() for name in ("alice", "bob")]
+    byte_order_mark = b"\xef\xbb\xbf"
+    (tmp_path / "users.jsonl").write_bytes(byte_order_mark + entries[0] + b"\xff\n" + entries[1])
     ran = await users("import", str(tmp_path / "users.jsonl"))
     assert ran.exit_code == 1
-    assert "not UTF-8" in ran.stderr
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["alice", "bob"]
+    assert ran.stderr == "line 2: it is not UTF-8\n2 imported, 1 left out.\n"
 
 
-async def test_of_two_imports_at_once_each_account_is_made_by_one(users: Users) -> None:
-    text = lines(*({"username": f"user {number}", "passwordHash": OLD_HASH} for number in range(40)))
-    first, second = [await ran for ran in [users("import", "-", input=text), users("import", "-", input=text)]]
-    names = [line.split("\t")[0] for ran in (first, second) for line in ran.stdout.splitlines()]
-    assert sorted(names) == sorted(f"user {number}" for number in range(40))
+async def test_an_import_takes_the_name_of_an_enrollment_that_was_abandoned(
+    api: Api, users: Users, clock: Clock
+) -> None:
+    await api.register(password="another password than the imported")
+    clock.advance(timedelta(days=1).total_seconds())
+    ran = await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))
+    assert (ran.exit_code, ran.stdout.split("\t")[0]) == (0, "alice")
+    assert (await api.login())["__typename"] == "OtpRequired"
+
+
+async def test_of_two_imports_at_once_each_account_is_made_by_one(
+    users: Users, services: Services, database_url: str
+) -> None:
+    environment = os.environ | {
+        "GRAPHQL_MFA_DATABASE_URL": database_url,
+        "GRAPHQL_MFA_SECRET_KEYS": KEY,
+        "GRAPHQL_MFA_BCRYPT_ROUNDS": "4",
+    }
+    command = [sys.executable, "-m", "graphql_mfa", "users", "import", "-"]
+    names = [f"user {number}" for number in range(400)]
+
+    async def import_them(order: list[str]) -> list[str]:
+        text = lines(*({"username": name, "passwordHash": OLD_HASH} for name in order))
+        ran = await asyncio.to_thread(
+            subprocess.run, command, input=text, env=environment, capture_output=True, text=True
+        )
+        assert "Traceback" not in ran.stderr
+        return [line.split("\t")[0] for line in ran.stdout.splitlines()]
+
+    # In opposite orders, so that each would wait for the other if they took the names as they come.
+    made = await asyncio.gather(import_them(names), import_them(names[::-1]))
+    assert sorted(made[0] + made[1]) == sorted(names)
+    assert await events(services) == ["IMPORTED_BY_OPERATOR"] * len(names)
 
 
 async def test_unlocking_switches_codes_on_and_forgets_every_wrong_answer(
@@ -222,6 +258,16 @@ async def test_deleting_leaves_nothing_personal_and_reserves_the_name_for_thirty
     assert await events(services) == ["DELETED_BY_OPERATOR"]
 
 
+async def test_a_name_can_be_deleted_again_before_its_first_reservation_is_purged(
+    api: Api, users: Users, clock: Clock
+) -> None:
+    for _ in range(2):
+        assert (await api.register())["__typename"] == "RegisterUserSuccess"
+        assert (await users("delete", "alice", "--yes")).stdout == "Deleted.\n"
+        assert (await api.register())["__typename"] == "UsernameTaken"
+        clock.advance(timedelta(days=30).total_seconds())
+
+
 async def test_accounts_are_listed_in_order_page_by_page(
     api: Api, users: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +306,13 @@ async def test_a_name_that_nobody_has_is_told(users: Users, services: Services, 
     assert ran.exit_code == 1
     assert ran.stderr.endswith("There is no account of that name.\n")
     assert await events(services) == []
+
+
+@pytest.mark.parametrize("arguments", [["show", "\udcff"], ["list", "--prefix", "\udcff"]], ids=["NAME", "--prefix"])
+async def test_a_name_that_is_no_text_is_told(users: Users, arguments: list[str]) -> None:
+    ran = await users(*arguments)
+    assert ran.exit_code == 2
+    assert "not UTF-8" in ran.stderr
 
 
 @pytest.mark.parametrize("act", ["reset-mfa", "disable", "delete"])

@@ -9,7 +9,7 @@ import bcrypt as bcrypt_library
 import httpx
 import pytest
 from fastapi import FastAPI
-from passlib.hash import bcrypt
+from passlib.hash import bcrypt, bcrypt_sha256
 from sqlalchemy import Connection, Engine, event
 
 from tests.api_client import LOGIN, PASSWORD, Api
@@ -92,6 +92,20 @@ async def test_enumeration_of_pending_accounts_by_message(api: Api) -> None:
     answers = [(await log_in(api, name, WRONG_PASSWORD)).content for name in ("alice", "bob", "nobody")]
 
     assert answers[0] == answers[1] == answers[2]
+
+
+async def test_enumeration_of_disabled_accounts_by_message(app: FastAPI, connect: Connect) -> None:
+    """Not even who knows the password learns that there is such an account."""
+    api = connect(app)
+    await api.member()
+    await execute(app.state.services, "UPDATE users SET disabled_at = created_at")
+
+    right, wrong = [await log_in(api, "alice", password) for password in (PASSWORD, WRONG_PASSWORD)]
+    unknown = await log_in(api, "nobody", PASSWORD)
+
+    assert json.loads(unknown.content)["data"]["login"]["__typename"] == "InvalidCredentials"
+    assert right.content == wrong.content == unknown.content
+    assert (right.status_code, right.headers) == (unknown.status_code, unknown.headers)
 
 
 async def test_enumeration_by_the_wait(api: Api, clock: Clock) -> None:
@@ -204,13 +218,14 @@ async def test_enumeration_by_work_for_a_password(
 
 
 @pytest.mark.parametrize("rounds", [4, 5, 6, 7])
+@pytest.mark.parametrize("scheme", [bcrypt, bcrypt.using(ident="2a"), bcrypt_sha256], ids=["2b", "2a", "sha256"])
 async def test_enumeration_of_imported_accounts_by_work(
-    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, rounds: int
+    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, scheme: Any, rounds: int
 ) -> None:
     """A cheap hash from elsewhere is padded to the work of everybody else's."""
     async with run_app(bcrypt_rounds=7) as app:
         await connect(app).member()
-        old_hash = bcrypt.using(rounds=rounds).hash("older horse older staple")
+        old_hash = scheme.using(rounds=rounds).hash("older horse older staple")
         await execute(app.state.services, "UPDATE users SET password_hash = :hash", hash=old_hash)
 
         imported = await work_of_login(app, connect, monkeypatch, "alice", WRONG_PASSWORD, "203.0.113.1")
@@ -243,6 +258,20 @@ async def test_enumeration_of_pending_and_abandoned_accounts_by_work(
 
     assert (pending.rounds, pending.statements) == (unknown.rounds, unknown.statements)
     assert (abandoned.rounds, abandoned.statements) == (unknown.rounds, unknown.statements)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, WRONG_PASSWORD], ids=["right", "wrong"])
+async def test_enumeration_of_disabled_accounts_by_work(
+    app: FastAPI, connect: Connect, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    await connect(app).member()
+    enabled = await work_of_login(app, connect, monkeypatch, "alice", WRONG_PASSWORD, "203.0.113.1")
+    await execute(app.state.services, "UPDATE users SET disabled_at = created_at")
+    disabled = await work_of_login(app, connect, monkeypatch, "alice", password, "203.0.113.2")
+    unknown = await work_of_login(app, connect, monkeypatch, "nobody", password, "203.0.113.3")
+
+    assert (disabled.rounds, disabled.statements) == (enabled.rounds, enabled.statements)
+    assert (disabled.rounds, disabled.statements) == (unknown.rounds, unknown.statements)
 
 
 async def test_enumeration_by_work_while_throttled(

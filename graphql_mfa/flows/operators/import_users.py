@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from uuid import UUID, uuid4
@@ -14,10 +14,11 @@ from graphql_mfa.core.password_hashing import stored_cost
 from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import Username, parse_username
 from graphql_mfa.flows.enrollment import enrollment_code_digest, seal_secret
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, reserved_names, security_events
+from graphql_mfa.store import Connection, administration, reserved_names, security_events, users
 from graphql_mfa.store.database import Database
 
 _BATCH_LINES = 500
@@ -40,6 +41,7 @@ class NewUser:
 class Imported:
     """An account that is there now. enrollment_code: for its owner, when it came without a second factor."""
 
+    line: int
     username: str
     enrollment_code: str | None
 
@@ -66,6 +68,8 @@ async def import_users(
 
 
 def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser | Refused:
+    if not is_text(line):
+        return Refused(number, "it is not UTF-8")
     try:
         given = json.loads(line)
     except (ValueError, RecursionError):
@@ -94,9 +98,12 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
     if "createdAt" in given:
         try:
             created_at = datetime.fromisoformat(given["createdAt"])
-        except ValueError:
+            has_offset = created_at.tzinfo is not None
+            # The first and the last day that there are can lie beyond them in UTC.
+            created_at = created_at.astimezone(UTC)
+        except (ValueError, OverflowError):
             return Refused(number, "its createdAt is no date and time")
-        if created_at.tzinfo is None or created_at > now:
+        if not has_offset or created_at > now:
             return Refused(number, "its createdAt has no offset from UTC, or is in the future")
     return NewUser(number, name, given["passwordHash"], secret, created_at)
 
@@ -104,15 +111,18 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
 def _add(
     connection: Connection, ring: KeyRing, batch: list[NewUser | Refused], now: datetime
 ) -> list[Imported | Refused]:
-    return [entry if isinstance(entry, Refused) else _add_one(connection, ring, entry, now) for entry in batch]
+    refused = [entry for entry in batch if isinstance(entry, Refused)]
+    new = [entry for entry in batch if isinstance(entry, NewUser)]
+    # In one order, so that no two imports wait for each other. Of a name that is there twice the first line counts.
+    new.sort(key=lambda entry: entry.name.key)
+    outcomes = [*refused, *(_add_one(connection, ring, entry, now) for entry in new)]
+    return sorted(outcomes, key=lambda outcome: outcome.line)
 
 
 def _add_one(connection: Connection, ring: KeyRing, entry: NewUser, now: datetime) -> Imported | Refused:
-    if reserved_names.is_reserved(connection, entry.name.key, now):
-        return Refused(entry.line, "its username was that of an account which was deleted lately")
     user_id = uuid4()
     code = None if entry.totp_secret else new_recovery_code()
-    added = administration.add(
+    added = users.add_row(
         connection,
         {
             "id": user_id,
@@ -124,13 +134,16 @@ def _add_one(connection: Connection, ring: KeyRing, entry: NewUser, now: datetim
             "enrollment_code_digest": enrollment_code_digest(code) if code else None,
             "otp_failures": 0,
         },
+        now,
     )
     if not added:
+        if reserved_names.is_reserved(connection, entry.name.key, now):
+            return Refused(entry.line, "its username was that of an account which was deleted lately")
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
         _add_device(connection, ring, user_id, entry.totp_secret, now)
     security_events.add(connection, user_id, SecurityEventKind.IMPORTED_BY_OPERATOR, now)
-    return Imported(entry.name.shown, code)
+    return Imported(entry.line, entry.name.shown, code)
 
 
 def _add_device(connection: Connection, ring: KeyRing, user_id: UUID, secret: str, now: datetime) -> None:
