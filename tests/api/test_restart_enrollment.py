@@ -1,5 +1,7 @@
 """restartEnrollment."""
 
+import pytest
+
 from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.flows.services import Services
 from tests.api.answers import CHALLENGE_EXPIRED, failure, rate_limited
@@ -58,9 +60,17 @@ async def test_an_imported_account_is_enrolled_with_the_operators_code(
     assert confirmed["__typename"] == "EnrollmentConfirmed"
 
 
+@pytest.mark.parametrize(
+    "typed", [CODE.lower(), CODE.replace("-", " "), CODE.replace("-", ""), CODE.replace("1", "l").replace("0", "O")]
+)
+async def test_the_operators_code_is_taken_however_its_owner_types_it(api: Api, services: Services, typed: str) -> None:
+    restarted = await api.restart_enrollment(await challenge_of_imported(api, services), typed)
+    assert restarted["__typename"] == "EnrollmentRestarted"
+
+
 async def test_a_missing_and_a_wrong_enrollment_code_are_refused_and_counted(api: Api, services: Services) -> None:
     challenge = await challenge_of_imported(api, services)
-    for code in (None, "", "wrong", CODE.upper(), "x" * 1000):
+    for code in (None, "", "wrong", CODE[::-1], "x" * 1000):
         assert await api.restart_enrollment(challenge, code) == ENROLLMENT_CODE_REQUIRED
     assert await api.restart_enrollment(challenge, CODE) == CHALLENGE_EXPIRED
 
