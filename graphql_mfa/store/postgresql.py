@@ -1,6 +1,8 @@
 """PostgreSQL, and what speaks its protocol: one pool of connections."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from sqlalchemy import URL, Connection
@@ -12,6 +14,8 @@ T = TypeVar("T")
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 10
 _POOL_SECONDS = 5
+_CLOSE_SECONDS = 5
+_CLOSE_LOOK_SECONDS = 0.01
 
 
 class Postgresql:
@@ -54,5 +58,10 @@ class Postgresql:
             await engine.dispose()
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; those of requests that were given up close themselves, if they are let."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSE_SECONDS):
+                # The pool tells nobody when one comes back.
+                while self._writer.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
+                    await asyncio.sleep(_CLOSE_LOOK_SECONDS)
         await self._writer.dispose()

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from graphql_mfa.store.database import Database, UnsupportedDatabaseError
 from graphql_mfa.store.models import User
 from graphql_mfa.store.postgresql import Postgresql
-from tests.conftest import sqlite_only
+from tests.conftest import connections_in_use, postgresql_only, sqlite_only
 from tests.store import rows
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
@@ -113,6 +113,17 @@ def test_errors_do_not_show_the_values_on_postgresql_either() -> None:
     assert isinstance(database._engine, Postgresql)
     assert database._engine._writer.sync_engine.hide_parameters
     assert database._engine._reader.sync_engine.hide_parameters
+
+
+@postgresql_only
+async def test_closing_waits_for_connections_that_are_being_given_up(database: Database) -> None:
+    sleeping = asyncio.create_task(database.read(lambda connection: connection.execute(text("SELECT pg_sleep(60)"))))
+    while not connections_in_use(database):  # noqa: ASYNC110 - the pool tells nobody
+        await asyncio.sleep(0)
+    sleeping.cancel()
+    await database.close()
+    assert connections_in_use(database) == 0
+    assert sleeping.cancelled()
 
 
 async def test_foreign_keys_are_held(database: Database) -> None:
