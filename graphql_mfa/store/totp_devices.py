@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, or_, select, update
 
 from graphql_mfa.core.sealing import sealed_by
-from graphql_mfa.store.models import TotpDevice
+from graphql_mfa.store.models import TotpDevice, UtcDateTime
 
 _ADD = insert(TotpDevice)
 _REMOVE_ALL = delete(TotpDevice).where(TotpDevice.user_id == bindparam("user"))
@@ -22,7 +22,10 @@ _CLAIM_STEP = (
         TotpDevice.id == bindparam("device"),
         or_(TotpDevice.last_step.is_(None), TotpDevice.last_step < bindparam("step")),
     )
-    .values(last_step=bindparam("step"), confirmed_at=func.coalesce(TotpDevice.confirmed_at, bindparam("now")))
+    .values(
+        last_step=bindparam("step"),
+        confirmed_at=func.coalesce(TotpDevice.confirmed_at, bindparam("now", type_=UtcDateTime)),
+    )
 )
 _new_seal: Mapping[str, BindParameter[bytes]] = {"sealed_secret": bindparam("new_seal"), "key_id": bindparam("new_key")}
 _CLAIM_STEP_AND_SEAL_AGAIN = _CLAIM_STEP.values(_new_seal)
