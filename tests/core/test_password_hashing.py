@@ -180,7 +180,11 @@ PLAIN = plain_bcrypt(PASSWORD)
 OWN = CHEAPER.hash(PASSWORD)
 
 
-@pytest.mark.parametrize("stored", [PLAIN, PLAIN.replace("$2b$", "$2a$"), PLAIN.replace("$2b$", "$2y$"), OWN])
+@pytest.mark.parametrize(
+    "stored",
+    [PLAIN, PLAIN.replace("$2b$", "$2a$"), PLAIN.replace("$2b$", "$2y$"), OWN],
+    ids=["2b", "2a", "2y", "our own"],
+)
 def test_a_hash_whose_cost_is_told_can_be_compared_with(stored: str) -> None:
     assert stored_cost(stored) == 4
     assert verify(PASSWORD, stored).right
