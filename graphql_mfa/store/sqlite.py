@@ -46,11 +46,16 @@ class Sqlite:
         cancelled = threading.Event()
 
         def transact() -> T:
-            with self._write_connection.begin():
-                # It may have waited long for another process's transaction.
-                if cancelled.is_set():
-                    raise CancelledError
-                return transaction(self._write_connection)
+            try:
+                with self._write_connection.begin():
+                    # It may have waited long for another process's transaction.
+                    if cancelled.is_set():
+                        raise CancelledError
+                    return transaction(self._write_connection)
+            except BaseException:
+                # After a commit that failed SQLAlchemy leaves the driver inside of the transaction, lock and all.
+                self._write_connection.connection.rollback()
+                raise
 
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writer, transact)

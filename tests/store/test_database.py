@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import Connection, select, text, update
@@ -113,6 +114,20 @@ def test_errors_do_not_show_the_values_on_postgresql_either() -> None:
     assert isinstance(database._engine, Postgresql)
     assert database._engine._writer.sync_engine.hide_parameters
     assert database._engine._reader.sync_engine.hide_parameters
+
+
+@sqlite_only
+async def test_a_commit_that_fails_leaves_nothing_behind_either(database: Database, other_process: Database) -> None:
+    def fail(connection: Connection) -> None:
+        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+        rows.add_session(connection, uuid4())
+
+    for _ in range(2):
+        with pytest.raises(IntegrityError):
+            await database.write(fail)
+    await other_process.write(rows.add_user)
+    await database.write(partial(rows.add_user, username="bob"))
+    assert await database.read(usernames) == ["alice", "bob"]
 
 
 @postgresql_only
