@@ -21,6 +21,7 @@ from graphql_mfa.api.signed_in import signed_in
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.flows.authenticate import Authenticated
+from graphql_mfa.flows.event_log import EventLog
 from graphql_mfa.flows.hashing import HashingPool
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.purge import purge
@@ -122,6 +123,7 @@ async def open_services(
             access_tokens=AccessTokens(key_ring, issuer=settings.token_issuer, audience=settings.token_audience),
             hashing=hashing,
             clock=clock,
+            events=EventLog(),
             before_registration=before_registration,
             observer=observer,
         )

@@ -7,7 +7,8 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
 from graphql_mfa.flows.authenticate import Authenticated
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.services import Services
 
 
 @dataclass

@@ -99,7 +99,9 @@ class Mutation:
     ) -> Result:
         context = info.context
         token = refresh_token or cookie_mode.refresh_token(context)
-        return _shown(info, await logout(context.services, context.access_token, token, everywhere=everywhere))
+        return _shown(
+            info, await logout(context.services, context.access_token, token, context.client, everywhere=everywhere)
+        )
 
 
 # At most one of these per operation: each is a guess at a secret, and several would share one request's cost.

@@ -23,8 +23,9 @@ from graphql_mfa.api.schema import Schema
 from graphql_mfa.api.security_headers import HEADERS
 from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.api.unexpected import log_unexpected
-from graphql_mfa.core.addresses import address_group, client_address, is_proxy, parse_address
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.core.addresses import Address, address_group, client_address, is_proxy, parse_address
+from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.services import Services
 
 _log = logging.getLogger("graphql_mfa")
 
@@ -68,11 +69,12 @@ class _Endpoint:
                 explorer.page(f"{request.url.path}/explorer"),
                 headers=_HEADERS | {"Content-Security-Policy": explorer.CONTENT_SECURITY_POLICY},
             )
+        address = self._address(request, services)
         context = RequestContext(
             request=request,
             request_id=request_id(request),
             services=services,
-            client=Client(self._address(request, services), request.headers),
+            client=Client(address_group(address), request.headers, str(address) if address else None),
             access_token=bearer_token(request),
         )
         with observed(context) as finish:
@@ -130,7 +132,7 @@ class _Endpoint:
         response.raw_headers.extend(context.response_headers.raw)
         return response
 
-    def _address(self, request: Request, services: Services) -> str:
+    def _address(self, request: Request, services: Services) -> Address | None:
         forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
         peer = parse_address(request.client.host) if request.client else None
         proxies = services.settings.trusted_proxies
@@ -141,7 +143,7 @@ class _Endpoint:
                 "clients behind that address count as one.",
                 peer,
             )
-        return address_group(client_address(peer, forwarded_for, proxies))
+        return client_address(peer, forwarded_for, proxies)
 
     async def asset(self, request: Request) -> Response:
         """One of the explorer's files."""

@@ -58,7 +58,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
     details = _found(_run(lambda database, _: show_user(database, name, utc_now())))
     facts = _facts(details.user) | dataclasses.asdict(details.belongings)
     if as_json:
-        events = [{"kind": event.kind, "at": event.at} for event in details.events]
+        events = [vars(event) for event in details.events]
         typer.echo(_json(facts | {"events": events}))
         return
     for label, value in facts.items():

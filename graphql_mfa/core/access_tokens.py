@@ -19,7 +19,7 @@ ALGORITHM = "EdDSA"  # RFC 8037
 _CACHED_TOKENS = 4096  # of a kilobyte each
 _TYPE = "at+jwt"  # RFC 9068 2.1
 # Authentication methods, RFC 8176; it has no name for a look-up secret, hence our own.
-_AMR = {FactorKind.TOTP: ["pwd", "otp", "mfa"], FactorKind.RECOVERY_CODE: ["pwd", "recovery_code", "mfa"]}
+_METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}
 _ACR = "aal2"  # NIST SP 800-63B-4 2.2: password and a second factor
 
 
@@ -31,7 +31,7 @@ class Grant:
     session_id: UUID
     generation: int
     authenticated_at: datetime
-    factor: FactorKind
+    factors: tuple[FactorKind, ...]
     issued_at: datetime
     expires_at: datetime
 
@@ -69,11 +69,11 @@ class AccessTokens:
             "aud": self._audience,
             "sub": str(grant.user_id),
             "sid": str(grant.session_id),
-            "jti": hashlib.sha256(f"{grant.session_id}:{grant.generation}".encode()).hexdigest()[:32],
+            "jti": _token_id(grant),
             "iat": int(grant.issued_at.timestamp()),
             "exp": int(grant.expires_at.timestamp()),
             "auth_time": int(grant.authenticated_at.timestamp()),
-            "amr": _AMR[grant.factor],
+            "amr": ["pwd", *(_METHODS[factor] for factor in grant.factors), "mfa"],
             "acr": _ACR,
         }
         return jwt.encode(claims, key.signing, ALGORITHM, headers={"typ": _TYPE, "kid": key.id.hex()})
@@ -111,6 +111,12 @@ class AccessTokens:
         if not isinstance(kid, str) or not re.fullmatch("[0-9a-f]{8}", kid):
             return None
         return self._ring.trusted(bytes.fromhex(kid))
+
+
+def _token_id(grant: Grant) -> str:
+    """Another one for each time that a session's token is issued, and the same one when that is told again."""
+    issue = f"{grant.session_id}:{grant.generation}:{grant.issued_at.isoformat()}"
+    return hashlib.sha256(issue.encode()).hexdigest()[:32]
 
 
 def _jwk(key: Key) -> dict[str, Any]:

@@ -1,10 +1,32 @@
 """What happens to an account and is remembered."""
 
+import secrets
+from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
+
+_VERSION_AND_VARIANT = (7 << 76) | (0b10 << 62)
 
 
 class SecurityEventKind(StrEnum):
-    """What an operator did."""
+    """What happened."""
+
+    REGISTERED = "REGISTERED"
+    ENROLLMENT_CONFIRMED = "ENROLLMENT_CONFIRMED"
+    SIGNED_IN = "SIGNED_IN"
+    SIGN_IN_FAILED = "SIGN_IN_FAILED"
+    OTP_REPLAYED = "OTP_REPLAYED"
+    FACTOR_DISABLED = "FACTOR_DISABLED"
+    FACTOR_ENABLED = "FACTOR_ENABLED"
+    RECOVERY_CODE_USED = "RECOVERY_CODE_USED"
+    RECOVERY_CODES_REGENERATED = "RECOVERY_CODES_REGENERATED"
+    TOTP_DEVICE_ADDED = "TOTP_DEVICE_ADDED"
+    TOTP_DEVICE_REMOVED = "TOTP_DEVICE_REMOVED"
+    PASSWORD_CHANGED = "PASSWORD_CHANGED"
+    PASSWORD_RESET = "PASSWORD_RESET"
+    SESSION_ENDED = "SESSION_ENDED"
+    REFRESH_TOKEN_REUSED = "REFRESH_TOKEN_REUSED"
+    ACCOUNT_DELETED = "ACCOUNT_DELETED"
 
     IMPORTED_BY_OPERATOR = "IMPORTED_BY_OPERATOR"
     UNLOCKED_BY_OPERATOR = "UNLOCKED_BY_OPERATOR"
@@ -12,3 +34,12 @@ class SecurityEventKind(StrEnum):
     DISABLED_BY_OPERATOR = "DISABLED_BY_OPERATOR"
     ENABLED_BY_OPERATOR = "ENABLED_BY_OPERATOR"
     DELETED_BY_OPERATOR = "DELETED_BY_OPERATOR"
+
+
+def event_id(now: datetime, position: int) -> UUID:
+    """A UUID of version 7 (RFC 9562 5.7): ids are in the order of time, and of their positions at one time.
+
+    position: among the events of one transaction, up to 4095; it stands where 6.2 has a counter.
+    """
+    milliseconds = int(now.timestamp() * 1000)
+    return UUID(int=milliseconds << 80 | position << 64 | _VERSION_AND_VARIANT | secrets.randbits(62))

@@ -2,13 +2,14 @@
 
 from datetime import datetime
 
-from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.password_hashing import PasswordVerdict
 from graphql_mfa.core.usernames import Username, parse_username
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
+from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import InvalidCredentials, OtpRequired, RateLimited
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.flows.second_factor import usable_factors
+from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, throttles, totp_devices, users
 from graphql_mfa.store.users import LockedUser, LoginCandidate
 
@@ -54,6 +55,10 @@ async def _check(services: Services, username: str, password: str, client: Clien
         longest=settings.password_max_length,
     )
     if candidate is None or not verdict.right:
+        user_id = candidate.id if candidate else None
+        await services.database.write(
+            lambda connection: services.events.record_wrong_password(connection, user_id, now, client)
+        )
         return InvalidCredentials()
 
     def succeed(connection: Connection) -> OtpRequired | InvalidCredentials:
@@ -72,10 +77,7 @@ def _ask_for_second_factor(
     if verdict.new_hash:
         users.replace_password_hash(connection, user.id, verdict.new_hash)
     enabled = user.account.mfa_enabled
-    wait = user.otp_wait(now)
     has_device = enabled or bool(totp_devices.of_user(connection, user.id, confirmed=False))
-    factors = [FactorKind.TOTP] if has_device and not wait and not user.otp_disabled else []
-    if user.account.recovery_codes_left:
-        factors.append(FactorKind.RECOVERY_CODE)
-    challenge = issue_challenge(connection, services, user.id, now, factors=factors, otp_wait=wait)
+    factors = usable_factors(user, now, has_device=has_device)
+    challenge = issue_challenge(connection, services, user.id, now, factors=factors, otp_wait=user.otp_wait(now))
     return OtpRequired(challenge, enrollment_pending=not enabled)

@@ -3,7 +3,9 @@
 from uuid import UUID
 
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
+from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.authenticate import Authenticated, authenticate
+from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import LoggedOut, NotAuthenticated, NotAuthenticatedReason
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, sessions
@@ -12,7 +14,7 @@ LogoutOutcome = LoggedOut | NotAuthenticated
 
 
 async def logout(
-    services: Services, access_token: str | None, refresh_token: str | None, *, everywhere: bool
+    services: Services, access_token: str | None, refresh_token: str | None, client: Client, *, everywhere: bool
 ) -> LogoutOutcome:
     """End the session of a valid access token; else that of the refresh token.
 
@@ -27,12 +29,13 @@ async def logout(
             return owner
         session_id, user_id = owner
 
+    now = services.clock()
+
     def end(connection: Connection) -> int:
-        return (
-            sessions.end_all(connection, user_id, services.clock())
-            if everywhere
-            else sessions.end(connection, session_id)
-        )
+        ended = sessions.end_all(connection, user_id, now) if everywhere else sessions.end(connection, session_id)
+        if ended:
+            services.events.record(connection, user_id, now, client, SecurityEventKind.SESSION_ENDED)
+        return ended
 
     ended = await services.database.write(end)
     # Nothing left to end: somebody else ended it in between.

@@ -3,6 +3,7 @@
 import enum
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from graphql_mfa.core import throttling
 from graphql_mfa.core.accounts import Account, FactorKind
@@ -32,6 +33,7 @@ class Enrollment:
 class TokenPair:
     """The two tokens of a session."""
 
+    session_id: UUID
     access_token: str
     access_token_expires_at: datetime
     refresh_token: str

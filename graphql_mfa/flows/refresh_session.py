@@ -4,9 +4,11 @@ from datetime import datetime, timedelta
 
 from graphql_mfa.core.refresh_tokens import next_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
+from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import RateLimited, SessionExpired, SignedIn
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import idle_end, token_pair
 from graphql_mfa.store import Connection, sessions, throttles, users
 
@@ -25,8 +27,8 @@ async def refresh_session(services: Services, refresh_token: str, client: Client
 
     def refresh(connection: Connection) -> RefreshSessionOutcome:
         signed_in = token and (
-            _rotate(connection, services, refresh_token, token, now)
-            or _repeat(connection, services, refresh_token, token, now)
+            _rotate(connection, services, refresh_token, token, client, now)
+            or _repeat(connection, services, refresh_token, token, client, now)
         )
         if signed_in:
             return signed_in
@@ -37,7 +39,7 @@ async def refresh_session(services: Services, refresh_token: str, client: Client
 
 
 def _rotate(
-    connection: Connection, services: Services, refresh_token: str, token: bytes, now: datetime
+    connection: Connection, services: Services, refresh_token: str, token: bytes, client: Client, now: datetime
 ) -> SignedIn | None:
     key = services.key_ring.current
     successor = next_refresh_token(key, refresh_token)
@@ -48,6 +50,8 @@ def _rotate(
         key_id=key.id,
         now=now,
         idle_end=idle_end(services, now),
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
     )
     if session is None:
         return None
@@ -55,7 +59,7 @@ def _rotate(
 
 
 def _repeat(
-    connection: Connection, services: Services, refresh_token: str, token: bytes, now: datetime
+    connection: Connection, services: Services, refresh_token: str, token: bytes, client: Client, now: datetime
 ) -> SignedIn | None:
     """The pair that the token was traded for, for a client that lost the answer or asked from two tabs at once.
 
@@ -69,6 +73,7 @@ def _repeat(
     key = services.key_ring.trusted(session.key_id)
     if used_generation != session.generation - 1 or now - session.refreshed_at > grace:
         sessions.end(connection, session.id)
+        services.events.record(connection, session.user_id, now, client, SecurityEventKind.REFRESH_TOKEN_REUSED)
         return None
     if key is None:
         return None

@@ -6,9 +6,11 @@ from uuid import uuid4
 from graphql_mfa.core import passwords, usernames
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import Username
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
+from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import enroll_device
 from graphql_mfa.flows.outcomes import (
     InvalidInput,
@@ -18,7 +20,7 @@ from graphql_mfa.flows.outcomes import (
     RegistrationRefused,
     UsernameTaken,
 )
-from graphql_mfa.flows.services import Client, Registration, Services
+from graphql_mfa.flows.services import Registration, Services
 from graphql_mfa.store import Connection, throttles, users
 
 RegisterUserOutcome = Registered | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited
@@ -79,7 +81,9 @@ async def _register(
     if objection is not None:
         return RegistrationRefused(objection)
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
-    return await services.database.write(lambda connection: _create(connection, services, name, password_hash, now))
+    return await services.database.write(
+        lambda connection: _create(connection, services, name, password_hash, client, now)
+    )
 
 
 def _invalid(name: Username | Problem, password_problem: Problem | None) -> InvalidInput:
@@ -88,7 +92,7 @@ def _invalid(name: Username | Problem, password_problem: Problem | None) -> Inva
 
 
 def _create(
-    connection: Connection, services: Services, name: Username, password_hash: str, now: datetime
+    connection: Connection, services: Services, name: Username, password_hash: str, client: Client, now: datetime
 ) -> Registered | UsernameTaken:
     account = Account(uuid4(), name.shown, now, mfa_enabled=False, recovery_codes_left=0)
     created = users.add(
@@ -104,4 +108,5 @@ def _create(
         return UsernameTaken()
     enrollment = enroll_device(connection, services, account.id, name.shown, now)
     challenge = issue_challenge(connection, services, account.id, now, factors=[FactorKind.TOTP])
+    services.events.record(connection, account.id, now, client, SecurityEventKind.REGISTERED)
     return Registered(account, enrollment, challenge)

@@ -1,11 +1,13 @@
 """What every use case depends on, made in one place."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.event_log import EventLog
 from graphql_mfa.flows.hashing import HashingPool
 from graphql_mfa.observer import Observer
 from graphql_mfa.settings import Settings
@@ -17,14 +19,6 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """The clock of production."""
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class Client:
-    """Who calls: the address that limits are counted by, and what came with the request, by lower-case name."""
-
-    address: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,5 +47,6 @@ class Services:
     access_tokens: AccessTokens
     hashing: HashingPool
     clock: Clock
+    events: EventLog
     before_registration: BeforeRegistration
     observer: Observer

@@ -8,8 +8,9 @@ from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import Key
 from graphql_mfa.core.refresh_tokens import first_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import TokenPair
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, sessions, users
 from graphql_mfa.store.sessions import StoredSession
 
@@ -23,7 +24,7 @@ def open_session(
         id=uuid4(),
         user_id=user_id,
         authenticated_at=now,
-        factor=factor,
+        factors=(factor,),
         ends_at=ends_at,
         expires_at=min(idle_end(services, now), ends_at),
         generation=0,
@@ -31,26 +32,33 @@ def open_session(
         key_id=services.key_ring.current.id,
     )
     refresh_token = first_refresh_token()
-    sessions.add(connection, session, digest(Purpose.REFRESH_TOKEN, refresh_token))
+    refresh_digest = digest(Purpose.REFRESH_TOKEN, refresh_token)
+    sessions.add(connection, session, refresh_digest, client.ip_address, client.user_agent)
     users.remember_address(connection, user_id, client.address)
     return token_pair(services, session, refresh_token, services.key_ring.current)
 
 
 def token_pair(services: Services, session: StoredSession, refresh_token: str, key: Key) -> TokenPair:
     """The session's current pair; the same session state gives the same pair."""
+    access_token, expires_at = access_token_of(services, session, session.refreshed_at, key)
+    return TokenPair(session.id, access_token, expires_at, refresh_token, session.expires_at)
+
+
+def access_token_of(services: Services, session: StoredSession, issued_at: datetime, key: Key) -> tuple[str, datetime]:
+    """An access token of the session, and when it expires."""
     lifetime = timedelta(seconds=services.settings.access_token_seconds)
     # JWTs count whole seconds.
-    expires_at = min(session.refreshed_at + lifetime, session.ends_at).replace(microsecond=0)
+    expires_at = min(issued_at + lifetime, session.ends_at).replace(microsecond=0)
     grant = Grant(
         user_id=session.user_id,
         session_id=session.id,
         generation=session.generation,
         authenticated_at=session.authenticated_at,
-        factor=session.factor,
-        issued_at=session.refreshed_at,
+        factors=session.factors,
+        issued_at=issued_at,
         expires_at=expires_at,
     )
-    return TokenPair(services.access_tokens.sign(grant, key), expires_at, refresh_token, session.expires_at)
+    return services.access_tokens.sign(grant, key), expires_at
 
 
 def idle_end(services: Services, now: datetime) -> datetime:

@@ -1,13 +1,15 @@
 """Answer a challenge with a recovery code."""
 
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.core.recovery_codes import parse_recovery_code
-from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
+from graphql_mfa.core.secret_tokens import Purpose, token_digest
+from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import ChallengeExpired, InvalidRecoveryCode, RateLimited, SignedIn
-from graphql_mfa.flows.services import Client, Services
+from graphql_mfa.flows.recovery_codes import consume_recovery_code
+from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import open_session
-from graphql_mfa.store import Connection, challenges, recovery_codes, throttles, users
+from graphql_mfa.store import Connection, challenges, throttles, users
 
 VerifyRecoveryCodeOutcome = SignedIn | InvalidRecoveryCode | ChallengeExpired | RateLimited
 
@@ -24,7 +26,6 @@ async def verify_recovery_code(
     token = token_digest(Purpose.CHALLENGE, challenge_token)
     if token is None:
         return ChallengeExpired()
-    code = parse_recovery_code(recovery_code)
 
     def answer(connection: Connection) -> VerifyRecoveryCodeOutcome:
         user = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
@@ -34,11 +35,14 @@ async def verify_recovery_code(
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
         attempts_left = challenges.count_attempt(connection, token, settings.challenge_attempts)
-        if not code or not recovery_codes.consume(connection, user.id, digest(Purpose.RECOVERY_CODE, code)):
+        if not consume_recovery_code(connection, user.id, recovery_code):
+            services.events.record(connection, user.id, now, client, SecurityEventKind.SIGN_IN_FAILED)
             return InvalidRecoveryCode(attempts_left)
         challenges.consume(connection, token)
         throttles.give_back(connection, counted)
         tokens = open_session(connection, services, user.id, FactorKind.RECOVERY_CODE, client, now)
+        events = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
+        services.events.record(connection, user.id, now, client, *events)
         return SignedIn(tokens, users.find(connection, user.id))
 
     return await services.database.write(answer)

@@ -23,6 +23,8 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+DEFAULT_DEVICE_NAME = "Authenticator app"
+
 Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
 OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
 
@@ -90,9 +92,14 @@ class TotpDevice(Base):
     user_id: Mapped[OwnerId] = mapped_column(index=True)
     sealed_secret: Mapped[bytes]
     key_id: Mapped[bytes] = mapped_column(LargeBinary(4))
+    name: Mapped[str] = mapped_column(server_default=DEFAULT_DEVICE_NAME)
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
+    # Of a device that a signed-in user adds, until it is confirmed: in which session, and for how long.
+    session_id: Mapped[UUID | None]
+    expires_at: Mapped[datetime | None] = mapped_column(index=True)
     last_step: Mapped[int | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class RecoveryCode(Base):
@@ -125,8 +132,12 @@ class Session(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
     created_at: Mapped[datetime]
+    # When a second factor was verified last, and which were in this session, separated by spaces.
     authenticated_at: Mapped[datetime]
-    factor: Mapped[str]
+    factors: Mapped[str] = mapped_column("factor", key="factors")
+    # Of whoever signed in or refreshed it last.
+    ip_address: Mapped[str | None]
+    user_agent: Mapped[str | None]
     # The absolute end, and the earlier one unless the session is refreshed.
     ends_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
@@ -168,15 +179,17 @@ class Throttle(Base):
 
 
 class SecurityEvent(Base):
-    """Something that happened to an account. No foreign key: an event outlives its account."""
+    """Something that happened to an account. It outlives its account, hence no foreign key; ids are in time order."""
 
     __tablename__ = "security_events"
-    __table_args__ = (Index(None, "user_id", "at"),)
+    __table_args__ = (Index(None, "user_id", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
     kind: Mapped[str]
     at: Mapped[datetime] = mapped_column(index=True)
+    ip_address: Mapped[str | None]
+    user_agent: Mapped[str | None]
 
 
 class ReservedName(Base):

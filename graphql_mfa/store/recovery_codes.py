@@ -8,13 +8,15 @@ from sqlalchemy import Connection, bindparam, delete, insert
 from graphql_mfa.store.models import RecoveryCode
 
 _ADD = insert(RecoveryCode)
+_REMOVE_ALL = delete(RecoveryCode).where(RecoveryCode.user_id == bindparam("user"))
 _CONSUME = delete(RecoveryCode).where(
     RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code")
 )
 
 
-def add(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> None:
-    """Store the digests of a set."""
+def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> None:
+    """Store the digests of a set, in place of whatever is there."""
+    connection.execute(_REMOVE_ALL, {"user": user_id})
     connection.execute(_ADD, [{"user_id": user_id, "digest": digest} for digest in digests])
 
 

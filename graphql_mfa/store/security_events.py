@@ -1,37 +1,59 @@
-"""Security events: add, read."""
+"""Security events: add, read, make anonymous."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Uuid, bindparam, delete, insert, select, update
 
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store.models import SecurityEvent
 
+_LAST_ID = UUID(int=2**128 - 1)
+
 _ADD = insert(SecurityEvent)
+_of_user = SecurityEvent.user_id == bindparam("user")
 _NEWEST = (
-    select(SecurityEvent.kind, SecurityEvent.at)
-    .where(SecurityEvent.user_id == bindparam("user"))
-    .order_by(SecurityEvent.at.desc())
+    select(SecurityEvent.id, SecurityEvent.kind, SecurityEvent.at, SecurityEvent.ip_address, SecurityEvent.user_agent)
+    .where(_of_user, SecurityEvent.id < bindparam("before"))
+    .order_by(SecurityEvent.id.desc())
     .limit(bindparam("rows"))
 )
+_MAKE_ANONYMOUS = (
+    update(SecurityEvent)
+    .where(_of_user)
+    .values(user_id=bindparam("nobody", type_=Uuid()), ip_address=None, user_agent=None)
+)
+_REMOVE_ALL = delete(SecurityEvent).where(_of_user)
 
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """What happened, and when."""
+    """What happened, when, and what is known of the client that did it."""
 
+    id: UUID
     kind: SecurityEventKind
     at: datetime
+    ip_address: str | None
+    user_agent: str | None
 
 
-def add(connection: Connection, user_id: UUID, kind: SecurityEventKind, now: datetime) -> None:
-    """Remember it, in the transaction that does it."""
-    connection.execute(_ADD, {"id": uuid4(), "user_id": user_id, "kind": kind.value, "at": now})
+def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
+    """Remember them, in the transaction that does what they tell of."""
+    connection.execute(_ADD, [vars(event) | {"user_id": user_id, "kind": event.kind.value} for event in events])
 
 
-def newest(connection: Connection, user_id: UUID, rows: int) -> list[StoredEvent]:
-    """The last events of an account."""
-    found = connection.execute(_NEWEST, {"user": user_id, "rows": rows})
-    return [StoredEvent(SecurityEventKind(row.kind), row.at) for row in found]
+def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = _LAST_ID) -> list[StoredEvent]:
+    """The last events of an account, newest first; those before the event of that id."""
+    found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
+    return [StoredEvent(row.id, SecurityEventKind(row.kind), row.at, row.ip_address, row.user_agent) for row in found]
+
+
+def make_anonymous(connection: Connection, user_id: UUID) -> None:
+    """Keep what happened to an account, and when; nothing tells any more to which."""
+    connection.execute(_MAKE_ANONYMOUS, {"user": user_id, "nobody": uuid4()})
+
+
+def remove_all(connection: Connection, user_id: UUID) -> None:
+    """Remove every event of an account."""
+    connection.execute(_REMOVE_ALL, {"user": user_id})

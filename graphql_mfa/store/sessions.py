@@ -1,10 +1,24 @@
 """Sessions: open, find, rotate, count, end."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    String,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.store.models import Session, UsedRefreshToken, User, UtcDateTime
@@ -15,14 +29,15 @@ from graphql_mfa.store.users import ACCOUNT_COLUMNS, account_of
 class StoredSession:
     """A session and its current pair of tokens.
 
-    ends_at: the absolute end. expires_at: the earlier one unless the session is refreshed. generation, refreshed_at,
-    key_id: the number of the current pair, when it was made and with which key.
+    authenticated_at, factors: when a second factor was verified last, and which ones were. ends_at: the absolute end.
+    expires_at: the earlier one unless the session is refreshed. generation, refreshed_at, key_id: the number of the
+    current pair, when it was made and with which key.
     """
 
     id: UUID
     user_id: UUID
     authenticated_at: datetime
-    factor: FactorKind
+    factors: tuple[FactorKind, ...]
     ends_at: datetime
     expires_at: datetime
     generation: int
@@ -34,7 +49,7 @@ _COLUMNS = (
     Session.id,
     Session.user_id,
     Session.authenticated_at,
-    Session.factor,
+    Session.factors,
     Session.ends_at,
     Session.expires_at,
     Session.generation,
@@ -58,6 +73,8 @@ _ROTATE = (
         refreshed_at=bindparam("now"),
         key_id=bindparam("new_key"),
         expires_at=case((Session.ends_at < _idle_end, Session.ends_at), else_=_idle_end),
+        ip_address=bindparam("from_address", type_=String),
+        user_agent=bindparam("from_agent", type_=String),
     )
     .returning(*_COLUMNS)
 )
@@ -76,6 +93,11 @@ _COUNT_BY_KEY = (
     .where(_lives, Session.refreshed_at > bindparam("since"))
     .group_by(Session.key_id)
 )
+_REAUTHENTICATE = (
+    update(Session)
+    .where(Session.id == bindparam("session"))
+    .values(authenticated_at=bindparam("at"), factors=bindparam("verified"))
+)
 _END = delete(Session).where(Session.id == bindparam("session"))
 _END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
 
@@ -85,7 +107,7 @@ def _session_of(row: "Row[*tuple[object, ...]]") -> StoredSession:
         id=row.id,
         user_id=row.user_id,
         authenticated_at=row.authenticated_at,
-        factor=FactorKind(row.factor),
+        factors=_factors_of(row.factors),
         ends_at=row.ends_at,
         expires_at=row.expires_at,
         generation=row.generation,
@@ -94,10 +116,26 @@ def _session_of(row: "Row[*tuple[object, ...]]") -> StoredSession:
     )
 
 
-def add(connection: Connection, session: StoredSession, refresh_digest: bytes) -> None:
-    """Open a session."""
+def _factors_of(names: str) -> tuple[FactorKind, ...]:
+    return tuple(FactorKind(name) for name in names.split())
+
+
+def _names_of(factors: Iterable[FactorKind]) -> str:
+    return " ".join(factor.value for factor in factors)
+
+
+def add(
+    connection: Connection,
+    session: StoredSession,
+    refresh_digest: bytes,
+    ip_address: str | None,
+    user_agent: str | None,
+) -> None:
+    """Open a session for a client."""
     values = {column.key: getattr(session, column.key) for column in _COLUMNS} | {
-        "factor": session.factor.value,
+        "factors": _names_of(session.factors),
+        "ip_address": ip_address,
+        "user_agent": user_agent,
         "created_at": session.authenticated_at,
         "refresh_digest": refresh_digest,
     }
@@ -111,10 +149,26 @@ def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Accou
 
 
 def rotate(
-    connection: Connection, old_digest: bytes, new_digest: bytes, *, key_id: bytes, now: datetime, idle_end: datetime
+    connection: Connection,
+    old_digest: bytes,
+    new_digest: bytes,
+    *,
+    key_id: bytes,
+    now: datetime,
+    idle_end: datetime,
+    ip_address: str | None,
+    user_agent: str | None,
 ) -> StoredSession | None:
     """Trade the current refresh token in: for exactly one caller. None when it is not current, or its session over."""
-    given = {"old_digest": old_digest, "new_digest": new_digest, "new_key": key_id, "now": now, "idle_end": idle_end}
+    given = {
+        "old_digest": old_digest,
+        "new_digest": new_digest,
+        "new_key": key_id,
+        "now": now,
+        "idle_end": idle_end,
+        "from_address": ip_address,
+        "from_agent": user_agent,
+    }
     row = connection.execute(_ROTATE, given).one_or_none()
     if row is None:
         return None
@@ -139,6 +193,12 @@ def find_by_refresh_token(connection: Connection, digest: bytes, now: datetime) 
 def count_by_key(connection: Connection, now: datetime, since: datetime) -> dict[bytes, int]:
     """How many live sessions have tokens that were made with each key, and after `since`."""
     return {row.key_id: row.sessions for row in connection.execute(_COUNT_BY_KEY, {"now": now, "since": since})}
+
+
+def reauthenticate(connection: Connection, session: StoredSession) -> None:
+    """A second factor was verified again. The caller holds the session."""
+    given = {"session": session.id, "at": session.authenticated_at, "verified": _names_of(session.factors)}
+    connection.execute(_REAUTHENTICATE, given)
 
 
 def end(connection: Connection, id: UUID) -> int:

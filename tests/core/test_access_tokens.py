@@ -28,7 +28,7 @@ GRANT = Grant(
     session_id=UUID("00000000-0000-4000-8000-000000000002"),
     generation=3,
     authenticated_at=NOW - timedelta(minutes=5),
-    factor=FactorKind.TOTP,
+    factors=(FactorKind.TOTP,),
     issued_at=NOW,
     expires_at=NOW + timedelta(minutes=10),
 )
@@ -101,12 +101,17 @@ def test_the_claims_are_those_of_rfc_9068_and_openid_connect() -> None:
 
 
 def test_a_recovery_code_is_not_called_a_one_time_code() -> None:
-    _, claims = parts(sign(factor=FactorKind.RECOVERY_CODE))
+    _, claims = parts(sign(factors=(FactorKind.RECOVERY_CODE,)))
     assert claims["amr"] == ["pwd", "recovery_code", "mfa"]
 
 
+def test_all_that_was_verified_in_the_session_is_named() -> None:
+    _, claims = parts(sign(factors=(FactorKind.TOTP, FactorKind.RECOVERY_CODE)))
+    assert claims["amr"] == ["pwd", "otp", "recovery_code", "mfa"]
+
+
 def test_every_factor_has_a_name() -> None:
-    assert all(parts(sign(factor=factor))[1]["amr"] for factor in FactorKind)
+    assert all(parts(sign(factors=(factor,)))[1]["amr"] for factor in FactorKind)
 
 
 def test_the_same_grant_and_key_give_the_same_token() -> None:
@@ -114,8 +119,10 @@ def test_the_same_grant_and_key_give_the_same_token() -> None:
     assert TOKENS.sign(GRANT, SECOND_KEY) != TOKEN
 
 
-@pytest.mark.parametrize("change", [{"generation": 4}, {"session_id": UUID(int=9)}])
-def test_another_generation_or_session_has_another_token_id(change: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"generation": 4}, {"session_id": UUID(int=9)}, {"issued_at": NOW + timedelta(seconds=1)}]
+)
+def test_another_issue_or_session_has_another_token_id(change: dict[str, Any]) -> None:
     _, claims = parts(sign(**change))
     assert claims["jti"] != CLAIMS["jti"]
 

@@ -30,7 +30,7 @@ def add_session(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
         "user_id": user_id,
         "created_at": NOW,
         "authenticated_at": NOW,
-        "factor": "TOTP",
+        "factors": "TOTP",
         "ends_at": LATER,
         "expires_at": LATER,
         "refreshed_at": NOW,

@@ -16,6 +16,7 @@ from tests.store.rows import LATER, NOW
 
 CODE, OLD, NEW = b"code".ljust(32), b"old".ljust(32), b"new".ljust(32)
 IDLE_END = NOW + timedelta(hours=1)
+CLIENT = {"ip_address": "10.0.0.1", "user_agent": "curl"}
 
 Attempt = Callable[[Connection], object]
 
@@ -39,7 +40,7 @@ def a_challenge(connection: Connection) -> Attempt:
 
 def a_recovery_code(connection: Connection) -> Attempt:
     user = rows.add_user(connection)
-    recovery_codes.add(connection, user, [CODE])
+    recovery_codes.replace(connection, user, [CODE])
     return lambda connection: recovery_codes.consume(connection, user, CODE)
 
 
@@ -50,7 +51,9 @@ def an_enrollment_code(connection: Connection) -> Attempt:
 
 def a_refresh_token(connection: Connection) -> Attempt:
     rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD)
-    return lambda connection: sessions.rotate(connection, OLD, NEW, key_id=b"key2", now=NOW, idle_end=IDLE_END)
+    return lambda connection: sessions.rotate(
+        connection, OLD, NEW, key_id=b"key2", now=NOW, idle_end=IDLE_END, **CLIENT
+    )
 
 
 def a_name(connection: Connection) -> Attempt:
@@ -118,7 +121,7 @@ async def test_a_rotated_session_has_the_new_token_and_remembers_the_old_one(dat
     def rotate(connection: Connection) -> None:
         rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD)
         now = NOW + timedelta(minutes=5)
-        sessions.rotate(connection, OLD, NEW, key_id=b"key2", now=now, idle_end=IDLE_END)
+        sessions.rotate(connection, OLD, NEW, key_id=b"key2", now=now, idle_end=IDLE_END, **CLIENT)
         row = connection.execute(
             select(Session.refresh_digest, Session.generation, Session.refreshed_at, Session.key_id, Session.expires_at)
         ).one()

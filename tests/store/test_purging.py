@@ -75,7 +75,7 @@ async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(databa
         connection.execute(insert(UsedRefreshToken).values(digest=session.bytes, session_id=session, generation=0))
         connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=NOW))
         connection.execute(insert(KnownAddress).values(user_id=user, address="10.0.0.1"))
-        recovery_codes.add(connection, user, [b"one", b"two"])
+        recovery_codes.replace(connection, user, [b"one", b"two"])
 
     await database.write(fill)
     one_account = await database.read(sizes)

@@ -9,8 +9,9 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.enrollment import enrollment_code_digest
+from graphql_mfa.flows.event_log import EventLog
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, reserved_names, security_events, throttles, users
+from graphql_mfa.store import Connection, administration, reserved_names, throttles, users
 from graphql_mfa.store.administration import UserRecord
 from graphql_mfa.store.database import Database
 
@@ -93,7 +94,7 @@ async def _act(
         user = administration.lock(connection, username_key(username), now)
         if user is None:
             return None
-        security_events.add(connection, user.id, kind, now)
+        EventLog().record(connection, user.id, now, None, kind)
         return act(connection, user)
 
     return await database.write(transact)

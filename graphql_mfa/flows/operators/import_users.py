@@ -17,8 +17,9 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import Username, parse_username
 from graphql_mfa.flows.enrollment import enrollment_code_digest, seal_secret
+from graphql_mfa.flows.event_log import EventLog
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, reserved_names, security_events, users
+from graphql_mfa.store import Connection, administration, reserved_names, users
 from graphql_mfa.store.database import Database
 
 _BATCH_LINES = 500
@@ -142,7 +143,7 @@ def _add_one(connection: Connection, ring: KeyRing, entry: NewUser, now: datetim
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
         _add_device(connection, ring, user_id, entry.totp_secret, now)
-    security_events.add(connection, user_id, SecurityEventKind.IMPORTED_BY_OPERATOR, now)
+    EventLog().record(connection, user_id, now, None, SecurityEventKind.IMPORTED_BY_OPERATOR)
     return Imported(entry.line, entry.name.shown, code)
 
 
