@@ -159,6 +159,14 @@ class Settings(BaseSettings):
     refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
     refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
 
+    reauthentication_seconds: Annotated[
+        Seconds, Field(description="Sensitive changes demand a second factor that was verified within this time.")
+    ] = 300
+    account_changes: Annotated[
+        Count, Field(description="Changes to an account, and verifications for them, per session and window.")
+    ] = 60
+    account_change_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
+
     introspection: Annotated[
         bool, Field(description="Whether clients may read the schema. Off, validation errors suggest no names either.")
     ] = True

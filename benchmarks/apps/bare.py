@@ -17,6 +17,7 @@ _USER = types.User(
     created_at=_NOW,
     mfa_enabled=True,
     recovery_codes_left=10,
+    session_id=None,
 )
 _CHALLENGE = types.Challenge(
     token="c" * 43,

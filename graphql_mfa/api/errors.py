@@ -5,7 +5,9 @@ import math
 
 import strawberry
 
-_ATTEMPTS_LEFT = "Answers that the challenge still accepts; at 0, log in again."
+from graphql_mfa.api.types import FactorKind
+
+_ATTEMPTS_LEFT = "Answers that are still accepted. At 0, log in again where it was for a challenge; else wait a little."
 
 
 def _message(text: str) -> str:
@@ -90,7 +92,7 @@ class InvalidOtp(UserError):
                 "automatic time, then enter a new code."
             )
         elif not attempts_left:
-            message = "This code is wrong, and it was the last try. Log in again."
+            message = "This code is wrong, and it was the last try. Log in again, or wait a little."
         return cls(message=message, attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
 
 
@@ -107,7 +109,7 @@ class InvalidRecoveryCode(UserError):
 
     @classmethod
     def of(cls, attempts_left: int) -> "InvalidRecoveryCode":
-        advice = "Enter another one." if attempts_left else "It was the last try: log in again."
+        advice = "Enter another one." if attempts_left else "It was the last try: log in again, or wait a little."
         return cls(message=f"This recovery code is wrong, or was used before. {advice}", attempts_left=attempts_left)
 
 
@@ -166,6 +168,15 @@ class NotAuthenticated(UserError):
     @classmethod
     def of(cls, reason: NotAuthenticatedReason) -> "NotAuthenticated":
         return cls(message=_NOT_AUTHENTICATED[reason], reason=reason)
+
+
+@strawberry.type(
+    description="The operation is sensitive, and this session verified a second factor too long ago: call "
+    "`reauthenticate`, then repeat it with the new access token."
+)
+class ReauthenticationRequired(UserError):
+    message: str = _message("Please confirm that it is you, with a code, then try again.")
+    factors: list[FactorKind] = strawberry.field(description="What can be verified now.")
 
 
 @strawberry.type(description="Nothing was tried or counted by this call: wait, then repeat it.")

@@ -48,3 +48,11 @@ class RestartEnrollmentInput:
 @strawberry.input(description="The token to trade in.")
 class RefreshSessionInput:
     refresh_token: str = strawberry.field(description="`TokenPair.refreshToken`, the newest one.")
+
+
+@strawberry.input(one_of=True, description="One of the two: a one-time code or a recovery code.")
+class ReauthenticateInput:
+    otp: strawberry.Maybe[str] = strawberry.field(
+        description="The code that the authenticator app shows; spaces don't matter."
+    )
+    recovery_code: strawberry.Maybe[str] = strawberry.field(description="One of the recovery codes, which is used up.")

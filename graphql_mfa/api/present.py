@@ -8,7 +8,9 @@ from graphql_mfa.core.problems import Problem
 from graphql_mfa.flows import outcomes
 from graphql_mfa.flows.login import LoginOutcome
 from graphql_mfa.flows.logout import LogoutOutcome
+from graphql_mfa.flows.reauthenticate import ReauthenticateOutcome
 from graphql_mfa.flows.refresh_session import RefreshSessionOutcome
+from graphql_mfa.flows.regenerate_recovery_codes import RegenerateRecoveryCodesOutcome
 from graphql_mfa.flows.register_user import RegisterUserOutcome
 from graphql_mfa.flows.restart_enrollment import RestartEnrollmentOutcome
 from graphql_mfa.flows.verify_otp import VerifyOtpOutcome
@@ -22,12 +24,16 @@ Outcome: TypeAlias = (
     | RestartEnrollmentOutcome
     | RefreshSessionOutcome
     | LogoutOutcome
+    | ReauthenticateOutcome
+    | RegenerateRecoveryCodesOutcome
 )
 Result: TypeAlias = (
     results.RegisterUserSuccess
     | results.OtpRequired
     | results.EnrollmentRestarted
     | results.LogoutSuccess
+    | results.Reauthenticated
+    | results.RecoveryCodes
     | results.SignInSuccess
     | errors.UserError
 )
@@ -38,20 +44,33 @@ def present(outcome: Outcome, now: datetime) -> Result:
     match outcome:
         case outcomes.Registered(account, enrollment, challenge):
             return results.RegisterUserSuccess(
-                user=types.User.of(account), enrollment=_enrollment(enrollment), challenge=_challenge(challenge, now)
+                user=types.User.of(account, None),
+                enrollment=_enrollment(enrollment),
+                challenge=_challenge(challenge, now),
             )
         case outcomes.OtpRequired(challenge, enrollment_pending):
             return results.OtpRequired(challenge=_challenge(challenge, now), enrollment_pending=enrollment_pending)
         case outcomes.SignedIn(tokens, account):
-            return results.SignedIn(tokens=_tokens(tokens, now), user=types.User.of(account))
+            return results.SignedIn(tokens=_tokens(tokens, now), user=types.User.of(account, tokens.session_id))
         case outcomes.EnrollmentConfirmed(tokens, account, recovery_codes):
             return results.EnrollmentConfirmed(
-                tokens=_tokens(tokens, now), user=types.User.of(account), recovery_codes=recovery_codes
+                tokens=_tokens(tokens, now),
+                user=types.User.of(account, tokens.session_id),
+                recovery_codes=recovery_codes,
             )
         case outcomes.EnrollmentRestarted(enrollment, challenge):
             return results.EnrollmentRestarted(enrollment=_enrollment(enrollment), challenge=_challenge(challenge, now))
         case outcomes.LoggedOut(sessions_ended):
             return results.LogoutSuccess(sessions_ended=sessions_ended)
+        case outcomes.Reauthenticated(access_token, expires_at, account, session_id):
+            return results.Reauthenticated(
+                access_token=access_token,
+                access_token_expires_at=expires_at,
+                access_token_expires_in=_seconds_until(expires_at, now),
+                user=types.User.of(account, session_id),
+            )
+        case outcomes.RecoveryCodes(recovery_codes, account, session_id):
+            return results.RecoveryCodes(recovery_codes=recovery_codes, user=types.User.of(account, session_id))
         case outcomes.InvalidInput(problems):
             return errors.InvalidInput(fields=[_field_error(problem) for problem in problems])
         case outcomes.UsernameTaken():
@@ -80,6 +99,8 @@ def present(outcome: Outcome, now: datetime) -> Result:
             return errors.SessionExpired()
         case outcomes.NotAuthenticated(reason):
             return errors.NotAuthenticated.of(errors.NotAuthenticatedReason[reason.name])
+        case outcomes.ReauthenticationRequired(factors):
+            return errors.ReauthenticationRequired(factors=[types.FactorKind[factor.name] for factor in factors])
         case outcomes.RateLimited(retry_after):
             return errors.RateLimited.of(retry_after)
         case _:

@@ -20,7 +20,7 @@ class Query:
         context = info.context
         caller = await authenticate(context.services, context.access_token)
         if isinstance(caller, Authenticated):
-            return User.of(caller.account)
+            return User.of(caller.account, caller.session_id)
         tell_of_invalid_token(context)
         return None
 

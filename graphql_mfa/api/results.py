@@ -1,5 +1,6 @@
 """The outcomes of each operation, as unions."""
 
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
@@ -16,6 +17,7 @@ from graphql_mfa.api.errors import (
     NotAuthenticated,
     OtpAlreadyUsed,
     RateLimited,
+    ReauthenticationRequired,
     RegistrationClosed,
     RegistrationRefused,
     SessionExpired,
@@ -68,6 +70,22 @@ class LogoutSuccess:
     sessions_ended: int = strawberry.field(description="How many sessions were ended.")
 
 
+@strawberry.type(description="The session counts as fresh. Its refresh token stays as it is.")
+class Reauthenticated:
+    access_token: str = strawberry.field(description="Takes the place of the one before, which knows less.")
+    access_token_expires_at: datetime = strawberry.field(description="When it expires.")
+    access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
+    user: User = strawberry.field(description="Whose session it is.")
+
+
+@strawberry.type(description="A new set of recovery codes; the old one is dead.")
+class RecoveryCodes:
+    recovery_codes: list[str] = strawberry.field(
+        description="Single-use codes for when the device is lost. Shown this once: ask the user to keep them."
+    )
+    user: User = strawberry.field(description="Whose codes they are.")
+
+
 RegisterUserResult = Annotated[
     RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited,
     strawberry.union("RegisterUserResult", description="Outcomes of `registerUser`. New members may join."),
@@ -95,4 +113,20 @@ RefreshSessionResult = Annotated[
 LogoutResult = Annotated[
     LogoutSuccess | NotAuthenticated,
     strawberry.union("LogoutResult", description="Outcomes of `logout`. New members may join."),
+]
+ReauthenticateResult = Annotated[
+    Reauthenticated
+    | InvalidOtp
+    | OtpAlreadyUsed
+    | InvalidRecoveryCode
+    | FactorDisabled
+    | NotAuthenticated
+    | RateLimited,
+    strawberry.union("ReauthenticateResult", description="Outcomes of `reauthenticate`. New members may join."),
+]
+RegenerateRecoveryCodesResult = Annotated[
+    RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union(
+        "RegenerateRecoveryCodesResult", description="Outcomes of `regenerateRecoveryCodes`. New members may join."
+    ),
 ]

@@ -2,11 +2,13 @@
 
 import enum
 from datetime import datetime
+from uuid import UUID
 
 import segno
 import strawberry
 
 from graphql_mfa.core.accounts import Account
+from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
 
 
 @strawberry.enum(description="A kind of second factor. New values may be added.")
@@ -36,15 +38,24 @@ class User:
     created_at: datetime = strawberry.field(description="When the account was registered.")
     mfa_enabled: bool = strawberry.field(description="True once a second factor was confirmed.")
     recovery_codes_left: int = strawberry.field(description="Unused recovery codes.")
+    session_id: strawberry.Private[UUID | None]
+
+    @strawberry.field(
+        description="True when so few recovery codes are left that it is time for `regenerateRecoveryCodes`."
+    )
+    def recovery_codes_low(self) -> bool:
+        return self.mfa_enabled and self.recovery_codes_left <= FEW_RECOVERY_CODES
 
     @classmethod
-    def of(cls, account: Account) -> "User":
+    def of(cls, account: Account, session_id: UUID | None) -> "User":
+        """The user, as seen from the session that asks; None where there is none yet."""
         return cls(
             id=strawberry.ID(str(account.id)),
             username=account.username,
             created_at=account.created_at,
             mfa_enabled=account.mfa_enabled,
             recovery_codes_left=account.recovery_codes_left,
+            session_id=session_id,
         )
 
 

@@ -7,6 +7,8 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans("OIL", "011")
 _LENGTH = 24  # of 5 bits: 120 bits, beyond the 64 from which NIST 3.1.2.2 asks for no throttling
 _GROUP = 4
+FEW_RECOVERY_CODES = 3
+"""With so many left, a user is told to make new ones."""
 
 
 def new_recovery_code() -> str:

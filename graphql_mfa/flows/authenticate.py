@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid
+from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid, TokenSubject
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.flows.outcomes import NotAuthenticated, NotAuthenticatedReason
 from graphql_mfa.flows.services import Services
@@ -20,20 +20,26 @@ class Authenticated:
     account: Account
 
 
-async def authenticate(services: Services, access_token: str | None) -> Authenticated | NotAuthenticated:
-    """Check the token, then that its session still lives: a session that was ended is over at once."""
+def check_token(services: Services, access_token: str | None, now: datetime) -> TokenSubject | NotAuthenticated:
+    """Check the token alone: its session may be over."""
     if access_token is None:
         return NotAuthenticated(NotAuthenticatedReason.TOKEN_MISSING)
-    now = services.clock()
     match services.access_tokens.check(access_token, now):
         case TokenInvalid():
             return NotAuthenticated(NotAuthenticatedReason.TOKEN_INVALID)
         case TokenExpired():
             return NotAuthenticated(NotAuthenticatedReason.TOKEN_EXPIRED)
         case subject:
-            found = await services.database.read(
-                lambda connection: sessions.find_account(connection, subject.session_id, now)
-            )
+            return subject
+
+
+async def authenticate(services: Services, access_token: str | None) -> Authenticated | NotAuthenticated:
+    """Check the token, then that its session still lives: a session that was ended is over at once."""
+    now = services.clock()
+    subject = check_token(services, access_token, now)
+    if isinstance(subject, NotAuthenticated):
+        return subject
+    found = await services.database.read(lambda connection: sessions.find_account(connection, subject.session_id, now))
     if found is None:
         return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
     account, authenticated_at = found

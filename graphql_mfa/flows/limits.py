@@ -52,6 +52,12 @@ def enrollment_restart(settings: Settings, user_id: UUID) -> Limits:
     return {_key("enrollment restart", str(user_id)): Limit(settings.enrollment_restarts, window)}
 
 
+def account_changes(settings: Settings, session_id: UUID) -> Limits:
+    """Changes to an account per session: whoever holds a stolen one can't use up its owner's."""
+    window = timedelta(seconds=settings.account_change_window_seconds)
+    return {_key("account change", str(session_id)): Limit(settings.account_changes, window)}
+
+
 def refresh(settings: Settings, address: str) -> Limits:
     """Refused refresh tokens per address."""
     window = timedelta(seconds=settings.refresh_window_seconds)

@@ -92,6 +92,25 @@ class LoggedOut:
     sessions_ended: int
 
 
+@dataclass(frozen=True)
+class Reauthenticated:
+    """The session verified a second factor again."""
+
+    access_token: str
+    access_token_expires_at: datetime
+    account: Account
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class RecoveryCodes:
+    """A new set, shown this once."""
+
+    recovery_codes: list[str]
+    account: Account
+    session_id: UUID
+
+
 # ------------------------------------------------------------------------------------------------ failures
 
 
@@ -186,6 +205,13 @@ class NotAuthenticated:
     """No valid access token."""
 
     reason: NotAuthenticatedReason
+
+
+@dataclass(frozen=True)
+class ReauthenticationRequired:
+    """The session verified a second factor too long ago. factors: what can be verified now."""
+
+    factors: list[FactorKind]
 
 
 @dataclass(frozen=True)

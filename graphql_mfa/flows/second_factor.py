@@ -15,6 +15,7 @@ from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import seal_secret, secret_of
 from graphql_mfa.flows.outcomes import FactorDisabled, InvalidOtp, OtpAlreadyUsed, RateLimited
 from graphql_mfa.flows.services import Services
+from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, totp_devices, users
 from graphql_mfa.store.totp_devices import StoredDevice
 from graphql_mfa.store.users import LockedUser
@@ -34,6 +35,11 @@ def otp_refusal(user: LockedUser, now: datetime) -> FactorDisabled | RateLimited
     return RateLimited.until(wait) if wait else None
 
 
+def attempts_before_a_wait(settings: Settings, user: LockedUser) -> int:
+    """Wrong codes that the account can still take after one more, where no challenge has an end of its own."""
+    return max(0, settings.otp_failures_before_backoff - user.otp_failures - 1)
+
+
 def answer_with_otp(
     connection: Connection,
     services: Services,
@@ -44,13 +50,15 @@ def answer_with_otp(
     now: datetime,
     attempts_left: int,
 ) -> InvalidOtp | OtpAlreadyUsed | None:
-    """Compare a code with the devices; a right one claims its time step and answers None.
+    """Compare a code with the devices; None for a right one, which claims its time step and ends the row of wrong ones.
 
     A wrong one is counted for the account, whatever the device: more devices are no more guesses. attempts_left: told
     to whoever guessed wrong. The transaction holds the account's row.
     """
     match judge(connection, services, devices, otp, now):
         case Accepted():
+            if user.otp_failures:
+                users.set_otp_state(connection, user.id)
             return None
         case AlreadyUsed(step):
             services.events.record(connection, user.id, now, client, SecurityEventKind.OTP_REPLAYED)

@@ -59,8 +59,6 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
 def _sign_in(
     connection: Connection, services: Services, user: LockedUser, client: Client, now: datetime
 ) -> SignedIn | EnrollmentConfirmed:
-    if user.otp_failures:
-        users.set_otp_state(connection, user.id)
     tokens = open_session(connection, services, user.id, FactorKind.TOTP, client, now)
     if user.account.mfa_enabled:
         services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)

@@ -64,6 +64,11 @@ _FIND_ACCOUNT = (
     .join(Session, Session.user_id == User.id)
     .where(Session.id == bindparam("session"), _lives)
 )
+_HOLD = (
+    select(*_COLUMNS)
+    .where(Session.id == bindparam("session"), Session.user_id == bindparam("user"), _lives)
+    .with_for_update()
+)
 _ROTATE = (
     update(Session)
     .where(Session.refresh_digest == bindparam("old_digest"), _lives)
@@ -146,6 +151,12 @@ def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Accou
     """The account that is signed in by that live session, and when that verified a second factor."""
     row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
     return None if row is None else (account_of(row), row.authenticated_at)
+
+
+def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
+    """Hold the live session of that account until the transaction ends. None when it is over."""
+    row = connection.execute(_HOLD, {"session": id, "user": user_id, "now": now}).one_or_none()
+    return None if row is None else _session_of(row)
 
 
 def rotate(

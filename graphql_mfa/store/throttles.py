@@ -45,6 +45,12 @@ def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: date
     return None
 
 
+def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
+    """How many attempts the tightest of limits without a back-off still allows, after one was reserved."""
+    used = connection.execute(_USAGES, {"keys": list(limits)})
+    return max(0, min(int(limits[row.key].attempts - row.attempts) for row in used))
+
+
 def forget(connection: Connection, keys: Collection[bytes]) -> None:
     """Count nothing under those keys any more."""
     connection.execute(_FORGET, [{"of": key} for key in sorted(keys)])

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.flows.services import Registration, Services
+from tests.account import act
 from tests.api_client import REFRESH_SESSION, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.store import rows
@@ -235,3 +236,76 @@ async def log_out(api: Api, services: Services) -> Result:
 @reaches("LogoutResult", "NotAuthenticated")
 async def log_out_as_nobody(api: Api, services: Services) -> Result:
     return await api.logout()
+
+
+# -------------------------------------------------------------------------------------------------- reauthenticate
+
+
+async def reauthenticate(api: Api, token: str | None, **answer: str) -> Result:
+    """With `otp` or `recoveryCode`."""
+    return await act(api, "reauthenticate", token, input=answer)
+
+
+@reaches("ReauthenticateResult", "Reauthenticated")
+async def verify_a_code_again(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock()))
+
+
+@reaches("ReauthenticateResult", "InvalidOtp")
+async def verify_a_wrong_code(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
+
+
+@reaches("ReauthenticateResult", "OtpAlreadyUsed")
+async def verify_the_code_that_signed_in(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock(), -1))
+
+
+@reaches("ReauthenticateResult", "InvalidRecoveryCode")
+async def verify_no_recovery_code(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await reauthenticate(api, member.access_token, recoveryCode=NO_RECOVERY_CODE)
+
+
+@reaches("ReauthenticateResult", "FactorDisabled", otp_failures_before_disabling=1)
+@reaches("ReauthenticateResult", "RateLimited", otp_failures_before_backoff=1)
+async def verify_a_code_after_a_wrong_one(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
+    return await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock()))
+
+
+@reaches("ReauthenticateResult", "NotAuthenticated")
+async def verify_a_code_as_nobody(api: Api, services: Services) -> Result:
+    return await reauthenticate(api, None, otp="000000")
+
+
+# ----------------------------------------------------------------------------------------- regenerateRecoveryCodes
+
+
+@reaches("RegenerateRecoveryCodesResult", "RecoveryCodes")
+async def make_new_recovery_codes(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await act(api, "regenerateRecoveryCodes", member.access_token)
+
+
+@reaches("RegenerateRecoveryCodesResult", "NotAuthenticated")
+async def make_recovery_codes_as_nobody(api: Api, services: Services) -> Result:
+    return await act(api, "regenerateRecoveryCodes")
+
+
+@reaches("RegenerateRecoveryCodesResult", "ReauthenticationRequired")
+async def make_new_recovery_codes_too_late(api: Api, services: Services) -> Result:
+    member = await api.member()
+    api.clock.advance(300)
+    return await act(api, "regenerateRecoveryCodes", member.access_token)
+
+
+@reaches("RegenerateRecoveryCodesResult", "RateLimited", account_changes=1)
+async def make_new_recovery_codes_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await act(api, "regenerateRecoveryCodes", member.access_token)
+    return await act(api, "regenerateRecoveryCodes", member.access_token)

@@ -11,10 +11,10 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
-import graphql_mfa.api.mutations
 import graphql_mfa.api.queries
 import graphql_mfa.api.router
 import graphql_mfa.api.schema
+import graphql_mfa.api.sign_in_mutations
 from graphql_mfa.flows.services import Services
 from tests.api_client import LOGIN, REGISTER_USER, Api, Result
 from tests.authenticator import code_at, wrong_code
@@ -198,7 +198,7 @@ def break_flow(monkeypatch: pytest.MonkeyPatch, flow: str, message: Callable[...
         text = message(*args, **kwargs)
         raise RuntimeError(text)
 
-    monkeypatch.setattr(graphql_mfa.api.mutations, flow, broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, flow, broken)
 
 
 def demand_masked(response: httpx.Response, path: str) -> None:
@@ -303,7 +303,7 @@ async def test_secrets_in_the_log_of_a_chain_of_failures(
             last.add_note(f"The password was {password}.")
             raise last from error
 
-    monkeypatch.setattr(graphql_mfa.api.mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
 
     response = await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})
 
@@ -325,7 +325,7 @@ async def test_access_token_in_the_log_of_a_failure(
         raise RuntimeError(text)
 
     monkeypatch.setattr(graphql_mfa.api.queries, "authenticate", broken)
-    monkeypatch.setattr(graphql_mfa.api.mutations, "logout", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "logout", broken)
     document = {"me": "query Run { me { id } }", "logout": "mutation Run { logout { __typename } }"}[operation]
 
     response = await api.send(document, token=token)
@@ -348,7 +348,7 @@ async def test_new_secrets_in_the_log_of_a_failure(
         made.extend([outcome.tokens.access_token, outcome.tokens.refresh_token, *outcome.recovery_codes])
         raise RuntimeError(f"cannot present {outcome}")
 
-    monkeypatch.setattr(graphql_mfa.api.mutations, "present", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "present", broken)
     variables = {"input": {"challengeToken": registered["challenge"]["token"], "otp": code}}
     response = await api.send(
         "mutation Run($input: VerifyOtpInput!) { verifyOtp(input: $input) { __typename } }", variables

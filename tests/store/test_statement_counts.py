@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from tests.account import act
 from tests.api_client import Api, Member
 from tests.authenticator import code_at
 
@@ -54,6 +55,15 @@ async def _me(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
     return lambda: api.me(member.access_token)
 
 
+async def _reauthenticate(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    otp = code_at(member.secret, api.clock())
+    return lambda: act(api, "reauthenticate", member.access_token, input={"otp": otp})
+
+
+async def _regenerate_recovery_codes(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    return lambda: api.run("mutation { regenerateRecoveryCodes { __typename } }", token=member.access_token)
+
+
 PREPARED = {
     "registerUser": (_register, "RegisterUserSuccess"),
     "login": (_login, "OtpRequired"),
@@ -62,6 +72,8 @@ PREPARED = {
     "restartEnrollment": (_restart_enrollment, "EnrollmentRestarted"),
     "refreshSession": (_refresh_session, "SignedIn"),
     "logout": (_logout, "LogoutSuccess"),
+    "reauthenticate": (_reauthenticate, "Reauthenticated"),
+    "regenerateRecoveryCodes": (_regenerate_recovery_codes, "RecoveryCodes"),
     "me": (_me, None),
 }
 

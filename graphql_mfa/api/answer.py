@@ -1,0 +1,19 @@
+"""What a mutation answers: the outcome as a type, and what goes with it in the headers."""
+
+from graphql_mfa.api import cookie_mode, errors, results
+from graphql_mfa.api.context import Info
+from graphql_mfa.api.present import Outcome, Result, present
+from graphql_mfa.api.signed_in import tell_of_invalid_token
+
+
+def answer(info: Info, outcome: Outcome) -> Result:
+    """Present the outcome of a use case."""
+    now = info.context.services.clock()
+    result = present(outcome, now)
+    if isinstance(result, results.SignInSuccess):
+        cookie_mode.move_to_cookie(info.context, result.tokens, now)
+    elif isinstance(result, results.LogoutSuccess | errors.SessionExpired | errors.NotAuthenticated):
+        cookie_mode.forget(info.context)
+    if isinstance(result, errors.NotAuthenticated):
+        tell_of_invalid_token(info.context)
+    return result

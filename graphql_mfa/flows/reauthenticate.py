@@ -1,0 +1,84 @@
+"""Verify a second factor again within a session."""
+
+from dataclasses import replace
+
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.outcomes import (
+    FactorDisabled,
+    InvalidOtp,
+    InvalidRecoveryCode,
+    NotAuthenticated,
+    OtpAlreadyUsed,
+    RateLimited,
+    Reauthenticated,
+)
+from graphql_mfa.flows.recovery_codes import consume_recovery_code
+from graphql_mfa.flows.second_factor import answer_with_otp, attempts_before_a_wait, otp_refusal
+from graphql_mfa.flows.services import Services
+from graphql_mfa.flows.sessions import access_token_of
+from graphql_mfa.flows.signed_in import Caller, act_counted
+from graphql_mfa.store import Connection, sessions, throttles, totp_devices, users
+
+ReauthenticateOutcome = (
+    Reauthenticated
+    | InvalidOtp
+    | OtpAlreadyUsed
+    | InvalidRecoveryCode
+    | FactorDisabled
+    | NotAuthenticated
+    | RateLimited
+)
+
+
+async def reauthenticate(
+    services: Services, access_token: str | None, otp: str | None, recovery_code: str | None, client: Client
+) -> ReauthenticateOutcome:
+    """Count and compare as at sign-in, then renew the session's `auth_time`; its refresh token stays as it is.
+
+    Give one of the two: a one-time code or a recovery code.
+    """
+
+    def answer(connection: Connection, caller: Caller) -> ReauthenticateOutcome:
+        if otp is not None:
+            failure = _answer_with_otp(connection, services, caller, otp, client)
+            return failure or _renew(connection, services, caller, FactorKind.TOTP)
+        refusal = _answer_with_code(connection, services, caller, recovery_code or "", client)
+        return refusal or _renew(connection, services, caller, FactorKind.RECOVERY_CODE)
+
+    return await act_counted(services, access_token, answer)
+
+
+def _answer_with_otp(
+    connection: Connection, services: Services, caller: Caller, otp: str, client: Client
+) -> InvalidOtp | OtpAlreadyUsed | FactorDisabled | RateLimited | None:
+    user = caller.user
+    if refusal := otp_refusal(user, caller.now):
+        return refusal
+    devices = totp_devices.of_user(connection, user.id, confirmed=True)
+    attempts_left = attempts_before_a_wait(services.settings, user)
+    return answer_with_otp(connection, services, user, devices, otp, client, caller.now, attempts_left)
+
+
+def _answer_with_code(
+    connection: Connection, services: Services, caller: Caller, code: str, client: Client
+) -> InvalidRecoveryCode | RateLimited | None:
+    counted = limits.recovery_code(services.settings, caller.user.id, client.address)
+    if wait := throttles.reserve_all(connection, counted, caller.now):
+        return RateLimited.until(wait)
+    if not consume_recovery_code(connection, caller.user.id, code):
+        services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SIGN_IN_FAILED)
+        return InvalidRecoveryCode(throttles.attempts_left(connection, counted))
+    throttles.give_back(connection, counted)
+    services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.RECOVERY_CODE_USED)
+    return None
+
+
+def _renew(connection: Connection, services: Services, caller: Caller, factor: FactorKind) -> Reauthenticated:
+    factors = tuple(dict.fromkeys((*caller.session.factors, factor)))
+    session = replace(caller.session, authenticated_at=caller.now, factors=factors)
+    sessions.reauthenticate(connection, session)
+    token, expires_at = access_token_of(services, session, caller.now, services.key_ring.current)
+    return Reauthenticated(token, expires_at, users.find(connection, caller.user.id), session.id)

@@ -1,0 +1,25 @@
+"""Give the user a new set of recovery codes."""
+
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.outcomes import NotAuthenticated, RateLimited, ReauthenticationRequired, RecoveryCodes
+from graphql_mfa.flows.recovery_codes import replace_recovery_codes
+from graphql_mfa.flows.services import Services
+from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.store import Connection, users
+
+RegenerateRecoveryCodesOutcome = RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited
+
+
+async def regenerate_recovery_codes(
+    services: Services, access_token: str | None, client: Client
+) -> RegenerateRecoveryCodesOutcome:
+    """Replace the set; the old one is dead at once. Of two callers at once, the codes of the later one stay."""
+
+    def regenerate(connection: Connection, caller: Caller) -> RecoveryCodes:
+        codes = replace_recovery_codes(connection, services, caller.user.id)
+        kind = SecurityEventKind.RECOVERY_CODES_REGENERATED
+        services.events.record(connection, caller.user.id, caller.now, client, kind)
+        return RecoveryCodes(codes, users.find(connection, caller.user.id), caller.session.id)
+
+    return await act_freshly(services, access_token, regenerate)

@@ -1,0 +1,82 @@
+"""Acting for a signed-in user. That the session lives, and is fresh enough, is decided in the transaction that acts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.authenticate import check_token
+from graphql_mfa.flows.outcomes import (
+    NotAuthenticated,
+    NotAuthenticatedReason,
+    RateLimited,
+    ReauthenticationRequired,
+)
+from graphql_mfa.flows.second_factor import usable_factors
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import Connection, sessions, throttles, users
+from graphql_mfa.store.sessions import StoredSession
+from graphql_mfa.store.users import LockedUser
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A signed-in user: the transaction holds the account's row and the session's."""
+
+    user: LockedUser
+    session: StoredSession
+    now: datetime
+
+
+Act = Callable[[Connection, Caller], T]
+
+
+async def act(services: Services, access_token: str | None, transaction: Act[T]) -> T | NotAuthenticated:
+    """Run a transaction for whom the token speaks, if the session still lives."""
+    now = services.clock()
+    subject = check_token(services, access_token, now)
+    if isinstance(subject, NotAuthenticated):
+        return subject
+
+    def transact(connection: Connection) -> T | NotAuthenticated:
+        user = users.lock(connection, subject.user_id, now)
+        session = sessions.hold(connection, subject.session_id, subject.user_id, now)
+        if user is None or session is None:
+            return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
+        return transaction(connection, Caller(user, session, now))
+
+    return await services.database.write(transact)
+
+
+async def act_counted(
+    services: Services, access_token: str | None, transaction: Act[T]
+) -> T | NotAuthenticated | RateLimited:
+    """As `act`, so many times for each session."""
+
+    def transact(connection: Connection, caller: Caller) -> T | RateLimited:
+        return _count(connection, services, caller) or transaction(connection, caller)
+
+    return await act(services, access_token, transact)
+
+
+async def act_freshly(
+    services: Services, access_token: str | None, transaction: Act[T]
+) -> T | NotAuthenticated | ReauthenticationRequired | RateLimited:
+    """As `act_counted`, for what is sensitive: only soon after the session verified a second factor."""
+
+    def transact(connection: Connection, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
+        oldest = caller.now - timedelta(seconds=services.settings.reauthentication_seconds)
+        if caller.session.authenticated_at < oldest:
+            return ReauthenticationRequired(usable_factors(caller.user, caller.now))
+        return _count(connection, services, caller) or transaction(connection, caller)
+
+    return await act(services, access_token, transact)
+
+
+def _count(connection: Connection, services: Services, caller: Caller) -> RateLimited | None:
+    counted = limits.account_changes(services.settings, caller.session.id)
+    wait = throttles.reserve_all(connection, counted, caller.now)
+    return RateLimited.until(wait) if wait else None
