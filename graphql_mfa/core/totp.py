@@ -4,10 +4,13 @@ import base64
 import hmac
 import math
 import re
+import secrets
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyotp
+
+_SECRET_BYTES = 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Wrong
 
 def new_secret() -> str:
     """A fresh secret of 160 bits in base32 (RFC 4226 section 4, R6)."""
-    return pyotp.random_base32(32)
+    return base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def parse_secret(raw: str) -> str | None:

@@ -1,4 +1,4 @@
-"""INSERT … ON CONFLICT DO NOTHING, which SQLAlchemy spells once per engine."""
+"""INSERT … ON CONFLICT, which SQLAlchemy spells once per engine."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -17,7 +17,12 @@ def insert_unless_there(connection: Connection, model: type[Base], rows: Sequenc
     return connection.execute(_statement(connection.dialect.name, model), rows).rowcount
 
 
+def insert_by_engine(dialect: str, model: type[Base]) -> Any:
+    """An INSERT that may go on with ON CONFLICT."""
+    return _INSERT[dialect](model)
+
+
 @cache
 def _statement(dialect: str, model: type[Base]) -> Executable:
-    statement: Executable = _INSERT[dialect](model).on_conflict_do_nothing()
+    statement: Executable = insert_by_engine(dialect, model).on_conflict_do_nothing()
     return statement

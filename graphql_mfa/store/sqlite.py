@@ -1,9 +1,7 @@
 """SQLite: a transaction runs whole in a thread, since each statement by itself would cost two hops between threads."""
 
 import asyncio
-import threading
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -11,6 +9,9 @@ from typing import TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from graphql_mfa.store.compiled import CompiledConnection
+from graphql_mfa.store.worker_thread import WorkerThread
 
 T = TypeVar("T")
 
@@ -31,36 +32,32 @@ class Sqlite:
         # A transaction that reads first and then writes would otherwise overwrite what another one wrote in between.
         # Not by an event of the engine: with any, it runs every statement on a slower path.
         self._write_engine.dialect.do_begin = _begin_immediate  # type: ignore[method-assign, assignment]
-        self._writer = ThreadPoolExecutor(1, "sqlite-writer")
+        self._writer = WorkerThread("sqlite-writer")
 
     @cached_property
     def _write_connection(self) -> Connection:
-        return self._write_engine.connect()
+        return CompiledConnection(self._write_engine)
 
     @cached_property
     def _read_connection(self) -> Connection:
-        return self._read_engine.connect()
+        return CompiledConnection(self._read_engine)
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction, which holds the write lock from its start, unless the caller was cancelled before."""
-        cancelled = threading.Event()
 
-        def transact() -> T:
+        def transact(answer: asyncio.Future[T]) -> T:
             try:
                 with self._write_connection.begin():
                     # It may have waited long for another process's transaction.
-                    if cancelled.is_set():
-                        raise CancelledError
+                    if answer.cancelled():
+                        raise asyncio.CancelledError
                     return transaction(self._write_connection)
             except BaseException:
                 # After a commit that failed SQLAlchemy leaves the driver inside of the transaction, lock and all.
                 self._write_connection.connection.rollback()
                 raise
 
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._writer, transact)
-        finally:
-            cancelled.set()
+        return await self._writer.run(transact)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, in no transaction of the driver's."""
@@ -73,7 +70,7 @@ class Sqlite:
 
     async def close(self) -> None:
         """Finish what was begun, then close both connections."""
-        await asyncio.to_thread(self._writer.shutdown)
+        await self._writer.close()
         for connection in (self.__dict__.get("_write_connection"), self.__dict__.get("_read_connection")):
             if connection is not None:
                 connection.close()

@@ -1,18 +1,17 @@
 """Limits, counted in the store, so that they hold across workers, restarts and replicas."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, Executable, bindparam, delete, select, update
+from sqlalchemy import BindParameter, Connection, Executable, LargeBinary, Row, bindparam, delete, select, update
 
 from graphql_mfa.core.throttling import Limit, Usage, reserve
-from graphql_mfa.store.inserts import insert_unless_there
+from graphql_mfa.store.inserts import insert_by_engine
 from graphql_mfa.store.models import Throttle
 
-_USAGES = select(Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until).where(
-    Throttle.key.in_(bindparam("keys", expanding=True))
-)
-_LOCKED_USAGES = _USAGES.order_by(Throttle.key).with_for_update()
+_usage = (Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until)
 _SET = (
     update(Throttle)
     .where(Throttle.key == bindparam("of"))
@@ -33,11 +32,12 @@ _GIVE_BACK = (
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
     """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
     keys = sorted(limits)  # one order for every transaction, so that no two wait for each other
+    given = _named(keys)
     # Looked at before anything is written, so that a flood of refused attempts writes nothing.
-    if wait := _wait(_decide(connection, _USAGES, limits, now)):
+    if wait := _wait(_decide(connection.execute(_usages(len(keys)), given), limits, now)):
         return wait
-    insert_unless_there(connection, Throttle, [{"key": key, "attempts": 0, "window_ends_at": now} for key in keys])
-    decisions = _decide(connection, _LOCKED_USAGES, limits, now)
+    held = _hold(connection.dialect.name, len(keys))
+    decisions = _decide(connection.execute(held, given | {"now": now}), limits, now)
     if wait := _wait(decisions):
         return wait
     used = [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)]
@@ -47,7 +47,7 @@ def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: date
 
 def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
     """How many attempts the tightest of limits without a back-off still allows, after one was reserved."""
-    used = connection.execute(_USAGES, {"keys": list(limits)})
+    used = connection.execute(_usages(len(limits)), _named(limits))
     return max(0, min(int(limits[row.key].attempts - row.attempts) for row in used))
 
 
@@ -56,12 +56,37 @@ def forget(connection: Connection, keys: Collection[bytes]) -> None:
     connection.execute(_FORGET, [{"of": key} for key in sorted(keys)])
 
 
+@cache
+def _usages(count: int) -> Executable:
+    """What was used under so many keys."""
+    return select(*_usage).where(Throttle.key.in_([_key(number) for number in range(count)]))
+
+
+@cache
+def _hold(dialect: str, count: int) -> Executable:
+    """The same, with the rows made where there are none, and held, in their order."""
+    rows = [{"key": _key(number), "attempts": 0, "window_ends_at": bindparam("now")} for number in range(count)]
+    made = insert_by_engine(dialect, Throttle).values(rows)
+    held: Executable = made.on_conflict_do_update(
+        index_elements=[Throttle.key], set_={"attempts": Throttle.attempts}
+    ).returning(*_usage)
+    return held
+
+
+def _named(keys: Iterable[bytes]) -> dict[str, object]:
+    return {f"key_{number}": key for number, key in enumerate(keys)}
+
+
+def _key(number: int) -> "BindParameter[bytes]":
+    return bindparam(f"key_{number}", type_=LargeBinary)
+
+
 def _decide(
-    connection: Connection, usages: Executable, limits: Mapping[bytes, Limit], now: datetime
+    rows: "Iterable[Row[*tuple[Any, ...]]]", limits: Mapping[bytes, Limit], now: datetime
 ) -> dict[bytes, Usage | timedelta]:
     return {
         row.key: reserve(limits[row.key], Usage(row.attempts, row.window_ends_at, row.blocked_until), now)
-        for row in connection.execute(usages, {"keys": list(limits)})
+        for row in rows
     }
 
 
