@@ -69,7 +69,7 @@ class Server:
 
     def cpu_seconds(self) -> float:
         """Processor time of the process and its children so far."""
-        return sum(map(_cpu_seconds, _tree(self._process.pid)))
+        return cpu_seconds(self._process.pid)
 
     def stop(self) -> None:
         """Ask it to end; see that it does."""
@@ -91,6 +91,11 @@ def serving(target: Target, folder: Path, cores: list[int], rounds: int) -> Iter
         yield server
     finally:
         server.stop()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and its children so far."""
+    return sum(map(_cpu_seconds, _tree(pid)))
 
 
 def _free_port() -> int:

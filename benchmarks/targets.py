@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -144,24 +145,34 @@ class _Own:
         """It prepares itself."""
 
 
-def _serve(port: int, rounds: int) -> Launch:
+def _serve(port: int, rounds: int, environment: Mapping[str, str]) -> Launch:
     return Launch(
         [sys.executable, "-m", "graphql_mfa", "serve", "--port", str(port)],
-        {"GRAPHQL_MFA_BCRYPT_ROUNDS": str(rounds)} | {f"GRAPHQL_MFA_{name}": "1000000" for name in _LIMITS},
+        {
+            "GRAPHQL_MFA_BCRYPT_ROUNDS": str(rounds),
+            **{f"GRAPHQL_MFA_{name}": "1000000" for name in _LIMITS},
+            **environment,
+        },
     )
 
 
 _READY = Request("/graphql", b'{"query": "{ __typename }"}', headers={"Content-Type": "application/json"})
 
-OURS: Target = _Own(
-    name="ours",
-    description=f"graphql-mfa {version('graphql-mfa')}",
-    hashes=True,
-    codes_once=True,
-    operations=_graphql_operations(_demand_same_user),
-    ready=_READY,
-    start=_serve,
-)
+
+def ours(environment: Mapping[str, str] = MappingProxyType({})) -> Target:
+    """This API, with settings of one's own."""
+    return _Own(
+        name="ours",
+        description=f"graphql-mfa {version('graphql-mfa')}",
+        hashes=True,
+        codes_once=True,
+        operations=_graphql_operations(_demand_same_user),
+        ready=_READY,
+        start=lambda port, rounds: _serve(port, rounds, environment),
+    )
+
+
+OURS = ours()
 BARE: Target = _Own(
     name="bare",
     description=f"Strawberry {version('strawberry-graphql')} with constant answers",

@@ -19,6 +19,7 @@ from graphql_mfa.flows.services import BeforeRegistration, Clock, no_condition, 
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.settings import Settings
+from graphql_mfa.store.outages import OutOfReachError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -61,7 +62,10 @@ def create_app(
         return JSONResponse({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        missing = await missing_keys(mfa.services.database, mfa.services.key_ring)
+        try:
+            missing = await missing_keys(mfa.services.database, mfa.services.key_ring)
+        except OutOfReachError:
+            missing = None
         if missing is None:
             return JSONResponse({"status": "The database is out of reach, or not migrated."}, 503)
         if missing:

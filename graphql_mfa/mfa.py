@@ -30,6 +30,7 @@ from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.outages import OutOfReachError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -89,8 +90,7 @@ class GraphQLMFA:
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """Open the services, and purge expired rows while they are open: `FastAPI(lifespan=mfa.lifespan)`."""
         async with open_services(self.settings, self._clock, self._before_registration, self._observer) as services:
-            if missing := await missing_keys(services.database, services.key_ring):
-                _log.error("%s", MissingKeyError.of(missing))
+            await _tell_what_is_missing(services)
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:
@@ -140,13 +140,23 @@ def _observer(metrics: "CollectorRegistry | None") -> Observer:
     return metrics_in(metrics)
 
 
+async def _tell_what_is_missing(services: Services) -> None:
+    try:
+        if missing := await missing_keys(services.database, services.key_ring):
+            _log.error("%s", MissingKeyError.of(missing))
+    except OutOfReachError as error:
+        _log.error("%s", error)
+
+
 async def _purge_forever(services: Services) -> None:
     pause = services.settings.purge_interval_seconds
     while True:
         # Spread, so that replicas that started together don't purge together.
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
-            services.observer.purged(await purge(services), services.clock())
+            now = services.clock()
+            services.observer.purged(await purge(services.database, services.settings, now), services.clock())
         except Exception as error:  # noqa: BLE001 - a lost database must not end the purging for good
             services.observer.purge_failed()
-            _log.warning("Purging failed, will try again: %s", type(error).__name__)
+            cause = error if isinstance(error, OutOfReachError) else type(error).__name__
+            _log.warning("Purging failed, will try again: %s", cause)

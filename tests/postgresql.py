@@ -25,6 +25,9 @@ _PLACES = os.pathsep.join([os.environ.get("PATH", ""), *sorted(glob("/usr/lib/po
 # Nothing in it has to outlive a crash of the machine, and statistics that come at some moment would change plans.
 _HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
+# The input ends with the process that holds its other end, however that one ends.
+_SUPERVISE = 'read -r _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1"'
+
 
 def program(name: str) -> str | None:
     """Where PostgreSQL's program of that name is; Debian keeps most of them off the PATH."""
@@ -43,6 +46,16 @@ class PostgresqlServer:
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         os.chown(folder, self._user.pw_uid, -1)
+        self._supervisor = subprocess.Popen(
+            ["/bin/sh", "-c", _SUPERVISE, program("pg_ctl") or "pg_ctl", folder],
+            cwd=folder,
+            user=self._user.pw_uid,
+            # Not ended by what ends the tests.
+            start_new_session=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         self._run("initdb", "--auth=trust", "--username=tests", "--no-sync", "--encoding=UTF8", "--locale=C")
         self.start()
 
@@ -56,11 +69,19 @@ class PostgresqlServer:
         """Break every connection, and serve no more."""
         self._run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
 
+    def close(self) -> None:
+        """Be gone, as when whoever started it is."""
+        self._supervisor.communicate()
+
     def pause(self, signal_: signal.Signals = signal.SIGSTOP) -> None:
         """Answer nothing any more, while connections stay; SIGCONT goes on."""
-        postmaster = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
-        for process in (postmaster, *_children(postmaster)):
+        for process in (self.process, *_children(self.process)):
             os.kill(process, signal_)
+
+    @property
+    def process(self) -> int:
+        """The id of its first process, of which all others are children."""
+        return int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
 
     def url(self, database: str) -> str:
         """Where the database of that name is."""
@@ -110,9 +131,9 @@ def running_server(*settings: str) -> Iterator[PostgresqlServer]:
             try:
                 yield server
             finally:
-                server.stop()
+                server.close()
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # it is gone already where there was a server
 
 
 def _children(parent: int) -> list[int]:

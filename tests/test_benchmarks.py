@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 
-from benchmarks import report
+from benchmarks import report, scale
 from benchmarks.client import Job, connected, drive
 from benchmarks.measure import OPERATIONS, Plan, measure
 from benchmarks.plot import plot
+from benchmarks.population import Population
 from benchmarks.results import percentile, summary
 from benchmarks.target import Request, Step, UnexpectedAnswerError, User
 from benchmarks.targets import BARE, OURS
+from tests.conftest import demand_program
+from tests.postgresql import program
 
 PLAN = Plan([OURS, BARE], connections=(1, 2), rounds=1, seconds=0.02, users=6, starts=1, storms=False)
 
@@ -86,3 +89,23 @@ async def test_an_answer_that_is_no_success_ends_the_run() -> None:
 @pytest.mark.parametrize(("percent", "expected"), [(50, 50), (95, 95), (99, 99), (100, 100)])
 def test_a_percentile_is_the_value_at_its_rank(percent: int, expected: int) -> None:
     assert percentile(range(100, 0, -1), percent) == expected
+
+
+@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def test_a_large_store_and_a_purge_are_measured_beside_none(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if engine == "postgresql":
+        demand_program("PostgreSQL's server", program("initdb"))
+    monkeypatch.setattr(scale, "_LOOK_SECONDS", 0.01)
+    plan = scale.Plan(users=(10, 30), rounds=1, visitors=10, purge=Population(2_000, 2_000, 1_000), seconds=0.1)
+    with scale.stores(engine) as make:
+        costs = scale.measure_scale(make, plan)
+        purge = scale.measure_purge(make, plan)
+    for operation in ("verifyOtp", "me"):
+        assert len(costs[operation]) == 2
+        assert all(cost.p50 > 0 for cost in costs[operation])
+    assert purge.rows_a_second > 0
+    assert min(len(purge.without.latencies), len(purge.during.latencies)) > 0
+    assert [line.split("|")[1].strip() for line in scale.purge_lines(engine, purge)] == [
+        f"{engine}, without",
+        f"{engine}, during a purge",
+    ]

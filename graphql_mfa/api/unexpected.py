@@ -1,17 +1,23 @@
-"""Logging what nobody expected, once, and nothing that a client sent."""
+"""Logging what clients see masked, once, and nothing that a client sent."""
 
 import logging
 import traceback
 from collections.abc import Iterator
 
+from graphql_mfa.store.outages import OutOfReachError
+
 _log = logging.getLogger("graphql_mfa")
 
 
 def log_unexpected(error: BaseException, where: str) -> None:
-    """Log where an exception and its causes came from.
+    """Log where an exception and its causes came from; of a database that is out of reach, that it is.
 
     Not what they say: a message can hold a password, in any spelling.
     """
+    if isinstance(error, OutOfReachError):
+        # Every request tells it while it lasts, and all from the same place.
+        _log.error("%s: %s", where, error)
+        return
     _log.error("Unexpected error in %s:\n%s", where, trace_of(error))
 
 

@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from graphql_mfa.cli import keys, users
-from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
+from graphql_mfa.cli.configuration import opened_database, read_settings, wrong_configuration_ends_it
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
-from graphql_mfa.store.database import Database
+from graphql_mfa.flows.purge import purge as delete_expired
+from graphql_mfa.flows.services import utc_now
 
 # Typer's own tracebacks print local variables, and so secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
@@ -34,22 +35,12 @@ def _version(
 def migrate() -> None:
     """Bring the database to this version's schema. Safe to run from several machines at once."""
     settings = read_settings()
-    if settings.embedded:
-        # A key is made before its database, so that a lost one is noticed.
-        demand_keys(settings)
 
     async def run() -> None:
-        database = Database(settings.database_url)
-        try:
-            await database.migrate()
-        finally:
-            await database.close()
+        async with opened_database(settings, migrating=True):
+            pass
 
-    try:
-        asyncio.run(run())
-    except OSError as error:
-        typer.echo(f"The database is out of reach ({type(error).__name__}).", err=True)
-        raise typer.Exit(1) from None
+    asyncio.run(run())
     typer.echo("The database is up to date.")
 
 
@@ -103,15 +94,11 @@ def demo(
 @app.command()
 def purge() -> None:
     """Delete expired rows now; a running server does so by itself."""
-    from graphql_mfa.flows.purge import purge as purge_now
-    from graphql_mfa.mfa import open_services
-
     settings = read_settings()
-    demand_keys(settings)
 
     async def run() -> dict[str, int]:
-        async with open_services(settings) as services:
-            return await purge_now(services)
+        async with opened_database(settings) as database:
+            return await delete_expired(database, settings, utc_now())
 
     for table, rows in asyncio.run(run()).items():
         typer.echo(f"{table}: {rows}")

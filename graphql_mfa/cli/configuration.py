@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -14,15 +15,17 @@ from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database, sqlite_file
+from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+
+_SQLITE_HEADER = b"SQLite format 3\0"
 
 
 def read_settings() -> Settings:
     """The settings; what is wrong with them ends the command."""
     with wrong_configuration_ends_it():
         settings = Settings()
-        file = sqlite_file(settings.database_url)
-        if file and not file.parent.is_dir():
-            raise FileNotFoundError(f"No such file or directory: {file.parent}")
+        if file := sqlite_file(settings.database_url):
+            _demand_database_or_nothing(file)
     _warn_of_unknownread_settings()
     return settings
 
@@ -34,18 +37,25 @@ def demand_keys(settings: Settings) -> KeyRing:
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[Database]:
-    """The store of this version; where it is not, the command ends."""
+async def opened_database(settings: Settings, *, migrating: bool = False) -> AsyncIterator[Database]:
+    """The store of this version; where it is not, or goes out of reach, the command ends.
+
+    migrating: make it one of this version, which for an SQLite file is done in any case.
+    """
     database = Database(settings.database_url)
     try:
         if settings.embedded:
             # A key is made before its database, so that a lost one is noticed.
             demand_keys(settings)
+        if settings.embedded or migrating:
             await database.migrate()
         elif not await database.migrated():
-            typer.echo("The database is out of reach, or not migrated.", err=True)
-            raise typer.Exit(1)
+            _stop("The database is not migrated: run `graphql-mfa migrate`.", 1)
         yield database
+    except UnusableDatabaseError as error:
+        _stop_for_configuration(error)
+    except OutOfReachError as error:
+        _stop(str(error), 1)
     finally:
         await database.close()
 
@@ -56,10 +66,22 @@ def wrong_configuration_ends_it() -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        _stop("; ".join(_fault(problem) for problem in error.errors()))
-    # ValueError: our own refusals; OSError: a key file that can't be read or made.
+        _stop_for_configuration("; ".join(_fault(problem) for problem in error.errors()))
+    # ValueError: our own refusals; OSError: a file that can't be read or made.
     except (ValueError, OSError) as error:
-        _stop(str(error))
+        _stop_for_configuration(error)
+    except OutOfReachError as error:
+        _stop(str(error), 1)
+
+
+def _demand_database_or_nothing(file: Path) -> None:
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"No such file or directory: {file.parent}")
+    if file.exists():
+        with file.open("rb") as stream:
+            begin = stream.read(len(_SQLITE_HEADER))
+        if begin not in (b"", _SQLITE_HEADER):
+            raise ValueError(f"{file} is not an SQLite database.")
 
 
 def _fault(problem: ErrorDetails) -> str:
@@ -74,6 +96,10 @@ def _warn_of_unknownread_settings() -> None:
         typer.echo(f"There is no setting {name}: it is ignored.", err=True)
 
 
-def _stop(message: str) -> NoReturn:
-    typer.echo(f"Wrong configuration: {message}", err=True)
-    sys.exit(2)
+def _stop_for_configuration(fault: object) -> NoReturn:
+    _stop(f"Wrong configuration: {fault}", 2)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    sys.exit(code)

@@ -19,6 +19,7 @@ from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -132,18 +133,27 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
 
 
 async def _demand_that_keys_fit(settings: Settings, key_ring: KeyRing) -> None:
-    """Better told now than at the first login. A database that is out of reach is left to /readyz.
+    """Better told now than at the first login. A shared database that is out of reach is left to /readyz.
 
-    Raises MissingKeyError.
+    Raises MissingKeyError, UnusableDatabaseError and, of an SQLite file, OutOfReachError.
     """
     database = Database(settings.database_url)
     try:
         if settings.embedded:
             await database.migrate()
-        if missing := await missing_keys(database, key_ring):
+        if missing := await _missing_keys_if_known(database, key_ring):
             raise MissingKeyError.of(missing)
     finally:
         await database.close()
+
+
+async def _missing_keys_if_known(database: Database, key_ring: KeyRing) -> list[bytes] | None:
+    try:
+        return await missing_keys(database, key_ring)
+    except UnusableDatabaseError:
+        raise
+    except OutOfReachError:
+        return None
 
 
 def _logs_json(settings: Settings) -> bool:

@@ -79,6 +79,9 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
     """Remove every factor and session, and print the code that the owner needs to enroll anew, once."""
     _confirm(yes, f"Remove every factor of {name}?")
     code = _found(_run(lambda database, _: acts.reset_mfa(database, name, utc_now())))
+    if isinstance(code, acts.NeverConfirmed):
+        typer.echo(f"This registration was never confirmed, and ends by itself at {code.expires_at}.", err=True)
+        raise typer.Exit(1)
     typer.echo("Enrollment code, for the owner alone:", err=True)
     typer.echo(code)
 
@@ -116,8 +119,8 @@ def import_(
 ) -> None:
     """Take over accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
 
-    Accounts without a TOTP secret are printed with the single-use code that their owners need to enroll. Lines that
-    can't be imported are told and left out.
+    Accounts without a TOTP secret are printed with the single-use code that their owners need to enroll; one that comes
+    with a TOTP secret has no recovery codes. Lines that can't be imported are told and left out.
     """
     ring = demand_keys(read_settings())
 

@@ -6,6 +6,9 @@ from graphql_mfa.store.database import Database
 
 
 async def missing_keys(database: Database, ring: KeyRing) -> list[bytes] | None:
-    """The ids of the keys that sealed something and are not in the ring; None when that can't be found out now."""
+    """The ids of the keys that sealed something and are not in the ring; None when the store is not migrated.
+
+    Raises OutOfReachError.
+    """
     keys = await readiness.sealing_keys(database)
     return None if keys is None else [key for key in keys if ring.get(key) is None]

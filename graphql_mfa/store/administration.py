@@ -19,6 +19,7 @@ _COLUMNS = (
     User.username_key,
     User.created_at,
     User.mfa_enabled_at,
+    User.enrollment_expires_at,
     User.otp_failures,
     User.otp_blocked_until,
     User.otp_disabled_at,
@@ -55,13 +56,14 @@ _FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in
 
 @dataclass(frozen=True)
 class UserRecord:
-    """An account as operators see it."""
+    """An account as operators see it. enrollment_expires_at: of a registration that is not confirmed."""
 
     id: UUID
     username: str
     key: str
     created_at: datetime
     mfa_enabled: bool
+    enrollment_expires_at: datetime | None
     otp_failures: int
     otp_blocked_until: datetime | None
     otp_disabled: bool
@@ -84,6 +86,7 @@ def _record_of(row: "Row[*tuple[Any, ...]]") -> UserRecord:
         key=row.username_key,
         created_at=row.created_at,
         mfa_enabled=row.mfa_enabled_at is not None,
+        enrollment_expires_at=row.enrollment_expires_at,
         otp_failures=row.otp_failures,
         otp_blocked_until=row.otp_blocked_until,
         otp_disabled=row.otp_disabled_at is not None,

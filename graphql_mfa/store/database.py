@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.store import migrations
+from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError, outages_told
 from graphql_mfa.store.postgresql import Postgresql
 from graphql_mfa.store.sqlite import Sqlite
 
@@ -43,8 +44,11 @@ class Database:
         self._engine = Sqlite(self._file) if self._file else Postgresql(_parse(url), pool_size)
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction; again when the database undid it because of another one."""
-        with self._observer.transaction("write") as marked:
+        """Run one transaction; again when the database undid it because of another one.
+
+        Raises OutOfReachError, as every other method does.
+        """
+        with self._observer.transaction("write") as marked, outages_told():
             transaction = marked(transaction)
             for tries in range(1, _TRIES):
                 try:
@@ -58,7 +62,7 @@ class Database:
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, each of which sees what was committed before it."""
-        with self._observer.transaction("read") as marked:
+        with self._observer.transaction("read") as marked, outages_told():
             return await self._engine.read(marked(query))
 
     async def migrate(self) -> None:
@@ -68,23 +72,35 @@ class Database:
         """
         if self._file:
             self._file.touch(mode=0o600)
-        if await self.migrated():
+        if await self._migrated_already():
             return
         try:
-            await self._engine.change_schema(migrations.upgrade)
-        except SQLAlchemyError:
-            # Of those who do it at once, one commits; the others then find its tables in their way.
-            if not await self.migrated():
+            with outages_told():
+                await self._engine.change_schema(migrations.upgrade)
+        except (SQLAlchemyError, OutOfReachError):
+            # Of those who do it at once, one commits; the others then find its tables, or its lock, in their way.
+            if not await self._migrated_already():
                 raise
 
     async def migrated(self) -> bool:
-        """Whether the schema is this version's or a later one's. False as well when it can't be found out.
+        """Whether the schema is this version's or a later one's.
 
         A later one has only more than this version needs, so that replicas can be upgraded one by one.
         """
         try:
             return (await self.read(_revision) or "") >= migrations.HEAD
-        except (SQLAlchemyError, OSError):
+        except SQLAlchemyError:  # its table is not there
+            return False
+
+    async def _migrated_already(self) -> bool:
+        try:
+            return await self.migrated()
+        except UnusableDatabaseError:
+            raise
+        except OutOfReachError:
+            if self._file is None:
+                raise
+            # Others who start have it locked. To change the schema is to wait for longer than a look does.
             return False
 
     async def close(self) -> None:

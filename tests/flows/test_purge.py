@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
+from datetime import datetime
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -10,6 +11,8 @@ from sqlalchemy.exc import OperationalError
 
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.flows.services import Services
+from graphql_mfa.settings import Settings
+from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
@@ -18,6 +21,10 @@ from tests.conftest import Connect
 from tests.store import rows
 
 WAIT = 10  # seconds, for what takes no time unless it is broken
+
+
+async def purge_now(services: Services) -> dict[str, int]:
+    return await purge(services.database, services.settings, services.clock())
 
 
 async def test_purging_goes_on_until_nothing_that_expired_is_left(run_app: RunApp, clock: Clock) -> None:
@@ -29,8 +36,8 @@ async def test_purging_goes_on_until_nothing_that_expired_is_left(run_app: RunAp
     async with run_app(purge_batch_rows=2) as app:
         services = app.state.services
         await services.database.write(fill)
-        assert +Counter(await purge(services)) == {"challenges": 5}
-        assert not +Counter(await purge(services))
+        assert +Counter(await purge_now(services)) == {"challenges": 5}
+        assert not +Counter(await purge_now(services))
         kept = await services.database.read(lambda connection: connection.scalar(select(func.count(Challenge.digest))))
     assert kept == 2
 
@@ -41,7 +48,7 @@ async def test_a_purged_enrollment_leaves_its_name_to_others_and_a_purged_sessio
     member = await api.member()
     await api.register("abandoned")
     clock.advance(86_400)
-    purged = await purge(services)
+    purged = await purge_now(services)
     assert (purged["users"], purged["sessions"]) == (1, 1)
     assert (await api.register("abandoned"))["__typename"] == "RegisterUserSuccess"
     assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
@@ -54,13 +61,13 @@ async def test_a_server_purges_by_itself_and_does_not_give_up_when_that_fails(
     calls = 0
     purged = asyncio.Event()
 
-    async def purge_at_the_second_try(services: Services) -> dict[str, int]:
+    async def purge_at_the_second_try(database: Database, settings: Settings, now: datetime) -> dict[str, int]:
         nonlocal calls
         calls += 1
         if calls == 1:
             raise OperationalError("DELETE FROM hunter2", {}, Exception("hunter2"))
         purged.set()
-        return await purge(services)
+        return await purge(database, settings, now)
 
     monkeypatch.setattr("graphql_mfa.mfa.purge", purge_at_the_second_try)
     monkeypatch.setattr("graphql_mfa.mfa.random.uniform", lambda *_: 0.001)

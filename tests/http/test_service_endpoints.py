@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from graphql_mfa.core.key_ring import KeyRing, new_key
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import readiness
+from graphql_mfa.store.outages import OutOfReachError
 from tests.api_client import Api
 from tests.conftest import KEY, Connect
 from tests.http.requests import demand_quiet
@@ -64,7 +65,7 @@ async def test_readyz_of_a_database_out_of_reach(
     app: FastAPI, api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(query: object) -> None:
-        raise OSError("connection refused by db.internal.example:5432")
+        raise OutOfReachError("connection refused by db.internal.example:5432")
 
     monkeypatch.setattr(services.database, "read", refuse)
 

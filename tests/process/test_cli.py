@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from typer.testing import Result
@@ -13,6 +14,7 @@ from typer.testing import Result
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.store.database import Database
 from tests.authenticator import code_at
+from tests.postgresql import PostgresqlServer
 from tests.process.conftest import Command
 from tests.store import rows
 
@@ -133,9 +135,84 @@ def test_a_database_that_can_not_be_used_ends_the_command_with_a_message(
     assert list(tmp_path.iterdir()) == [], "nothing was made"
 
 
-@pytest.mark.parametrize("name", ["serve", "purge"])
-def test_a_database_that_others_share_needs_a_key_that_others_share(command: Command, name: str) -> None:
-    ran = command(name, GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts")
+COMMANDS = pytest.mark.parametrize(
+    "name", ["serve", "migrate", "purge", "users list", "keys status"], ids=lambda name: name.split()[0]
+)
+
+
+def _is_one_line_about_the_database(ran: Result, message: str, code: int) -> None:
+    assert isinstance(ran.exception, SystemExit), repr(ran.exception)
+    assert ran.exit_code == code
+    (line,) = ran.output.splitlines()
+    assert message in line
+    assert "hunter2" not in line
+
+
+@COMMANDS
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"hunter2" * 1_000, "test.db is not an SQLite database."),
+        (b"SQLite format 3\0" + b"hunter2" * 1_000, "The database can't be used (SQLITE_NOTADB)."),
+        (None, "Is a directory: 'test.db'"),
+    ],
+    ids=["another file", "a broken one", "a folder"],
+)
+def test_a_file_that_is_no_database_ends_every_command_and_stays_as_it_is(
+    command: Command, tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    file = tmp_path / "test.db"
+    file.mkdir() if content is None else file.write_bytes(content)
+    url = "sqlite+aiosqlite:///test.db"
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, message, 2)
+    assert ran.stderr.startswith("Wrong configuration: ")
+    assert list(tmp_path.iterdir()) == [file]
+    assert content is None or file.read_bytes() == content
+
+
+@COMMANDS
+def test_a_file_that_can_not_be_read_ends_every_command(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    def refuse(file: Path, mode: str) -> NoReturn:
+        raise PermissionError(13, "Permission denied", file.name)
+
+    (tmp_path / "graphql_mfa.db").touch()
+    # Whoever runs the tests as root may read everything.
+    monkeypatch.setattr(Path, "open", refuse)
+    ran = command(*name.split(), GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "Permission denied: 'graphql_mfa.db'", 2)
+
+
+@pytest.mark.postgresql
+@COMMANDS
+@pytest.mark.parametrize("user", ["tests", "stranger"], ids=["no such database", "no such user"])
+def test_a_server_that_refuses_whoever_asks_ends_every_command(
+    command: Command, postgresql: PostgresqlServer, name: str, user: str
+) -> None:
+    url = postgresql.url("nowhere").replace("tests@", f"{user}:hunter2@")
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "The database can't be used (Invalid", 2)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize("name", ["purge", "users list", "keys status"])
+def test_a_database_that_is_not_migrated_is_told(command: Command, postgresql: PostgresqlServer, name: str) -> None:
+    url = postgresql.empty_database()
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "graphql-mfa migrate", 1)
+
+
+@pytest.mark.parametrize("name", ["migrate", "purge", "users list", "keys status", "keys rotate"])
+def test_a_server_that_is_not_there_ends_a_command(command: Command, name: str) -> None:
+    url = "postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts"
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "The database is out of reach (ConnectionRefusedError).", 1)
+
+
+def test_a_database_that_others_share_needs_a_key_that_others_share(command: Command) -> None:
+    ran = command("serve", GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts")
     _is_wrong_configuration(ran, "Set GRAPHQL_MFA_SECRET_KEYS", "hunter2")
 
 
@@ -162,9 +239,3 @@ def test_a_wrong_configuration_is_told_to_the_shell(tmp_path: Path) -> None:
     assert ran.stderr.startswith("Wrong configuration: ")
     assert "Traceback" not in ran.stderr
     assert "hunter2" not in ran.stderr
-
-
-def test_migrating_a_database_that_is_out_of_reach_says_so(command: Command) -> None:
-    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts")
-    assert ran.exit_code == 1
-    assert ran.stderr == "The database is out of reach (ConnectionRefusedError).\n"

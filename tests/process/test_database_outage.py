@@ -137,7 +137,8 @@ async def test_a_crash_of_the_database_in_the_middle_of_the_load_loses_nothing_a
             name = next(names)
             (registered if await register(api, name) else failed).append(name)
 
-    async with client(serve()) as api:
+    replica = serve()
+    async with client(replica) as api:
         async with asyncio.TaskGroup() as clients:
             for _ in range(CLIENTS):
                 clients.create_task(load(api))
@@ -155,6 +156,9 @@ async def test_a_crash_of_the_database_in_the_middle_of_the_load_loses_nothing_a
         answers = [(await api.login(name))["__typename"] for name in registered]
         assert answers == ["OtpRequired"] * len(registered)
         await demand_no_leak(server, database)
+    log = await asyncio.to_thread(replica.stop)
+    assert log.count("The database is out of reach (") >= len(failed)
+    assert ", line " not in log, "what everybody expects then needs no traceback"
 
 
 async def test_a_database_that_stops_answering_keeps_no_request_for_longer_than_it_may_take(

@@ -234,6 +234,29 @@ async def test_to_others_a_disabled_account_is_none_until_it_is_enabled(
     assert await acts(services) == ["DISABLED_BY_OPERATOR", "ENABLED_BY_OPERATOR"]
 
 
+async def test_enabling_an_account_that_is_not_disabled_is_no_event(api: Api, users: Users, services: Services) -> None:
+    member = await api.member()
+    ran = await users("enable", "alice")
+    assert (ran.exit_code, ran.stdout) == (0, "Enabled.\n")
+    assert await api.me(member.access_token) is not None
+    assert await acts(services) == []
+
+
+async def test_a_registration_that_was_never_confirmed_is_not_reset_and_still_ends(
+    api: Api, users: Users, services: Services, clock: Clock
+) -> None:
+    registered = await api.register()
+    ran = await users("reset-mfa", "alice", "--yes")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("This registration was never confirmed, and ends by itself at 2026-01-02 00:00:10")
+    assert await acts(services) == []
+    code = code_at(registered["enrollment"]["secret"], clock())
+    clock.advance(timedelta(days=1).total_seconds())
+    assert (await api.login())["__typename"] == "InvalidCredentials"
+    assert (await api.register(password="another one's password"))["__typename"] == "RegisterUserSuccess"
+    assert (await api.verify_otp(registered["challenge"], code))["__typename"] == "ChallengeExpired"
+
+
 async def test_deleting_leaves_nothing_personal_and_reserves_the_name_for_thirty_days(
     api: Api, users: Users, services: Services, clock: Clock
 ) -> None:

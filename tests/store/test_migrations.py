@@ -80,13 +80,6 @@ async def test_migrating_again_changes_nothing(database: Database) -> None:
     assert await database.read(_tables) == before
 
 
-async def test_a_database_that_is_out_of_reach_is_not_migrated(tmp_path: Path) -> None:
-    async with opened(f"sqlite+aiosqlite:///{tmp_path}/no such folder/test.db") as database:
-        assert not await database.migrated()
-    async with opened(f"postgresql+asyncpg://tests@/nothing?host={tmp_path}") as database:
-        assert not await database.migrated()
-
-
 def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) -> None:
     environment = os.environ | {"GRAPHQL_MFA_DATABASE_URL": fresh_url, "GRAPHQL_MFA_SECRET_KEYS": KEY}
     command = [sys.executable, "-m", "graphql_mfa", "migrate"]

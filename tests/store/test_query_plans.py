@@ -82,7 +82,7 @@ async def test_neither_reading_the_user_nor_the_purge_scans_a_table(run_app: Run
         member = await api.member()
         with plans_of_all_queries() as plans:
             assert await api.me(member.access_token) is not None
-            await purge(app.state.services)
+            await purge(app.state.services.database, app.state.services.settings, app.state.services.clock())
             assert (await api.http.get("/readyz")).status_code == 200
     assert len(plans) > len(Base.metadata.tables) / 2  # it does see something
     assert {statement: scans for statement, scans in plans.items() if scans} == {}

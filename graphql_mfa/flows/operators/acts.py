@@ -1,6 +1,7 @@
 """What an operator does to one account: in one transaction, with the event that tells of it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -18,6 +19,13 @@ from graphql_mfa.store.database import Database
 T = TypeVar("T")
 
 
+@dataclass(frozen=True)
+class NeverConfirmed:
+    """The account is a registration that its owner did not confirm; nothing was done to it."""
+
+    expires_at: datetime
+
+
 async def unlock(database: Database, username: str, now: datetime) -> bool:
     """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
 
@@ -29,13 +37,17 @@ async def unlock(database: Database, username: str, now: datetime) -> bool:
     return bool(await _act(database, username, now, SecurityEventKind.UNLOCKED_BY_OPERATOR, act))
 
 
-async def reset_mfa(database: Database, username: str, now: datetime) -> str | None:
+async def reset_mfa(database: Database, username: str, now: datetime) -> str | NeverConfirmed | None:
     """Remove every factor, session and challenge; return the code that a new enrollment needs. None: no such account.
 
-    What was counted against the account is forgotten as well: it was about factors that are gone.
+    What was counted against the account is forgotten as well: it was about factors that are gone. A registration that
+    was never confirmed would be an account that stays, whoever made it.
     """
 
-    def act(connection: Connection, user: UserRecord) -> str:
+    def leave_alone(user: UserRecord) -> NeverConfirmed | None:
+        return NeverConfirmed(user.enrollment_expires_at) if user.enrollment_expires_at else None
+
+    def act(connection: Connection, user: UserRecord) -> str | NeverConfirmed:
         code = new_recovery_code()
         administration.sign_out(connection, user.id)
         administration.demand_enrollment(connection, user.id, enrollment_code_digest(code))
@@ -43,7 +55,7 @@ async def reset_mfa(database: Database, username: str, now: datetime) -> str | N
         throttles.forget(connection, _counted(connection, user))
         return code
 
-    return await _act(database, username, now, SecurityEventKind.MFA_RESET_BY_OPERATOR, act)
+    return await _act(database, username, now, SecurityEventKind.MFA_RESET_BY_OPERATOR, act, leave_alone)
 
 
 async def disable(database: Database, username: str, now: datetime) -> bool:
@@ -60,11 +72,14 @@ async def disable(database: Database, username: str, now: datetime) -> bool:
 async def enable(database: Database, username: str, now: datetime) -> bool:
     """Let its owner sign in to a disabled account again."""
 
+    def leave_alone(user: UserRecord) -> bool | None:
+        return None if user.disabled else True
+
     def act(connection: Connection, user: UserRecord) -> bool:
         administration.set_disabled(connection, user.id, None)
         return True
 
-    return bool(await _act(database, username, now, SecurityEventKind.ENABLED_BY_OPERATOR, act))
+    return bool(await _act(database, username, now, SecurityEventKind.ENABLED_BY_OPERATOR, act, leave_alone))
 
 
 async def delete(database: Database, settings: Settings, username: str, now: datetime) -> bool:
@@ -89,11 +104,16 @@ async def _act(
     now: datetime,
     kind: SecurityEventKind,
     act: Callable[[Connection, UserRecord], T],
+    leave_alone: Callable[[UserRecord], T | None] = lambda _: None,
 ) -> T | None:
+    """leave_alone: what to return, with nothing done, of an account as it is."""
+
     def transact(connection: Connection) -> T | None:
         user = administration.lock(connection, username_key(username), now)
         if user is None:
             return None
+        if (unchanged := leave_alone(user)) is not None:
+            return unchanged
         EventLog().record(connection, user.id, now, None, kind)
         return act(connection, user)
 

@@ -1,0 +1,122 @@
+"""A database that is out of reach, or can't be used, is told apart from a statement that is wrong."""
+
+import re
+import sqlite3
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+from sqlalchemy import Connection, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from graphql_mfa.store import sqlite
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+from tests.conftest import postgresql_only, sqlite_only
+from tests.postgresql import PostgresqlServer
+from tests.store import rows
+
+
+async def failure_of(database: Database, *statements: str) -> Exception:
+    """What a transaction of those statements raises."""
+
+    def transaction(connection: Connection) -> None:
+        for statement in statements:
+            connection.execute(text(statement))
+
+    with pytest.raises((SQLAlchemyError, OutOfReachError)) as caught:
+        await database.write(transaction)
+    return caught.value
+
+
+async def failure_at(url: str) -> Exception:
+    """What a look at the database there raises."""
+    database = Database(url)
+    try:
+        with pytest.raises(OutOfReachError) as caught:
+            await database.migrated()
+        return caught.value
+    finally:
+        await database.close()
+
+
+async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> None:
+    assert not isinstance(await failure_of(database, "SELECT * FROM nowhere"), OutOfReachError)
+    await database.write(rows.add_user)
+    assert not isinstance(await failure_of(database, "UPDATE users SET username = NULL"), OutOfReachError)
+
+
+@pytest.mark.parametrize("begin", [b"SQLite format 3\0", b""], ids=["its header alone", "nothing of one"])
+async def test_a_file_that_is_no_database_can_not_be_used(tmp_path: Path, begin: bytes) -> None:
+    (tmp_path / "test.db").write_bytes(begin + b"x" * 5_000)
+    failure = await failure_at(f"sqlite+aiosqlite:///{tmp_path}/test.db")
+    assert isinstance(failure, UnusableDatabaseError)
+    assert str(failure) == "The database can't be used (SQLITE_NOTADB)."
+
+
+async def test_a_file_in_no_folder_can_not_be_used(tmp_path: Path) -> None:
+    failure = await failure_at(f"sqlite+aiosqlite:///{tmp_path}/no such folder/test.db")
+    assert isinstance(failure, UnusableDatabaseError)
+
+
+@sqlite_only
+async def test_a_file_that_others_keep_locked_is_out_of_reach(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_WRITER_BUSY_SECONDS", 0)
+    database = Database(database_url)
+    other = sqlite3.connect(make_url(database_url).database or "", isolation_level=None)
+    try:
+        other.execute("BEGIN IMMEDIATE")
+        assert str(await failure_of(database, "SELECT 1")) == "The database is out of reach (SQLITE_BUSY)."
+        other.execute("ROLLBACK")
+        await database.write(rows.add_user)
+    finally:
+        other.close()
+        await database.close()
+
+
+async def test_a_look_that_others_lock_out_does_not_end_a_migration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def locked() -> NoReturn:
+        raise OutOfReachError("SQLITE_BUSY")
+
+    database = Database(f"sqlite+aiosqlite:///{tmp_path}/fresh.db")
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "migrated", locked)
+            await database.migrate()
+        assert await database.migrated()
+    finally:
+        await database.close()
+
+
+async def test_a_server_that_is_not_there_is_out_of_reach(tmp_path: Path) -> None:
+    failure = await failure_at(f"postgresql+asyncpg://tests:hunter2@/nothing?host={tmp_path}")
+    assert not isinstance(failure, UnusableDatabaseError)
+    assert str(failure) == "The database is out of reach (FileNotFoundError)."
+
+
+@postgresql_only
+async def test_a_statement_that_takes_too_long_is_an_outage(database: Database) -> None:
+    failure = await failure_of(database, "SET LOCAL statement_timeout = '1ms'", "SELECT pg_sleep(60)")
+    assert str(failure) == "The database is out of reach (QueryCanceledError)."
+
+
+@postgresql_only
+async def test_a_connection_that_the_server_ends_is_an_outage(database: Database) -> None:
+    failure = await failure_of(database, "SELECT pg_terminate_backend(pg_backend_pid())")
+    assert isinstance(failure, OutOfReachError)
+    await database.write(rows.add_user)
+
+
+@pytest.mark.postgresql
+@pytest.mark.parametrize(("user", "name"), [("tests", "nowhere"), ("stranger", "template1")])
+async def test_a_server_that_refuses_whoever_asks_can_not_be_used(
+    postgresql: PostgresqlServer, user: str, name: str
+) -> None:
+    url = postgresql.url(name).replace("tests@", f"{user}:hunter2@")
+    failure = await failure_at(url)
+    assert isinstance(failure, UnusableDatabaseError)
+    assert re.fullmatch(r"The database can't be used \(Invalid\w+Error\)\.", str(failure))
