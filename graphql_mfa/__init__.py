@@ -5,6 +5,7 @@ from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.api.queries import Query
 from graphql_mfa.api.signed_in import SignedIn
 from graphql_mfa.app import create_app
+from graphql_mfa.core.security_events import SecurityEvent
 from graphql_mfa.flows.authenticate import Authenticated
 from graphql_mfa.flows.services import Registration
 from graphql_mfa.mfa import GraphQLMFA
@@ -17,6 +18,7 @@ __all__ = [
     "PublicError",
     "Query",
     "Registration",
+    "SecurityEvent",
     "Settings",
     "SignedIn",
     "create_app",

@@ -15,6 +15,7 @@ from graphql_mfa.api.request_log import REQUEST_ID_HEADER
 from graphql_mfa.api.security_headers import HEADERS, SecurityHeaders
 from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.flows.missing_keys import missing_keys
+from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.flows.services import BeforeRegistration, Clock, no_condition, utc_now
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
@@ -33,15 +34,18 @@ def create_app(
     *,
     clock: Clock = utc_now,
     before_registration: BeforeRegistration = no_condition,
+    on_event: OnEvent | None = None,
 ) -> FastAPI:
     """The ASGI application: `uvicorn --factory graphql_mfa.app:create_app`.
 
     Without `settings` they are read from the environment. `clock` is where the time comes from;
-    `before_registration` is a condition of one's own.
+    `before_registration` is a condition of one's own, `on_event` is told of security events.
     """
     settings = settings or Settings()
     registry = _registry() if settings.counts else None
-    mfa = GraphQLMFA(settings, clock=clock, before_registration=before_registration, metrics=registry)
+    mfa = GraphQLMFA(
+        settings, clock=clock, before_registration=before_registration, on_event=on_event, metrics=registry
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -56,7 +60,7 @@ def create_app(
         # Its spans would hold query strings, and so variables; the router makes its own.
         telemetry={"tracing": False},
     )
-    app.include_router(mfa.router())
+    app.router.routes.extend(mfa.router().routes)  # Included as a router, each request would be matched twice.
 
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})

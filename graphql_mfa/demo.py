@@ -51,7 +51,32 @@ _LOGIN = """mutation LogIn($input: LoginInput!) {
     ... on UserError { message }
   }
 }"""
-_ME = "query Me { me { id username mfaEnabled recoveryCodesLeft } }"
+_REAUTHENTICATE = """mutation Reauthenticate($input: ReauthenticateInput!) {
+  reauthenticate(input: $input) {
+    __typename
+    ... on Reauthenticated { accessToken accessTokenExpiresIn }
+    ... on InvalidRecoveryCode { attemptsLeft }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}"""
+_REGENERATE = """mutation NewRecoveryCodes {
+  regenerateRecoveryCodes {
+    __typename
+    ... on RecoveryCodes { recoveryCodes }
+    ... on ReauthenticationRequired { factors }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}"""
+_ME = """query Me {
+  me {
+    id username mfaEnabled recoveryCodesLeft
+    totpDevices { name lastUsedAt }
+    sessions { current userAgent factors }
+    securityEvents { kind at }
+  }
+}"""
 
 
 class UnexpectedAnswerError(Exception):
@@ -59,7 +84,7 @@ class UnexpectedAnswerError(Exception):
 
 
 def converse(url: str) -> bool:
-    """Register, confirm, log out, log in, verify and ask who is signed in; false at the first unexpected answer."""
+    """Register, sign in, step up and look at the account; false at the first unexpected answer."""
     credentials = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
     try:
         registered = _ask(url, "registerUser", _REGISTER, "RegisterUserSuccess", {"input": credentials})
@@ -71,7 +96,11 @@ def converse(url: str) -> bool:
         required = _ask(url, "login", _LOGIN, "OtpRequired", {"input": credentials})
         # Each code is accepted once. The next one is accepted a little early, so the demo need not wait for it.
         signed_in = _ask(url, "verifyOtp", _VERIFY, "SignedIn", _answer(required, device, 1))
-        me = _ask(url, "me", _ME, None, token=signed_in["tokens"]["accessToken"])
+        code = {"input": {"recoveryCode": confirmed["recoveryCodes"][0]}}
+        token = signed_in["tokens"]["accessToken"]
+        token = _ask(url, "reauthenticate", _REAUTHENTICATE, "Reauthenticated", code, token=token)["accessToken"]
+        _ask(url, "regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
+        me = _ask(url, "me", _ME, None, token=token)
         if me["username"] != credentials["username"]:
             raise UnexpectedAnswerError("`me` is somebody else")
     except UnexpectedAnswerError as error:

@@ -31,7 +31,9 @@ class Metrics(Observer):
         def counter(name: str, meaning: str, *labels: str) -> Counter:
             return Counter(f"graphql_mfa_{name}", meaning, labels, registry=registry)
 
-        def gauge(name: str, meaning: str, *labels: str, mode: Literal["livesum", "max"] = "livesum") -> Gauge:
+        def gauge(
+            name: str, meaning: str, *labels: str, mode: Literal["livesum", "max", "mostrecent"] = "livesum"
+        ) -> Gauge:
             return Gauge(f"graphql_mfa_{name}", meaning, labels, registry=registry, multiprocess_mode=mode)
 
         def histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
@@ -50,8 +52,10 @@ class Metrics(Observer):
         )
         self._outcomes = counter("outcomes", "Outcomes of operations.", "field", "outcome")
         self._errors = counter("unexpected_errors", "Errors that clients saw masked; each is in the log.")
-        self._places = gauge("hashing_places_taken", "Logins and registrations that wait for hashing, or are in it.")
-        self._refused = counter("hashing_refused", "Logins and registrations that found no place.")
+        self._places = gauge(
+            "hashing_places_taken", "Logins, registrations and new passwords that wait for hashing, or are in it."
+        )
+        self._refused = counter("hashing_refused", "Logins, registrations and new passwords that found no place.")
         self._busy = gauge("hashing_threads_busy", "Threads that hash or judge a password now.")
         self._hashing_seconds = histogram("hashing_seconds", "One job of a hashing thread.", _REQUEST_SECONDS)
         in_progress = gauge("database_transactions", "Transactions now, by whether they have a connection.", "state")
@@ -74,6 +78,12 @@ class Metrics(Observer):
         self._purged_rows = counter("purged_rows", "Expired rows that were deleted.", "table")
         self._purged_at = gauge("purge_last_success_timestamp_seconds", "When a purge last ended well.", mode="max")
         self._purge_failures = counter("purge_failures", "Purges that ended with an error.")
+        self._events_waiting = gauge(
+            "events_waiting", "Security events to deliver; 1000 stands for more, too.", "sink", mode="mostrecent"
+        )
+        self._events_delivered = counter("events_delivered", "Security events that were delivered.", "sink")
+        self._event_failures = counter("event_delivery_failures", "Tries to deliver one that failed.", "sink")
+        self._events_dead = counter("events_dead", "Security events that were given up.", "sink")
 
     def request_began(self) -> None:
         self._in_flight.inc()
@@ -150,6 +160,18 @@ class Metrics(Observer):
 
     def purge_failed(self) -> None:
         self._purge_failures.inc()
+
+    def events_waiting(self, sink: str, count: int) -> None:
+        self._events_waiting.labels(sink).set(count)
+
+    def event_delivered(self, sink: str) -> None:
+        self._events_delivered.labels(sink).inc()
+
+    def event_delivery_failed(self, sink: str) -> None:
+        self._event_failures.labels(sink).inc()
+
+    def event_given_up(self, sink: str) -> None:
+        self._events_dead.labels(sink).inc()
 
 
 @cache

@@ -21,9 +21,10 @@ from graphql_mfa.api.signed_in import signed_in
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.flows.authenticate import Authenticated
-from graphql_mfa.flows.event_log import EventLog
+from graphql_mfa.flows.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.hashing import HashingPool
 from graphql_mfa.flows.missing_keys import missing_keys
+from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
@@ -31,11 +32,13 @@ from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outbox import OutboxDatabase
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 _log = logging.getLogger("graphql_mfa")
+_HOOK = "hook"
 
 
 class GraphQLMFA:
@@ -47,6 +50,7 @@ class GraphQLMFA:
         *,
         clock: Clock = utc_now,
         before_registration: BeforeRegistration = no_condition,
+        on_event: OnEvent | None = None,
         query: type = Query,
         mutation: type = Mutation,
         extensions: Sequence[Callable[[], SchemaExtension]] = (),
@@ -55,9 +59,10 @@ class GraphQLMFA:
     ) -> None:
         """Without `settings` they are read from the environment. `clock` is where the time comes from.
 
-        before_registration: a condition of the host's own. query, mutation: the host's types, which inherit from
-        `graphql_mfa.Query` and `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as
-        Strawberry takes them. metrics: the registry of prometheus_client's to count in; without one nothing is counted.
+        before_registration: a condition of the host's own. on_event: is told of each security event, and again if it
+        raises or takes too long. query, mutation: the host's types, which inherit from `graphql_mfa.Query` and
+        `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as Strawberry takes them. metrics: the
+        registry of prometheus_client's to count in; without one nothing is counted.
         """
         self.settings = settings or Settings()
         self.schema = build_schema(
@@ -66,6 +71,11 @@ class GraphQLMFA:
         self._clock = clock
         self._before_registration = before_registration
         self._observer = _observer(metrics)
+        self._sinks = {_HOOK: on_event} if on_event else {}
+        if self.settings.webhook_url:
+            from graphql_mfa.webhooks import Webhook
+
+            self._sinks[WEBHOOK] = Webhook(self.settings, clock).deliver
         self._services: Services | None = None
 
     @property
@@ -88,13 +98,17 @@ class GraphQLMFA:
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
-        """Open the services, and purge expired rows while they are open: `FastAPI(lifespan=mfa.lifespan)`."""
-        async with open_services(self.settings, self._clock, self._before_registration, self._observer) as services:
+        """Open the services; meanwhile purge what expired and tell of events: `FastAPI(lifespan=mfa.lifespan)`."""
+        notifier = Notifier(self._sinks)
+        async with open_services(
+            self.settings, self._clock, self._before_registration, self._observer, notifier
+        ) as services:
             await _tell_what_is_missing(services)
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:
-                yield
+                async with notifier.running(services):
+                    yield
             finally:
                 self._services = None
                 purging.cancel()
@@ -108,10 +122,19 @@ async def open_services(
     clock: Clock = utc_now,
     before_registration: BeforeRegistration = no_condition,
     observer: Observer = NOBODY,
+    notifier: Notifier | None = None,
 ) -> AsyncIterator[Services]:
-    """The dependencies of every use case, open and, for the embedded database, migrated."""
+    """The dependencies of every use case, open and, for the embedded database, migrated.
+
+    notifier: of this process; without one, other processes tell of its events.
+    """
     key_ring = load_key_ring(settings)
-    database = Database(settings.database_url, settings.database_pool_size, observer)
+    events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
+    database = (
+        OutboxDatabase(settings.database_url, settings.database_pool_size, observer, wrote=notifier.wake)
+        if notifier and notifier.sinks
+        else Database(settings.database_url, settings.database_pool_size, observer)
+    )
     hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, observer)
     try:
         if settings.embedded:
@@ -123,7 +146,7 @@ async def open_services(
             access_tokens=AccessTokens(key_ring, issuer=settings.token_issuer, audience=settings.token_audience),
             hashing=hashing,
             clock=clock,
-            events=EventLog(),
+            events=events,
             before_registration=before_registration,
             observer=observer,
         )

@@ -52,5 +52,17 @@ class Observer:
     def purge_failed(self) -> None:
         """Something that has expired may still be there."""
 
+    def events_waiting(self, sink: str, count: int) -> None:
+        """So many security events, up to some thousand, wait to be delivered to that sink, or for a further try."""
+
+    def event_delivered(self, sink: str) -> None:
+        """It was told of one."""
+
+    def event_delivery_failed(self, sink: str) -> None:
+        """A try to tell it of one failed."""
+
+    def event_given_up(self, sink: str) -> None:
+        """It was the last one: the event stays undelivered until an operator takes it up again."""
+
 
 NOBODY = Observer()

@@ -2,13 +2,16 @@
 
 import re
 import warnings
+from base64 import b64decode
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from graphql_mfa.core.addresses import Network
+from graphql_mfa.core.addresses import Network, parse_address
+from graphql_mfa.core.outbound_addresses import may_be_called
 from graphql_mfa.core.totp import TotpParameters
 
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
@@ -17,6 +20,7 @@ Days = Annotated[int, Field(gt=0, le=100 * 366)]
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9]\d{0,4}))?")
 _OWN_PORTS = {("http", "80"), ("https", "443")}
 _LAST_PORT = 65_535
+_WEBHOOK_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
 _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 
@@ -30,6 +34,34 @@ def _origin(text: str) -> str:
     if text != "*" and (not found or found.groups() in _OWN_PORTS or int(found[2] or 0) > _LAST_PORT):
         raise ValueError("an origin is as browsers send it: https://example.com, or http://localhost:5173")
     return text
+
+
+def _webhook_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        named = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        named = False
+    if not named or not re.fullmatch(r"[!-~]+", text) or "@" in parts.netloc or parts.fragment:
+        raise ValueError("a receiver is an https:// or http:// URL in ASCII, without user, password and fragment")
+    return text
+
+
+def _webhook_secrets(given: SecretStr) -> SecretStr:
+    for secret in _listed(given):
+        try:
+            key = b64decode(secret.removeprefix("whsec_"), validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith("whsec_") or len(key) not in _WEBHOOK_SECRET_BYTES:
+            raise ValueError("a secret is whsec_ and then 24 to 64 random bytes in base64")
+    if not _listed(given):
+        raise ValueError("there is no secret in it")
+    return given
+
+
+def _listed(secrets: SecretStr) -> list[str]:
+    return secrets.get_secret_value().replace(",", " ").split()
 
 
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
@@ -86,9 +118,15 @@ class Settings(BaseSettings):
     ] = 12
 
     login_attempts: Annotated[
-        Count, Field(description="Wrong passwords per account and address in a window, before waits begin.")
+        Count,
+        Field(
+            description="Wrong passwords per account and address in a window, before waits begin; refused password "
+            "resets alike, and wrong current passwords per session."
+        ),
     ] = 10
-    login_address_attempts: Annotated[Count, Field(description="Wrong passwords per address in a window.")] = 30
+    login_address_attempts: Annotated[
+        Count, Field(description="Wrong passwords per address in a window; refused password resets alike.")
+    ] = 30
     login_window_seconds: Annotated[Seconds, Field(description="Window of both.")] = 300
     login_backoff_first_seconds: Annotated[Seconds, Field(description="The first wait; each next one doubles.")] = 1
     login_backoff_longest_seconds: Annotated[Seconds, Field(description="The longest wait.")] = 900
@@ -96,7 +134,7 @@ class Settings(BaseSettings):
         Count,
         Field(
             description="Wrong passwords per account and window, added up over all addresses that never signed in to "
-            "it; beyond this they share one try per wait."
+            "it; beyond this they share one try per wait. Refused password resets alike."
         ),
     ] = 100
     login_stranger_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
@@ -145,6 +183,13 @@ class Settings(BaseSettings):
     ] = 86_400
     enrollment_restarts: Annotated[Count, Field(description="New TOTP secrets per pending account and window.")] = 10
     enrollment_restart_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
+    totp_devices_per_user: Annotated[
+        int,
+        Field(ge=1, le=100, description="Authenticator apps of an account, those that are to be confirmed included."),
+    ] = 5
+    totp_device_confirmation_seconds: Annotated[
+        Seconds, Field(description="An authenticator app that was added and not confirmed is gone after this time.")
+    ] = 600
 
     access_token_seconds: Annotated[
         Seconds, Field(description="Lifetime; other services may accept an ended session's token that long.")
@@ -200,8 +245,8 @@ class Settings(BaseSettings):
     hashing_places: Annotated[
         Count,
         Field(
-            description="Logins and registrations that may wait for the password hashing of one process, or be in it; "
-            "half of them for one address. Others get RateLimited at once."
+            description="Logins, registrations and new passwords that may wait for the password hashing of one "
+            "process, or be in it; half of them for one address. Others get RateLimited at once."
         ),
     ] = 64
     max_body_bytes: Annotated[Count, Field(description="Longest request body, and longest query string.")] = 65_536
@@ -243,7 +288,39 @@ class Settings(BaseSettings):
     deleted_name_days: Annotated[
         Days, Field(description="Days for which nobody may take the name of a deleted account.")
     ] = 30
+    deleted_account_events: Annotated[
+        Literal["anonymous", "remove"],
+        Field(
+            description="What becomes of the security events of a deleted account. `anonymous`: they stay as long as "
+            "others, with neither account nor address nor client."
+        ),
+    ] = "anonymous"
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
+
+    webhook_url: Annotated[
+        Annotated[str, AfterValidator(_webhook_url)] | None,
+        Field(
+            description="Where security events are sent to, signed (Standard Webhooks); see operations.md.", repr=False
+        ),
+    ] = None
+    webhook_secret: Annotated[
+        Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None,
+        Field(description="What they are signed with: `whsec_…`; several, separated by spaces or commas, sign each."),
+    ] = None
+    webhook_allowed_networks: Annotated[
+        Networks,
+        Field(
+            description="Networks in which the receiver may be although they are not public, separated by commas. Only "
+            "there may its URL be a plain http one."
+        ),
+    ] = ()
+    event_delivery_seconds: Annotated[
+        int, Field(gt=0, le=300, description="How long one delivery of an event may take, from looking up the name on.")
+    ] = 10
+    event_delivery_days: Annotated[Days, Field(description="Days for which an event's delivery is tried.")] = 3
+    dead_event_days: Annotated[
+        Days, Field(description="Days after that for which `graphql-mfa webhooks retry` can take it up again.")
+    ] = 30
 
     max_head_bytes: Annotated[
         int, Field(ge=1024, le=1_048_576, description="Longest request line with its headers.")
@@ -274,6 +351,26 @@ class Settings(BaseSettings):
             window=self.otp_window_steps,
             lookback=self.otp_lookback_steps,
         )
+
+    @property
+    def webhook_secrets(self) -> list[str]:
+        """What security events are signed with."""
+        return _listed(self.webhook_secret) if self.webhook_secret else []
+
+    @model_validator(mode="after")
+    def _judge_webhook(self) -> Self:
+        if not self.webhook_url:
+            return self
+        if not self.webhook_secret:
+            raise ValueError("GRAPHQL_MFA_WEBHOOK_URL needs GRAPHQL_MFA_WEBHOOK_SECRET")
+        receiver = urlsplit(self.webhook_url)
+        public = receiver.scheme == "https"
+        if not public and not self.webhook_allowed_networks:
+            raise ValueError("GRAPHQL_MFA_WEBHOOK_URL must be https outside of GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS")
+        address = parse_address(receiver.hostname or "")
+        if address and not may_be_called(address, self.webhook_allowed_networks, public=public):
+            raise ValueError("GRAPHQL_MFA_WEBHOOK_URL is not in GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS, nor public https")
+        return self
 
     @model_validator(mode="after")
     def _judge(self) -> Self:

@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.flows.services import BeforeRegistration, Services, no_condition
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.postgresql import Postgresql
@@ -168,10 +169,13 @@ def run_app(
     """Start an application with settings of one's own: `async with run_app(registration_open=False) as app`."""
 
     def start(
-        *, before_registration: BeforeRegistration = no_condition, **overrides: Any
+        *,
+        before_registration: BeforeRegistration = no_condition,
+        on_event: OnEvent | None = None,
+        **overrides: Any,
     ) -> AbstractAsyncContextManager[FastAPI]:
-        app = create_app(make_settings(**overrides), clock=clock, before_registration=before_registration)
-        return _running(app)
+        settings = make_settings(**overrides)
+        return _running(create_app(settings, clock=clock, before_registration=before_registration, on_event=on_event))
 
     return start
 

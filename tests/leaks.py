@@ -11,6 +11,7 @@ import pytest
 _NAMES = {
     *("password", "secret", "otpauthUri", "token", "challengeToken", "otp", "recoveryCode", "recoveryCodes"),
     *("enrollmentCode", "accessToken", "refreshToken"),
+    *("currentPassword", "newPassword"),
 }
 _SHORTEST = 12  # characters; a shorter text, such as the password "password", is in a log for other reasons
 _HASH = "$bcrypt-sha256$"  # what a thief of the database tries as a password is nobody's

@@ -19,6 +19,7 @@ _SECTIONS = {
     "introspection": "Clients",
     "request_timeout_seconds": "Requests",
     "log_format": "Operation",
+    "webhook_url": "Security events for others",
     "max_head_bytes": "Connections, with `graphql-mfa serve`",
 }
 

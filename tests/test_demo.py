@@ -17,11 +17,19 @@ def test_the_demo_shows_a_whole_sign_in_on_a_server_of_its_own() -> None:
     ran = CliRunner().invoke(app, ["demo"])
     assert ran.exit_code == 0, ran.output
     assert "█" in ran.stdout, "the QR code"
-    operations = ["registerUser(", "verifyOtp(", "logout {", "login(", "verifyOtp(", "me {"]
+    operations = ["registerUser(", "verifyOtp(", "logout {", "login(", "verifyOtp(", "reauthenticate("]
+    operations += ["regenerateRecoveryCodes {", "me {"]
     where = 0
     for operation in operations:
         where = ran.stdout.index(operation, where) + 1
-    for typename in ("RegisterUserSuccess", "EnrollmentConfirmed", "LogoutSuccess", "OtpRequired", "SignedIn"):
+    for typename in (
+        "RegisterUserSuccess",
+        "EnrollmentConfirmed",
+        "LogoutSuccess",
+        "OtpRequired",
+        "SignedIn",
+        "RecoveryCodes",
+    ):
         assert f'"__typename": "{typename}"' in ran.stdout
     assert ran.stdout.endswith("with a password and a one-time code.\n")
 

@@ -167,6 +167,79 @@ def test_a_hash_of_ten_rounds_or_more_does_not_warn() -> None:
         assert settings(bcrypt_rounds=10).bcrypt_rounds == 10
 
 
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize(
+    ("url", "networks"),
+    [
+        ("https://hooks.example/events?to=7", ""),
+        ("https://hooks.example:8443", ""),
+        ("https://8.8.8.8/", ""),
+        ("https://10.0.0.1/", "10.0.0.0/8"),
+        ("http://[::1]:8080/", "10.0.0.0/8, ::1/128"),
+        ("http://hooks.internal/", "10.0.0.0/8"),  # where it leads is seen when it is called
+    ],
+)
+def test_a_receiver_that_may_be_called_is_taken(url: str, networks: str) -> None:
+    chosen = settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
+    assert chosen.webhook_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "networks"),
+    [
+        ("ftp://hooks.example/", ""),
+        ("hooks.example", ""),
+        ("https:///events", ""),
+        ("https://hooks.example:99999/", ""),
+        ("https://hooks.example:0/", ""),
+        ("https://user:hunter2@hooks.example/", ""),
+        ("https://hooks.example/#part", ""),
+        ("https://größe.example/", ""),
+        ("https://hooks.example/a b", ""),
+        ("https://[::1/", ""),
+        ("http://hooks.example/", ""),
+        ("http://8.8.8.8/", "10.0.0.0/8"),
+        ("https://127.0.0.1/", ""),
+        ("https://[::ffff:10.0.0.1]/", "192.168.0.0/16"),
+    ],
+)
+def test_a_receiver_that_may_not_be_called_is_refused_without_repeating_it(url: str, networks: str) -> None:
+    with pytest.raises(ValidationError) as failure:
+        settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
+    assert url not in str(failure.value)
+    assert SECRET not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "secrets"),
+    [(SECRET, [SECRET]), (f"{SECRET} {SECRET[:-4]}AAAA", [SECRET, f"{SECRET[:-4]}AAAA"]), (f" {SECRET},", [SECRET])],
+)
+def test_the_secrets_of_webhooks_are_separated_by_spaces_or_commas(given: str, secrets: list[str]) -> None:
+    assert settings(webhook_url="https://hooks.example/", webhook_secret=given).webhook_secrets == secrets
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        None,
+        "",
+        ",",
+        "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLa==",
+        "whsec_" + "A" * 88,
+        "whsec_no base64 at all",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!",
+        f"{SECRET},whsec_",
+    ],
+    ids=str,
+)
+def test_a_secret_of_webhooks_that_is_none_or_weak_is_refused(secret: str | None) -> None:
+    with pytest.raises(ValidationError):
+        settings(webhook_url="https://hooks.example/", webhook_secret=secret)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings().issuer = "other"

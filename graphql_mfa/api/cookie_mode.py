@@ -40,7 +40,13 @@ def demand_own_page(request: Request, settings: Settings) -> None:
         raise BadRequestError(403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.")
 
 
-def refresh_token(context: RequestContext) -> str | None:
+def given_or_cookie(context: RequestContext, given: str | None) -> tuple[str | None, bool]:
+    """The refresh token that is meant: the one written out, else the cookie's; and whether the cookie's is meant."""
+    cookie = _refresh_token(context)
+    return given or cookie, not given or given == cookie
+
+
+def _refresh_token(context: RequestContext) -> str | None:
     """The refresh token that came in the cookie, by its exact name and once.
 
     Starlette's parser trims names as Python does: a neighbour under the same domain may set "\\xa0__Host-…", which the

@@ -69,7 +69,10 @@ class RegistrationRefused(UserError):
     pass
 
 
-@strawberry.type(description="Wrong username or wrong password: the two cases look and take the same.")
+@strawberry.type(
+    description="Wrong username or wrong password: the two cases look and take the same. Of a signed-in user: the "
+    "current password is wrong."
+)
 class InvalidCredentials(UserError):
     message: str = _message("Username or password is wrong.")
 
@@ -120,10 +123,13 @@ class ChallengeExpired(UserError):
 
 @strawberry.type(
     description="Too many wrong codes: one-time codes are off for this account until its owner signs in with a "
-    "recovery code and sets a new password, or an operator helps."
+    "recovery code and sets a new password by `changePassword`, or an operator helps."
 )
 class FactorDisabled(UserError):
-    message: str = _message("One-time codes are switched off after too many wrong ones. Sign in with a recovery code.")
+    message: str = _message(
+        "One-time codes are switched off after too many wrong ones. Sign in with a recovery code, then change your "
+        "password: that switches them on again."
+    )
 
 
 @strawberry.type(description="The account was imported or reset: the operator's enrollment code is needed, once.")
@@ -179,6 +185,17 @@ class ReauthenticationRequired(UserError):
     factors: list[FactorKind] = strawberry.field(description="What can be verified now.")
 
 
+@strawberry.type(
+    description="The one-time code or the recovery code is wrong, was used before or is not accepted now, or there is "
+    "no such account: which of these is not told. The attempt was counted."
+)
+class ResetRejected(UserError):
+    message: str = _message(
+        "The password was not reset: the name or one of the two codes is wrong, or can't be used now. Enter all three "
+        "again, with the code that your authenticator app shows next."
+    )
+
+
 @strawberry.type(description="Nothing was tried or counted by this call: wait, then repeat it.")
 class RateLimited(UserError):
     retry_after: int = strawberry.field(description="Seconds to wait.")
@@ -188,3 +205,22 @@ class RateLimited(UserError):
         minutes = math.ceil(retry_after / 60)
         wait = f"{minutes} minutes" if minutes > 1 else f"{retry_after} seconds"
         return cls(message=f"Too many attempts. Try again in {wait}.", retry_after=retry_after)
+
+
+@strawberry.type(
+    description="The account has as many authenticator apps as it can have, those that are to be confirmed included."
+)
+class TooManyDevices(UserError):
+    message: str = _message("You have as many authenticator apps as you can have. Remove one first.")
+
+
+@strawberry.type(
+    description="The account's last second factor can't be removed. Recovery codes don't count: they run out."
+)
+class LastFactor(UserError):
+    message: str = _message("This is your last second factor. Add another one first.")
+
+
+@strawberry.type(description="The account has nothing of that id: it is gone, or never was.")
+class NotFound(UserError):
+    message: str = _message("This is not there any more. Load the page again.")

@@ -115,7 +115,7 @@ def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
 
 def _json(data: bytes) -> object:
     try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
+        value = _DECODER.decode(data.decode("utf-8"))
         _demand_shallow(value)
     except UnicodeDecodeError:
         raise BadRequestError(400, "The request is not valid UTF-8.") from None
@@ -130,8 +130,9 @@ def _demand_shallow(value: object) -> None:
     level = [value]
     for _ in range(_DEEPEST_JSON):
         level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
-    if level:
-        raise ValueError
+        if not level:
+            return
+    raise ValueError
 
 
 def _inside(outer: dict[str, Any] | list[Any]) -> Collection[Any]:
@@ -148,6 +149,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
 
 
 def _object(value: object, what: str) -> dict[str, Any]:

@@ -56,3 +56,47 @@ class ReauthenticateInput:
         description="The code that the authenticator app shows; spaces don't matter."
     )
     recovery_code: strawberry.Maybe[str] = strawberry.field(description="One of the recovery codes, which is used up.")
+
+
+_NAME = "1 to 64 Unicode code points, shown as typed. No control or invisible characters, no space at its start or end."
+
+
+@strawberry.input(description="The authenticator app to add.")
+class AddTotpDeviceInput:
+    name: str = strawberry.field(description=_NAME)
+
+
+@strawberry.input(description="The first code of an authenticator app.")
+class ConfirmTotpDeviceInput:
+    id: strawberry.ID = strawberry.field(description="`TotpDevice.id`.")
+    otp: str = strawberry.field(description="The code that this app shows; spaces don't matter.")
+
+
+@strawberry.input(description="Another name for an authenticator app.")
+class RenameTotpDeviceInput:
+    id: strawberry.ID = strawberry.field(description="`TotpDevice.id`.")
+    name: str = strawberry.field(description=_NAME)
+
+
+@strawberry.input(description="The password of the signed-in user, and the one that takes its place.")
+class ChangePasswordInput:
+    current_password: str = strawberry.field(description="The account's password as it is.")
+    new_password: str = strawberry.field(
+        description="Another one. Any characters, none demanded; refused when common or easily guessed. Its lengths "
+        "are in `policy`."
+    )
+
+
+@strawberry.input(description="Whose password to reset, two proofs that do not need it, and the new one.")
+class ResetPasswordInput:
+    username: str = strawberry.field(
+        description="Upper and lower case, full-width and composed forms are treated alike."
+    )
+    otp: str = strawberry.field(description="The code that the authenticator app shows; spaces don't matter.")
+    recovery_code: str = strawberry.field(
+        description="One of the recovery codes; case, spaces, hyphens and look-alike letters (O, I, L) don't matter. "
+        "It is used up with the one-time code, or neither is."
+    )
+    new_password: str = strawberry.field(
+        description="Any characters, none demanded; refused when common or easily guessed. Its lengths are in `policy`."
+    )

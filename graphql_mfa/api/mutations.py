@@ -21,5 +21,8 @@ CREDENTIAL_FIELDS = frozenset(
         "restartEnrollment",
         "refreshSession",
         "reauthenticate",
+        "confirmTotpDevice",
+        "changePassword",
+        "resetPassword",
     }
 )

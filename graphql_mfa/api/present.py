@@ -3,16 +3,26 @@
 from datetime import datetime
 from typing import TypeAlias, assert_never
 
+import strawberry
+
 from graphql_mfa.api import errors, results, types
 from graphql_mfa.core.problems import Problem
 from graphql_mfa.flows import outcomes
+from graphql_mfa.flows.add_totp_device import AddTotpDeviceOutcome
+from graphql_mfa.flows.change_password import ChangePasswordOutcome
+from graphql_mfa.flows.confirm_totp_device import ConfirmTotpDeviceOutcome
+from graphql_mfa.flows.delete_account import DeleteAccountOutcome
 from graphql_mfa.flows.login import LoginOutcome
 from graphql_mfa.flows.logout import LogoutOutcome
 from graphql_mfa.flows.reauthenticate import ReauthenticateOutcome
 from graphql_mfa.flows.refresh_session import RefreshSessionOutcome
 from graphql_mfa.flows.regenerate_recovery_codes import RegenerateRecoveryCodesOutcome
 from graphql_mfa.flows.register_user import RegisterUserOutcome
+from graphql_mfa.flows.remove_totp_device import RemoveTotpDeviceOutcome
+from graphql_mfa.flows.rename_totp_device import RenameTotpDeviceOutcome
+from graphql_mfa.flows.reset_password import ResetPasswordOutcome
 from graphql_mfa.flows.restart_enrollment import RestartEnrollmentOutcome
+from graphql_mfa.flows.revoke_session import RevokeSessionOutcome
 from graphql_mfa.flows.verify_otp import VerifyOtpOutcome
 from graphql_mfa.flows.verify_recovery_code import VerifyRecoveryCodeOutcome
 
@@ -26,6 +36,14 @@ Outcome: TypeAlias = (
     | LogoutOutcome
     | ReauthenticateOutcome
     | RegenerateRecoveryCodesOutcome
+    | AddTotpDeviceOutcome
+    | ConfirmTotpDeviceOutcome
+    | RenameTotpDeviceOutcome
+    | RemoveTotpDeviceOutcome
+    | ChangePasswordOutcome
+    | ResetPasswordOutcome
+    | RevokeSessionOutcome
+    | DeleteAccountOutcome
 )
 Result: TypeAlias = (
     results.RegisterUserSuccess
@@ -34,6 +52,13 @@ Result: TypeAlias = (
     | results.LogoutSuccess
     | results.Reauthenticated
     | results.RecoveryCodes
+    | results.TotpDeviceAdded
+    | results.TotpDeviceConfirmed
+    | results.TotpDeviceRenamed
+    | results.FactorRemoved
+    | results.PasswordChanged
+    | results.SessionRevoked
+    | results.AccountDeleted
     | results.SignInSuccess
     | errors.UserError
 )
@@ -71,6 +96,26 @@ def present(outcome: Outcome, now: datetime) -> Result:
             )
         case outcomes.RecoveryCodes(recovery_codes, account, session_id):
             return results.RecoveryCodes(recovery_codes=recovery_codes, user=types.User.of(account, session_id))
+        case outcomes.TotpDeviceAdded(device, enrollment, account, session_id):
+            return results.TotpDeviceAdded(
+                device=types.TotpDevice.of(device),
+                enrollment=_enrollment(enrollment),
+                user=types.User.of(account, session_id),
+            )
+        case outcomes.TotpDeviceConfirmed(device, account, session_id):
+            return results.TotpDeviceConfirmed(
+                device=types.TotpDevice.of(device), user=types.User.of(account, session_id)
+            )
+        case outcomes.TotpDeviceRenamed(device):
+            return results.TotpDeviceRenamed(device=types.TotpDevice.of(device))
+        case outcomes.FactorRemoved(id, account, session_id):
+            return results.FactorRemoved(id=strawberry.ID(str(id)), user=types.User.of(account, session_id))
+        case outcomes.PasswordChanged(sessions_ended):
+            return results.PasswordChanged(sessions_ended=sessions_ended)
+        case outcomes.SessionRevoked(id, account, session_id):
+            return results.SessionRevoked(id=strawberry.ID(str(id)), user=types.User.of(account, session_id))
+        case outcomes.AccountDeleted(username):
+            return results.AccountDeleted(username=username)
         case outcomes.InvalidInput(problems):
             return errors.InvalidInput(fields=[_field_error(problem) for problem in problems])
         case outcomes.UsernameTaken():
@@ -101,8 +146,18 @@ def present(outcome: Outcome, now: datetime) -> Result:
             return errors.NotAuthenticated.of(errors.NotAuthenticatedReason[reason.name])
         case outcomes.ReauthenticationRequired(factors):
             return errors.ReauthenticationRequired(factors=[types.FactorKind[factor.name] for factor in factors])
+        case outcomes.WrongCurrentPassword():
+            return errors.InvalidCredentials(message="Your current password is wrong.")
+        case outcomes.ResetRejected():
+            return errors.ResetRejected()
         case outcomes.RateLimited(retry_after):
             return errors.RateLimited.of(retry_after)
+        case outcomes.TooManyDevices():
+            return errors.TooManyDevices()
+        case outcomes.LastFactor():
+            return errors.LastFactor()
+        case outcomes.NotFound():
+            return errors.NotFound()
         case _:
             assert_never(outcome)
 

@@ -36,14 +36,13 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
     began = time.perf_counter()
     observer = context.services.observer
     in_a_span = trace.get_current_span().get_span_context().is_valid  # a host's
-    with _tracer.start_as_current_span(
+    span = _tracer.start_span(
         "graphql",
         context=None if in_a_span else _caller(context.request),
         kind=trace.SpanKind.INTERNAL if in_a_span else trace.SpanKind.SERVER,
-        # An exception's message may hold what the client sent.
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as span:
+    )
+    # An exception's message may hold what the client sent.
+    with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
 
         def finish(response: Response) -> Response:
             response.headers[REQUEST_ID_HEADER] = context.request_id
@@ -73,7 +72,8 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
 
 def _caller(request: Request) -> Context:
     """The span of the caller, from `traceparent` alone: OpenTelemetry logs what it can't read of the other headers."""
-    return _propagator.extract({"traceparent": request.headers.get("traceparent", "")})
+    traceparent = request.headers.get("traceparent")
+    return _propagator.extract({"traceparent": traceparent}) if traceparent else Context()
 
 
 def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
@@ -81,6 +81,8 @@ def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
 
     https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans
     """
+    if not span.is_recording():
+        return
     if context.operation:
         span.update_name(context.operation)
         kind, _, name = context.operation.partition(" ")

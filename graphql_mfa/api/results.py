@@ -14,16 +14,20 @@ from graphql_mfa.api.errors import (
     InvalidInput,
     InvalidOtp,
     InvalidRecoveryCode,
+    LastFactor,
     NotAuthenticated,
+    NotFound,
     OtpAlreadyUsed,
     RateLimited,
     ReauthenticationRequired,
     RegistrationClosed,
     RegistrationRefused,
+    ResetRejected,
     SessionExpired,
+    TooManyDevices,
     UsernameTaken,
 )
-from graphql_mfa.api.types import Challenge, TokenPair, TotpEnrollment, User
+from graphql_mfa.api.types import Challenge, TokenPair, TotpDevice, TotpEnrollment, User
 
 
 @strawberry.interface(description="What the results that open or renew a session have in common.")
@@ -86,6 +90,49 @@ class RecoveryCodes:
     user: User = strawberry.field(description="Whose codes they are.")
 
 
+@strawberry.type(description="The authenticator app was added. It counts once its first code was confirmed.")
+class TotpDeviceAdded:
+    device: TotpDevice = strawberry.field(description="Confirm it with `confirmTotpDevice`, in this session, soon.")
+    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
+    user: User = strawberry.field(description="Whose app it is.")
+
+
+@strawberry.type(description="The authenticator app counts: its codes are accepted from now on.")
+class TotpDeviceConfirmed:
+    device: TotpDevice = strawberry.field(description="The app.")
+    user: User = strawberry.field(description="Whose app it is.")
+
+
+@strawberry.type(description="The authenticator app has the new name.")
+class TotpDeviceRenamed:
+    device: TotpDevice = strawberry.field(description="The app.")
+
+
+@strawberry.type(description="The second factor is gone: nothing that it shows is accepted any more.")
+class FactorRemoved:
+    id: strawberry.ID = strawberry.field(description="Of what was removed.")
+    user: User = strawberry.field(description="Whose factor it was.")
+
+
+@strawberry.type(
+    description="The account has a new password. Its other sessions were ended, after a reset all of them, and so was "
+    "every open challenge; one-time codes that were off are on again."
+)
+class PasswordChanged:
+    sessions_ended: int = strawberry.field(description="How many sessions were ended.")
+
+
+@strawberry.type(description="The session is over at once, everywhere.")
+class SessionRevoked:
+    id: strawberry.ID = strawberry.field(description="The session's id.")
+    user: User = strawberry.field(description="Whose session it was.")
+
+
+@strawberry.type(description="The account is gone, with everything personal; nobody may take its name for a while.")
+class AccountDeleted:
+    username: str = strawberry.field(description="The name that it had.")
+
+
 RegisterUserResult = Annotated[
     RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited,
     strawberry.union("RegisterUserResult", description="Outcomes of `registerUser`. New members may join."),
@@ -129,4 +176,36 @@ RegenerateRecoveryCodesResult = Annotated[
     strawberry.union(
         "RegenerateRecoveryCodesResult", description="Outcomes of `regenerateRecoveryCodes`. New members may join."
     ),
+]
+AddTotpDeviceResult = Annotated[
+    TotpDeviceAdded | InvalidInput | TooManyDevices | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union("AddTotpDeviceResult", description="Outcomes of `addTotpDevice`. New members may join."),
+]
+ConfirmTotpDeviceResult = Annotated[
+    TotpDeviceConfirmed | InvalidOtp | OtpAlreadyUsed | FactorDisabled | NotFound | NotAuthenticated | RateLimited,
+    strawberry.union("ConfirmTotpDeviceResult", description="Outcomes of `confirmTotpDevice`. New members may join."),
+]
+RenameTotpDeviceResult = Annotated[
+    TotpDeviceRenamed | InvalidInput | NotFound | NotAuthenticated,
+    strawberry.union("RenameTotpDeviceResult", description="Outcomes of `renameTotpDevice`. New members may join."),
+]
+RemoveFactorResult = Annotated[
+    FactorRemoved | LastFactor | NotFound | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union("RemoveFactorResult", description="Outcomes of removing a second factor. New members may join."),
+]
+ChangePasswordResult = Annotated[
+    PasswordChanged | InvalidCredentials | InvalidInput | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union("ChangePasswordResult", description="Outcomes of `changePassword`. New members may join."),
+]
+ResetPasswordResult = Annotated[
+    PasswordChanged | ResetRejected | InvalidInput | RateLimited,
+    strawberry.union("ResetPasswordResult", description="Outcomes of `resetPassword`. New members may join."),
+]
+RevokeSessionResult = Annotated[
+    SessionRevoked | NotFound | NotAuthenticated | RateLimited,
+    strawberry.union("RevokeSessionResult", description="Outcomes of `revokeSession`. New members may join."),
+]
+DeleteAccountResult = Annotated[
+    AccountDeleted | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union("DeleteAccountResult", description="Outcomes of `deleteAccount`. New members may join."),
 ]

@@ -4,12 +4,15 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from http import HTTPMethod
 from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
@@ -32,6 +35,8 @@ _log = logging.getLogger("graphql_mfa")
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
 _HEADERS = HEADERS | {"Vary": "Accept, Authorization"}
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_CACHED_HEADERS = 256  # of at most as many bytes as a head may have
 _ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
     "HEAD": frozenset({OperationType.QUERY}),
@@ -45,21 +50,28 @@ def build_router(schema: Schema, services: Callable[[], Services], *, path: str 
     `services` is called for each request, so that the router can be made before its dependencies are open.
     """
     endpoint = _Endpoint(schema, services)
-    router = APIRouter()
-    router.add_route(path, endpoint.answer, methods=list(HTTPMethod))
-    router.add_route(f"{path}/explorer/{{name}}", endpoint.asset, methods=["GET"])
-    # Otherwise a host's redirect would send a password to whatever the Host header says.
-    router.add_route(f"{path}/", _not_found, methods=list(HTTPMethod))
-    return router
+    return APIRouter(
+        routes=[
+            Route(path, endpoint, methods=list(HTTPMethod)),
+            Route(f"{path}/explorer/{{name}}", endpoint.asset, methods=["GET"]),
+            # Otherwise a host's redirect would send a password to whatever the Host header says.
+            Route(f"{path}/", _not_found, methods=list(HTTPMethod)),
+        ]
+    )
 
 
 class _Endpoint:
-    """GraphQL over HTTP for one schema."""
+    """GraphQL over HTTP for one schema: an ASGI application, since Starlette wraps functions in several others."""
 
     def __init__(self, schema: Schema, services: Callable[[], Services]) -> None:
         self._schema = schema
         self._services = services
         self._warned_of_a_proxy = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        response = await self.answer(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     async def answer(self, request: Request) -> Response:
         """Whatever was sent, an answer; what nobody expected is masked in it and logged."""
@@ -84,9 +96,9 @@ class _Endpoint:
         """The answer, in time. Work that takes longer is told to end, and not waited for: a driver may not hear it."""
         work = asyncio.create_task(self._work(context))
         try:
-            async with asyncio.timeout(context.services.settings.request_timeout_seconds):
-                return await asyncio.shield(work)
-        except TimeoutError:
+            await asyncio.wait([work], timeout=context.services.settings.request_timeout_seconds)
+            if work.done():
+                return work.result()
             return _refusal(context.request, 503 if context.operation else 408, "The request took too long.")
         finally:
             work.cancel()
@@ -160,13 +172,19 @@ async def _not_found(_: Request) -> Response:
 
 def _wants_page(request: Request) -> bool:
     """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer."""
+    if request.method not in {"GET", "HEAD"}:
+        return False
     accepts_html = "text/html" in media_types.accepted(request.headers.get("accept", ""))
-    operation = {"query", "documentId", "extensions"} & request.query_params.keys()
-    return request.method in {"GET", "HEAD"} and accepts_html and not operation
+    return accepts_html and not {"query", "documentId", "extensions"} & request.query_params.keys()
 
 
 def _media_type(request: Request) -> str:
-    accepted = media_types.accepted(request.headers.get("accept", ""))
+    return _preferred(request.headers.get("accept", ""))
+
+
+@lru_cache(_CACHED_HEADERS)
+def _preferred(accept: str) -> str:
+    accepted = media_types.accepted(accept)
     weight = accepted.get(_GRAPHQL_JSON)
     return _GRAPHQL_JSON if weight and weight >= accepted.get(_JSON, 0) else _JSON
 
@@ -178,5 +196,4 @@ def _refusal(request: Request, status: int, message: str, headers: Mapping[str, 
 
 
 def _json_answer(request: Request, body: dict[str, Any], status: int = 200) -> Response:
-    content = json.dumps(body, separators=(",", ":"))
-    return Response(content, status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")
+    return Response(_ENCODER.encode(body), status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")

@@ -1,10 +1,11 @@
 """The schema, and how a document is judged before it runs."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import graphql
 import strawberry
@@ -26,6 +27,7 @@ from graphql import (
 )
 from graphql.pyutils import AwaitableOrValue
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
@@ -43,17 +45,28 @@ from graphql_mfa.settings import Settings
 
 _CACHED_DOCUMENTS = 128
 _LONGEST_LOGGED_NAME = 80
+_SPECIFIED_RULES = frozenset(specified_rules)
 
 Judge = Callable[[str], tuple[DocumentNode, list[GraphQLError]]]
+_Step: TypeAlias = Any  # a context manager of Strawberry's
+_NOTHING: _Step = nullcontext()
 
 
 class Schema(strawberry.Schema):
     """Logs what nobody expected; a client's mistakes are answered, not logged.
 
-    trusted_documents: the only documents that may run, by hash; None when any may.
+    judge: parses a document and finds its errors. trusted_documents: the only documents that may run, by hash; None
+    when any may.
     """
 
+    judge: Judge
     trusted_documents: Mapping[str, str] | None = None
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> SchemaExtensionsRunner:
+        """The steps of one operation, among them how its document is judged."""
+        return _Steps(self.judge, execution_context, extensions)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log the errors that a client will see masked."""
@@ -65,20 +78,27 @@ class Schema(strawberry.Schema):
             log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 
-class _Judgement(SchemaExtension):
-    """Parses and judges a document, by a function that remembers; then finds the operation that is meant."""
+class _Steps(SchemaExtensionsRunner):
+    """Parses and judges a document, by a function that remembers; then finds the operation that is meant.
 
-    def __init__(self, judge: Judge) -> None:
+    All before the extensions of a host. An extension of ours would cost each operation several context managers.
+    """
+
+    def __init__(self, judge: Judge, execution: ExecutionContext, extensions: list[SchemaExtension]) -> None:
+        super().__init__(execution, extensions)
         self._judge = judge
         self._errors: list[GraphQLError] = []
 
-    def on_parse(self) -> Iterator[None]:
+    def operation(self) -> _Step:
+        return self._step(super().operation)
+
+    def parsing(self) -> _Step:
         # By its text: to find a parsed document again, all of it would be hashed.
         document, self._errors = self._judge(self.execution_context.query or "")
         self.execution_context.graphql_document = document
-        yield
+        return self._step(super().parsing)
 
-    def on_validate(self) -> Iterator[None]:
+    def validation(self) -> _Step:
         execution = self.execution_context
         document = cast("DocumentNode", execution.graphql_document)
         context: RequestContext = execution.context
@@ -86,7 +106,7 @@ class _Judgement(SchemaExtension):
         schema = execution.schema._schema  # noqa: SLF001
         errors = self._errors
         # What a host's extensions add, such as DisableIntrospection: the library leaves validation to us.
-        added = [rule for rule in execution.validation_rules if rule not in specified_rules]
+        added = [rule for rule in execution.validation_rules if rule not in _SPECIFIED_RULES]
         if not errors and added:
             errors = graphql.validate(schema, document, added)
         if not errors and operation is None and context.operation_name is None:
@@ -96,7 +116,13 @@ class _Judgement(SchemaExtension):
             name = operation.name.value if operation.name else ""
             context.operation = f"{operation.operation.value} {name[:_LONGEST_LOGGED_NAME]}".strip()
         execution.pre_execution_errors = errors
-        yield
+        return self._step(super().validation)
+
+    def executing(self) -> _Step:
+        return self._step(super().executing)
+
+    def _step(self, of_extensions: Callable[[], _Step]) -> _Step:
+        return of_extensions() if self.extensions else _NOTHING
 
 
 def build_schema(
@@ -131,8 +157,9 @@ def build_schema(
         query=query,
         mutation=mutation,
         config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
-        extensions=[lambda: _Judgement(judge), *extensions],
+        extensions=extensions,
     )
+    schema.judge = judge
     _demand_mutations_apart(schema._schema)  # noqa: SLF001
     _note_outcomes(schema._schema)  # noqa: SLF001
     if settings.trusted_documents is not None:

@@ -1,4 +1,4 @@
-"""The mutations that sign in and out: read the input, call the use case, present the outcome."""
+"""The mutations that sign in and out, or get one back in: read the input, call the use case, present the outcome."""
 
 from typing import Annotated
 
@@ -12,6 +12,7 @@ from graphql_mfa.flows.login import login
 from graphql_mfa.flows.logout import logout
 from graphql_mfa.flows.refresh_session import refresh_session
 from graphql_mfa.flows.register_user import register_user
+from graphql_mfa.flows.reset_password import reset_password
 from graphql_mfa.flows.restart_enrollment import restart_enrollment
 from graphql_mfa.flows.verify_otp import verify_otp
 from graphql_mfa.flows.verify_recovery_code import verify_recovery_code
@@ -81,8 +82,9 @@ class SignInMutation:
         input: Annotated[inputs.RefreshSessionInput | None, _input] = strawberry.UNSET,
     ) -> Result:
         context = info.context
-        refresh_token = (input.refresh_token if input else None) or cookie_mode.refresh_token(context)
-        return answer(info, await refresh_session(context.services, refresh_token or "", context.client))
+        token, is_cookie = cookie_mode.given_or_cookie(context, input.refresh_token if input else None)
+        outcome = await refresh_session(context.services, token or "", context.client)
+        return answer(info, outcome, refused_cookie=is_cookie)
 
     @strawberry.mutation(
         graphql_type=results.LogoutResult,
@@ -92,13 +94,36 @@ class SignInMutation:
     async def logout(
         self,
         info: Info,
-        everywhere: Annotated[bool, strawberry.argument(description="End all of the user's sessions.")] = False,
+        everywhere: Annotated[
+            bool,
+            strawberry.argument(
+                description="End all of the user's sessions. A refresh token that was traded in ends its own alone."
+            ),
+        ] = False,
         refresh_token: Annotated[
             str | None, strawberry.argument(description="Identifies the session without a valid access token.")
         ] = strawberry.UNSET,
     ) -> Result:
         context = info.context
-        token = refresh_token or cookie_mode.refresh_token(context)
+        token, is_cookie = cookie_mode.given_or_cookie(context, refresh_token)
+        outcome = await logout(context.services, context.access_token, token, context.client, everywhere=everywhere)
+        return answer(info, outcome, refused_cookie=is_cookie)
+
+    @strawberry.mutation(
+        graphql_type=results.ResetPasswordResult,
+        description="Set a new password without the old one, with a one-time code and a recovery code: two independent "
+        "proofs. Opens no session, and ends all that the user has.",
+    )
+    async def reset_password(self, info: Info, input: Annotated[inputs.ResetPasswordInput, _input]) -> Result:
+        context = info.context
         return answer(
-            info, await logout(context.services, context.access_token, token, context.client, everywhere=everywhere)
+            info,
+            await reset_password(
+                context.services,
+                input.username,
+                input.otp,
+                input.recovery_code,
+                input.new_password,
+                context.client,
+            ),
         )

@@ -2,13 +2,28 @@
 
 import enum
 from datetime import datetime
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import segno
 import strawberry
 
+from graphql_mfa.api.context import Info
+from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.core.accounts import Account
+from graphql_mfa.core.ids import parse_id
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
+from graphql_mfa.core.totp_devices import Device
+from graphql_mfa.flows.list_security_events import list_security_events
+from graphql_mfa.flows.list_sessions import list_sessions
+from graphql_mfa.flows.list_totp_devices import list_totp_devices
+from graphql_mfa.store.security_events import StoredEvent
+from graphql_mfa.store.sessions import ListedSession
+
+_MOST_EVENTS = 100
+_MOST_ROWS = 1000
+
+T = TypeVar("T")
 
 
 @strawberry.enum(description="A kind of second factor. New values may be added.")
@@ -31,6 +46,28 @@ class AuthPolicy:
     factors: list[FactorKind] = strawberry.field(description="The second factors that this server knows.")
 
 
+@strawberry.type(description="An authenticator app.")
+class TotpDevice:
+    id: strawberry.ID = strawberry.field(description="Stable and opaque.")
+    name: str = strawberry.field(description="As its owner typed it; the first one of an account gets a name.")
+    confirmed: bool = strawberry.field(description="Whether its codes count: true once its first one was verified.")
+    created_at: datetime = strawberry.field(description="When it was added.")
+    last_used_at: datetime | None = strawberry.field(
+        description="When a code of it was accepted last; null when none was yet."
+    )
+
+    @classmethod
+    def of(cls, device: Device) -> "TotpDevice":
+        """The device as the API shows it."""
+        return cls(
+            id=strawberry.ID(str(device.id)),
+            name=device.name,
+            confirmed=device.confirmed,
+            created_at=device.created_at,
+            last_used_at=device.last_used_at,
+        )
+
+
 @strawberry.type(description="An account, shown to its owner only.")
 class User:
     id: strawberry.ID = strawberry.field(description="Stable and opaque; the access token's `sub`.")
@@ -45,6 +82,32 @@ class User:
     )
     def recovery_codes_low(self) -> bool:
         return self.mfa_enabled and self.recovery_codes_left <= FEW_RECOVERY_CODES
+
+    @strawberry.field(description="The authenticator apps, oldest first; one that was not confirmed in time is gone.")
+    async def totp_devices(self, info: Info) -> list[TotpDevice]:
+        return [TotpDevice.of(device) for device in await list_totp_devices(info.context.services, UUID(self.id))]
+
+    @strawberry.field(description="Where the account is signed in, newest use first: up to 100 sessions.")
+    async def sessions(self, info: Info) -> list["Session"]:
+        found = await list_sessions(info.context.services, UUID(self.id))
+        return [Session.of(session, self.session_id) for session in _bounded(info, found)]
+
+    @strawberry.field(description="What happened to the account, newest first.")
+    async def security_events(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="How many: 1 to 100.")] = 20,
+        before: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Go on after the event with this id, to older ones.")
+        ] = strawberry.UNSET,
+    ) -> list["SecurityEvent"]:
+        if not 1 <= first <= _MOST_EVENTS:
+            raise PublicError(f"`first` is 1 to {_MOST_EVENTS}.")
+        point = parse_id(before) if isinstance(before, str) else None
+        if point is None and isinstance(before, str):
+            raise PublicError("`before` is the id of a security event.")
+        found = await list_security_events(info.context.services, UUID(self.id), first, point)
+        return [SecurityEvent.of(event) for event in _bounded(info, found)]
 
     @classmethod
     def of(cls, account: Account, session_id: UUID | None) -> "User":
@@ -98,3 +161,113 @@ class TokenPair:
     refresh_token_expires_at: datetime = strawberry.field(
         description="When the session ends unless it is refreshed before."
     )
+
+
+@strawberry.type(description="A place where the account is signed in.")
+class Session:
+    id: strawberry.ID = strawberry.field(description="For `revokeSession`; the access token's `sid`.")
+    current: bool = strawberry.field(description="Whether it is the one that asks.")
+    created_at: datetime = strawberry.field(description="When it was opened.")
+    last_used_at: datetime = strawberry.field(description="When it was refreshed last, or opened if it never was.")
+    authenticated_at: datetime = strawberry.field(description="When it verified a second factor last.")
+    factors: list[FactorKind] = strawberry.field(description="The second factors that it verified.")
+    user_agent: str | None = strawberry.field(
+        description="What the client that opened or refreshed it last says it is: up to 255 characters, of its choice."
+    )
+    ip_address: str | None = strawberry.field(description="That client's address.")
+
+    @classmethod
+    def of(cls, session: ListedSession, current_id: UUID | None) -> "Session":
+        """The session, as seen from the one that asks."""
+        return cls(
+            id=strawberry.ID(str(session.id)),
+            current=session.id == current_id,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            authenticated_at=session.authenticated_at,
+            factors=[FactorKind[factor.name] for factor in session.factors],
+            user_agent=session.user_agent,
+            ip_address=session.ip_address,
+        )
+
+
+@strawberry.enum(description="What happened to an account. New values may be added.")
+class SecurityEventKind(enum.Enum):
+    REGISTERED = strawberry.enum_value("REGISTERED", description="The account was created.")
+    ENROLLMENT_CONFIRMED = strawberry.enum_value(
+        "ENROLLMENT_CONFIRMED", description="The first code was verified: the second factor is on."
+    )
+    SIGNED_IN = strawberry.enum_value("SIGNED_IN", description="Somebody signed in.")
+    SIGN_IN_FAILED = strawberry.enum_value(
+        "SIGN_IN_FAILED", description="A password was wrong, or a code, at sign-in or where it was asked for again."
+    )
+    OTP_REPLAYED = strawberry.enum_value(
+        "OTP_REPLAYED", description="A one-time code came a second time; it was not accepted."
+    )
+    FACTOR_DISABLED = strawberry.enum_value(
+        "FACTOR_DISABLED", description="Too many wrong codes: one-time codes were switched off."
+    )
+    FACTOR_ENABLED = strawberry.enum_value("FACTOR_ENABLED", description="One-time codes were switched on again.")
+    RECOVERY_CODE_USED = strawberry.enum_value("RECOVERY_CODE_USED", description="A recovery code was used up.")
+    RECOVERY_CODES_REGENERATED = strawberry.enum_value(
+        "RECOVERY_CODES_REGENERATED", description="The recovery codes were replaced by new ones."
+    )
+    TOTP_DEVICE_ADDED = strawberry.enum_value("TOTP_DEVICE_ADDED", description="An authenticator app was added.")
+    TOTP_DEVICE_REMOVED = strawberry.enum_value("TOTP_DEVICE_REMOVED", description="An authenticator app was removed.")
+    PASSWORD_CHANGED = strawberry.enum_value(
+        "PASSWORD_CHANGED", description="The password was changed, by somebody who knew it."
+    )
+    PASSWORD_RESET = strawberry.enum_value("PASSWORD_RESET", description="A new password was set without the old one.")
+    SESSION_ENDED = strawberry.enum_value("SESSION_ENDED", description="A session was ended, or all of them were.")
+    REFRESH_TOKEN_REUSED = strawberry.enum_value(
+        "REFRESH_TOKEN_REUSED",
+        description="A refresh token came a second time, so it may have been stolen; its session was ended.",
+    )
+    ACCOUNT_DELETED = strawberry.enum_value("ACCOUNT_DELETED", description="The owner deleted the account.")
+    IMPORTED_BY_OPERATOR = strawberry.enum_value(
+        "IMPORTED_BY_OPERATOR", description="An operator took the account over from another system."
+    )
+    UNLOCKED_BY_OPERATOR = strawberry.enum_value(
+        "UNLOCKED_BY_OPERATOR",
+        description="An operator switched one-time codes on again, and forgave wrong codes and passwords.",
+    )
+    MFA_RESET_BY_OPERATOR = strawberry.enum_value(
+        "MFA_RESET_BY_OPERATOR", description="An operator removed every second factor and ended every session."
+    )
+    DISABLED_BY_OPERATOR = strawberry.enum_value(
+        "DISABLED_BY_OPERATOR", description="An operator closed the account and ended every session."
+    )
+    ENABLED_BY_OPERATOR = strawberry.enum_value(
+        "ENABLED_BY_OPERATOR", description="An operator opened the account again."
+    )
+    DELETED_BY_OPERATOR = strawberry.enum_value("DELETED_BY_OPERATOR", description="An operator deleted the account.")
+
+
+@strawberry.type(description="Something that happened to the account.")
+class SecurityEvent:
+    id: strawberry.ID = strawberry.field(description="Ids are in the order of time; for `before`.")
+    kind: SecurityEventKind = strawberry.field(description="What happened.")
+    at: datetime = strawberry.field(description="When.")
+    ip_address: str | None = strawberry.field(description="The client's address; null for what an operator did.")
+    user_agent: str | None = strawberry.field(
+        description="What the client says it is: up to 255 characters, of its choice."
+    )
+
+    @classmethod
+    def of(cls, event: StoredEvent) -> "SecurityEvent":
+        """The event, for the account's owner."""
+        return cls(
+            id=strawberry.ID(str(event.id)),
+            kind=SecurityEventKind[event.kind.name],
+            at=event.at,
+            ip_address=event.ip_address,
+            user_agent=event.user_agent,
+        )
+
+
+def _bounded(info: Info, rows: list[T]) -> list[T]:
+    """The rows, unless the operation's lists together are very long: while a row is written nobody else is answered."""
+    info.context.listed_rows += len(rows)
+    if info.context.listed_rows > _MOST_ROWS:
+        raise PublicError(f"This operation lists too much: at most {_MOST_ROWS} sessions and security events.")
+    return rows

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from graphql_mfa.cli import keys, users
+from graphql_mfa.cli import keys, users, webhooks
 from graphql_mfa.cli.configuration import opened_database, read_settings, wrong_configuration_ends_it
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
@@ -20,6 +20,7 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Mu
 app.command()(serve)
 app.add_typer(keys.app, name="keys")
 app.add_typer(users.app, name="users")
+app.add_typer(webhooks.app, name="webhooks")
 
 
 @app.callback(invoke_without_command=True)

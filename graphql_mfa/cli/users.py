@@ -64,13 +64,13 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for label, value in facts.items():
         typer.echo(f"{label}: {value}")
     for event in details.events:
-        typer.echo(f"{event.at} {event.kind}")
+        typer.echo(" ".join(str(part) for part in (event.at, event.kind, event.ip_address, event.user_agent) if part))
 
 
 @app.command()
 def unlock(name: Name) -> None:
     """Switch one-time codes on again, and forget wrong codes and passwords."""
-    _found(_run(lambda database, _: acts.unlock(database, name, utc_now())))
+    _found(_run(lambda database, settings: acts.unlock(database, settings, name, utc_now())))
     typer.echo("Unlocked.")
 
 
@@ -78,7 +78,7 @@ def unlock(name: Name) -> None:
 def reset_mfa(name: Name, yes: Yes = False) -> None:
     """Remove every factor and session, and print the code that the owner needs to enroll anew, once."""
     _confirm(yes, f"Remove every factor of {name}?")
-    code = _found(_run(lambda database, _: acts.reset_mfa(database, name, utc_now())))
+    code = _found(_run(lambda database, settings: acts.reset_mfa(database, settings, name, utc_now())))
     if isinstance(code, acts.NeverConfirmed):
         typer.echo(f"This registration was never confirmed, and ends by itself at {code.expires_at}.", err=True)
         raise typer.Exit(1)
@@ -90,14 +90,14 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
 def disable(name: Name, yes: Yes = False) -> None:
     """End every session, and let nobody sign in until it is enabled again."""
     _confirm(yes, f"End every session of {name}, and let nobody sign in?")
-    _found(_run(lambda database, _: acts.disable(database, name, utc_now())))
+    _found(_run(lambda database, settings: acts.disable(database, settings, name, utc_now())))
     typer.echo("Disabled.")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Let the owner of a disabled account sign in again."""
-    _found(_run(lambda database, _: acts.enable(database, name, utc_now())))
+    _found(_run(lambda database, settings: acts.enable(database, settings, name, utc_now())))
     typer.echo("Enabled.")
 
 

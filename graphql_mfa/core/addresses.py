@@ -2,11 +2,13 @@
 
 import ipaddress
 from collections.abc import Collection
+from functools import lru_cache
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _IPV6_NETWORK = 64  # a single subscriber usually holds at least a /64 (RFC 6177)
+_CACHED_ADDRESSES = 1024
 
 
 def client_address(peer: Address | None, forwarded_for: str, proxies: Collection[Network]) -> Address | None:
@@ -30,6 +32,7 @@ def is_proxy(address: Address | None, proxies: Collection[Network]) -> bool:
     return address is not None and any(address in network for network in proxies)
 
 
+@lru_cache(_CACHED_ADDRESSES)
 def address_group(address: Address | None) -> str:
     """The address that limits are counted by: IPv4 as it is, IPv6 by its /64, one group for what is neither."""
     if address is None:
@@ -39,6 +42,7 @@ def address_group(address: Address | None) -> str:
     return str(address)
 
 
+@lru_cache(_CACHED_ADDRESSES)
 def parse_address(host: str) -> Address | None:
     """An address without its zone, as IPv4 where it is an IPv4 one in IPv6's form; None for what is no address."""
     try:

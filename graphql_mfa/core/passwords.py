@@ -56,6 +56,13 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
     return Problem(field, ProblemCode.TOO_COMMON, f"{why}. {' '.join(advice)}")
 
 
+def unchanged_problem(raw: str, current: str, *, field: str) -> Problem | None:
+    """Judge whether a new password is the current one, however either was typed."""
+    if normalize_password(raw) != normalize_password(current):
+        return None
+    return Problem(field, ProblemCode.UNCHANGED, "This is your password already. Choose another one.")
+
+
 def _scored_part(password: str) -> str:
     """The start of the password, in a form on which zxcvbn does not spend more than some 20 ms."""
     # Of a text that is repeated, once: zxcvbn would see the repetition only if nothing were cut.

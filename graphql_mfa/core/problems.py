@@ -12,6 +12,7 @@ class ProblemCode(enum.Enum):
     INVALID_CHARACTERS = "INVALID_CHARACTERS"
     TOO_COMMON = "TOO_COMMON"
     CONTAINS_USERNAME = "CONTAINS_USERNAME"
+    UNCHANGED = "UNCHANGED"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What happens to an account and is remembered."""
 
 import secrets
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -34,6 +35,27 @@ class SecurityEventKind(StrEnum):
     DISABLED_BY_OPERATOR = "DISABLED_BY_OPERATOR"
     ENABLED_BY_OPERATOR = "ENABLED_BY_OPERATOR"
     DELETED_BY_OPERATOR = "DELETED_BY_OPERATOR"
+
+    @property
+    def type(self) -> str:
+        """Its name for receivers of webhooks."""
+        return f"user.{self.lower()}"
+
+
+@dataclass(frozen=True)
+class SecurityEvent:
+    """What happened, as it is told to others: to which account, and what is known of the client that did it.
+
+    id: the same each time it is told. ip_address, user_agent: None for what an operator does.
+    """
+
+    id: UUID
+    kind: SecurityEventKind
+    at: datetime
+    user_id: UUID
+    username: str | None
+    ip_address: str | None
+    user_agent: str | None
 
 
 def event_id(now: datetime, position: int) -> UUID:

@@ -4,17 +4,10 @@ import unicodedata
 from dataclasses import dataclass
 
 from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.texts import is_visible
 
-# Code points that show nothing although their general category is a letter, a mark or a symbol
-# (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern).
-_INVISIBLE = (
-    frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-    | frozenset(map(chr, range(0x180B, 0x1810)))
-    | frozenset(map(chr, range(0xFE00, 0xFE10)))
-    | frozenset(map(chr, range(0xE0100, 0xE01F0)))
-)
-# Control, format, surrogate, private use, unassigned, line and paragraph separator.
-_REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Wider than any setting, so that accounts made under other settings are found too.
+_LONGEST_STORED = 255
 
 
 @dataclass(frozen=True)
@@ -41,7 +34,11 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
         return Problem("username", ProblemCode.TOO_LONG, f"A username has at most {longest} characters.")
     key = username_key(raw)
     # Both forms are looked at: a full-width colon becomes the otpauth label's separator only when it is normalised.
-    if any(not _allowed(character) for character in raw + key) or key != key.strip(" ") or raw != raw.strip():
+    if (
+        any(not is_visible(character) or character == ":" for character in raw + key)
+        or key != key.strip(" ")
+        or raw != raw.strip()
+    ):
         return Problem(
             "username",
             ProblemCode.INVALID_CHARACTERS,
@@ -52,7 +49,7 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
     return Username(raw, key)
 
 
-def _allowed(character: str) -> bool:
-    return (
-        character != ":" and character not in _INVISIBLE and unicodedata.category(character) not in _REFUSED_CATEGORIES
-    )
+def lookup_key(raw: str) -> str:
+    """The key of the account that is meant; empty when no account can have that name."""
+    name = parse_username(raw, shortest=1, longest=_LONGEST_STORED)
+    return name.key if isinstance(name, Username) else ""

@@ -121,10 +121,100 @@ query Step5_WhoAmI {
 }`,
   },
   {
+    query: `# What an account page shows. ids go into
+# revokeSession, renameTotpDevice, removeTotpDevice.
+query Step6_Account {
+  me {
+    username
+    recoveryCodesLeft
+    recoveryCodesLow
+    totpDevices { id name confirmed lastUsedAt }
+    sessions { id current userAgent ipAddress lastUsedAt factors }
+    securityEvents(first: 10) { id kind at ipAddress userAgent }
+  }
+}`,
+  },
+  {
+    query: `# What is sensitive wants a second factor verified
+# within five minutes, else it answers
+# ReauthenticationRequired: then send a new code here.
+mutation Step7_Reauthenticate($input: ReauthenticateInput!) {
+  reauthenticate(input: $input) {
+    __typename
+    ... on Reauthenticated {
+      accessToken
+      accessTokenExpiresIn
+    }
+    ... on InvalidOtp { attemptsLeft }
+    ... on OtpAlreadyUsed { retryAfter }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { otp: "123456" } },
+  },
+  {
+    query: `# A second authenticator app: scan the QR code with
+# it. Next: its first code, in tab 9.
+mutation Step8_AddApp($input: AddTotpDeviceInput!) {
+  addTotpDevice(input: $input) {
+    __typename
+    ... on TotpDeviceAdded {
+      device { id name confirmed }
+      enrollment { secret otpauthUri qrCode }
+    }
+    ... on InvalidInput {
+      fields { field code message }
+    }
+    ... on ReauthenticationRequired { factors }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { name: "Tablet" } },
+  },
+  {
+    query: `# From now on either app signs you in.
+mutation Step9_ConfirmApp($input: ConfirmTotpDeviceInput!) {
+  confirmTotpDevice(input: $input) {
+    __typename
+    ... on TotpDeviceConfirmed {
+      user { totpDevices { id name confirmed } }
+    }
+    ... on InvalidOtp {
+      attemptsLeft
+      clockBehindSeconds
+    }
+    ... on OtpAlreadyUsed { retryAfter }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { id: "{{deviceId}}", otp: "123456" } },
+  },
+  {
+    query: `# All other sessions and open sign-ins end.
+mutation Step10_ChangePassword($input: ChangePasswordInput!) {
+  changePassword(input: $input) {
+    __typename
+    ... on PasswordChanged { sessionsEnded }
+    ... on InvalidInput {
+      fields { field code message }
+    }
+    ... on ReauthenticationRequired { factors }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: {
+      input: { currentPassword: "{{password|four-otters-row-upstream}}", newPassword: "five-herons-wade-downstream" },
+    },
+  },
+  {
     query: `# An access token lasts minutes. A refresh token
 # buys a new pair, once: an old one used again ends
 # the session.
-mutation Step6_Refresh($input: RefreshSessionInput) {
+mutation Step11_Refresh($input: RefreshSessionInput) {
   refreshSession(input: $input) {
     __typename
     ... on SignInSuccess {
@@ -145,7 +235,7 @@ mutation Step6_Refresh($input: RefreshSessionInput) {
   {
     query: `# End this session; with everywhere: true, all of
 # your sessions. Then me, in tab 5, is null again.
-mutation Step7_LogOut($everywhere: Boolean!) {
+mutation Step12_LogOut($everywhere: Boolean!) {
   logout(everywhere: $everywhere) {
     __typename
     ... on LogoutSuccess { sessionsEnded }

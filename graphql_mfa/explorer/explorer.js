@@ -8,9 +8,11 @@ qr.querySelector("button").addEventListener("click", () => { qr.hidden = true; }
 
 function learn(key, value) {
   if (key === "challenge" && value?.token) known.set("challengeToken", value.token);
+  if (key === "device" && value?.id) known.set("deviceId", value.id);
   if (key === "accessToken" && value) known.set(key, value);
   if (key === "refreshToken") known.set(key, value ?? ""); // null: it is in a cookie
-  if (key === "accessToken" && value) qr.hidden = true; // Signed in: it has been scanned.
+  // Signed in, or the second app confirmed: it has been scanned.
+  if ((key === "accessToken" && value) || value === "TotpDeviceConfirmed") qr.hidden = true;
   if (key === "qrCode" && String(value).startsWith("data:image/")) {
     qr.querySelector("img").src = value;
     qr.hidden = false;
@@ -47,6 +49,7 @@ async function fetcher({ query, operationName, variables }, { headers } = {}) {
   if (answer.data?.registerUser?.__typename === "RegisterUserSuccess") {
     for (const [name, value] of Object.entries(sent.input ?? {})) known.set(name, value);
   }
+  if (answer.data?.changePassword?.__typename === "PasswordChanged") known.set("password", sent.input.newPassword);
   return answer;
 }
 

@@ -1,4 +1,4 @@
-"""Giving an account a TOTP secret, as registration and a restarted enrollment do."""
+"""Giving an account a TOTP secret, as registration, a restarted enrollment and another device do."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -8,6 +8,7 @@ from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.recovery_codes import parse_recovery_code
 from graphql_mfa.core.sealing import seal, unseal
 from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
 from graphql_mfa.flows.outcomes import Enrollment
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, totp_devices
@@ -17,15 +18,38 @@ from graphql_mfa.store.totp_devices import StoredDevice
 def enroll_device(
     connection: Connection, services: Services, user_id: UUID, username: str, now: datetime
 ) -> Enrollment:
-    """Add an unconfirmed device with a fresh secret.
+    """Add the first device of an account, unconfirmed, with a fresh secret."""
+    return add_device(connection, services, user_id, username, new_device(DEFAULT_DEVICE_NAME, now))
 
-    A device always has a new id: a code that races with its replacement finds the old one gone.
-    """
+
+def new_device(name: str, now: datetime) -> Device:
+    """A device that is to be added. It always has a new id: a code that races with its replacement finds it gone."""
+    return Device(uuid4(), name, confirmed=False, created_at=now)
+
+
+def add_device(
+    connection: Connection,
+    services: Services,
+    user_id: UUID,
+    username: str,
+    device: Device,
+    *,
+    session_id: UUID | None = None,
+    expires_at: datetime | None = None,
+) -> Enrollment:
+    """Add an unconfirmed device with a fresh secret; session_id: where alone it can be confirmed."""
     secret = totp.new_secret()
-    device_id = uuid4()
-    sealed = seal_secret(services.key_ring, device_id, secret)
-    key_id = services.key_ring.current.id
-    totp_devices.add(connection, id=device_id, user_id=user_id, sealed_secret=sealed, key_id=key_id, now=now)
+    totp_devices.add(
+        connection,
+        id=device.id,
+        user_id=user_id,
+        sealed_secret=seal_secret(services.key_ring, device.id, secret),
+        key_id=services.key_ring.current.id,
+        now=device.created_at,
+        name=device.name,
+        session_id=session_id,
+        expires_at=expires_at,
+    )
     uri = totp.provisioning_uri(
         secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp
     )
@@ -48,6 +72,12 @@ def secret_of(ring: KeyRing, device: StoredDevice) -> str:
     Raises SealBrokenError.
     """
     return unseal(ring, _row(device.id), device.sealed_secret).decode()
+
+
+def decoy_device(ring: KeyRing) -> StoredDevice:
+    """A device of nobody, to be judged so that the time of an answer does not tell whether there was a real one."""
+    device_id = uuid4()
+    return StoredDevice(device_id, seal_secret(ring, device_id, totp.new_secret()), None)
 
 
 def _row(device_id: UUID) -> str:

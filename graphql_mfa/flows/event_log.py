@@ -1,25 +1,39 @@
 """Remembering what happens to an account, as every use case does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows.client import Client
-from graphql_mfa.store import Connection, security_events
+from graphql_mfa.settings import Settings
+from graphql_mfa.store import Connection, outbox, security_events, users
 from graphql_mfa.store.security_events import StoredEvent
+
+WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True)
 class EventLog:
-    """The security events of a deployment."""
+    """The security events of a deployment.
+
+    sinks: who is told of them, beside those who look.
+    """
+
+    sinks: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "EventLog":
+        """As they are wherever nobody listens in the process itself."""
+        return cls((WEBHOOK,) if settings.webhook_url else ())
 
     def record(
         self, connection: Connection, user_id: UUID, now: datetime, client: Client | None, *kinds: SecurityEventKind
     ) -> None:
         """Remember what this transaction does, in the order given; once for each transaction, since ids depend on that.
 
-        client: None for what an operator does.
+        client: None for what an operator does. What deletes the account comes after this, which looks up its name.
         """
         ip_address, user_agent = (client.ip_address, client.user_agent) if client else (None, None)
         events = [
@@ -27,11 +41,24 @@ class EventLog:
             for position, kind in enumerate(kinds)
         ]
         security_events.add(connection, user_id, events)
+        if self.sinks:
+            outbox.add(connection, user_id, self.sinks, events)
 
     def record_wrong_password(
         self, connection: Connection, user_id: UUID | None, now: datetime, client: Client
     ) -> None:
-        """Remember it of an account; of none, write as much and remove it again: time does not tell them apart."""
+        """Remember it of an account; of none, write as much and remove it again: time does not tell them apart.
+
+        An account that was deleted while the password was hashed is none.
+        """
         nobody = uuid4()
-        self.record(connection, user_id or nobody, now, client, SecurityEventKind.SIGN_IN_FAILED)
+        supposed = user_id or nobody
+        there = users.keep(connection, supposed)
+        self.record(connection, supposed if there else nobody, now, client, SecurityEventKind.SIGN_IN_FAILED)
+        self.forget(connection, nobody)
+
+    def forget(self, connection: Connection, nobody: UUID) -> None:
+        """Remove what was recorded of an account that does not exist, so that nobody is told of it."""
         security_events.remove_all(connection, nobody)
+        if self.sinks:
+            outbox.remove_all(connection, nobody, self.sinks)

@@ -21,23 +21,7 @@ def login(settings: Settings, name: str, address: str, *, knows_address: bool) -
 
     An unknown name is counted like a known one; nothing here tells them apart.
     """
-    window = timedelta(seconds=settings.login_window_seconds)
-    backoff = Backoff(
-        timedelta(seconds=settings.login_backoff_first_seconds),
-        timedelta(seconds=settings.login_backoff_longest_seconds),
-    )
-    limits = {
-        _key("login", name, address): Limit(settings.login_attempts, window, backoff),
-        _key("login address", address): Limit(settings.login_address_attempts, window),
-    }
-    if not knows_address:
-        wait = timedelta(seconds=settings.login_stranger_wait_seconds)
-        limits[_key("login strangers", name)] = Limit(
-            settings.login_stranger_attempts,
-            timedelta(seconds=settings.login_stranger_window_seconds),
-            Backoff(wait, wait),
-        )
-    return limits
+    return _guesses_by_name(settings, "login", name, address, knows_address=knows_address)
 
 
 def recovery_code(settings: Settings, user_id: UUID, address: str) -> Limits:
@@ -64,6 +48,16 @@ def refresh(settings: Settings, address: str) -> Limits:
     return {_key("refresh", address): Limit(settings.refresh_attempts, window)}
 
 
+def current_password(settings: Settings, session_id: UUID) -> Limits:
+    """Wrong current passwords per session: whoever holds a stolen one can't make its owner wait."""
+    return {_key("current password", str(session_id)): _wrong_passwords(settings)}
+
+
+def password_reset(settings: Settings, name: str, address: str, *, knows_address: bool) -> Limits:
+    """Refused resets, in the way of wrong passwords, but apart from them: neither uses the other's tries up."""
+    return _guesses_by_name(settings, "password reset", name, address, knows_address=knows_address)
+
+
 def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
     """The keys under which something may be counted against an account, as far as they can be told."""
     return [
@@ -71,6 +65,8 @@ def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
         _key("enrollment restart", str(user_id)),
         *(_key("login", name, address) for address in addresses),
         *(_key("recovery code", str(user_id), address) for address in addresses),
+        _key("password reset strangers", name),
+        *(_key("password reset", name, address) for address in addresses),
     ]
 
 
@@ -79,6 +75,31 @@ def otp_backoff(settings: Settings) -> Backoff:
     return Backoff(
         timedelta(seconds=settings.otp_backoff_first_seconds), timedelta(seconds=settings.otp_backoff_longest_seconds)
     )
+
+
+def _guesses_by_name(settings: Settings, what: str, name: str, address: str, *, knows_address: bool) -> Limits:
+    limits = {
+        _key(what, name, address): _wrong_passwords(settings),
+        _key(f"{what} address", address): Limit(
+            settings.login_address_attempts, timedelta(seconds=settings.login_window_seconds)
+        ),
+    }
+    if not knows_address:
+        wait = timedelta(seconds=settings.login_stranger_wait_seconds)
+        limits[_key(f"{what} strangers", name)] = Limit(
+            settings.login_stranger_attempts,
+            timedelta(seconds=settings.login_stranger_window_seconds),
+            Backoff(wait, wait),
+        )
+    return limits
+
+
+def _wrong_passwords(settings: Settings) -> Limit:
+    backoff = Backoff(
+        timedelta(seconds=settings.login_backoff_first_seconds),
+        timedelta(seconds=settings.login_backoff_longest_seconds),
+    )
+    return Limit(settings.login_attempts, timedelta(seconds=settings.login_window_seconds), backoff)
 
 
 def _key(*parts: str) -> bytes:

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from graphql_mfa.core.password_hashing import PasswordVerdict
-from graphql_mfa.core.usernames import Username, parse_username
+from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
 from graphql_mfa.flows.client import Client
@@ -14,9 +14,6 @@ from graphql_mfa.store import Connection, throttles, totp_devices, users
 from graphql_mfa.store.users import LockedUser, LoginCandidate
 
 LoginOutcome = OtpRequired | InvalidCredentials | RateLimited
-
-# Wider than any setting, so that accounts made under other settings still find in.
-_LONGEST_NAME = 255
 
 
 async def login(services: Services, username: str, password: str, client: Client) -> LoginOutcome:
@@ -33,8 +30,7 @@ async def _check(services: Services, username: str, password: str, client: Clien
     """
     settings = services.settings
     now = services.clock()
-    name = parse_username(username, shortest=1, longest=_LONGEST_NAME)
-    name_key = name.key if isinstance(name, Username) else ""
+    name_key = lookup_key(username)
 
     def reserve(connection: Connection) -> tuple[LoginCandidate | None, limits.Limits] | RateLimited:
         candidate = users.find_for_login(connection, name_key, client.address, now)

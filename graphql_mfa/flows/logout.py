@@ -1,7 +1,5 @@
 """End a session, or all of a user's sessions."""
 
-from uuid import UUID
-
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.authenticate import Authenticated, authenticate
@@ -9,6 +7,7 @@ from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import LoggedOut, NotAuthenticated, NotAuthenticatedReason
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, sessions
+from graphql_mfa.store.sessions import TokenOwner
 
 LogoutOutcome = LoggedOut | NotAuthenticated
 
@@ -18,7 +17,8 @@ async def logout(
 ) -> LogoutOutcome:
     """End the session of a valid access token; else that of the refresh token.
 
-    A refresh token that was traded in serves as well: using it would end its session anyway.
+    A refresh token that was traded in serves as well, for its own session alone: using it would end that anyway, and
+    whoever has it may be a thief.
     """
     caller = await authenticate(services, access_token)
     if isinstance(caller, Authenticated):
@@ -27,7 +27,8 @@ async def logout(
         owner = await _owner(services, refresh_token) if refresh_token is not None else caller
         if isinstance(owner, NotAuthenticated):
             return owner
-        session_id, user_id = owner
+        session_id, user_id = owner.session_id, owner.user_id
+        everywhere = everywhere and owner.is_current
 
     now = services.clock()
 
@@ -42,8 +43,7 @@ async def logout(
     return LoggedOut(ended) if ended else NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
 
 
-async def _owner(services: Services, refresh_token: str) -> tuple[UUID, UUID] | NotAuthenticated:
-    """Session and user of a refresh token whose session lives."""
+async def _owner(services: Services, refresh_token: str) -> TokenOwner | NotAuthenticated:
     token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)
     if token is None:
         return NotAuthenticated(NotAuthenticatedReason.TOKEN_INVALID)

@@ -8,6 +8,7 @@ from uuid import UUID
 from graphql_mfa.core import throttling
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.totp_devices import Device
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,64 @@ class RecoveryCodes:
     recovery_codes: list[str]
     account: Account
     session_id: UUID
+
+
+@dataclass(frozen=True)
+class TotpDeviceAdded:
+    """Another authenticator app, which is still to be confirmed."""
+
+    device: Device
+    enrollment: Enrollment
+    account: Account
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class TotpDeviceConfirmed:
+    """The authenticator app counts."""
+
+    device: Device
+    account: Account
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class TotpDeviceRenamed:
+    """The authenticator app has another name."""
+
+    device: Device
+
+
+@dataclass(frozen=True)
+class FactorRemoved:
+    """The factor of that id counts no more."""
+
+    id: UUID
+    account: Account
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class SessionRevoked:
+    """A session was ended. session_id: the caller's own, which it may have been."""
+
+    id: UUID
+    account: Account
+    session_id: UUID
+
+
+@dataclass(frozen=True)
+class PasswordChanged:
+    """The account has a new password; so many sessions were ended."""
+
+    sessions_ended: int
+
+
+@dataclass(frozen=True)
+class AccountDeleted:
+    """The account of that name is gone."""
+
+    username: str
 
 
 # ------------------------------------------------------------------------------------------------ failures
@@ -215,6 +274,16 @@ class ReauthenticationRequired:
 
 
 @dataclass(frozen=True)
+class WrongCurrentPassword:
+    """The password that a signed-in user gave as theirs is wrong, or not theirs any more."""
+
+
+@dataclass(frozen=True)
+class ResetRejected:
+    """Name, one-time code and recovery code do not prove together whose account it is."""
+
+
+@dataclass(frozen=True)
 class RateLimited:
     """Nothing was tried or counted: wait so many seconds."""
 
@@ -224,3 +293,18 @@ class RateLimited:
     def until(cls, wait: timedelta) -> "RateLimited":
         """The refusal for a wait."""
         return cls(throttling.seconds(wait))
+
+
+@dataclass(frozen=True)
+class TooManyDevices:
+    """The account has as many authenticator apps as it can have."""
+
+
+@dataclass(frozen=True)
+class LastFactor:
+    """Without it nobody could sign in to the account any more, but by recovery codes."""
+
+
+@dataclass(frozen=True)
+class NotFound:
+    """The account has nothing of that id."""

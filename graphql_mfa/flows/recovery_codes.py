@@ -20,6 +20,11 @@ def consume_recovery_code(connection: Connection, user_id: UUID, raw: str) -> bo
     return recovery_codes.consume(connection, user_id, _digest(raw))
 
 
+def hold_recovery_code(connection: Connection, user_id: UUID, raw: str) -> bool:
+    """Whether the account has that code, however its owner types it; nobody else uses it up meanwhile."""
+    return recovery_codes.hold(connection, user_id, _digest(raw))
+
+
 def _digest(raw: str) -> bytes:
     """What is stored of a code; of what is no code at all, of nothing."""
     return digest(Purpose.RECOVERY_CODE, parse_recovery_code(raw) or "")

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, String, bindparam, delete, func, select, update
 
 from graphql_mfa.store.inserts import insert_unless_there
-from graphql_mfa.store.models import Challenge, KnownAddress, RecoveryCode, Session, TotpDevice, User
+from graphql_mfa.store.models import Challenge, RecoveryCode, Session, TotpDevice, User
 from graphql_mfa.store.users import is_live
 
 _that_user = User.id == bindparam("user")
@@ -36,7 +36,6 @@ _PAGE = (
     .order_by(User.username_key)
     .limit(bindparam("rows"))
 )
-_ADDRESSES = select(KnownAddress.address).where(KnownAddress.user_id == bindparam("user"))
 _COUNT_DEVICES = select(func.count()).where(
     TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None)
 )
@@ -120,11 +119,6 @@ def belongings(connection: Connection, id: UUID, now: datetime) -> Belongings:
         connection.scalar(_COUNT_RECOVERY_CODES, given) or 0,
         connection.scalar(_COUNT_SESSIONS, given) or 0,
     )
-
-
-def known_addresses(connection: Connection, id: UUID) -> list[str]:
-    """From where the account signed in."""
-    return list(connection.scalars(_ADDRESSES, {"user": id}))
 
 
 def add_device(connection: Connection, row: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ SQLite needs some 10 microseconds for one of the store's statements; what SQLAlc
 times as long.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +28,6 @@ class CompiledConnection(Connection):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
-        self._logs = bool(engine.echo)
         self._compiled = lru_cache(_MOST_STATEMENTS)(self._compile)
 
     @cached_property
@@ -39,7 +39,8 @@ class CompiledConnection(Connection):
     def execute(self, statement: Executable, parameters: Any = None, *, execution_options: Any = None) -> Any:
         """Run a statement, for one or for several sets of parameters."""
         # A log or a trace of statements is told of them by SQLAlchemy only.
-        if not (self._logs or self.dispatch.before_cursor_execute or execution_options):
+        logged = self.engine.logger.isEnabledFor(logging.INFO)
+        if not (logged or self.dispatch.before_cursor_execute or execution_options):
             several = isinstance(parameters, list)
             first = (parameters[0] if several else parameters) or {}
             compiled = self._compiled(statement, tuple(first))

@@ -4,8 +4,22 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -22,8 +36,6 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Give UTC back."""
         return None if value is None else value.replace(tzinfo=UTC)
 
-
-DEFAULT_DEVICE_NAME = "Authenticator app"
 
 Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
 OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
@@ -95,7 +107,7 @@ class TotpDevice(Base):
     name: Mapped[str] = mapped_column(server_default=DEFAULT_DEVICE_NAME)
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
-    # Of a device that a signed-in user adds, until it is confirmed: in which session, and for how long.
+    # Of a device that a signed-in user added: in which session, and until it is confirmed, for how long.
     session_id: Mapped[UUID | None]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     last_step: Mapped[int | None]
@@ -190,6 +202,42 @@ class SecurityEvent(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
+
+
+class OutboxMessage(Base):
+    """A security event that somebody is still to be told of; it outlives its account. Delivering it deletes the row.
+
+    number: messages of one account are delivered in this order. sink: who is told.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        Index(None, "sink", "due_at"),
+        # Of those that are not given up: what comes first for an account, and what last.
+        Index(
+            None,
+            "sink",
+            "user_id",
+            "number",
+            sqlite_where=text("due_at IS NOT NULL"),
+            postgresql_where=text("due_at IS NOT NULL"),
+        ),
+    )
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer(), "sqlite"), primary_key=True)
+    sink: Mapped[str]
+    event_id: Mapped[UUID]
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    user_id: Mapped[UUID]
+    username: Mapped[str | None]
+    ip_address: Mapped[str | None]
+    user_agent: Mapped[str | None]
+    # From when on it is tried, and how often it was. While it is being delivered, and before its next try, due_at is
+    # in the future; it is null once the message is given up.
+    since: Mapped[datetime] = mapped_column(index=True)
+    attempts: Mapped[int]
+    due_at: Mapped[datetime | None]
 
 
 class ReservedName(Base):

@@ -10,18 +10,30 @@ from graphql_mfa.store.models import (
     Base,
     Challenge,
     OtpFailure,
+    OutboxMessage,
     ReservedName,
     SecurityEvent,
     Session,
     Throttle,
+    TotpDevice,
     User,
 )
 
 Batch = Callable[[Connection], int]
 
 
-def batches(now: datetime, *, rows: int, otp_failure_window: timedelta, event_retention: timedelta) -> dict[str, Batch]:
-    """One transaction per table: it deletes up to `rows` expired rows and returns how many."""
+def batches(
+    now: datetime,
+    *,
+    rows: int,
+    otp_failure_window: timedelta,
+    event_retention: timedelta,
+    outbox_retention: timedelta,
+) -> dict[str, Batch]:
+    """One transaction per table: it deletes up to `rows` expired rows and returns how many.
+
+    outbox_retention: of messages that are given up, and of those for a sink that nobody serves any more.
+    """
     idle = or_(Throttle.blocked_until.is_(None), Throttle.blocked_until <= now)
     return {
         "challenges": _batch(Challenge, Challenge.digest, Challenge.expires_at <= now, rows),
@@ -29,7 +41,9 @@ def batches(now: datetime, *, rows: int, otp_failure_window: timedelta, event_re
         "users": _batch(User, User.id, User.enrollment_expires_at <= now, rows),
         "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
         "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
+        "outbox": _batch(OutboxMessage, OutboxMessage.number, OutboxMessage.since <= now - outbox_retention, rows),
         "reserved_names": _batch(ReservedName, ReservedName.digest, ReservedName.ends_at <= now, rows),
+        "totp_devices": _batch(TotpDevice, TotpDevice.id, TotpDevice.expires_at <= now, rows),
         "throttles": _batch(Throttle, Throttle.key, and_(Throttle.window_ends_at <= now, idle), rows),
     }
 

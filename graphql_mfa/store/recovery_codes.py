@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, insert
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from graphql_mfa.store.models import RecoveryCode
 
@@ -11,6 +11,11 @@ _ADD = insert(RecoveryCode)
 _REMOVE_ALL = delete(RecoveryCode).where(RecoveryCode.user_id == bindparam("user"))
 _CONSUME = delete(RecoveryCode).where(
     RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code")
+)
+_HOLD = (
+    select(RecoveryCode.user_id)
+    .where(RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code"))
+    .with_for_update()
 )
 
 
@@ -23,3 +28,8 @@ def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> 
 def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
     """Use a code up: true for exactly one caller."""
     return connection.execute(_CONSUME, {"user": user_id, "code": digest}).rowcount == 1
+
+
+def hold(connection: Connection, user_id: UUID, digest: bytes) -> bool:
+    """Whether the account has that code. It is not used up, and until the transaction ends nobody else does so."""
+    return connection.execute(_HOLD, {"user": user_id, "code": digest}).one_or_none() is not None

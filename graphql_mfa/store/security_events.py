@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Uuid, bindparam, delete, insert, select, upda
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store.models import SecurityEvent
 
-_LAST_ID = UUID(int=2**128 - 1)
+LAST_ID = UUID(int=2**128 - 1)
 
 _ADD = insert(SecurityEvent)
 _of_user = SecurityEvent.user_id == bindparam("user")
@@ -43,8 +43,8 @@ def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> Non
     connection.execute(_ADD, [vars(event) | {"user_id": user_id, "kind": event.kind.value} for event in events])
 
 
-def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = _LAST_ID) -> list[StoredEvent]:
-    """The last events of an account, newest first; those before the event of that id."""
+def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
+    """The last events of an account, newest first; those before the point in time that an event's id is."""
     found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
     return [StoredEvent(row.id, SecurityEventKind(row.kind), row.at, row.ip_address, row.user_agent) for row in found]
 

@@ -45,6 +45,28 @@ class StoredSession:
     key_id: bytes
 
 
+@dataclass(frozen=True)
+class TokenOwner:
+    """The session that a refresh token belongs to. is_current: False for a token that was traded in."""
+
+    session_id: UUID
+    user_id: UUID
+    is_current: bool
+
+
+@dataclass(frozen=True)
+class ListedSession:
+    """A live session as its user may see it. last_used_at: when it was opened or refreshed last, by that client."""
+
+    id: UUID
+    created_at: datetime
+    last_used_at: datetime
+    authenticated_at: datetime
+    factors: tuple[FactorKind, ...]
+    ip_address: str | None
+    user_agent: str | None
+
+
 _COLUMNS = (
     Session.id,
     Session.user_id,
@@ -88,10 +110,12 @@ _FIND_BY_USED_TOKEN = (
     select(*_COLUMNS, UsedRefreshToken.generation.label("used_generation"))
     .join(UsedRefreshToken, UsedRefreshToken.session_id == Session.id)
     .where(UsedRefreshToken.digest == bindparam("token"), _lives)
+    .with_for_update(of=Session)
 )
 _used = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token"))
-_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id).where(
-    or_(Session.refresh_digest == bindparam("token"), Session.id.in_(_used)), _lives
+_is_current = Session.refresh_digest == bindparam("token")
+_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id, _is_current.label("is_current")).where(
+    or_(_is_current, Session.id.in_(_used)), _lives
 )
 _COUNT_BY_KEY = (
     select(Session.key_id, func.count().label("sessions"))
@@ -105,6 +129,22 @@ _REAUTHENTICATE = (
 )
 _END = delete(Session).where(Session.id == bindparam("session"))
 _END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
+_END_OTHERS = _END_ALL.where(Session.id != bindparam("session"))
+_USED_LAST = (
+    select(
+        Session.id,
+        Session.created_at,
+        Session.refreshed_at,
+        Session.authenticated_at,
+        Session.factors,
+        Session.ip_address,
+        Session.user_agent,
+    )
+    .where(Session.user_id == bindparam("user"), _lives)
+    .order_by(Session.refreshed_at.desc(), Session.id)
+    .limit(bindparam("rows"))
+)
+_END_OWN = _END_ALL.where(Session.id == bindparam("session"))
 
 
 def _session_of(row: "Row[*tuple[object, ...]]") -> StoredSession:
@@ -190,15 +230,15 @@ def rotate(
 
 
 def find_by_used_token(connection: Connection, digest: bytes, now: datetime) -> tuple[StoredSession, int] | None:
-    """The live session that the token once belonged to, and the token's number in it."""
+    """Hold the live session that the token once belonged to; return it, and the token's number in it."""
     row = connection.execute(_FIND_BY_USED_TOKEN, {"token": digest, "now": now}).one_or_none()
     return None if row is None else (_session_of(row), row.used_generation)
 
 
-def find_by_refresh_token(connection: Connection, digest: bytes, now: datetime) -> tuple[UUID, UUID] | None:
-    """Session id and user id of the live session that the token, used or not, belongs to."""
+def find_by_refresh_token(connection: Connection, digest: bytes, now: datetime) -> TokenOwner | None:
+    """Whose the token is, used or not, if its session lives."""
     row = connection.execute(_FIND_BY_REFRESH_TOKEN, {"token": digest, "now": now}).one_or_none()
-    return None if row is None else (row.id, row.user_id)
+    return None if row is None else TokenOwner(row.id, row.user_id, bool(row.is_current))
 
 
 def count_by_key(connection: Connection, now: datetime, since: datetime) -> dict[bytes, int]:
@@ -220,3 +260,29 @@ def end(connection: Connection, id: UUID) -> int:
 def end_all(connection: Connection, user_id: UUID, now: datetime) -> int:
     """End every live session of the account; return how many were ended."""
     return connection.execute(_END_ALL, {"user": user_id, "now": now}).rowcount
+
+
+def end_others(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> int:
+    """End every live session of the account but that one; return how many were ended."""
+    return connection.execute(_END_OTHERS, {"session": id, "user": user_id, "now": now}).rowcount
+
+
+def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[ListedSession]:
+    """The account's live sessions, newest use first, up to so many."""
+    return [
+        ListedSession(
+            id=row.id,
+            created_at=row.created_at,
+            last_used_at=row.refreshed_at,
+            authenticated_at=row.authenticated_at,
+            factors=_factors_of(row.factors),
+            ip_address=row.ip_address,
+            user_agent=row.user_agent,
+        )
+        for row in connection.execute(_USED_LAST, {"user": user_id, "now": now, "rows": rows})
+    ]
+
+
+def end_own(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> bool:
+    """End a live session if it is the account's."""
+    return connection.execute(_END_OWN, {"session": id, "user": user_id, "now": now}).rowcount == 1

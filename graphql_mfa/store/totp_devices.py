@@ -1,13 +1,14 @@
-"""Authenticator apps: add, read, claim a time step, seal again."""
+"""Authenticator apps: add, read, claim a time step, name, remove, seal again."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, String, bindparam, delete, func, insert, or_, select, update
 
 from graphql_mfa.core.sealing import sealed_by
+from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
 from graphql_mfa.store.models import TotpDevice, UtcDateTime
 
 _ADD = insert(TotpDevice)
@@ -16,6 +17,7 @@ _devices = select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.last_step)
 _of_user = _devices.where(TotpDevice.user_id == bindparam("user"))
 _CONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_not(None))
 _UNCONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_(None))
+_now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
 _CLAIM_STEP = (
     update(TotpDevice)
     .where(
@@ -24,7 +26,9 @@ _CLAIM_STEP = (
     )
     .values(
         last_step=bindparam("step"),
-        confirmed_at=func.coalesce(TotpDevice.confirmed_at, bindparam("now", type_=UtcDateTime)),
+        confirmed_at=func.coalesce(TotpDevice.confirmed_at, _now),
+        expires_at=None,
+        last_used_at=_now,
     )
 )
 _new_seal: Mapping[str, BindParameter[bytes]] = {"sealed_secret": bindparam("new_seal"), "key_id": bindparam("new_key")}
@@ -41,6 +45,31 @@ _SEAL_AGAIN = (
     .where(TotpDevice.id == bindparam("device"), TotpDevice.sealed_secret == bindparam("old_seal"))
     .values(_new_seal)
 )
+# Not one that nobody confirmed in time, which is as good as removed.
+_is_there = or_(TotpDevice.expires_at.is_(None), TotpDevice.expires_at > bindparam("now"))
+_those_there = (TotpDevice.user_id == bindparam("user"), _is_there)
+_that_one = (TotpDevice.id == bindparam("device"), *_those_there)
+_shown = (
+    TotpDevice.id,
+    TotpDevice.name,
+    TotpDevice.confirmed_at,
+    TotpDevice.created_at,
+    TotpDevice.last_used_at,
+)
+_SHOWN = select(*_shown).where(*_those_there).order_by(TotpDevice.created_at, TotpDevice.id)
+_COUNT = select(func.count()).select_from(TotpDevice).where(*_those_there)
+_COUNT_CONFIRMED = (
+    select(func.count())
+    .select_from(TotpDevice)
+    .where(TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None))
+)
+_HOLD = (
+    select(*_shown, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.session_id)
+    .where(*_that_one)
+    .with_for_update()
+)
+_RENAME = update(TotpDevice).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
+_REMOVE = delete(TotpDevice).where(TotpDevice.id == bindparam("device"))
 
 
 @dataclass(frozen=True)
@@ -52,9 +81,45 @@ class StoredDevice:
     last_step: int | None
 
 
-def add(connection: Connection, *, id: UUID, user_id: UUID, sealed_secret: bytes, key_id: bytes, now: datetime) -> None:
-    """Add an unconfirmed device."""
-    row = {"id": id, "user_id": user_id, "sealed_secret": sealed_secret, "key_id": key_id, "created_at": now}
+@dataclass(frozen=True)
+class HeldDevice:
+    """A device whose row the transaction holds: as its owner sees it, as a code is compared with it.
+
+    session_id: the session that added it; None for the first device of an account.
+    """
+
+    shown: Device
+    stored: StoredDevice
+    session_id: UUID | None
+
+
+def _device_of(row: "Row[*tuple[object, ...]]") -> Device:
+    return Device(row.id, row.name, row.confirmed_at is not None, row.created_at, row.last_used_at)
+
+
+def add(
+    connection: Connection,
+    *,
+    id: UUID,
+    user_id: UUID,
+    sealed_secret: bytes,
+    key_id: bytes,
+    now: datetime,
+    name: str = DEFAULT_DEVICE_NAME,
+    session_id: UUID | None = None,
+    expires_at: datetime | None = None,
+) -> None:
+    """Add an unconfirmed device; session_id, expires_at: in which session it is to be confirmed, and until when."""
+    row = {
+        "id": id,
+        "user_id": user_id,
+        "sealed_secret": sealed_secret,
+        "key_id": key_id,
+        "name": name,
+        "created_at": now,
+        "session_id": session_id,
+        "expires_at": expires_at,
+    }
     connection.execute(_ADD, row)
 
 
@@ -109,3 +174,38 @@ def seal_again(connection: Connection, devices: Iterable[tuple[StoredDevice, byt
     ]
     if rows:
         connection.execute(_SEAL_AGAIN, rows)
+
+
+def shown(connection: Connection, user_id: UUID, now: datetime) -> list[Device]:
+    """The devices of the account as its owner sees them, oldest first."""
+    return [_device_of(row) for row in connection.execute(_SHOWN, {"user": user_id, "now": now})]
+
+
+def count(connection: Connection, user_id: UUID, now: datetime) -> int:
+    """How many devices the account has, those that are still to be confirmed included."""
+    return connection.scalar(_COUNT, {"user": user_id, "now": now}) or 0
+
+
+def count_confirmed(connection: Connection, user_id: UUID) -> int:
+    """How many devices answer for the account."""
+    return connection.scalar(_COUNT_CONFIRMED, {"user": user_id}) or 0
+
+
+def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> HeldDevice | None:
+    """Hold that device of that account until the transaction ends. None when there is none."""
+    row = connection.execute(_HOLD, {"device": id, "user": user_id, "now": now}).one_or_none()
+    if row is None:
+        return None
+    return HeldDevice(_device_of(row), StoredDevice(row.id, row.sealed_secret, row.last_step), row.session_id)
+
+
+def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: datetime) -> Device | None:
+    """Give that device of that account another name. None when there is none."""
+    given = {"device": id, "user": user_id, "new_name": name, "now": now}
+    row = connection.execute(_RENAME, given).one_or_none()
+    return None if row is None else _device_of(row)
+
+
+def remove(connection: Connection, id: UUID) -> None:
+    """Remove a device that the transaction holds."""
+    connection.execute(_REMOVE, {"device": id})

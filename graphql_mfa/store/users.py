@@ -57,6 +57,7 @@ _LOCK_BY_CHALLENGE = (
     )
     .with_for_update(of=[User, Challenge])
 )
+_LOCK_BY_NAME = _lockable.where(_that_name).with_for_update(of=User)
 _REMOVE = delete(User).where(_that_user)
 _FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
 _REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
@@ -76,6 +77,8 @@ _SET_OTP_STATE = _change.values(
     otp_disabled_at=bindparam("off_since"),
 )
 _FORGET_OTP_FAILURES = delete(OtpFailure).where(OtpFailure.user_id == bindparam("user"))
+_ADDRESSES = select(KnownAddress.address).where(KnownAddress.user_id == bindparam("user"))
+_KEEP = select(User.id).where(_that_user).with_for_update(read=True, key_share=True)
 
 
 def account_of(row: "Row[*tuple[object, ...]]") -> Account:
@@ -183,6 +186,11 @@ def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, atte
     return _lock(connection, _LOCK_BY_CHALLENGE, {"challenge": digest, "now": now, "attempts": attempts})
 
 
+def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser | None:
+    """Hold the row of the account of that name until the transaction ends."""
+    return _lock(connection, _LOCK_BY_NAME, {"name": key, "now": now})
+
+
 def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> LockedUser | None:
     row = connection.execute(query, given).one_or_none()
     if row is None:
@@ -221,6 +229,11 @@ def consume_enrollment_code(connection: Connection, id: UUID, digest: bytes) -> 
 def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
     """Remember a wrong code; return how many there were since then."""
     connection.execute(_ADD_OTP_FAILURE, {"id": failure_id, "user_id": id, "at": now})
+    return count_otp_failures(connection, id, since)
+
+
+def count_otp_failures(connection: Connection, id: UUID, since: datetime) -> int:
+    """How many wrong codes there were since then."""
     return connection.scalar(_COUNT_OTP_FAILURES, {"user": id, "since": since}) or 0
 
 
@@ -238,7 +251,7 @@ def set_otp_state(
 
 
 def forget_otp_failures(connection: Connection, id: UUID) -> None:
-    """The account has a new secret: guesses at the old one count no more."""
+    """The account has a new secret or password: guesses count no more that were made at the old, or knowing it."""
     connection.execute(_FORGET_OTP_FAILURES, {"user": id})
     set_otp_state(connection, id)
 
@@ -246,3 +259,13 @@ def forget_otp_failures(connection: Connection, id: UUID) -> None:
 def remember_address(connection: Connection, id: UUID, address: str) -> None:
     """The account signed in from there."""
     insert_unless_there(connection, KnownAddress, [{"user_id": id, "address": address}])
+
+
+def known_addresses(connection: Connection, id: UUID) -> list[str]:
+    """From where the account signed in."""
+    return list(connection.scalars(_ADDRESSES, {"user": id}))
+
+
+def keep(connection: Connection, id: UUID) -> bool:
+    """Whether the account is there; if so, nobody deletes it until the transaction ends."""
+    return connection.execute(_KEEP, {"user": id}).one_or_none() is not None

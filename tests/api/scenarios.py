@@ -11,13 +11,16 @@ from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.flows.services import Registration, Services
 from tests.account import act
-from tests.api_client import REFRESH_SESSION, Api, Result
+from tests.api_client import PASSWORD, REFRESH_SESSION, Api, Member, Result
 from tests.authenticator import code_at, wrong_code
+from tests.devices import add, added, confirm, confirmed, first_device, remove, rename
 from tests.store import rows
 
 NO_CHALLENGE = {"token": "mfac_" + "A" * 43}
 NO_REFRESH_TOKEN = "mfar_" + "A" * 43
+NO_ID = "00000000-0000-4000-8000-000000000000"
 NO_RECOVERY_CODE = "0000-0000-0000-0000-0000-0000"
+NEW_PASSWORD = "nine otters row upstream"
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 Run = Callable[[Api, Services], Awaitable[Result]]
@@ -309,3 +312,296 @@ async def make_new_recovery_codes_twice(api: Api, services: Services) -> Result:
     member = await api.member()
     await act(api, "regenerateRecoveryCodes", member.access_token)
     return await act(api, "regenerateRecoveryCodes", member.access_token)
+
+
+# --------------------------------------------------------------------------------------------------- addTotpDevice
+
+
+@reaches("AddTotpDeviceResult", "TotpDeviceAdded")
+@reaches("AddTotpDeviceResult", "TooManyDevices", totp_devices_per_user=1)
+async def add_a_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await add(api, member.access_token)
+
+
+@reaches("AddTotpDeviceResult", "InvalidInput")
+async def add_a_device_without_a_name(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await add(api, member.access_token, "")
+
+
+@reaches("AddTotpDeviceResult", "NotAuthenticated")
+async def add_a_device_as_nobody(api: Api, services: Services) -> Result:
+    return await add(api, None)
+
+
+@reaches("AddTotpDeviceResult", "ReauthenticationRequired")
+async def add_a_device_too_late(api: Api, services: Services) -> Result:
+    member = await api.member()
+    api.clock.advance(300)
+    return await add(api, member.access_token)
+
+
+@reaches("AddTotpDeviceResult", "RateLimited", account_changes=1)
+async def add_two_devices(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await add(api, member.access_token)
+    return await add(api, member.access_token)
+
+
+# ----------------------------------------------------------------------------------------------- confirmTotpDevice
+
+
+@reaches("ConfirmTotpDeviceResult", "TotpDeviceConfirmed")
+async def confirm_a_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    device = await added(api, member.access_token)
+    return await confirm(api, member.access_token, device.id, code_at(device.secret, api.clock()))
+
+
+@reaches("ConfirmTotpDeviceResult", "InvalidOtp")
+async def confirm_a_device_with_a_wrong_code(api: Api, services: Services) -> Result:
+    member = await api.member()
+    device = await added(api, member.access_token)
+    return await confirm(api, member.access_token, device.id, wrong_code(device.secret, api.clock()))
+
+
+@reaches("ConfirmTotpDeviceResult", "FactorDisabled", otp_failures_before_disabling=1)
+@reaches("ConfirmTotpDeviceResult", "RateLimited", otp_failures_before_backoff=1)
+async def confirm_a_device_after_a_wrong_code(api: Api, services: Services) -> Result:
+    member = await api.member()
+    device = await added(api, member.access_token)
+    await confirm(api, member.access_token, device.id, wrong_code(device.secret, api.clock()))
+    return await confirm(api, member.access_token, device.id, code_at(device.secret, api.clock()))
+
+
+@reaches("ConfirmTotpDeviceResult", "OtpAlreadyUsed")
+async def confirm_a_device_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    device = await confirmed(api, member.access_token)
+    return await confirm(api, member.access_token, device.id, code_at(device.secret, api.clock()))
+
+
+@reaches("ConfirmTotpDeviceResult", "NotFound")
+async def confirm_no_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await confirm(api, member.access_token, NO_ID, code_at(member.secret, api.clock()))
+
+
+@reaches("ConfirmTotpDeviceResult", "NotAuthenticated")
+async def confirm_a_device_as_nobody(api: Api, services: Services) -> Result:
+    return await confirm(api, None, NO_ID, "000000")
+
+
+# ------------------------------------------------------------------------------------------------ renameTotpDevice
+
+
+@reaches("RenameTotpDeviceResult", "TotpDeviceRenamed")
+async def rename_a_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await rename(api, member.access_token, await first_device(api, member.access_token))
+
+
+@reaches("RenameTotpDeviceResult", "InvalidInput")
+async def take_a_devices_name_away(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await rename(api, member.access_token, await first_device(api, member.access_token), "")
+
+
+@reaches("RenameTotpDeviceResult", "NotFound")
+async def rename_no_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await rename(api, member.access_token, NO_ID)
+
+
+@reaches("RenameTotpDeviceResult", "NotAuthenticated")
+async def rename_a_device_as_nobody(api: Api, services: Services) -> Result:
+    return await rename(api, None, NO_ID)
+
+
+# ------------------------------------------------------------------------------------------------ removeTotpDevice
+
+
+@reaches("RemoveFactorResult", "FactorRemoved")
+async def remove_a_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    device = await confirmed(api, member.access_token)
+    return await remove(api, member.access_token, device.id)
+
+
+@reaches("RemoveFactorResult", "LastFactor")
+async def remove_the_last_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await remove(api, member.access_token, await first_device(api, member.access_token))
+
+
+@reaches("RemoveFactorResult", "NotFound")
+async def remove_no_device(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await remove(api, member.access_token, NO_ID)
+
+
+@reaches("RemoveFactorResult", "NotAuthenticated")
+async def remove_a_device_as_nobody(api: Api, services: Services) -> Result:
+    return await remove(api, None, NO_ID)
+
+
+@reaches("RemoveFactorResult", "ReauthenticationRequired")
+async def remove_a_device_too_late(api: Api, services: Services) -> Result:
+    member = await api.member()
+    api.clock.advance(300)
+    return await remove(api, member.access_token, NO_ID)
+
+
+@reaches("RemoveFactorResult", "RateLimited", account_changes=1)
+async def remove_a_device_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await remove(api, member.access_token, NO_ID)
+    return await remove(api, member.access_token, NO_ID)
+
+
+# -------------------------------------------------------------------------------------------------- changePassword
+
+
+async def change_password(
+    api: Api, token: str | None, current_password: str = PASSWORD, new_password: str = NEW_PASSWORD
+) -> Result:
+    passwords = {"currentPassword": current_password, "newPassword": new_password}
+    return await act(api, "changePassword", token, input=passwords)
+
+
+@reaches("ChangePasswordResult", "PasswordChanged")
+async def choose_another_password(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await change_password(api, member.access_token)
+
+
+@reaches("ChangePasswordResult", "InvalidCredentials")
+async def give_a_wrong_current_password(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await change_password(api, member.access_token, "wrong")
+
+
+@reaches("ChangePasswordResult", "InvalidInput")
+async def choose_a_short_password(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await change_password(api, member.access_token, new_password="short")
+
+
+@reaches("ChangePasswordResult", "NotAuthenticated")
+async def choose_another_password_as_nobody(api: Api, services: Services) -> Result:
+    return await change_password(api, None)
+
+
+@reaches("ChangePasswordResult", "ReauthenticationRequired")
+async def choose_another_password_too_late(api: Api, services: Services) -> Result:
+    member = await api.member()
+    api.clock.advance(300)
+    return await change_password(api, member.access_token)
+
+
+@reaches("ChangePasswordResult", "RateLimited", login_attempts=1)
+async def give_a_wrong_current_password_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await change_password(api, member.access_token, "wrong")
+    return await change_password(api, member.access_token, "wrong")
+
+
+# --------------------------------------------------------------------------------------------------- resetPassword
+
+
+async def reset_password(
+    api: Api, otp: str, recovery_code: str, username: str = "alice", new_password: str = NEW_PASSWORD
+) -> Result:
+    proofs = {"username": username, "otp": otp, "recoveryCode": recovery_code}
+    return await act(api, "resetPassword", input=proofs | {"newPassword": new_password})
+
+
+async def reset_with_both_codes(api: Api, member: Member, **others: str) -> Result:
+    """With the code that the member's device shows now, and the first recovery code."""
+    return await reset_password(api, code_at(member.secret, api.clock()), member.recovery_codes[0], **others)
+
+
+@reaches("ResetPasswordResult", "PasswordChanged")
+async def reset_a_password(api: Api, services: Services) -> Result:
+    return await reset_with_both_codes(api, await api.member())
+
+
+@reaches("ResetPasswordResult", "ResetRejected")
+async def reset_nobodys_password(api: Api, services: Services) -> Result:
+    return await reset_password(api, "000000", NO_RECOVERY_CODE, "nobody")
+
+
+@reaches("ResetPasswordResult", "InvalidInput")
+async def reset_to_a_short_password(api: Api, services: Services) -> Result:
+    return await reset_password(api, "000000", NO_RECOVERY_CODE, new_password="short")
+
+
+@reaches("ResetPasswordResult", "RateLimited", login_attempts=1)
+async def reset_nobodys_password_twice(api: Api, services: Services) -> Result:
+    await reset_password(api, "000000", NO_RECOVERY_CODE, "nobody")
+    return await reset_password(api, "000000", NO_RECOVERY_CODE, "nobody")
+
+
+# --------------------------------------------------------------------------------------------------- revokeSession
+
+NO_ID = "00000000-0000-4000-8000-000000000000"
+
+
+async def own_session(api: Api, token: str) -> str:
+    """The id of the session that asks."""
+    me = await api.run("{ me { sessions { id current } } }", token=token)
+    (session_id,) = (session["id"] for session in me["sessions"] if session["current"])
+    return str(session_id)
+
+
+@reaches("RevokeSessionResult", "SessionRevoked")
+async def revoke_the_session_that_asks(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await act(api, "revokeSession", member.access_token, id=await own_session(api, member.access_token))
+
+
+@reaches("RevokeSessionResult", "NotFound")
+async def revoke_no_session(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await act(api, "revokeSession", member.access_token, id=NO_ID)
+
+
+@reaches("RevokeSessionResult", "NotAuthenticated")
+async def revoke_as_nobody(api: Api, services: Services) -> Result:
+    return await act(api, "revokeSession", id=NO_ID)
+
+
+@reaches("RevokeSessionResult", "RateLimited", account_changes=1)
+async def revoke_no_session_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await act(api, "revokeSession", member.access_token, id=NO_ID)
+    return await act(api, "revokeSession", member.access_token, id=NO_ID)
+
+
+# --------------------------------------------------------------------------------------------------- deleteAccount
+
+
+@reaches("DeleteAccountResult", "AccountDeleted")
+async def delete_the_account(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await act(api, "deleteAccount", member.access_token)
+
+
+@reaches("DeleteAccountResult", "NotAuthenticated")
+async def delete_as_nobody(api: Api, services: Services) -> Result:
+    return await act(api, "deleteAccount")
+
+
+@reaches("DeleteAccountResult", "ReauthenticationRequired")
+async def delete_the_account_too_late(api: Api, services: Services) -> Result:
+    member = await api.member()
+    api.clock.advance(300)
+    return await act(api, "deleteAccount", member.access_token)
+
+
+@reaches("DeleteAccountResult", "RateLimited", account_changes=1)
+async def delete_the_account_after_many_changes(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await act(api, "revokeSession", member.access_token, id=NO_ID)
+    return await act(api, "deleteAccount", member.access_token)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Annotated, Any, NewType
+from typing import Annotated, Any, ClassVar, NewType
 
 import httpx
 import pytest
@@ -70,11 +70,25 @@ class HostMutation:
         return True
 
 
-class Counting(SchemaExtension):
-    operations = 0
+class Watching(SchemaExtension):
+    """Notes each step of an operation, and whether the document was judged by then."""
+
+    steps: ClassVar[list[tuple[str, bool]]] = []
 
     def on_operation(self) -> Iterator[None]:
-        Counting.operations += 1
+        yield from self._note("operation")
+
+    def on_parse(self) -> Iterator[None]:
+        yield from self._note("parse")
+
+    def on_validate(self) -> Iterator[None]:
+        yield from self._note("validate")
+
+    def on_execute(self) -> Iterator[None]:
+        yield from self._note("execute")
+
+    def _note(self, step: str) -> Iterator[None]:
+        self.steps.append((step, self.execution_context.pre_execution_errors is not None))
         yield
 
 
@@ -103,7 +117,7 @@ def mfa(make_settings: Callable[..., Settings], clock: Clock, condition: Conditi
         before_registration=condition,
         query=merge_types("Query", (graphql_mfa.Query, HostQuery)),
         mutation=merge_types("Mutation", (graphql_mfa.Mutation, HostMutation)),
-        extensions=[Counting],
+        extensions=[Watching],
         scalars={Color: strawberry.scalar(name="Color", parse_value=_loud, serialize=str)},
     )
 
@@ -160,9 +174,9 @@ async def test_a_resolver_of_the_host_sees_the_request(api: Api) -> None:
 
 
 async def test_extensions_of_the_host_run(api: Api) -> None:
-    before = Counting.operations
+    Watching.steps.clear()
     await api.send("{ agent }")
-    assert Counting.operations == before + 1
+    assert Watching.steps == [("operation", False), ("parse", False), ("validate", True), ("execute", True)]
 
 
 async def test_the_limits_hold_for_fields_of_the_host(api: Api) -> None:

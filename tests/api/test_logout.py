@@ -62,6 +62,27 @@ async def test_a_traded_in_refresh_token_ends_its_session_too(api: Api) -> None:
     assert await api.me(tokens["accessToken"]) is None
 
 
+async def test_everywhere_with_a_traded_in_refresh_token_ends_its_own_session_alone(
+    api: Api,
+) -> None:
+    """Whoever has an old token may be a thief, who signs its owner out where the thief was never signed in."""
+    member = await api.member()
+    second = await second_session(api, member.secret)
+    tokens = (await api.refresh(member.refresh_token))["tokens"]
+    assert await api.logout(refresh_token=member.refresh_token, everywhere=True) == ONE_ENDED
+    assert await api.me(tokens["accessToken"]) is None
+    assert (await api.refresh(tokens["refreshToken"]))["__typename"] == "SessionExpired"
+    assert await api.me(second["accessToken"]) == member.session["user"]
+
+
+async def test_everywhere_with_the_refresh_token_that_took_its_place_ends_all_sessions(api: Api) -> None:
+    member = await api.member()
+    await second_session(api, member.secret)
+    tokens = (await api.refresh(member.refresh_token))["tokens"]
+    ended = await api.logout(refresh_token=tokens["refreshToken"], everywhere=True)
+    assert ended == {"__typename": "LogoutSuccess", "sessionsEnded": 2}
+
+
 @pytest.mark.parametrize("by", ["access token", "refresh token"])
 async def test_everywhere_ends_all_sessions_of_the_user_and_nobody_elses(api: Api, by: str) -> None:
     member, other = await api.member(), await api.member("bob")

@@ -248,7 +248,7 @@ def test_the_explorer_signs_in_and_out_under_its_policy(page: "Page", serve: Ser
     assert set(kept(page)) == {COOKIE}
     open_tab(page, "Step5_WhoAmI")
     run(page, '"username": "alice"')
-    open_tab(page, "Step7_LogOut")
+    open_tab(page, "Step12_LogOut")
     run(page, "LogoutSuccess")
     assert kept(page) == {}
     assert complaints == []
@@ -258,7 +258,7 @@ def test_the_explorer_refreshes_by_the_cookie(page: "Page", serve: Serve) -> Non
     complaints = complaints_of(page)
     sign_in_by_hand(page, serve().url)
     before = kept(page)
-    open_tab(page, "Step6_Refresh")
+    open_tab(page, "Step11_Refresh")
     run(page, "SignedIn")
     assert kept(page) != before
     assert complaints == []

@@ -24,8 +24,13 @@ TABS = [
     "Step3_LogIn",
     "Step4_NextCode",
     "Step5_WhoAmI",
-    "Step6_Refresh",
-    "Step7_LogOut",
+    "Step6_Account",
+    "Step7_Reauthenticate",
+    "Step8_AddApp",
+    "Step9_ConfirmApp",
+    "Step10_ChangePassword",
+    "Step11_Refresh",
+    "Step12_LogOut",
 ]
 
 
@@ -67,9 +72,22 @@ def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: s
 
     open_tab(page, "Step5_WhoAmI")
     run(page, f'"username": "{username}"')
-    open_tab(page, "Step6_Refresh")
+    open_tab(page, "Step8_AddApp")
+    added = run(page, "TotpDeviceAdded")
+    expect(qr_code).to_be_visible()
+    second_secret = re.search(r'"secret": "([A-Z2-7]+)"', added)
+    assert second_secret
+    open_tab(page, "Step9_ConfirmApp")
+    type_over(page, "123456", pyotp.TOTP(second_secret[1]).now())
+    run(page, "TotpDeviceConfirmed")
+    expect(qr_code).to_be_hidden()
+    open_tab(page, "Step6_Account")
+    run(page, '"name": "Tablet"')
+    open_tab(page, "Step10_ChangePassword")
+    run(page, "PasswordChanged")
+    open_tab(page, "Step11_Refresh")
     run(page, "SignedIn")
-    open_tab(page, "Step7_LogOut")
+    open_tab(page, "Step12_LogOut")
     run(page, "LogoutSuccess")
     open_tab(page, "Step5_WhoAmI")
     run(page, '"me": null')
@@ -80,9 +98,12 @@ def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: s
     # Each code counts once; the next one is accepted a little early.
     type_over(page, "123456", pyotp.TOTP(secret[1]).at(time.time(), counter_offset=1))
     run(page, f'"username": "{username}"')
+    open_tab(page, "Step7_Reauthenticate")
+    type_over(page, "123456", pyotp.TOTP(second_secret[1]).at(time.time(), counter_offset=1))
+    run(page, "Reauthenticated")
 
     page.get_by_role("button", name="Show GraphiQL Explorer").click()
-    expect(page.get_by_text("recoveryCodesLeft").first).to_be_visible()
+    expect(page.get_by_text("accessTokenExpiresIn").first).to_be_visible()
 
     assert complaints == []
     assert [url for url in requested if not url.startswith((f"{live_server}/", "data:"))] == []

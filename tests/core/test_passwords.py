@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphql_mfa.core.passwords import format_problem, guessability_problem
+from graphql_mfa.core.passwords import format_problem, guessability_problem, unchanged_problem
 from graphql_mfa.core.problems import Problem, ProblemCode
 from graphql_mfa.core.usernames import username_key
 
@@ -199,3 +199,16 @@ def test_characters_that_stand_for_several_letters_do_not_multiply_the_work(
 def test_any_text_gets_a_verdict(password: str) -> None:
     problem = judge(password)
     assert problem is None or problem.code in {ProblemCode.TOO_COMMON, ProblemCode.CONTAINS_USERNAME}
+
+
+@pytest.mark.parametrize("raw", [STRONG, "\uff4bV9#tLq2!xRw"], ids=["as it is", "in full width"])
+def test_the_current_password_is_not_a_new_one(raw: str) -> None:
+    problem = unchanged_problem(raw, STRONG, field="newPassword")
+    assert problem is not None
+    assert (problem.field, problem.code) == ("newPassword", ProblemCode.UNCHANGED)
+    assert STRONG not in problem.message
+
+
+@pytest.mark.parametrize("raw", [STRONG.lower(), f"{STRONG} ", STRONG[:-1]])
+def test_whatever_differs_from_the_current_password_is_a_new_one(raw: str) -> None:
+    assert unchanged_problem(raw, STRONG, field="newPassword") is None

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphql_mfa.core.problems import Problem, ProblemCode
-from graphql_mfa.core.usernames import Username, parse_username, username_key
+from graphql_mfa.core.usernames import Username, lookup_key, parse_username, username_key
 from tests.core.texts import any_text
 
 # DerivedCoreProperties.txt, Default_Ignorable_Code_Point.
@@ -168,3 +168,11 @@ def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.Monk
     assert len(unicodedata.normalize("NFKC", "ﷺ")) == 18
     monkeypatch.setattr("graphql_mfa.core.usernames.username_key", lambda _: pytest.fail("normalised"))
     assert refusal("ﷺ" * 65) is ProblemCode.TOO_LONG
+
+
+@pytest.mark.parametrize(
+    ("raw", "key"), [("ALICE", "alice"), ("a", "a"), ("n" * 255, "n" * 255), ("n" * 256, ""), ("al:ice", ""), ("", "")]
+)
+def test_a_name_is_looked_up_by_its_key_if_any_account_can_have_it(raw: str, key: str) -> None:
+    """Also one that is shorter or longer than those of new accounts."""
+    assert lookup_key(raw) == key

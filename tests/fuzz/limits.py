@@ -14,6 +14,7 @@ NO_LIMITS = dict.fromkeys(
         "refresh_attempts",
         "otp_failures_before_backoff",
         "otp_failures_before_disabling",
+        "account_changes",
     ],
     MANY,
 )

@@ -10,7 +10,8 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.flows.services import Services
-from tests.api.scenarios import NO_REFRESH_TOKEN
+from tests.account import act
+from tests.api.scenarios import NO_REFRESH_TOKEN, change_password, own_session, reauthenticate
 from tests.api_client import LOGOUT, REFRESH_SESSION, VERIFY_OTP, Api, Member, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
@@ -208,6 +209,24 @@ async def test_a_session_that_was_opened_is_in_the_cookie_whatever_else_goes_wro
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
+async def test_a_session_that_is_verified_again_keeps_its_cookie(browser: Browser, clock: Clock) -> None:
+    member = await browser.api.member()
+    cookie = browser.cookie
+    renewed = await reauthenticate(browser.api, member.access_token, otp=code_at(member.secret, clock()))
+    assert renewed["__typename"] == "Reauthenticated"
+    assert (await change_password(browser.api, renewed["accessToken"]))["__typename"] == "PasswordChanged"
+    assert browser.cookie == cookie
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
+async def test_an_access_token_that_expired_leaves_the_cookie_to_refresh_with(browser: Browser, clock: Clock) -> None:
+    member = await browser.api.member()
+    clock.advance(600)
+    expired = await reauthenticate(browser.api, member.access_token, recoveryCode=member.recovery_codes[0])
+    assert expired["reason"] == "TOKEN_EXPIRED"
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
 # -------------------------------------------------------------------------------------------------- what ends a session
 
 
@@ -260,6 +279,57 @@ async def test_a_stolen_cookie_that_is_used_late_ends_the_session(browser: Brows
     browser.cookie = owners
     assert (await browser.refresh())["__typename"] == "SessionExpired"
     assert await browser.api.me(member.access_token) is None
+
+
+async def test_revoking_the_own_session_drops_the_cookie_and_revoking_another_keeps_it(browser: Browser) -> None:
+    member = await browser.api.member()
+    token = (await sign_in(browser, member))["tokens"]["accessToken"]
+    cookie = browser.cookie
+    own = await own_session(browser.api, token)
+    other = await own_session(browser.api, member.access_token)
+    assert (await act(browser.api, "revokeSession", token, id=other))["__typename"] == "SessionRevoked"
+    assert browser.cookie == cookie
+    assert (await act(browser.api, "revokeSession", token, id=other))["__typename"] == "NotFound"
+    assert browser.cookie == cookie
+    assert (await act(browser.api, "revokeSession", token, id=own))["__typename"] == "SessionRevoked"
+    assert (browser.cookie, browser.max_age) == ("", 0)
+
+
+async def test_deleting_the_account_drops_the_cookie(browser: Browser) -> None:
+    member = await browser.api.member()
+    assert (await act(browser.api, "deleteAccount", member.access_token))["__typename"] == "AccountDeleted"
+    assert (browser.cookie, browser.max_age) == ("", 0)
+
+
+@pytest.mark.parametrize("argument", ["nonsense", NO_REFRESH_TOKEN])
+async def test_a_wrong_argument_leaves_the_cookie_of_a_live_session_alone(browser: Browser, argument: str) -> None:
+    await browser.api.member()
+    cookie = browser.cookie
+    assert (await browser.api.logout(refresh_token=argument))["__typename"] == "NotAuthenticated"
+    assert (await browser.api.refresh(argument))["__typename"] == "SessionExpired"
+    assert browser.cookie == cookie
+    assert (await browser.refresh())["__typename"] == "SignedIn"
+
+
+async def test_the_token_of_the_cookie_as_an_argument_is_the_cookie(browser: Browser, clock: Clock) -> None:
+    await browser.api.member()
+    cookie = browser.cookie
+    clock.advance(3600)
+    assert (await browser.api.logout(refresh_token=cookie))["reason"] == "SESSION_ENDED"
+    assert (browser.cookie, browser.max_age) == ("", 0)
+
+
+@pytest.mark.parametrize("mutation", ["regenerateRecoveryCodes", "deleteAccount"])
+async def test_an_access_token_that_expired_leaves_the_cookie_alone(
+    browser: Browser, clock: Clock, mutation: str
+) -> None:
+    """The page is to refresh and to try again, which it could not do without."""
+    member = await browser.api.member()
+    cookie = browser.cookie
+    clock.advance(600)
+    assert (await act(browser.api, mutation, member.access_token))["reason"] == "TOKEN_EXPIRED"
+    assert browser.cookie == cookie
+    assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
 # ------------------------------------------------------------------------------------------------- pages of other sites

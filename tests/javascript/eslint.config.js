@@ -23,6 +23,12 @@ export default [
       // belong to the one answer that they came in or, the policy, to the server. Any other type needs its `id`.
       "@graphql-eslint/strict-id-in-types": ["error", { exceptions: { types: [...outcomes, ...values] } }],
 
+      // The specification defines @oneOf, and says what it means.
+      "@graphql-eslint/require-description": [
+        "error",
+        { types: true, rootField: true, DirectiveDefinition: true, ignoredSelectors: ['[type=DirectiveDefinition][name.value="oneOf"]'] },
+      ],
+
       // It takes `User.username` for a stutter like `User.userId`, but a username is a word of its own, and the name is
       // fixed: clients rely on it. The rule has no exceptions.
       "@graphql-eslint/no-typename-prefix": "off",

@@ -74,9 +74,11 @@ def test_purge_deletes_what_has_expired_and_says_how_much(command: Command, tmp_
     command("migrate")
     asyncio.run(fill())
     for deleted in (1, 0):
-        left = "otp_failures: 0\nsecurity_events: 0\nreserved_names: 0\nthrottles: 0\n"
-        printed = f"challenges: 0\nsessions: 0\nusers: {deleted}\n{left}"
-        assert command("purge").output == printed
+        printed = command("purge").output
+        counts = dict(line.split(": ") for line in printed.splitlines())
+        assert counts.pop("users") == str(deleted)
+        assert len(counts) > 5
+        assert set(counts.values()) == {"0"}
 
 
 def _is_wrong_configuration(ran: Result, message: str, value: str) -> None:

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from fastapi import FastAPI
@@ -324,6 +325,35 @@ async def test_an_account_is_shown_with_its_events_and_without_a_secret(api: Api
     assert "UNLOCKED_BY_OPERATOR" in text
     for secret in (member.secret, *member.recovery_codes, "bcrypt"):
         assert secret not in f"{shown}{text}"
+
+
+async def test_the_events_of_an_account_are_shown_with_their_clients(api: Api, users: Users, clock: Clock) -> None:
+    api.http.headers["User-Agent"] = "Firefox 145 \x1b[2J"
+    await api.register()
+    registered_at = clock()
+    clock.advance(1)
+    await users("unlock", "alice")
+    shown = (await users("show", "alice")).stdout.splitlines()[-2:]
+    assert shown == [f"{clock()} UNLOCKED_BY_OPERATOR", f"{registered_at} REGISTERED 10.0.0.1 Firefox 145 [2J"]
+    newest, oldest = json.loads((await users("show", "alice", "--json")).stdout)["events"]
+    assert (newest["ip_address"], newest["user_agent"]) == (None, None)
+    assert (oldest["ip_address"], oldest["user_agent"]) == ("10.0.0.1", "Firefox 145 [2J")
+
+
+@pytest.mark.parametrize("kept", ["anonymous", "remove"])
+async def test_what_happened_to_a_deleted_account_is_kept_without_telling_to_whom_or_not_at_all(
+    run_app: RunApp, connect: Connect, users: Users, monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_DELETED_ACCOUNT_EVENTS", kept)
+    async with run_app() as app:
+        api = connect(app)
+        user_id = UUID((await api.member()).session["user"]["id"])
+        assert (await users("delete", "alice", "--yes")).stdout == "Deleted.\n"
+        columns = (SecurityEvent.user_id, SecurityEvent.kind, SecurityEvent.ip_address, SecurityEvent.user_agent)
+        left = await app.state.services.database.read(lambda connection: connection.execute(select(*columns)).all())
+    kinds = {"REGISTERED", "ENROLLMENT_CONFIRMED", "SIGNED_IN", "DELETED_BY_OPERATOR"} if kept == "anonymous" else set()
+    assert {row.kind for row in left} == kinds
+    assert not [row for row in left if row.user_id == user_id or row.ip_address or row.user_agent]
 
 
 @pytest.mark.parametrize("act", ["show", "unlock", "reset-mfa", "disable", "enable", "delete"])

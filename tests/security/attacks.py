@@ -94,3 +94,9 @@ async def real_member(api: Api, username: str) -> Member:
     confirmed = await api.verify_otp(registered["challenge"], code_at(secret, api.clock()))
     assert confirmed["__typename"] == "EnrollmentConfirmed", confirmed
     return Member(username, secret, confirmed["recoveryCodes"], confirmed)
+
+
+async def events_of(services: Services, username: str = "alice") -> Counter[str]:
+    """How often what happened to the account."""
+    sql = text("SELECT kind FROM security_events JOIN users ON users.id = user_id WHERE username = :username")
+    return await services.database.read(lambda connection: Counter(connection.scalars(sql, {"username": username})))

@@ -1,22 +1,21 @@
 """Attack: find out which names have an account, from what is answered or from what it costs."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-import bcrypt as bcrypt_library
 import httpx
 import pytest
 from fastapi import FastAPI
 from passlib.hash import bcrypt, bcrypt_sha256
-from sqlalchemy import Connection, Engine, event
 
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.security.attacks import WRONG_PASSWORD, execute
+from tests.security.work import Work, measured
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -150,33 +149,6 @@ async def test_enumeration_by_challenge(api: Api, clock: Clock, token: str) -> N
 
 
 # ------------------------------------------------------------------------------------------------------------- work
-
-
-class Work:
-    """What one request cost: SQL statements, and rounds of bcrypt."""
-
-    def __init__(self) -> None:
-        self.statements: list[str] = []
-        self.rounds = 0
-
-
-@contextmanager
-def measured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    work = Work()
-    hashpw = bcrypt_library.hashpw
-
-    def count_hash(password: bytes, salt: bytes) -> bytes:
-        work.rounds += 2 ** int(salt.split(b"$")[2])
-        return hashpw(password, salt)
-
-    def count_statement(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
-        work.statements.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", count_statement)
-    with monkeypatch.context() as patch:
-        patch.setattr(bcrypt_library, "hashpw", count_hash)
-        yield work
-    event.remove(Engine, "before_cursor_execute", count_statement)
 
 
 async def work_of_login(

@@ -187,6 +187,10 @@ async def test_alias_brute_force_over_different_fields(api: Api, services: Servi
         f'restartEnrollment(input: {{challengeToken: "{challenge["token"]}"}}) {{ __typename }}',
         'refreshSession(input: {refreshToken: "mfar_x"}) { __typename }',
         'registerUser(input: {username: "mallory", password: "four-otters-row-upstream"}) { __typename }',
+        'reauthenticate(input: {otp: "000000"}) { __typename }',
+        'changePassword(input: {currentPassword: "wrong battery", newPassword: "four-otters-row"}) { __typename }',
+        'resetPassword(input: {username: "alice", otp: "0", recoveryCode: "x", newPassword: "four-otters-row"}) '
+        "{ __typename }",
     ]
     for other in others:
         response = await api.send(f"mutation {{ {other} {right} }}")

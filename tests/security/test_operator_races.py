@@ -34,7 +34,7 @@ async def operator(database_url: str) -> AsyncIterator[Database]:
 def end(request: pytest.FixtureRequest, services: Services, clock: Clock) -> Act:
     """What the operator does to alice."""
     if request.param == "disable":
-        return lambda database: acts.disable(database, "alice", clock())
+        return lambda database: acts.disable(database, services.settings, "alice", clock())
     return lambda database: acts.delete(database, services.settings, "alice", clock())
 
 

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
+import graphql_mfa.api.answer
 import graphql_mfa.api.queries
 import graphql_mfa.api.router
 import graphql_mfa.api.schema
@@ -348,7 +349,7 @@ async def test_new_secrets_in_the_log_of_a_failure(
         made.extend([outcome.tokens.access_token, outcome.tokens.refresh_token, *outcome.recovery_codes])
         raise RuntimeError(f"cannot present {outcome}")
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "present", broken)
+    monkeypatch.setattr(graphql_mfa.api.answer, "present", broken)
     variables = {"input": {"challengeToken": registered["challenge"]["token"], "otp": code}}
     response = await api.send(
         "mutation Run($input: VerifyOtpInput!) { verifyOtp(input: $input) { __typename } }", variables
@@ -423,7 +424,7 @@ async def test_forged_lines_in_the_log_of_a_failure(
     def broken(self: object) -> NoReturn:
         raise RuntimeError
 
-    monkeypatch.setattr(graphql_mfa.api.schema._Judgement, "on_parse", broken)
+    monkeypatch.setattr(graphql_mfa.api.schema._Steps, "parsing", broken)
     name = "Run\n2026-01-01 CRITICAL root: everything is lost\r\x1b[2J"
 
     response = await api.http.post("/graphql", json={"query": "query Run { me { id } }", "operationName": name})

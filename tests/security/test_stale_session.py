@@ -21,6 +21,10 @@ NOT_SENSITIVE = {
     "refreshSession",
     "logout",
     "reauthenticate",
+    "confirmTotpDevice",
+    "renameTotpDevice",
+    "resetPassword",
+    "revokeSession",
 }
 SENSITIVE = sorted(name for name in mutations() if "ReauthenticationRequired" in members_of(name))
 FRESH_SECONDS = 300

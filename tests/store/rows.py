@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, insert, select, update
 
-from graphql_mfa.store.models import Base, Challenge, Session, TotpDevice, User
+from graphql_mfa.store.models import Base, Challenge, OutboxMessage, Session, TotpDevice, User
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -46,6 +46,14 @@ def add_challenge(connection: Connection, user_id: UUID, **columns: Any) -> byte
     row = {"digest": key, "user_id": user_id, "created_at": NOW, "expires_at": LATER, "attempts": 0}
     connection.execute(insert(Challenge).values(row | columns))
     return key
+
+
+def add_message(connection: Connection, **columns: Any) -> UUID:
+    """A message of the outbox that is due; returns the id of its event."""
+    event = uuid4()
+    row = {"sink": "hook", "event_id": event, "kind": "SIGNED_IN", "at": NOW, "user_id": uuid4(), "username": "alice"}
+    connection.execute(insert(OutboxMessage).values(row | {"since": NOW, "attempts": 0, "due_at": NOW} | columns))
+    return event
 
 
 def password_hash_of(connection: Connection, username: str = "alice") -> str:

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, select, update
 
-from graphql_mfa.store import challenges, recovery_codes, sessions, totp_devices, users
+from graphql_mfa.store import challenges, purging, recovery_codes, sessions, totp_devices, users
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge, Session, TotpDevice, UsedRefreshToken
 from tests.store import rows
@@ -102,6 +102,51 @@ async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_t
         return connection.scalar(select(TotpDevice.confirmed_at))
 
     assert await database.write(claim_twice) == NOW
+
+
+async def test_a_claimed_step_sets_when_the_device_was_used_and_takes_its_end_away(database: Database) -> None:
+    def claim(connection: Connection) -> None:
+        device = rows.add_device(connection, rows.add_user(connection), expires_at=LATER)
+        assert totp_devices.claim_step(connection, device, 100, NOW)
+        assert connection.execute(select(TotpDevice.last_used_at, TotpDevice.expires_at)).one() == (NOW, None)
+        assert not totp_devices.claim_step(connection, device, 100, LATER)
+        assert connection.scalar(select(TotpDevice.last_used_at)) == NOW
+        assert totp_devices.claim_step(connection, device, 101, LATER)
+        assert connection.scalar(select(TotpDevice.last_used_at)) == LATER
+
+    await database.write(claim)
+
+
+async def test_a_device_is_confirmed_at_its_last_moment_or_purged_but_never_both(
+    database: Database, other_process: Database
+) -> None:
+    devices: dict[UUID, UUID] = {}
+
+    def fill(connection: Connection) -> None:
+        user = rows.add_user(connection)
+        devices.update((rows.add_device(connection, user, expires_at=LATER), user) for _ in range(20))
+
+    def confirm(device: UUID) -> Callable[[Connection], bool]:
+        def transact(connection: Connection) -> bool:
+            held = totp_devices.hold(connection, device, devices[device], NOW)
+            claimed = held is not None and totp_devices.claim_step(connection, device, 100, NOW)
+            assert claimed is (held is not None)
+            return claimed
+
+        return transact
+
+    await database.write(fill)
+    day = timedelta(days=1)
+    batches = purging.batches(LATER, rows=1, otp_failure_window=day, event_retention=day, outbox_retention=day)
+    purge = batches["totp_devices"]
+    outcomes = await asyncio.gather(
+        *(other_process.write(purge) for _ in devices), *(database.write(confirm(device)) for device in devices)
+    )
+    purged, confirmed = sum(outcomes[:20]), sum(outcomes[20:])
+    left = await database.read(lambda connection: connection.execute(select(TotpDevice.confirmed_at)).all())
+    assert purged + confirmed == 20
+    assert len(left) == confirmed
+    assert all(row.confirmed_at == NOW for row in left)
 
 
 async def test_no_more_attempts_are_counted_than_a_challenge_has(database: Database, other_process: Database) -> None:

@@ -26,11 +26,14 @@ from tests.store.rows import LATER, NOW
 SECOND = timedelta(seconds=1)
 WINDOW = timedelta(days=30)
 RETENTION = timedelta(days=365)
+OUTBOX_RETENTION = timedelta(days=33)
 
 
 async def purge(database: Database, *, rows: int = 100) -> dict[str, int]:
     """One batch of each table."""
-    batches = purging.batches(NOW, rows=rows, otp_failure_window=WINDOW, event_retention=RETENTION)
+    batches = purging.batches(
+        NOW, rows=rows, otp_failure_window=WINDOW, event_retention=RETENTION, outbox_retention=OUTBOX_RETENTION
+    )
     return {table: await database.write(batch) for table, batch in batches.items()}
 
 
@@ -53,17 +56,23 @@ async def test_what_has_expired_goes_and_nothing_else(database: Database, expire
         connection.execute(insert(Throttle).values(key=b"idle", attempts=5, window_ends_at=expires_at))
         event = {"id": uuid4(), "user_id": user, "kind": "IMPORTED_BY_OPERATOR", "at": expires_at - RETENTION}
         connection.execute(insert(SecurityEvent).values(event))
+        rows.add_message(connection, since=expires_at - OUTBOX_RETENTION, due_at=None)
         connection.execute(insert(ReservedName).values(digest=b"reserved", ends_at=expires_at))
         abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
         rows.add_device(connection, abandoned)
+        rows.add_device(connection, user, expires_at=expires_at)
+        rows.add_device(connection, user, confirmed_at=NOW)
 
     await database.write(fill)
     before = await database.read(sizes)
     gone = 1 - kept
-    purged = ("challenges", "sessions", "users", "otp_failures", "throttles", "security_events", "reserved_names")
-    assert await purge(database) == dict.fromkeys(purged, gone)
-    tables = (*purged, "used_refresh_tokens", "totp_devices")
-    assert await database.read(sizes) == +(Counter(before) - Counter(dict.fromkeys(tables, gone)))
+    purged = (
+        *("challenges", "sessions", "users", "otp_failures", "throttles", "security_events", "outbox"),
+        "reserved_names",
+    )
+    assert await purge(database) == dict.fromkeys((*purged, "totp_devices"), gone)
+    tables = dict.fromkeys((*purged, "used_refresh_tokens"), gone) | {"totp_devices": 2 * gone}
+    assert await database.read(sizes) == +(Counter(before) - Counter(tables))
 
 
 async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(database: Database) -> None:
@@ -79,7 +88,12 @@ async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(databa
 
     await database.write(fill)
     one_account = await database.read(sizes)
-    assert one_account.keys() == Base.metadata.tables.keys() - {"throttles", "security_events", "reserved_names"}
+    assert one_account.keys() == Base.metadata.tables.keys() - {
+        "throttles",
+        "security_events",
+        "outbox",
+        "reserved_names",
+    }
     await database.write(lambda connection: fill(connection, username="abandoned", enrollment_expires_at=NOW))
     assert (await purge(database))["users"] == 1
     assert await database.read(sizes) == one_account

@@ -1,23 +1,31 @@
 """What each operation costs the store is what docs/operations.md says."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event
 
-from tests.account import act
-from tests.api_client import Api, Member
+from tests.account import act, mutations
+from tests.api.scenarios import change_password, reset_with_both_codes
+from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
+from tests.devices import added, confirmed
+from tests.statements import statements
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 DOCUMENTED = {
     name: int(statements)
     for name, statements in re.findall(r"^\| `(\w+)` \| (\d+) \|", OPERATIONS.read_text(), re.MULTILINE)
 }
+
+
+async def act_alone(api: Api, mutation: str, member: Member, **arguments: Any) -> Result:
+    """Run it, and ask for nothing that it does not say by itself."""
+    ((name, argument),) = mutations()[mutation].args.items()
+    document = f"mutation M(${name}: {argument.type}) {{ {mutation}({name}: ${name}) {{ __typename }} }}"
+    return await api.run(document, arguments, token=member.access_token)
 
 
 async def _register(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
@@ -57,11 +65,54 @@ async def _me(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
 
 async def _reauthenticate(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
     otp = code_at(member.secret, api.clock())
-    return lambda: act(api, "reauthenticate", member.access_token, input={"otp": otp})
+    return lambda: act_alone(api, "reauthenticate", member, input={"otp": otp})
 
 
 async def _regenerate_recovery_codes(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
     return lambda: api.run("mutation { regenerateRecoveryCodes { __typename } }", token=member.access_token)
+
+
+async def _add_totp_device(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    return lambda: act_alone(api, "addTotpDevice", member, input={"name": "Tablet"})
+
+
+async def _confirm_totp_device(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    device = await added(api, member.access_token)
+    given = {"id": device.id, "otp": code_at(device.secret, api.clock())}
+    return lambda: act_alone(api, "confirmTotpDevice", member, input=given)
+
+
+async def _rename_totp_device(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    device = await added(api, member.access_token)
+    return lambda: act_alone(api, "renameTotpDevice", member, input={"id": device.id, "name": "Old tablet"})
+
+
+async def _remove_totp_device(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    device = await confirmed(api, member.access_token)
+    return lambda: act_alone(api, "removeTotpDevice", member, id=device.id)
+
+
+async def _totp_devices(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    return lambda: api.run("{ me { totpDevices { id } } }", token=member.access_token)
+
+
+async def _change_password(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    return lambda: change_password(api, member.access_token)
+
+
+async def _reset_password(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    return lambda: reset_with_both_codes(api, member)
+
+
+async def _revoke_session(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    await api.verify_otp(await api.challenge(), code_at(member.secret, api.clock()))
+    me = await api.run("{ me { sessions { id } } }", token=member.access_token)
+    query = "mutation Revoke($id: ID!) { revokeSession(id: $id) { __typename } }"
+    return lambda: api.run(query, {"id": me["sessions"][0]["id"]}, token=member.access_token)
+
+
+async def _delete_account(api: Api, member: Member) -> Callable[[], Awaitable[Any]]:
+    return lambda: act(api, "deleteAccount", member.access_token)
 
 
 PREPARED = {
@@ -74,23 +125,17 @@ PREPARED = {
     "logout": (_logout, "LogoutSuccess"),
     "reauthenticate": (_reauthenticate, "Reauthenticated"),
     "regenerateRecoveryCodes": (_regenerate_recovery_codes, "RecoveryCodes"),
+    "changePassword": (_change_password, "PasswordChanged"),
+    "resetPassword": (_reset_password, "PasswordChanged"),
+    "revokeSession": (_revoke_session, "SessionRevoked"),
+    "deleteAccount": (_delete_account, "AccountDeleted"),
     "me": (_me, None),
+    "addTotpDevice": (_add_totp_device, "TotpDeviceAdded"),
+    "confirmTotpDevice": (_confirm_totp_device, "TotpDeviceConfirmed"),
+    "renameTotpDevice": (_rename_totp_device, "TotpDeviceRenamed"),
+    "removeTotpDevice": (_remove_totp_device, "FactorRemoved"),
+    "totpDevices": (_totp_devices, None),
 }
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """Those that run inside; one that goes over several rows is one."""
-    seen: list[str] = []
-
-    def see(connection: Connection, cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", see)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", see)
 
 
 @pytest.mark.parametrize("operation", PREPARED)

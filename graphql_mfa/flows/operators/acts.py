@@ -2,17 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
 from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.flows.event_log import EventLog
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, reserved_names, throttles, users
+from graphql_mfa.store import Connection, administration, throttles, users
 from graphql_mfa.store.administration import UserRecord
 from graphql_mfa.store.database import Database
 
@@ -26,7 +27,7 @@ class NeverConfirmed:
     expires_at: datetime
 
 
-async def unlock(database: Database, username: str, now: datetime) -> bool:
+async def unlock(database: Database, settings: Settings, username: str, now: datetime) -> bool:
     """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
 
     def act(connection: Connection, user: UserRecord) -> bool:
@@ -34,10 +35,12 @@ async def unlock(database: Database, username: str, now: datetime) -> bool:
         throttles.forget(connection, _counted(connection, user))
         return True
 
-    return bool(await _act(database, username, now, SecurityEventKind.UNLOCKED_BY_OPERATOR, act))
+    return bool(await _act(database, settings, username, now, SecurityEventKind.UNLOCKED_BY_OPERATOR, act))
 
 
-async def reset_mfa(database: Database, username: str, now: datetime) -> str | NeverConfirmed | None:
+async def reset_mfa(
+    database: Database, settings: Settings, username: str, now: datetime
+) -> str | NeverConfirmed | None:
     """Remove every factor, session and challenge; return the code that a new enrollment needs. None: no such account.
 
     What was counted against the account is forgotten as well: it was about factors that are gone. A registration that
@@ -55,10 +58,10 @@ async def reset_mfa(database: Database, username: str, now: datetime) -> str | N
         throttles.forget(connection, _counted(connection, user))
         return code
 
-    return await _act(database, username, now, SecurityEventKind.MFA_RESET_BY_OPERATOR, act, leave_alone)
+    return await _act(database, settings, username, now, SecurityEventKind.MFA_RESET_BY_OPERATOR, act, leave_alone)
 
 
-async def disable(database: Database, username: str, now: datetime) -> bool:
+async def disable(database: Database, settings: Settings, username: str, now: datetime) -> bool:
     """End every session and challenge, and let nobody sign in: to them it is as if there were no such account."""
 
     def act(connection: Connection, user: UserRecord) -> bool:
@@ -66,10 +69,10 @@ async def disable(database: Database, username: str, now: datetime) -> bool:
         administration.set_disabled(connection, user.id, now)
         return True
 
-    return bool(await _act(database, username, now, SecurityEventKind.DISABLED_BY_OPERATOR, act))
+    return bool(await _act(database, settings, username, now, SecurityEventKind.DISABLED_BY_OPERATOR, act))
 
 
-async def enable(database: Database, username: str, now: datetime) -> bool:
+async def enable(database: Database, settings: Settings, username: str, now: datetime) -> bool:
     """Let its owner sign in to a disabled account again."""
 
     def leave_alone(user: UserRecord) -> bool | None:
@@ -79,27 +82,22 @@ async def enable(database: Database, username: str, now: datetime) -> bool:
         administration.set_disabled(connection, user.id, None)
         return True
 
-    return bool(await _act(database, username, now, SecurityEventKind.ENABLED_BY_OPERATOR, act, leave_alone))
+    return bool(await _act(database, settings, username, now, SecurityEventKind.ENABLED_BY_OPERATOR, act, leave_alone))
 
 
 async def delete(database: Database, settings: Settings, username: str, now: datetime) -> bool:
-    """Delete the account with all that is personal, and reserve its name for a while.
-
-    Its security events stay: they name nothing but its id.
-    """
+    """Delete the account with all that is personal, and reserve its name for a while."""
 
     def act(connection: Connection, user: UserRecord) -> bool:
-        counted = _counted(connection, user)
-        users.remove(connection, user.id)
-        throttles.forget(connection, counted)
-        reserved_names.reserve(connection, user.key, now + timedelta(days=settings.deleted_name_days))
+        delete_with_all_that_is_personal(connection, settings, user.id, user.key, now)
         return True
 
-    return bool(await _act(database, username, now, SecurityEventKind.DELETED_BY_OPERATOR, act))
+    return bool(await _act(database, settings, username, now, SecurityEventKind.DELETED_BY_OPERATOR, act))
 
 
 async def _act(
     database: Database,
+    settings: Settings,
     username: str,
     now: datetime,
     kind: SecurityEventKind,
@@ -114,11 +112,11 @@ async def _act(
             return None
         if (unchanged := leave_alone(user)) is not None:
             return unchanged
-        EventLog().record(connection, user.id, now, None, kind)
+        EventLog.of(settings).record(connection, user.id, now, None, kind)
         return act(connection, user)
 
     return await database.write(transact)
 
 
 def _counted(connection: Connection, user: UserRecord) -> list[bytes]:
-    return limits.of_account(user.id, user.key, administration.known_addresses(connection, user.id))
+    return limits.of_account(user.id, user.key, users.known_addresses(connection, user.id))

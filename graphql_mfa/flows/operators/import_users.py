@@ -64,7 +64,8 @@ async def import_users(
     """
     parsed = (_parse(number, line, settings, now) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(islice(parsed, _BATCH_LINES)):
-        for outcome in await database.write(partial(_add, ring=ring, batch=batch, now=now)):
+        add = partial(_add, ring=ring, events=EventLog.of(settings), batch=batch, now=now)
+        for outcome in await database.write(add):
             yield outcome
 
 
@@ -110,17 +111,19 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
 
 
 def _add(
-    connection: Connection, ring: KeyRing, batch: list[NewUser | Refused], now: datetime
+    connection: Connection, ring: KeyRing, events: EventLog, batch: list[NewUser | Refused], now: datetime
 ) -> list[Imported | Refused]:
     refused = [entry for entry in batch if isinstance(entry, Refused)]
     new = [entry for entry in batch if isinstance(entry, NewUser)]
     # In one order, so that no two imports wait for each other. Of a name that is there twice the first line counts.
     new.sort(key=lambda entry: entry.name.key)
-    outcomes = [*refused, *(_add_one(connection, ring, entry, now) for entry in new)]
+    outcomes = [*refused, *(_add_one(connection, ring, events, entry, now) for entry in new)]
     return sorted(outcomes, key=lambda outcome: outcome.line)
 
 
-def _add_one(connection: Connection, ring: KeyRing, entry: NewUser, now: datetime) -> Imported | Refused:
+def _add_one(
+    connection: Connection, ring: KeyRing, events: EventLog, entry: NewUser, now: datetime
+) -> Imported | Refused:
     user_id = uuid4()
     code = None if entry.totp_secret else new_recovery_code()
     added = users.add_row(
@@ -143,7 +146,7 @@ def _add_one(connection: Connection, ring: KeyRing, entry: NewUser, now: datetim
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
         _add_device(connection, ring, user_id, entry.totp_secret, now)
-    EventLog().record(connection, user_id, now, None, SecurityEventKind.IMPORTED_BY_OPERATOR)
+    events.record(connection, user_id, now, None, SecurityEventKind.IMPORTED_BY_OPERATOR)
     return Imported(entry.line, entry.name.shown, code)
 
 

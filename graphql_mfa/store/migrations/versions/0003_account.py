@@ -1,4 +1,4 @@
-"""What a signed-in user sees and changes: named devices, and whose clients sessions and security events are."""
+"""What a signed-in user sees and changes: named devices, whose clients sessions and events are; and an outbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,3 +20,30 @@ def upgrade() -> None:
     op.add_column("totp_devices", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("totp_devices", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index("ix_totp_devices_expires_at", "totp_devices", ["expires_at"])
+
+    op.create_table(
+        "outbox",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("sink", sa.String(), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("username", sa.String(), nullable=True),
+        sa.Column("ip_address", sa.String(), nullable=True),
+        sa.Column("user_agent", sa.String(), nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("number", name="pk_outbox"),
+    )
+    op.create_index("ix_outbox_since", "outbox", ["since"])
+    op.create_index("ix_outbox_sink_due_at", "outbox", ["sink", "due_at"])
+    open_only = sa.text("due_at IS NOT NULL")
+    op.create_index(
+        "ix_outbox_sink_user_id_number",
+        "outbox",
+        ["sink", "user_id", "number"],
+        sqlite_where=open_only,
+        postgresql_where=open_only,
+    )

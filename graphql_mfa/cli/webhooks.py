@@ -1,0 +1,42 @@
+"""graphql-mfa webhooks: for whoever looks after a receiver of security events."""
+
+import asyncio
+
+import typer
+
+from graphql_mfa.cli.configuration import opened_database, read_settings
+from graphql_mfa.flows.operators.undelivered import retry as retry_all
+from graphql_mfa.flows.operators.undelivered import undelivered
+from graphql_mfa.flows.services import utc_now
+from graphql_mfa.store.outbox import SinkState
+
+app = typer.Typer(no_args_is_help=True, help="See which security events are undelivered, and try those given up again.")
+
+
+@app.command()
+def status() -> None:
+    """Print how many events wait for delivery and how many were given up. Fails when there are any of the latter."""
+    settings = read_settings()
+
+    async def run() -> list[SinkState]:
+        async with opened_database(settings) as database:
+            return await undelivered(database)
+
+    states = asyncio.run(run())
+    if not states:
+        typer.echo("Every event is delivered.")
+    for state in states:
+        typer.echo(f"{state.sink}: {state.waiting} waiting, {state.dead} given up, oldest of {state.oldest}")
+    raise typer.Exit(1 if any(state.dead for state in states) else 0)
+
+
+@app.command()
+def retry() -> None:
+    """Make the events that were given up due again; a running server delivers them."""
+    settings = read_settings()
+
+    async def run() -> int:
+        async with opened_database(settings) as database:
+            return await retry_all(database, settings, utc_now())
+
+    typer.echo(f"{asyncio.run(run())} events are due again.")

@@ -1,0 +1,41 @@
+"""Remove an authenticator app."""
+
+from graphql_mfa.core.ids import id_to_look_for
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.outcomes import (
+    FactorRemoved,
+    LastFactor,
+    NotAuthenticated,
+    NotFound,
+    RateLimited,
+    ReauthenticationRequired,
+)
+from graphql_mfa.flows.services import Services
+from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.store import Connection, totp_devices
+
+RemoveTotpDeviceOutcome = (
+    FactorRemoved | LastFactor | NotFound | NotAuthenticated | ReauthenticationRequired | RateLimited
+)
+
+
+async def remove_totp_device(
+    services: Services, access_token: str | None, id: str, client: Client
+) -> RemoveTotpDeviceOutcome:
+    """Remove it, unless it is the last one that was confirmed. One that never was never counted, and makes no event."""
+    device_id = id_to_look_for(id)
+
+    def remove(connection: Connection, caller: Caller) -> FactorRemoved | LastFactor | NotFound:
+        user = caller.user
+        held = totp_devices.hold(connection, device_id, user.id, caller.now)
+        if held is None:
+            return NotFound()
+        if held.shown.confirmed:
+            if totp_devices.count_confirmed(connection, user.id) == 1:
+                return LastFactor()
+            services.events.record(connection, user.id, caller.now, client, SecurityEventKind.TOTP_DEVICE_REMOVED)
+        totp_devices.remove(connection, device_id)
+        return FactorRemoved(device_id, user.account, caller.session.id)
+
+    return await act_freshly(services, access_token, remove)

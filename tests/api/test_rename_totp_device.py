@@ -1,0 +1,52 @@
+"""renameTotpDevice."""
+
+from graphql_mfa.flows.services import Services
+from tests.api.answers import failure
+from tests.api_client import Api
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.devices import added, confirm, devices_of, events_of, first_device, names_of, rename
+
+
+async def test_a_device_has_its_new_name_and_is_the_same_otherwise(api: Api, services: Services) -> None:
+    member = await api.member()
+    (before,) = await devices_of(api, member.access_token)
+    events = await events_of(services)
+    answer = await rename(api, member.access_token, before["id"], "Zoë's phone")
+    assert answer == {"__typename": "TotpDeviceRenamed", "device": before | {"name": "Zoë's phone"}}
+    assert await devices_of(api, member.access_token) == [before | {"name": "Zoë's phone"}]
+    assert await events_of(services) == events
+
+
+async def test_a_stale_session_renames_and_so_does_another_one(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    device = await added(api, member.access_token)
+    other = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    clock.advance(500)
+    renamed = await rename(api, other["tokens"]["accessToken"], device.id, "Laptop")
+    assert renamed["device"]["name"] == "Laptop"
+    confirmed = await confirm(api, member.access_token, device.id, code_at(device.secret, clock()))
+    assert confirmed["device"]["name"] == "Laptop"
+
+
+async def test_two_devices_may_have_one_name(api: Api) -> None:
+    member = await api.member()
+    device = await added(api, member.access_token)
+    await rename(api, member.access_token, device.id, "Authenticator app")
+    assert await names_of(api, member.access_token) == ["Authenticator app"] * 2
+
+
+async def test_a_name_that_nobody_could_read_is_refused_and_the_old_one_stays(api: Api) -> None:
+    member = await api.member()
+    first = await first_device(api, member.access_token)
+    answer = await rename(api, member.access_token, first, "phone\u202e")
+    assert [(field["field"], field["code"]) for field in answer["fields"]] == [("name", "INVALID_CHARACTERS")]
+    assert await names_of(api, member.access_token) == ["Authenticator app"]
+
+
+async def test_a_device_that_was_not_confirmed_in_time_has_no_name_to_change(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    device = await added(api, member.access_token)
+    clock.advance(600)
+    token = (await api.refresh(member.refresh_token))["tokens"]["accessToken"]
+    assert await rename(api, token, device.id) == failure("NotFound")

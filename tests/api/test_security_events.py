@@ -1,0 +1,275 @@
+"""User.securityEvents: what is recorded, and how it is shown."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from fastapi import FastAPI
+from passlib.hash import bcrypt
+from sqlalchemy import Connection, select
+
+from graphql_mfa.core.security_events import SecurityEventKind, event_id
+from graphql_mfa.flows.operators import acts
+from graphql_mfa.flows.operators.import_users import import_users
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store.models import SecurityEvent
+from tests.account import act, user_of
+from tests.api import scenarios
+from tests.api.scenarios import NO_ID, RunApp
+from tests.api_client import Api, Member, Result
+from tests.authenticator import code_at, wrong_code
+from tests.clock import Clock
+from tests.conftest import Connect
+
+# --------------------------------------------------------------------------------------------------- what is recorded
+
+Way = Callable[[Api, Services], Awaitable[object]]
+WAYS: list[tuple[SecurityEventKind, Way, dict[str, Any]]] = []
+
+
+def records(kind: SecurityEventKind, **settings: Any) -> Callable[[Way], Way]:
+    """Enter a function in the table: the shortest way to an event of that kind."""
+
+    def enter(way: Way) -> Way:
+        WAYS.append((kind, way, settings))
+        return way
+
+    return enter
+
+
+records(SecurityEventKind.REGISTERED)(scenarios.register)
+records(SecurityEventKind.ENROLLMENT_CONFIRMED)(scenarios.confirm_an_enrollment)
+records(SecurityEventKind.SIGNED_IN)(scenarios.confirm_an_enrollment)
+records(SecurityEventKind.SIGN_IN_FAILED)(scenarios.answer_with_a_wrong_code)
+records(SecurityEventKind.SIGN_IN_FAILED)(scenarios.answer_with_no_recovery_code)
+records(SecurityEventKind.SIGN_IN_FAILED)(scenarios.verify_a_wrong_code)
+records(SecurityEventKind.SIGN_IN_FAILED)(scenarios.verify_no_recovery_code)
+records(SecurityEventKind.OTP_REPLAYED)(scenarios.answer_with_a_used_code)
+records(SecurityEventKind.OTP_REPLAYED)(scenarios.verify_the_code_that_signed_in)
+records(SecurityEventKind.FACTOR_DISABLED, otp_failures_before_disabling=1)(scenarios.answer_with_a_wrong_code)
+records(SecurityEventKind.RECOVERY_CODE_USED)(scenarios.sign_in_with_a_recovery_code)
+records(SecurityEventKind.RECOVERY_CODES_REGENERATED)(scenarios.make_new_recovery_codes)
+records(SecurityEventKind.SESSION_ENDED)(scenarios.log_out)
+records(SecurityEventKind.SESSION_ENDED)(scenarios.revoke_the_session_that_asks)
+records(SecurityEventKind.ACCOUNT_DELETED)(scenarios.delete_the_account)
+
+records(SecurityEventKind.PASSWORD_CHANGED)(scenarios.choose_another_password)
+records(SecurityEventKind.PASSWORD_RESET)(scenarios.reset_a_password)
+records(SecurityEventKind.TOTP_DEVICE_ADDED)(scenarios.confirm_a_device)
+records(SecurityEventKind.TOTP_DEVICE_REMOVED)(scenarios.remove_a_device)
+
+
+@records(SecurityEventKind.FACTOR_ENABLED, otp_failures_before_disabling=1)
+async def choose_another_password_after_codes_were_switched_off(api: Api, services: Services) -> None:
+    member = await api.member()
+    await api.verify_otp(await api.challenge(), wrong_code(member.secret, api.clock()))
+    await scenarios.change_password(api, member.access_token)
+
+
+@records(SecurityEventKind.SIGN_IN_FAILED)
+async def log_in_with_a_wrong_password(api: Api, services: Services) -> None:
+    await api.register()
+    await api.login(password="wrong battery horse staple")
+
+
+@records(SecurityEventKind.RECOVERY_CODE_USED)
+async def verify_a_recovery_code_again(api: Api, services: Services) -> None:
+    member = await api.member()
+    await scenarios.reauthenticate(api, member.access_token, recoveryCode=member.recovery_codes[0])
+
+
+@records(SecurityEventKind.REFRESH_TOKEN_REUSED)
+async def refresh_with_a_token_that_was_traded_in(api: Api, services: Services) -> None:
+    member = await api.member()
+    await api.refresh(member.refresh_token)
+    api.clock.advance(11)
+    await api.refresh(member.refresh_token)
+
+
+@records(SecurityEventKind.IMPORTED_BY_OPERATOR)
+async def import_an_account(api: Api, services: Services) -> None:
+    line = f'{{"username": "alice", "passwordHash": "{bcrypt.using(rounds=4).hash("imported")}"}}'
+    imported = import_users(services.database, services.key_ring, services.settings, [line], api.clock())
+    assert [outcome async for outcome in imported]
+
+
+@records(SecurityEventKind.UNLOCKED_BY_OPERATOR)
+async def unlock(api: Api, services: Services) -> None:
+    await api.register()
+    await acts.unlock(services.database, services.settings, "alice", api.clock())
+
+
+@records(SecurityEventKind.MFA_RESET_BY_OPERATOR)
+async def reset(api: Api, services: Services) -> None:
+    await api.member()
+    await acts.reset_mfa(services.database, services.settings, "alice", api.clock())
+
+
+@records(SecurityEventKind.DISABLED_BY_OPERATOR)
+async def disable(api: Api, services: Services) -> None:
+    await api.register()
+    await acts.disable(services.database, services.settings, "alice", api.clock())
+
+
+@records(SecurityEventKind.ENABLED_BY_OPERATOR)
+async def enable(api: Api, services: Services) -> None:
+    await api.register()
+    await acts.disable(services.database, services.settings, "alice", api.clock())
+    await acts.enable(services.database, services.settings, "alice", api.clock())
+
+
+@records(SecurityEventKind.DELETED_BY_OPERATOR)
+async def delete(api: Api, services: Services) -> None:
+    await api.register()
+    await acts.delete(services.database, services.settings, "alice", api.clock())
+
+
+@pytest.mark.parametrize(("kind", "way", "settings"), WAYS, ids=lambda value: getattr(value, "__name__", ""))
+async def test_it_is_recorded_once(
+    run_app: RunApp, connect: Connect, kind: SecurityEventKind, way: Way, settings: dict[str, Any]
+) -> None:
+    async with run_app(**settings) as app:
+        await way(connect(app), app.state.services)
+        recorded = await app.state.services.database.read(
+            lambda connection: list(connection.scalars(select(SecurityEvent.kind)))
+        )
+    assert recorded.count(kind) == 1
+
+
+def test_there_is_a_way_to_every_kind() -> None:
+    reached = {kind for kind, *_ in WAYS}
+    assert reached == set(SecurityEventKind)
+
+
+# ------------------------------------------------------------------------------------------------------ how it is shown
+
+EVENTS = "query Events($first: Int! = 20, $before: ID) { me { securityEvents(first: $first, before: $before) { id } } }"
+
+
+async def member_with_events(api: Api, services: Services, count: int) -> tuple[Member, list[str]]:
+    """A member, and the ids of all of their events, newest first: so many."""
+    member = await api.member()
+    user_id = UUID(member.session["user"]["id"])
+
+    def add(connection: Connection) -> None:
+        services.events.record(connection, user_id, api.clock(), None, SecurityEventKind.SIGN_IN_FAILED)
+
+    for _ in range(count - 3):
+        api.clock.advance(0.5)
+        await services.database.write(add)
+    stored = select(SecurityEvent.id).order_by(SecurityEvent.id.desc())
+    ids = await services.database.read(lambda connection: list(connection.scalars(stored)))
+    assert len(ids) == count
+    return member, [str(found) for found in ids]
+
+
+async def ids_shown(api: Api, member: Member, **variables: object) -> list[str]:
+    me = await api.run(EVENTS, variables, token=member.access_token)
+    return [event["id"] for event in me["securityEvents"]]
+
+
+async def test_an_event_is_shown_with_its_client(api: Api, clock: Clock) -> None:
+    registered_at = clock().isoformat()
+    api.http.headers["User-Agent"] = "Firefox 145"
+    registered = await api.register()
+    clock.advance(1)
+    confirmed = await api.verify_otp(registered["challenge"], code_at(registered["enrollment"]["secret"], clock()))
+    events = (await user_of(api, confirmed["tokens"]["accessToken"]))["securityEvents"]
+    assert [event["kind"] for event in events] == ["SIGNED_IN", "ENROLLMENT_CONFIRMED", "REGISTERED"]
+    assert UUID(events[-1].pop("id")).version == 7
+    assert events[-1] == {
+        "__typename": "SecurityEvent",
+        "kind": "REGISTERED",
+        "at": registered_at,
+        "ipAddress": "10.0.0.1",
+        "userAgent": "Firefox 145",
+    }
+
+
+async def test_what_an_operator_did_has_no_client(api: Api, services: Services, clock: Clock) -> None:
+    member = await api.member()
+    await acts.unlock(services.database, services.settings, "alice", clock())
+    newest = (await user_of(api, member.access_token))["securityEvents"][0]
+    assert (newest["kind"], newest["ipAddress"], newest["userAgent"]) == ("UNLOCKED_BY_OPERATOR", None, None)
+
+
+async def test_whoever_guesses_from_elsewhere_is_seen_by_the_owner(app: FastAPI, connect: Connect, api: Api) -> None:
+    member = await api.member()
+    stranger = connect(app, "203.0.113.9")
+    await stranger.login(password="wrong battery horse staple")
+    newest = (await user_of(api, member.access_token))["securityEvents"][0]
+    assert (newest["kind"], newest["ipAddress"]) == ("SIGN_IN_FAILED", "203.0.113.9")
+
+
+async def test_the_newest_twenty_come_first_and_the_others_page_by_page(api: Api, services: Services) -> None:
+    member, ids = await member_with_events(api, services, 50)
+    assert await ids_shown(api, member) == ids[:20]
+    assert await ids_shown(api, member, before=ids[19]) == ids[20:40]
+    assert await ids_shown(api, member, before=ids[39]) == ids[40:]
+    assert await ids_shown(api, member, before=ids[49]) == []
+    assert await ids_shown(api, member, first=1) == ids[:1]
+    assert await ids_shown(api, member, first=100, before=None) == ids
+
+
+async def test_an_unknown_id_is_a_point_in_time(api: Api, services: Services, clock: Clock) -> None:
+    member, ids = await member_with_events(api, services, 8)
+    assert await ids_shown(api, member, before=str(UUID(int=0))) == []
+    assert await ids_shown(api, member, before=str(UUID(int=2**128 - 1))) == ids
+    clock.advance(-1.25)  # between two of them, which are half a second apart
+    assert await ids_shown(api, member, before=str(event_id(clock(), 0))) == ids[3:]
+
+
+@pytest.mark.parametrize("first", [0, -1, 101, 2**31 - 1])
+async def test_less_than_one_or_more_than_a_hundred_is_an_error(api: Api, first: int) -> None:
+    member = await api.member()
+    response = await api.send(EVENTS, {"first": first}, token=member.access_token)
+    assert response.status_code == 200
+    assert response.json()["data"] == {"me": None}
+    assert [error["message"] for error in response.json()["errors"]] == ["`first` is 1 to 100."]
+
+
+@pytest.mark.parametrize("before", ["", "yesterday", NO_ID.upper().replace("8", "A"), f"{{{NO_ID}}}", "\0", "0" * 9999])
+async def test_what_no_event_can_have_for_an_id_is_an_error_that_does_not_repeat_it(api: Api, before: str) -> None:
+    member = await api.member()
+    response = await api.send(EVENTS, {"before": before}, token=member.access_token)
+    assert response.json()["data"] == {"me": None}
+    assert [error["message"] for error in response.json()["errors"]] == ["`before` is the id of a security event."]
+
+
+async def test_events_of_others_are_not_shown(api: Api) -> None:
+    alice, bob = await api.member("alice"), await api.member("bob")
+    hers, his = set(await ids_shown(api, alice)), set(await ids_shown(api, bob))
+    assert (len(hers), len(his), len(hers | his)) == (3, 3, 6)
+
+
+async def test_the_answer_of_a_mutation_shows_what_it_has_just_recorded(api: Api) -> None:
+    member = await api.member()
+    answer: Result = await act(api, "regenerateRecoveryCodes", member.access_token)
+    assert answer["user"]["securityEvents"][0]["kind"] == "RECOVERY_CODES_REGENERATED"
+
+
+async def test_a_failed_record_undoes_what_it_tells_of(
+    api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are one transaction."""
+    member = await api.member()
+    before = await user_of(api, member.access_token)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("graphql_mfa.store.security_events.add", fail)
+        revocation = f'revokeSession(id: "{before["sessions"][0]["id"]}")'
+        for field in ("regenerateRecoveryCodes", "logout", "deleteAccount", revocation):
+            answer = await api.send(f"mutation {{ {field} {{ __typename }} }}", token=member.access_token)
+            assert answer.json()["data"] is None
+        code = code_at(member.secret, api.clock())
+        challenge = await api.challenge()
+        variables = {"input": {"challengeToken": challenge["token"], "otp": code}}
+        query = "mutation M($input: VerifyOtpInput!) { verifyOtp(input: $input) { __typename } }"
+        assert (await api.send(query, variables)).json()["data"] is None
+    assert await user_of(api, member.access_token) == before
+    assert (await api.verify_otp(challenge, code))["__typename"] == "SignedIn"
+    assert (await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0]))["__typename"] == "SignedIn"

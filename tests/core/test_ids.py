@@ -1,0 +1,39 @@
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from graphql_mfa.core.ids import id_to_look_for, parse_id
+from tests.core.texts import any_text
+
+NOTHING = UUID(int=0)
+
+
+@given(st.uuids())
+def test_an_id_is_read_as_it_was_shown(given: UUID) -> None:
+    assert parse_id(str(given)) == id_to_look_for(str(given)) == given
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        *("", " ", "1", "nonsense", "\0", "\ud800", "\ud800" * 32),
+        "0B4E4F0C-9B5C-4B0E-8D2A-3A1F1C7E5D11",
+        "{0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d11}",
+        "urn:uuid:0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d11",
+        "0b4e4f0c9b5c4b0e8d2a3a1f1c7e5d11",
+        " 0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d11",
+        "0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d11\n",
+        "0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d1",
+        "0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d1\u0661",
+    ],
+)
+def test_another_way_to_write_one_is_the_id_of_nothing(raw: str) -> None:
+    assert parse_id(raw) is None
+    assert id_to_look_for(raw) == NOTHING
+
+
+@given(any_text)
+def test_any_text_is_read_as_some_id(raw: str) -> None:
+    assert id_to_look_for(raw) == NOTHING or str(id_to_look_for(raw)) == raw

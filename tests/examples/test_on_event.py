@@ -1,0 +1,41 @@
+"""The example of docs/embedding.md for security events, as it stands there."""
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphql_mfa import GraphQLMFA
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.store import users
+from tests.conftest import KEY
+from tests.store import rows
+
+PAGE = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+WAIT = 20  # seconds, for what takes no time unless it is broken
+
+
+async def test_the_example_mails_what_an_account_should_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/test.db")
+    monkeypatch.setenv("GRAPHQL_MFA_SECRET_KEYS", KEY)
+    mails: asyncio.Queue[tuple[str, str]] = asyncio.Queue()
+
+    async def send_mail(to: str, text: str) -> None:
+        mails.put_nowait((to, text))
+
+    (code,) = re.findall(r"```python\n(from graphql_mfa import GraphQLMFA, SecurityEvent\n.*?)```", PAGE, re.DOTALL)
+    names: dict[str, Any] = {"send_mail": send_mail}
+    exec(code, names)
+    mfa: GraphQLMFA = names["mfa"]
+    kinds = [SecurityEventKind.SIGNED_IN, SecurityEventKind.PASSWORD_CHANGED]
+    async with mfa.lifespan():
+        user = await mfa.services.database.write(rows.add_user)
+        await mfa.services.database.write(
+            lambda connection: mfa.services.events.record(connection, user, rows.NOW, None, *kinds)
+        )
+        mail = await asyncio.wait_for(mails.get(), WAIT)
+        assert (await mfa.services.database.read(lambda connection: users.find(connection, user))).username == mail[0]
+    assert mail == ("alice", "PASSWORD_CHANGED at 00:00 from None")
+    assert mails.empty()

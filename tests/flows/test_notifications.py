@@ -1,0 +1,365 @@
+"""Telling a receiver in the process of security events, whatever happens to it and to the deliverers."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.exc import OperationalError
+
+from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.flows import notifications
+from graphql_mfa.flows.event_log import EventLog
+from graphql_mfa.flows.operators.undelivered import retry, undelivered
+from graphql_mfa.flows.services import Services
+from graphql_mfa.store import outbox
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.models import OutboxMessage
+from graphql_mfa.store.models import SecurityEvent as StoredEvent
+from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reset_password
+from tests.api_client import Api
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.metrics import Scrape
+from tests.store import rows
+
+WAIT = 20  # seconds, for what takes no time unless it is broken
+DOWN = "hunter2 is no reason that may be logged"
+
+
+class Receiver:
+    """Is told of events. It fails for whom it is told to, and is as slow as its gates."""
+
+    def __init__(self) -> None:
+        self.told: list[SecurityEvent] = []
+        self.tried: list[SecurityEvent] = []
+        self.down_for: set[str] = set()
+        self.gates: dict[str, asyncio.Event] = defaultdict(_open)
+        self.under_way: set[object] = set()
+        self.overlapped = False
+
+    async def __call__(self, event: SecurityEvent) -> None:
+        self.tried.append(event)
+        self.overlapped |= event.user_id in self.under_way
+        self.under_way.add(event.user_id)
+        try:
+            await self.gates[event.username or ""].wait()
+            if event.username in self.down_for:
+                raise RuntimeError(DOWN)
+            self.told.append(event)
+        finally:
+            self.under_way.discard(event.user_id)
+
+    def kinds(self, username: str) -> list[str]:
+        return [event.kind.value for event in self.told if event.username == username]
+
+
+def _open() -> asyncio.Event:
+    gate = asyncio.Event()
+    gate.set()
+    return gate
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    return Receiver()
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "_LOOK_SECONDS", 0.01)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(WAIT):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0)
+
+
+async def messages(database: Database) -> Sequence[Row[Any]]:
+    """What is in the outbox."""
+    query = select(*OutboxMessage.__table__.columns).order_by(OutboxMessage.number)
+    found = await database.read(lambda connection: connection.execute(query).all())
+    await asyncio.sleep(0)  # reading from SQLite lets nobody else run
+    return found
+
+
+async def until_empty(database: Database) -> None:
+    async with asyncio.timeout(WAIT):
+        while await messages(database):
+            pass
+
+
+async def record(services: Services, username: str, *kinds: SecurityEventKind) -> None:
+    """Events of a new account."""
+    user = await services.database.write(partial(rows.add_user, username=username))
+    now = services.clock()
+    await services.database.write(lambda connection: services.events.record(connection, user, now, None, *kinds))
+
+
+async def test_every_event_is_told_in_order_with_what_is_known_of_it(
+    run_app: RunApp, connect: Connect, receiver: Receiver, clock: Clock
+) -> None:
+    now = clock()
+    async with run_app(on_event=receiver) as app:
+        member = await connect(app, "192.0.2.7").member()
+        await until_empty(app.state.services.database)
+    assert receiver.kinds("alice") == ["REGISTERED", "ENROLLMENT_CONFIRMED", "SIGNED_IN"]
+    event = receiver.told[-1]
+    assert str(event.user_id) == member.session["user"]["id"]
+    assert (event.ip_address, event.at) == ("192.0.2.7", now)
+    assert (event.user_agent or "").startswith("python-httpx/")
+
+
+async def test_a_message_is_written_by_the_transaction_that_it_is_about(make_settings: Callable[..., Settings]) -> None:
+    database = Database(make_settings().database_url)
+
+    def act(connection: Connection, *, fail: bool) -> None:
+        user = rows.add_user(connection)
+        log = EventLog(("hook",))
+        log.record(connection, user, rows.NOW, None, SecurityEventKind.REGISTERED)
+        if fail:
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        await database.write(partial(act, fail=True))
+    assert await messages(database) == []
+    await database.write(partial(act, fail=False))
+    assert [message.username for message in await messages(database)] == ["alice"]
+    await database.close()
+
+
+async def test_where_nobody_listens_nothing_is_written(api: Api, services: Services) -> None:
+    await api.member()
+    assert await messages(services.database) == []
+
+
+async def test_a_wrong_password_or_proof_is_told_of_an_account_and_of_no_other(
+    run_app: RunApp, connect: Connect, receiver: Receiver
+) -> None:
+    async with run_app(on_event=receiver) as app:
+        api = connect(app)
+        await api.register()
+        for name in ("nobody", "alice"):
+            assert (await api.login(name, "wrong horse battery staple"))["__typename"] == "InvalidCredentials"
+            assert (await reset_password(api, "000000", NO_RECOVERY_CODE, name))["__typename"] == "ResetRejected"
+        await until_empty(app.state.services.database)
+    assert [(event.username, event.kind) for event in receiver.tried] == [
+        ("alice", "REGISTERED"),
+        ("alice", "SIGN_IN_FAILED"),
+    ]
+
+
+async def test_the_order_of_an_account_holds_when_its_first_event_fails_and_others_do_not_wait(
+    run_app: RunApp, receiver: Receiver, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.down_for.add("alice")
+    async with run_app(on_event=receiver) as app:
+        services = app.state.services
+        await record(services, "alice", SecurityEventKind.REGISTERED, SecurityEventKind.SIGNED_IN)
+        await until(lambda: receiver.tried)
+        await record(services, "bob", SecurityEventKind.REGISTERED)
+        await until(lambda: receiver.kinds("bob"))
+        assert [event.kind for event in receiver.tried if event.username == "alice"] == ["REGISTERED"]
+        receiver.down_for.clear()
+        clock.advance(6)
+        await until_empty(services.database)
+    assert receiver.kinds("alice") == ["REGISTERED", "SIGNED_IN"]
+    assert "An event is not delivered by hook, try 1: RuntimeError" in caplog.messages
+    assert DOWN not in caplog.text
+
+
+async def test_two_deliverers_never_tell_of_an_account_at_the_same_time_and_of_no_event_twice(
+    run_app: RunApp, receiver: Receiver
+) -> None:
+    names = [f"user {number}" for number in range(12)]
+    kinds = [SecurityEventKind.REGISTERED, SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN]
+    gate = receiver.gates["user 0"] = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        apps: list[FastAPI] = [await stack.enter_async_context(run_app(on_event=receiver)) for _ in range(2)]
+        for number, name in enumerate(names):
+            await record(apps[number % 2].state.services, name, *kinds)
+        await until(lambda: len(receiver.told) == len(kinds) * (len(names) - 1))
+        gate.set()
+        await until_empty(apps[0].state.services.database)
+    assert not receiver.overlapped
+    assert len(receiver.tried) == len(kinds) * len(names)
+    assert {name: receiver.kinds(name) for name in names} == {name: [kind.value for kind in kinds] for name in names}
+
+
+async def test_a_slow_receiver_keeps_nobody_from_signing_in_and_other_accounts_from_being_told(
+    run_app: RunApp, connect: Connect, receiver: Receiver
+) -> None:
+    slow = [f"slow {number}" for number in range(notifications.PLACES)]
+    for name in slow:
+        receiver.gates[name] = asyncio.Event()
+    async with run_app(on_event=receiver) as app:
+        services = app.state.services
+        for name in slow[1:]:
+            await record(services, name, SecurityEventKind.SIGNED_IN)
+        await until(lambda: len(receiver.under_way) == len(slow) - 1)
+        await connect(app).member("alice")
+        await until(lambda: len(receiver.kinds("alice")) == 3)
+
+        await record(services, slow[0], SecurityEventKind.SIGNED_IN)
+        await until(lambda: len(receiver.under_way) == len(slow))
+        # Now every place is taken: events wait, people don't.
+        await connect(app).member("bob")
+        assert receiver.kinds("bob") == []
+        receiver.gates[slow[0]].set()
+        await until(lambda: len(receiver.kinds("bob")) == 3)
+        for name in slow:
+            receiver.gates[name].set()
+        await until_empty(services.database)
+
+
+async def test_a_delivery_that_takes_too_long_has_failed(
+    run_app: RunApp, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.gates["alice"] = asyncio.Event()
+    async with run_app(on_event=receiver, event_delivery_seconds=1) as app:
+        await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
+        await until(lambda: caplog.messages)
+    assert caplog.messages == ["An event is not delivered by hook, try 1: TimeoutError"]
+    assert receiver.under_way == set()
+
+
+async def test_tries_are_as_far_apart_as_the_specification_says_and_end_after_three_days_until_an_operator_retries(
+    run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphql_mfa.flows.notifications.random.uniform", lambda *_: 1)
+    receiver.down_for.add("alice")
+    start = clock()
+    since_start: list[timedelta] = []
+    async with run_app(on_event=receiver) as app:
+        services = app.state.services
+
+        async def settled(tries: int) -> datetime | None:
+            """When it is due again after that many tries."""
+            async with asyncio.timeout(WAIT):
+                while True:
+                    (message,) = await messages(services.database)
+                    if message.attempts == tries and message.due_at != clock() + timedelta(seconds=40):
+                        due_at: datetime | None = message.due_at
+                        return due_at
+
+        await record(services, "alice", SecurityEventKind.SIGNED_IN)
+        while due_at := await settled(len(since_start) + 1):
+            since_start.append(due_at - start)
+            clock.now = due_at
+        assert [str(time) for time in since_start] == [
+            *("0:00:05", "0:05:05", "0:35:05", "2:35:05", "7:35:05", "17:35:05"),
+            *("1 day, 7:35:05", "2 days, 3:35:05", "3 days, 0:00:00"),
+        ]
+        (state,) = await undelivered(services.database)
+        assert (state.waiting, state.dead, state.oldest) == (0, 1, start)
+
+        receiver.down_for.clear()
+        clock.advance(86_400)
+        assert await retry(services.database, services.settings, clock()) == 1
+        await until_empty(services.database)
+    assert len({event.id for event in receiver.tried}) == 1
+    assert receiver.kinds("alice") == ["SIGNED_IN"]
+
+
+async def test_a_lost_database_does_not_end_the_deliveries(
+    run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    lost = OperationalError("SELECT hunter2", {}, Exception("hunter2"))
+
+    def once(name: str) -> None:
+        function = getattr(outbox, name)
+
+        def fail(*_: object, **__: object) -> None:
+            monkeypatch.setattr(outbox, name, function)
+            raise lost
+
+        monkeypatch.setattr(outbox, name, fail)
+
+    once("due")
+    once("delivered")
+    async with run_app(on_event=receiver) as app:
+        await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
+        await until(lambda: len(caplog.messages) == 2)
+        clock.advance(40)  # the lease is over
+        await until_empty(app.state.services.database)
+    assert caplog.messages == [
+        "Looking for events to deliver failed, will try again: OperationalError",
+        "An event's delivery could not be noted, it will be repeated: OperationalError",
+    ]
+    assert len(receiver.told) == 2
+    assert len({event.id for event in receiver.told}) == 1
+
+
+async def test_a_server_that_stops_ends_the_delivery_under_way_and_begins_no_other(
+    run_app: RunApp, receiver: Receiver, make_settings: Callable[..., Settings]
+) -> None:
+    gate = receiver.gates["alice"] = asyncio.Event()
+    async with run_app(on_event=receiver) as app:
+        await record(app.state.services, "alice", SecurityEventKind.REGISTERED, SecurityEventKind.SIGNED_IN)
+        await until(lambda: receiver.under_way)
+        stopping = asyncio.get_running_loop().call_later(0.05, gate.set)
+    assert not stopping.cancelled()
+    assert receiver.kinds("alice") == ["REGISTERED"]
+    database = Database(make_settings().database_url)
+    assert [message.kind for message in await messages(database)] == ["SIGNED_IN"]
+    await database.close()
+
+
+async def test_a_delivery_that_does_not_end_is_given_up_at_the_stop_and_repeated_later(
+    run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "_STOP_SECONDS", 0.01)
+    gate = receiver.gates["alice"] = asyncio.Event()
+    async with run_app(on_event=receiver) as app:
+        await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
+        await until(lambda: receiver.under_way)
+    assert (receiver.told, receiver.under_way) == ([], set())
+    gate.set()
+    clock.advance(40)  # its lease is over
+    async with run_app(on_event=receiver) as app:
+        await until_empty(app.state.services.database)
+    assert receiver.kinds("alice") == ["SIGNED_IN"]
+
+
+async def test_metrics_tell_what_is_delivered_waits_failed_and_was_given_up(
+    make_settings: Callable[..., Settings], receiver: Receiver, clock: Clock
+) -> None:
+    registry = CollectorRegistry()
+    mfa = GraphQLMFA(make_settings(event_delivery_days=1), clock=clock, on_event=receiver, metrics=registry)
+    receiver.down_for.add("bob")
+
+    def scrape() -> Scrape:
+        from prometheus_client import generate_latest
+
+        return Scrape(generate_latest(registry).decode())
+
+    async with mfa.lifespan():
+        for name in ("alice", "bob"):
+            await record(mfa.services, name, SecurityEventKind.SIGNED_IN)
+        await until(lambda: scrape()("event_delivery_failures_total", sink="hook") == 1)
+        await until(lambda: scrape()("events_waiting", sink="hook") == 1)
+        assert scrape()("events_delivered_total", sink="hook") == 1
+        clock.advance(86_400)
+        await until(lambda: scrape()("events_dead_total", sink="hook") == 1)
+        await until(lambda: scrape()("events_waiting", sink="hook") == 0)
+
+
+async def test_what_is_told_is_what_is_remembered(run_app: RunApp, connect: Connect, receiver: Receiver) -> None:
+    async with run_app(on_event=receiver) as app:
+        await connect(app).member()
+        await until_empty(app.state.services.database)
+        remembered = await app.state.services.database.read(
+            lambda connection: list(connection.scalars(select(StoredEvent.id).order_by(StoredEvent.id)))
+        )
+    assert sorted(event.id for event in receiver.told) == remembered

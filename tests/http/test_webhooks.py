@@ -1,0 +1,212 @@
+"""What a receiver of webhooks gets, and how it can tell that it is genuine."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
+
+from graphql_mfa import SecurityEvent
+from graphql_mfa.core.security_events import SecurityEventKind, event_id
+from graphql_mfa.flows import notifications
+from graphql_mfa.flows.operators import acts
+from graphql_mfa.flows.services import utc_now
+from graphql_mfa.webhooks import Webhook
+from tests.api.scenarios import RunApp
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.receiver import SECRET, Request, WebhookReceiver, receiving
+from tests.security.test_secret_leaks import texts_of, whole_story
+
+WAIT = 20  # seconds, for what takes no time unless it is broken
+OTHER_SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[WebhookReceiver]:
+    async with receiving() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def told(receiver: WebhookReceiver) -> dict[str, Any]:
+    """The settings that name the receiver."""
+    return {"webhook_url": receiver.url, "webhook_secret": SECRET, "webhook_allowed_networks": "127.0.0.0/8"}
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "_LOOK_SECONDS", 0.01)
+
+
+async def following(receiver: WebhookReceiver) -> Request:
+    return await asyncio.wait_for(receiver.requests.get(), WAIT)
+
+
+async def all_until(receiver: WebhookReceiver, kind: str) -> list[Request]:
+    """What comes, up to an event of that kind."""
+    requests = [await following(receiver)]
+    while requests[-1].event["data"]["kind"] != kind:
+        requests.append(await following(receiver))
+    return requests
+
+
+async def test_a_sign_in_is_told_as_the_specification_has_it(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any]
+) -> None:
+    async with run_app(**told) as app:
+        member = await connect(app, "192.0.2.7").member()
+        *_, request = await all_until(receiver, "SIGNED_IN")
+    assert request.line == "POST /events HTTP/1.1"
+    assert request.headers["content-type"] == "application/json"
+    identity = request.event["data"].pop("id")
+    assert UUID(identity).version == 7
+    assert request.headers["webhook-id"] == identity
+    agent = request.event["data"]["userAgent"]
+    assert agent.startswith("python-httpx/")
+    assert request.event == {
+        "type": "user.signed_in",
+        "timestamp": "2026-01-01T00:00:10.000Z",
+        "data": {
+            "id": identity,
+            "kind": "SIGNED_IN",
+            "userId": member.session["user"]["id"],
+            "username": "alice",
+            "ipAddress": "192.0.2.7",
+            "userAgent": agent,
+        },
+    }
+
+
+@pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
+async def test_each_of_the_secrets_verifies_with_the_specifications_library_and_by_hand(
+    make_settings: Callable[..., Any], receiver: WebhookReceiver, told: dict[str, Any], secret: str
+) -> None:
+    settings = make_settings(**told | {"webhook_secret": f"{SECRET} {OTHER_SECRET}"})
+    await Webhook(settings, utc_now).deliver(event())
+    request = await following(receiver)
+    assert Verifier(secret).verify(request.body, request.headers) == request.event
+    with pytest.raises(WebhookVerificationError):
+        Verifier(secret).verify(request.body.replace("alice", "bob"), request.headers)
+
+    signed = f"{request.headers['webhook-id']}.{request.headers['webhook-timestamp']}.{request.body}"
+    digest = hmac.digest(base64.b64decode(secret.removeprefix("whsec_")), signed.encode(), hashlib.sha256)
+    assert f"v1,{base64.b64encode(digest).decode()}" in request.headers["webhook-signature"].split(" ")
+
+
+async def test_another_try_has_the_same_id_and_a_time_of_its_own(
+    run_app: RunApp,
+    connect: Connect,
+    receiver: WebhookReceiver,
+    told: dict[str, Any],
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    receiver.answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+    async with run_app(**told) as app:
+        await connect(app).register()
+        first = await following(receiver)
+        async with asyncio.timeout(WAIT):
+            while "An event is not delivered by webhook" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        receiver.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        clock.advance(6)
+        second = await following(receiver)
+    assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
+    times = [int(request.headers["webhook-timestamp"]) for request in (first, second)]
+    assert times[1] - times[0] == 6
+    assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
+
+
+async def test_the_log_tells_of_a_refusal_but_not_where_the_receiver_is(
+    run_app: RunApp,
+    connect: Connect,
+    receiver: WebhookReceiver,
+    told: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    receiver.answer = b"HTTP/1.1 500 hunter2\r\nContent-Length: 0\r\n\r\n"
+    async with run_app(**told) as app:
+        await connect(app).register()
+        await following(receiver)
+        async with asyncio.timeout(WAIT):
+            while "An event is not delivered" not in caplog.text:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+    ours = [record.getMessage() for record in caplog.records if record.name == "graphql_mfa"]
+    assert ours == ["An event is not delivered by webhook, try 1: the receiver answered with status 500"]
+
+
+async def test_an_operators_acts_are_told_and_those_of_a_deleted_account_by_its_name(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any], clock: Clock
+) -> None:
+    async with run_app(**told) as app:
+        api, services = connect(app), app.state.services
+        await api.register()
+        await following(receiver)
+        receiver.answer = None  # what follows waits until the account is gone
+        await acts.disable(services.database, services.settings, "alice", clock())
+        await following(receiver)
+        await acts.delete(services.database, services.settings, "alice", clock())
+    receiver.answer = b"HTTP/1.1 200 OK\r\n\r\n"
+    clock.advance(41)  # the stopped server's lease is over
+    async with run_app(**told):
+        events = [request.event for request in await all_until(receiver, "DELETED_BY_OPERATOR")]
+    assert [event["type"] for event in events] == ["user.disabled_by_operator", "user.deleted_by_operator"]
+    assert [event["data"]["username"] for event in events] == ["alice", "alice"]
+    assert events[0]["data"]["ipAddress"] is None
+
+
+async def test_no_secret_is_in_what_is_sent(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any]
+) -> None:
+    async with run_app(**told) as app:
+        answers, secrets, codes = await whole_story(connect(app))
+        requests = await all_until(receiver, "SESSION_ENDED")
+    assert {request.event["type"] for request in requests} > {"user.signed_in", "user.recovery_code_used"}
+    sent = "\n".join(f"{request.line} {request.headers} {request.body}" for request in requests)
+    assert [secret for secret in secrets | {SECRET} if secret in sent] == []
+    told_texts = {text for request in requests for text in texts_of(request.event)}
+    assert told_texts & codes == set()
+    assert answers
+
+
+@pytest.mark.parametrize("kind", SecurityEventKind)
+def test_every_kind_of_event_has_a_documented_type(kind: SecurityEventKind) -> None:
+    assert re.fullmatch(r"user(\.[a-z_]+)+", kind.type)
+    assert f"`{kind.type}`" in OPERATIONS
+
+
+def test_every_documented_type_is_one_of_an_event() -> None:
+    assert set(re.findall(r"`(user\.[a-z_]+)`", OPERATIONS)) == {kind.type for kind in SecurityEventKind}
+
+
+async def test_what_the_documentation_says_to_verify_with_does(
+    make_settings: Callable[..., Any], receiver: WebhookReceiver, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (code,) = re.findall(r"```python\n(from standardwebhooks.*?)```", OPERATIONS, re.DOTALL)
+    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    await Webhook(make_settings(**told), utc_now).deliver(event())
+    request = await following(receiver)
+    assert names["event_of"](request.body.encode(), request.headers) == json.loads(request.body)
+    with pytest.raises(WebhookVerificationError):
+        names["event_of"](request.body.encode(), request.headers | {"webhook-id": "another"})
+
+
+def event() -> SecurityEvent:
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    return SecurityEvent(
+        event_id(now, 0), SecurityEventKind.SIGNED_IN, now, UUID(int=1), "alice", "192.0.2.7", 'ä "quoted" agent'
+    )

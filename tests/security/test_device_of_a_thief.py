@@ -1,0 +1,45 @@
+"""Attack: add a device of one's own to an account with a session that was stolen."""
+
+from graphql_mfa.flows.services import Services
+from tests.api.answers import failure
+from tests.api_client import Api
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.devices import add, added, confirm, devices_of, names_of, remove
+from tests.security.attacks import scalar
+
+
+async def test_device_added_with_a_stolen_stale_session(api: Api, clock: Clock, services: Services) -> None:
+    member = await api.member()
+    clock.advance(300)
+    stolen = (await api.refresh(member.refresh_token))["tokens"]["accessToken"]
+    for token in (member.access_token, stolen):
+        assert (await add(api, token, "thief"))["__typename"] == "ReauthenticationRequired"
+    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+
+
+async def test_last_device_removed_with_a_stolen_stale_session(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    device = (await devices_of(api, member.access_token))[0]["id"]
+    await added(api, member.access_token)
+    clock.advance(300)
+    assert (await remove(api, member.access_token, device))["__typename"] == "ReauthenticationRequired"
+    assert len(await devices_of(api, member.access_token)) == 2
+
+
+async def test_device_confirmed_after_its_session_was_ended(api: Api, clock: Clock) -> None:
+    """The owner signs out everywhere, and then the thief has a device that nobody can confirm."""
+    member = await api.member()
+    device = await added(api, member.access_token, "thief")
+    await api.logout(member.access_token, everywhere=True)
+    code = code_at(device.secret, clock())
+    ended = failure("NotAuthenticated", reason="SESSION_ENDED")
+    assert await confirm(api, member.access_token, device.id, code) == ended
+
+    own = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    token = own["tokens"]["accessToken"]
+    assert await confirm(api, token, device.id, code) == failure("NotFound")
+    assert (await api.verify_otp(await api.challenge(), code))["__typename"] == "InvalidOtp"
+    clock.advance(600)
+    token = (await api.refresh(own["tokens"]["refreshToken"]))["tokens"]["accessToken"]
+    assert await names_of(api, token) == ["Authenticator app"]

@@ -1,0 +1,179 @@
+"""The outbox: who may deliver what, and when."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, func, select
+
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.store import outbox
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.models import OutboxMessage
+from graphql_mfa.store.outbox import Message
+from graphql_mfa.store.security_events import StoredEvent
+from tests.store import rows
+from tests.store.rows import NOW
+
+SECOND = timedelta(seconds=1)
+LEASE = timedelta(seconds=40)
+
+
+async def claim(database: Database, *, at: timedelta = SECOND * 0, sink: str = "hook") -> list[Message]:
+    """What a deliverer gets that looks then."""
+    now = NOW + at
+    due = await database.read(partial(outbox.due, sink=sink, now=now, rows=20))
+    return await database.write(partial(outbox.claim, numbers=due.first, now=now, lease_ends_at=now + LEASE))
+
+
+async def add(database: Database, user_id: UUID, count: int = 1, sinks: Sequence[str] = ("hook",)) -> list[UUID]:
+    """Events as an operation records them; returns their ids."""
+    events = [StoredEvent(uuid4(), SecurityEventKind.SIGNED_IN, NOW, "10.0.0.1", "curl") for _ in range(count)]
+    await database.write(partial(outbox.add, user_id=user_id, sinks=sinks, events=events))
+    return [event.id for event in events]
+
+
+async def claimed(database: Database) -> Message:
+    """The only message that is due."""
+    (message,) = await claim(database)
+    return message
+
+
+async def size(database: Database) -> int:
+    return await database.read(lambda connection: connection.scalar(select(func.count(OutboxMessage.number)))) or 0
+
+
+async def test_a_message_holds_what_is_told_and_the_name_of_its_account(database: Database) -> None:
+    user = await database.write(rows.add_user)
+    (event,) = await add(database, user)
+    message = await claimed(database)
+    assert (message.event_id, message.user_id, message.username) == (event, user, "alice")
+    assert (message.kind, message.at, message.ip_address, message.user_agent) == ("SIGNED_IN", NOW, "10.0.0.1", "curl")
+
+
+async def test_each_sink_has_messages_of_its_own(database: Database) -> None:
+    event = await add(database, uuid4(), sinks=("hook", "webhook"))
+    for sink in ("hook", "webhook"):
+        assert [message.event_id for message in await claim(database, sink=sink)] == event
+
+
+async def test_only_the_first_message_of_an_account_is_due_and_the_next_comes_with_its_delivery(
+    database: Database,
+) -> None:
+    user = uuid4()
+    events = await add(database, user, count=2)
+    events += await add(database, user)
+    told = []
+    message: Message | None = await claimed(database)
+    while message:
+        assert await claim(database) == []
+        told.append(message.event_id)
+        message = await database.write(partial(outbox.delivered, message=message, now=NOW, lease_ends_at=NOW + LEASE))
+    assert told == events
+    assert await size(database) == 0
+
+
+async def test_two_that_look_at_once_never_get_the_same_message(database: Database, other_process: Database) -> None:
+    for _ in range(20):
+        await add(database, uuid4())
+    numbers = (await database.read(partial(outbox.due, sink="hook", now=NOW, rows=20))).first
+    take = partial(outbox.claim, numbers=numbers, now=NOW, lease_ends_at=NOW + LEASE)
+    one, other = await asyncio.gather(database.write(take), other_process.write(take))
+    assert sorted(message.number for message in one + other) == sorted(numbers)
+
+
+async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
+    database: Database, other_process: Database
+) -> None:
+    user = uuid4()
+    await add(database, user, count=2)
+    late = await claimed(database)
+    assert await claim(other_process, at=LEASE - SECOND) == []
+    (taken,) = await claim(other_process, at=LEASE)
+    assert (taken.number, taken.attempts) == (late.number, 2)
+
+    lease = NOW + 2 * LEASE
+    # The first was not dead, but slow: it changes nothing any more, and gets nothing.
+    assert await database.write(partial(outbox.delivered, message=late, now=NOW, lease_ends_at=lease)) is None
+    assert await database.write(partial(outbox.give_up, message=late, now=NOW, lease_ends_at=lease)) is None
+    await database.write(partial(outbox.postpone, message=late, next_at=NOW))
+    assert await claim(database, at=LEASE) == []
+    assert await size(database) == 2
+
+
+async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database: Database) -> None:
+    user, other = uuid4(), uuid4()
+    first, _ = await add(database, user, count=2)
+    await database.write(partial(outbox.postpone, message=await claimed(database), next_at=NOW + 5 * SECOND))
+    await add(database, user)
+    (free,) = await add(database, other)
+    assert [message.event_id for message in await claim(database)] == [free]
+    assert await claim(database, at=4 * SECOND) == []
+    assert [message.event_id for message in await claim(database, at=5 * SECOND)] == [first]
+
+
+async def test_what_is_behind_another_hides_nobody_once_it_is_held_back(database: Database) -> None:
+    first, *_ = await add(database, uuid4(), count=4)
+    await database.write(partial(outbox.postpone, message=await claimed(database), next_at=NOW + 5 * SECOND))
+    await add(database, uuid4())
+    look = partial(outbox.due, sink="hook", now=NOW, rows=3)
+    crowd = await database.read(look)
+    assert (len(crowd.first), len(crowd.behind)) == (0, 3)
+    await database.write(partial(outbox.hold_back, numbers=crowd.behind))
+    seen = await database.read(look)
+    assert (len(seen.first), len(seen.behind)) == (1, 0)
+    # They come back with the one that they wait for.
+    assert first in [message.event_id for message in await claim(database, at=5 * SECOND)]
+    assert len((await database.read(partial(outbox.due, sink="hook", now=NOW + 5 * SECOND, rows=10))).behind) == 3
+
+
+async def test_what_is_given_up_holds_nobody_up_and_can_be_taken_up_again(database: Database) -> None:
+    user = uuid4()
+    first, second = await add(database, user, count=2)
+    following = await database.write(
+        partial(outbox.give_up, message=await claimed(database), now=NOW, lease_ends_at=NOW + LEASE)
+    )
+    assert following is not None
+    assert following.event_id == second
+    (state,) = await database.read(outbox.counts)
+    assert (state.sink, state.waiting, state.dead, state.oldest) == ("hook", 1, 1, NOW)
+
+    later = NOW + timedelta(days=10)
+    assert await database.write(partial(outbox.revive, now=later, rows=10)) == 1
+    (again,) = await claim(database, at=timedelta(days=10))
+    assert (again.event_id, again.attempts, again.since) == (first, 1, later)
+
+
+async def test_a_message_under_way_is_not_taken_by_whoever_delivers_an_earlier_one_that_was_revived(
+    database: Database, other_process: Database
+) -> None:
+    await add(database, uuid4(), count=2)
+    lease = NOW + LEASE
+    under_way = await database.write(
+        partial(outbox.give_up, message=await claimed(database), now=NOW, lease_ends_at=lease)
+    )
+    assert under_way is not None
+    await other_process.write(partial(outbox.revive, now=NOW, rows=10))
+    (first,) = await claim(other_process)
+    assert await other_process.write(partial(outbox.delivered, message=first, now=NOW, lease_ends_at=lease)) is None
+    assert await database.write(partial(outbox.delivered, message=under_way, now=NOW, lease_ends_at=lease)) is None
+    assert await size(database) == 0
+
+
+async def test_reviving_takes_no_more_than_a_batch(database: Database) -> None:
+    def fill(connection: Connection) -> None:
+        for _ in range(3):
+            rows.add_message(connection, due_at=None)
+
+    await database.write(fill)
+    revive = partial(outbox.revive, now=NOW, rows=2)
+    assert [await database.write(revive) for _ in range(3)] == [2, 1, 0]
+
+
+async def test_open_messages_are_counted_up_to_a_bound(database: Database) -> None:
+    await add(database, uuid4(), count=3)
+    await database.write(partial(rows.add_message, due_at=None))
+    counted = [await database.read(partial(outbox.count_open, sink="hook", most=most)) for most in (2, 10)]
+    assert counted == [2, 3]
