@@ -45,10 +45,7 @@ async def change_password(
             wait = place_wait
             if wait is None:
                 wait = throttles.reserve_all(connection, _counted(services, caller), caller.now)
-            if wait is None:
-                return caller
-            throttles.give_back(connection, limits.account_changes(settings, caller.session.id))
-            return RateLimited.until(wait)
+            return caller if wait is None else RateLimited.until(wait)
 
         caller = await act_freshly(services, access_token, admit)
         if not isinstance(caller, Caller):

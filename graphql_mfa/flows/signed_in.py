@@ -54,12 +54,8 @@ async def act(services: Services, access_token: str | None, transaction: Act[T])
 async def act_counted(
     services: Services, access_token: str | None, transaction: Act[T]
 ) -> T | NotAuthenticated | RateLimited:
-    """As `act`, so many times for each session."""
-
-    def transact(connection: Connection, caller: Caller) -> T | RateLimited:
-        return _count(connection, services, caller) or transaction(connection, caller)
-
-    return await act(services, access_token, transact)
+    """As `act`, so many times for each session. What is refused for another limit's sake is not counted either."""
+    return await act(services, access_token, lambda *given: _counted(services, transaction, *given))
 
 
 async def act_freshly(
@@ -71,12 +67,16 @@ async def act_freshly(
         oldest = caller.now - timedelta(seconds=services.settings.reauthentication_seconds)
         if caller.session.authenticated_at < oldest:
             return ReauthenticationRequired(usable_factors(caller.user, caller.now))
-        return _count(connection, services, caller) or transaction(connection, caller)
+        return _counted(services, transaction, connection, caller)
 
     return await act(services, access_token, transact)
 
 
-def _count(connection: Connection, services: Services, caller: Caller) -> RateLimited | None:
+def _counted(services: Services, transaction: Act[T], connection: Connection, caller: Caller) -> T | RateLimited:
     counted = limits.account_changes(services.settings, caller.session.id)
-    wait = throttles.reserve_all(connection, counted, caller.now)
-    return RateLimited.until(wait) if wait else None
+    if wait := throttles.reserve_all(connection, counted, caller.now):
+        return RateLimited.until(wait)
+    result = transaction(connection, caller)
+    if isinstance(result, RateLimited):
+        throttles.give_back(connection, counted)
+    return result

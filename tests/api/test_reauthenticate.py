@@ -142,6 +142,18 @@ async def test_a_recovery_code_renews_while_one_time_codes_wait_or_are_off(run_a
     assert renewed["__typename"] == "Reauthenticated"
 
 
+async def test_a_try_that_has_to_wait_is_not_counted_for_the_session(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(otp_failures_before_backoff=1, account_changes=2) as app:
+        api = connect(app)
+        member = await api.member()
+        await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
+        for _ in range(3):
+            waiting = await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock()))
+            assert waiting["__typename"] == "RateLimited"
+        renewed = await reauthenticate(api, member.access_token, recoveryCode=member.recovery_codes[0])
+        assert renewed["__typename"] == "Reauthenticated"
+
+
 async def test_wrong_recovery_codes_are_limited_per_address_with_those_at_sign_in(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
