@@ -7,7 +7,6 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
@@ -16,6 +15,7 @@ from graphql_mfa.flows.services import Services
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import SecurityEvent
+from graphql_mfa.store.outages import OutOfReachError
 from tests.account import act
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
@@ -138,7 +138,7 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
             other.execute(text("SET LOCAL lock_timeout = '10ms'"))
             delete_with_all_that_is_personal(other, services.settings, user_id, "alice", api.clock())
 
-        with pytest.raises(DBAPIError, match="lock timeout"):
+        with pytest.raises(OutOfReachError, match="LockNotAvailable"):
             await_only(operator.write(delete))
         return found
 
