@@ -39,6 +39,12 @@ def test_every_operation_that_the_clients_page_shows_is_valid() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_table_of_a_page_begins_with_its_head(page: Path) -> None:
+    tables = re.findall(r"(?:^|(?<=\n\n))\|.*(?:\n.*)?", page.read_text())
+    assert [table for table in tables if not re.search(r"\n\|[-|: ]+\|$", table)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_link_and_every_test_that_a_page_names_is_there(page: Path) -> None:
     text = page.read_text()
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]

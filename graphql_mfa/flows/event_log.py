@@ -58,7 +58,11 @@ class EventLog:
         self.forget(connection, nobody)
 
     def forget(self, connection: Connection, nobody: UUID) -> None:
-        """Remove what was recorded of an account that does not exist, so that nobody is told of it."""
+        """Remove what was recorded of an account that does not exist, so that nobody is told of it.
+
+        Of one that does nobody is told at once: the next request would have to wait for that, and tell them apart.
+        """
         security_events.remove_all(connection, nobody)
         if self.sinks:
             outbox.remove_all(connection, nobody, self.sinks)
+            outbox.tell_later(connection)

@@ -16,6 +16,7 @@ from sqlalchemy.engine import IteratorResult
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.types import NullType
 
 Processor = Callable[[Any], Any]
 
@@ -71,7 +72,8 @@ class CompiledConnection(Connection):
             text=str(compiled),
             constants={name: bind.effective_value for name, bind in binds if name not in names},
             parameters=[
-                (name, type_.bind_processor(self.dialect)) for (name, _), type_ in zip(binds, types, strict=True)
+                (name, _plain if isinstance(type_, NullType) else type_.bind_processor(self.dialect))
+                for (name, _), type_ in zip(binds, types, strict=True)
             ],
             shape=SimpleResultMetaData([column.key or "" for column in columns]),
             columns=[column.type.dialect_impl(self.dialect).result_processor(self.dialect, None) for column in columns],
@@ -118,6 +120,16 @@ class _Compiled:
             tuple([process(value) if process else value for process, value in zip(self.columns, row, strict=True)])
             for row in rows
         ]
+
+
+def _plain(value: Any) -> Any:
+    """A value of a parameter without a type, which the driver gets as it is: nothing that it stores in its own way.
+
+    Raises TypeError.
+    """
+    if not isinstance(value, int | str | bytes | None):
+        raise TypeError(f"A parameter needs a type to be a {type(value).__name__}.")
+    return value
 
 
 class _Result(IteratorResult[Any]):

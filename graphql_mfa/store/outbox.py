@@ -173,6 +173,11 @@ def remove_all(connection: Connection, user_id: UUID, sinks: Sequence[str]) -> N
     connection.execute(_REMOVE_ALL, [{"of_sink": sink, "of_user": user_id} for sink in sinks])
 
 
+def tell_later(connection: Connection) -> None:
+    """Of what this transaction wrote, be told by the next look at the outbox, not at once."""
+    connection.info.pop(_WRITTEN, None)
+
+
 @dataclass(frozen=True)
 class Due:
     """The numbers of messages that are due: each the first of its account, or behind another one."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
+from graphql_mfa.store import security_events
 from graphql_mfa.store.models import (
     Base,
     Challenge,
@@ -38,7 +39,7 @@ def batches(
     return {
         "challenges": _batch(Challenge, Challenge.digest, Challenge.expires_at <= now, rows),
         "sessions": _batch(Session, Session.id, Session.expires_at <= now, rows),
-        "users": _batch(User, User.id, User.enrollment_expires_at <= now, rows),
+        "users": _batch_of_users(User.enrollment_expires_at <= now, rows),
         "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
         "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
         "outbox": _batch(OutboxMessage, OutboxMessage.number, OutboxMessage.since <= now - outbox_retention, rows),
@@ -52,3 +53,16 @@ def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: Colum
     some = select(key).where(expired).limit(rows)
     # `expired` again: a row that changed while this statement waited for it is judged by what it is now.
     return lambda connection: connection.execute(delete(model).where(key.in_(some), expired)).rowcount
+
+
+def _batch_of_users(abandoned: ColumnElement[bool], rows: int) -> Batch:
+    """Their events, with the addresses of whoever registered, hang on nothing else and go with them."""
+    some = select(User.id).where(abandoned).limit(rows)
+    removed = delete(User).where(User.id.in_(some), abandoned).returning(User.id)
+
+    def batch(connection: Connection) -> int:
+        if gone := connection.scalars(removed).all():
+            security_events.remove_all(connection, *gone)
+        return len(gone)
+
+    return batch

@@ -54,6 +54,6 @@ def make_anonymous(connection: Connection, user_id: UUID) -> None:
     connection.execute(_MAKE_ANONYMOUS, {"user": user_id, "nobody": uuid4()})
 
 
-def remove_all(connection: Connection, user_id: UUID) -> None:
-    """Remove every event of an account."""
-    connection.execute(_REMOVE_ALL, {"user": user_id})
+def remove_all(connection: Connection, *user_ids: UUID) -> None:
+    """Remove every event of those accounts."""
+    connection.execute(_REMOVE_ALL, [{"user": user_id} for user_id in user_ids])

@@ -9,7 +9,7 @@ from sqlalchemy import BindParameter, Connection, Executable, LargeBinary, Row, 
 
 from graphql_mfa.core.throttling import Limit, Usage, reserve
 from graphql_mfa.store.inserts import insert_by_engine
-from graphql_mfa.store.models import Throttle
+from graphql_mfa.store.models import Throttle, UtcDateTime
 
 _usage = (Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until)
 _SET = (
@@ -65,7 +65,10 @@ def _usages(count: int) -> Executable:
 @cache
 def _hold(dialect: str, count: int) -> Executable:
     """The same, with the rows made where there are none, and held, in their order."""
-    rows = [{"key": _key(number), "attempts": 0, "window_ends_at": bindparam("now")} for number in range(count)]
+    rows = [
+        {"key": _key(number), "attempts": 0, "window_ends_at": bindparam("now", type_=UtcDateTime)}
+        for number in range(count)
+    ]
     made = insert_by_engine(dialect, Throttle).values(rows)
     held: Executable = made.on_conflict_do_update(
         index_elements=[Throttle.key], set_={"attempts": Throttle.attempts}

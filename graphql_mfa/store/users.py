@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account
-from graphql_mfa.store import reserved_names
+from graphql_mfa.store import reserved_names, security_events
 from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, User
 
@@ -31,7 +31,7 @@ _that_user = User.id == bindparam("user")
 _that_name = User.username_key == bindparam("name")
 _change = update(User).where(_that_user)
 
-_DELETE_ABANDONED = delete(User).where(_that_name, ~is_live)
+_DELETE_ABANDONED = delete(User).where(_that_name, ~is_live).returning(User.id)
 _IS_TAKEN = select(or_(exists().where(_that_name, is_live), reserved_names.name_is_reserved))
 _knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == bindparam("address"))
 _FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(
@@ -149,7 +149,8 @@ def add(
 def add_row(connection: Connection, row: Mapping[str, Any], now: datetime) -> bool:
     """Create an account unless the name is taken, or reserved; the name of an abandoned one is free."""
     key = row["username_key"]
-    connection.execute(_DELETE_ABANDONED, {"name": key, "now": now})
+    if abandoned := connection.scalar(_DELETE_ABANDONED, {"name": key, "now": now}):
+        security_events.remove_all(connection, abandoned)
     if not insert_unless_there(connection, User, [row]):
         return False
     # Now, since whoever deletes an account holds its name until it is reserved.

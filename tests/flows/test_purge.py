@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from datetime import datetime
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, func, select
@@ -13,7 +14,7 @@ from graphql_mfa.flows.purge import purge
 from graphql_mfa.flows.services import Services
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Challenge
+from graphql_mfa.store.models import Challenge, SecurityEvent
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
 from tests.clock import Clock
@@ -53,6 +54,24 @@ async def test_a_purged_enrollment_leaves_its_name_to_others_and_a_purged_sessio
     assert (await api.register("abandoned"))["__typename"] == "RegisterUserSuccess"
     assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
     assert (await api.login())["__typename"] == "OtpRequired", "the account itself stays"
+
+
+@pytest.mark.parametrize("by", ["purge", "registration"])
+async def test_an_abandoned_registration_leaves_no_address_behind(
+    api: Api, services: Services, clock: Clock, by: str
+) -> None:
+    """Attack: read who registered and never came back, when the account is long gone; or fill the disk with them."""
+    await api.member()
+    abandoned = await api.register("abandoned")
+    await api.login("abandoned", "a wrong password")
+    clock.advance(86_400)
+    if by == "purge":
+        await purge_now(services)
+    else:
+        assert (await api.register("abandoned"))["__typename"] == "RegisterUserSuccess"
+    owners = await services.database.read(lambda connection: set(connection.scalars(select(SecurityEvent.user_id))))
+    assert UUID(abandoned["user"]["id"]) not in owners
+    assert owners, "those of others stay"
 
 
 async def test_a_server_purges_by_itself_and_does_not_give_up_when_that_fails(

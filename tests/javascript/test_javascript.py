@@ -1,6 +1,8 @@
-"""What JavaScript clients rely on, checked by their own tools: HTTP audits, schema rules and the TypeScript example."""
+"""What JavaScript clients rely on, checked by their own tools: HTTP audits, schema rules, TypeScript to copy."""
 
 import fcntl
+import json
+import re
 import shutil
 import subprocess
 import threading
@@ -56,6 +58,43 @@ def example(tmp_path: Path) -> Path:
     return copy
 
 
+@pytest.fixture
+def snippets(tmp_path: Path) -> Path:
+    """A folder with what the clients' page has to copy that needs no other package, compiled."""
+    install(EXAMPLE)
+    (tmp_path / "node_modules").symlink_to(EXAMPLE / "node_modules")
+    (tmp_path / "package.json").write_text("{}")
+    page = (ROOT / "docs" / "clients.md").read_text()
+    names = ["session.ts", "sign-in.ts", "step-up.ts"]
+    for name, text in re.findall(r"```ts\n// (\S+)\n(.*?)```", page, re.DOTALL):
+        if name in names:
+            (tmp_path / name).write_text(text)
+    options = "--strict --target es2022 --lib es2022,dom,dom.iterable --module commonjs --moduleResolution bundler"
+    npm(tmp_path, "exec", "--", "tsc", *options.split(), *names)
+    return tmp_path
+
+
+def step_up(snippets: Path, *answers: dict[str, object]) -> dict[str, object]:
+    """How a deletion by `withStepUp` ends with such answers of a server, and what was asked of the user and sent."""
+    (snippets / "main.js").write_text("""
+        const { withStepUp } = require("./step-up.js");
+        const answers = JSON.parse(process.argv[2]), asked = [], tokens = [];
+        globalThis.fetch = async (_url, { headers }) => {
+          if (answers.length === 0) throw new Error("one request too many");
+          tokens.push(headers.get("Authorization"));
+          return Response.json({ data: answers.shift() });
+        };
+        const askUser = async (message) => { asked.push(message ?? null); return { otp: "123456" }; };
+        withStepUp("mutation { deleteAccount { __typename } }", {}, askUser).then((result) => {
+          console.log(JSON.stringify({ result: result.__typename, asked, tokens }));
+          process.exit();
+        });
+    """)
+    output = npm(snippets, "exec", "--", "node", "main.js", json.dumps(answers))
+    outcome: dict[str, object] = json.loads(output.splitlines()[-1])
+    return outcome
+
+
 @contextmanager
 def server_that_answers(body: bytes) -> Iterator[str]:
     """The URL of a server that gives every request the same answer."""
@@ -108,3 +147,25 @@ def test_the_example_tells_the_user_what_an_outcome_newer_than_itself_says(examp
     answer = b'{"data": {"registerUser": {"__typename": "InvitationRequired", "message": "Ask for an invitation."}}}'
     with server_that_answers(answer) as url:
         assert "Error: Ask for an invitation." in npm(example, "start", "--", url, fails=True)
+
+
+def test_a_step_up_asks_until_the_code_is_right_and_repeats_the_operation_with_the_new_token(snippets: Path) -> None:
+    assert step_up(
+        snippets,
+        {"deleteAccount": {"__typename": "ReauthenticationRequired", "message": "Please confirm."}},
+        {"reauthenticate": {"__typename": "InvalidOtp", "message": "Wrong."}},
+        {"reauthenticate": {"__typename": "Reauthenticated", "accessToken": "new"}},
+        {"deleteAccount": {"__typename": "AccountDeleted"}},
+    ) == {
+        "result": "AccountDeleted",
+        "asked": ["Please confirm.", "Wrong."],
+        "tokens": [None, None, None, "Bearer new"],
+    }
+
+
+def test_a_step_up_of_a_session_that_ended_meanwhile_ends(snippets: Path) -> None:
+    assert step_up(
+        snippets,
+        {"deleteAccount": {"__typename": "ReauthenticationRequired"}},
+        {"reauthenticate": {"__typename": "NotAuthenticated", "message": "Log in first."}},
+    ) == {"result": "NotAuthenticated", "asked": [None], "tokens": [None, None]}

@@ -10,11 +10,14 @@ import pytest
 from fastapi import FastAPI
 from passlib.hash import bcrypt, bcrypt_sha256
 
+from graphql_mfa.core.security_events import SecurityEvent
+from graphql_mfa.flows.notifications import Notifier
+from tests.api.scenarios import reset_password
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
-from tests.security.attacks import WRONG_PASSWORD, execute
+from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, execute
 from tests.security.work import Work, measured
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -262,3 +265,28 @@ async def test_enumeration_by_work_while_throttled(
 
     assert works["alice"].rounds == works["nobody"].rounds == 0
     assert works["alice"].statements == works["nobody"].statements
+
+
+# --------------------------------------------------------------------------------------------------------- delivery
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+async def test_enumeration_by_the_delivery_that_a_refusal_begins(
+    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whoever is to be told is told of a known name only, and what that takes would make the next request wait."""
+    woken: list[Notifier] = []
+
+    async def on_event(_: SecurityEvent) -> None:
+        pass
+
+    monkeypatch.setattr(Notifier, "wake", lambda notifier: woken.append(notifier))
+    async with run_app(on_event=on_event) as app:
+        api = connect(app)
+        await api.member()
+        before = len(woken)
+        assert (await log_in(api, name, WRONG_PASSWORD)).json()["data"]["login"]["__typename"] == "InvalidCredentials"
+        assert (await reset_password(api, "000000", NO_RECOVERY_CODE, name))["__typename"] == "ResetRejected"
+        assert len(woken) == before
+        await api.register("carol")
+        assert len(woken) == before + 1

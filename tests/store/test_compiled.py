@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import Connection, Engine, bindparam, event, insert, select, text, update
+from sqlalchemy import Connection, Engine, Select, bindparam, event, insert, select, text, update
 from sqlalchemy.exc import IntegrityError, MultipleResultsFound, NoResultFound, OperationalError, StatementError
 
 from graphql_mfa.store.compiled import CompiledConnection
@@ -122,6 +122,14 @@ async def test_a_statement_that_the_database_does_not_understand_is_an_error_of_
 async def test_a_missing_parameter_is_an_error(database: Database) -> None:
     with pytest.raises(StatementError, match="required"):
         await database.read(lambda connection: connection.execute(NAMED, {}))
+
+
+async def test_a_time_for_a_parameter_without_a_type_is_an_error(database: Database) -> None:
+    """The driver would store it in a way of its own."""
+    untyped: Select[Any] = select(bindparam("anything"))
+    assert await database.read(lambda connection: connection.scalar(untyped, {"anything": 1})) == 1
+    with pytest.raises(TypeError, match="datetime"):
+        await database.read(lambda connection: connection.scalar(untyped, {"anything": rows.NOW}))
 
 
 async def test_one_row_is_not_none_and_not_two(database: Database) -> None:

@@ -6,18 +6,23 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
 
-from graphql_mfa.store import migrations
+from graphql_mfa.core.security_events import SecurityEventKind, event_id
+from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Base, TotpDevice
+from graphql_mfa.store.models import Base, SecurityEvent, TotpDevice
+from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY
 from tests.postgresql import PostgresqlServer
 
@@ -96,12 +101,12 @@ async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_whic
     def first_version(connection: Connection) -> None:
         migrations.upgrade(connection, "0001")
         user = "'11111111111111111111111111111111', "
-        for insert in (
+        for row in (
             "users (id, username, username_key, password_hash, created_at, otp_failures)"
             f" VALUES ({user} 'alice', 'alice', '', '2026-01-01', 0)",
             f"totp_devices (id, user_id, sealed_secret, created_at) VALUES ({user} {user} :secret, '2026-01-01')",
         ):
-            connection.execute(text(f"INSERT INTO {insert}"), {"secret": b"key1 and the rest"})
+            connection.execute(text(f"INSERT INTO {row}"), {"secret": b"key1 and the rest"})
 
     sealed = select(TotpDevice.key_id, TotpDevice.sealed_secret)
     async with opened(fresh_url) as database:
@@ -109,6 +114,38 @@ async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_whic
         await database.migrate()
         row = await database.read(lambda connection: connection.execute(sealed).one())
     assert (row.key_id, row.sealed_secret) == (b"key1", b"key1 and the rest")
+
+
+async def test_events_of_the_second_version_are_older_than_those_that_follow(fresh_url: str) -> None:
+    """Their ids were random, and most of them would stand before every later event."""
+    user, then = UUID(int=1), datetime(2026, 1, 1, 0, 0, 0, 123_000, tzinfo=UTC)
+
+    def second_version(connection: Connection) -> None:
+        migrations.upgrade(connection, "0002")
+        stored = ("id", "user_id", "kind", "at")
+        table = Table("security_events", MetaData(), *(SecurityEvent.__table__.c[name]._copy() for name in stored))
+        events = [
+            (UUID("ffffffff-ffff-4fff-bfff-ffffffffffff"), then),
+            (uuid4(), then - timedelta(hours=1)),
+            (uuid4(), then - timedelta(days=1)),
+        ]
+        rows = [dict(zip(stored, (event, user, "UNLOCKED_BY_OPERATOR", at), strict=True)) for event, at in events]
+        connection.execute(insert(table), rows)
+
+    def add_another(connection: Connection) -> None:
+        later = then + timedelta(milliseconds=1)
+        event = StoredEvent(event_id(later, 0), SecurityEventKind.SIGNED_IN, later, None, None)
+        security_events.add(connection, user, [event])
+
+    async with opened(fresh_url) as database:
+        await database.write(second_version)
+        await database.migrate()
+        await database.write(add_another)
+        events = await database.read(partial(security_events.newest, user_id=user, rows=10))
+    assert [event.kind for event in events] == ["SIGNED_IN", *["UNLOCKED_BY_OPERATOR"] * 3]
+    assert [event.at for event in events] == sorted((event.at for event in events), reverse=True)
+    assert {event.id.version for event in events} == {7}
+    assert events[1].id.int >> 80 == event_id(then, 0).int >> 80
 
 
 def _tables(connection: Connection) -> list[str]:

@@ -6,6 +6,14 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
+# The milliseconds, the version 7, and what follows that of the random one (RFC 9562 5.7).
+_IDS_IN_ORDER = {
+    "sqlite": "UPDATE security_events SET id = printf('%012x', strftime('%s', at) * 1000 + substr(at, 21, 3))"
+    " || '7' || substr(id, 14)",
+    "postgresql": "UPDATE security_events SET id = (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0')"
+    " || '7' || substr(replace(id::text, '-', ''), 14))::uuid",
+}
+
 
 def upgrade() -> None:
     """Add it."""
@@ -14,6 +22,8 @@ def upgrade() -> None:
         op.add_column(table, sa.Column("user_agent", sa.String(), nullable=True))
     op.drop_index("ix_security_events_user_id_at", "security_events")
     op.create_index("ix_security_events_user_id_id", "security_events", ["user_id", "id"])
+    # Ids are in the order of time from here on; those that are there are random UUIDs.
+    op.execute(_IDS_IN_ORDER[op.get_bind().dialect.name])
 
     op.add_column("totp_devices", sa.Column("name", sa.String(), nullable=False, server_default="Authenticator app"))
     op.add_column("totp_devices", sa.Column("session_id", sa.Uuid(), nullable=True))
