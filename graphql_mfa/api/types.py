@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, TypeVar
 from uuid import UUID
 
-import segno
 import strawberry
 
 from graphql_mfa.api.context import Info
@@ -129,6 +128,8 @@ class TotpEnrollment:
 
     @strawberry.field(description="The URI as a QR code: SVG as a `data:` URI, for an `<img>`. White background.")
     def qr_code(self) -> str:
+        import segno  # few requests ask for it
+
         # segno's default background is transparent: unreadable in dark mode.
         return str(segno.make(self.otpauth_uri, micro=False).svg_data_uri(scale=4, light="#fff"))
 

@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
@@ -16,8 +16,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.store import migrations
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError, outages_told
-from graphql_mfa.store.postgresql import Postgresql
 from graphql_mfa.store.sqlite import Sqlite
+
+if TYPE_CHECKING:
+    from graphql_mfa.store.postgresql import Postgresql
 
 T = TypeVar("T")
 
@@ -41,7 +43,7 @@ class Database:
         """pool_size: connections to PostgreSQL that one process may have."""
         self._file = sqlite_file(url)
         self._observer = observer
-        self._engine = Sqlite(self._file) if self._file else Postgresql(_parse(url), pool_size)
+        self._engine = Sqlite(self._file) if self._file else _postgresql(_parse(url), pool_size)
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction; again when the database undid it because of another one.
@@ -119,6 +121,12 @@ def sqlite_file(url: str) -> Path | None:
     if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
         raise UnsupportedDatabaseError("An SQLite store is a file: in memory, one rollback undoes another's commit.")
     return Path(parsed.database)
+
+
+def _postgresql(url: URL, pool_size: int) -> "Postgresql":
+    from graphql_mfa.store.postgresql import Postgresql  # a start on SQLite needs none of it
+
+    return Postgresql(url, pool_size)
 
 
 def _parse(url: str) -> URL:

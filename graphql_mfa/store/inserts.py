@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import Connection, Executable
-from sqlalchemy.dialects import postgresql, sqlite
 
 from graphql_mfa.store.models import Base
-
-_INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 def insert_unless_there(connection: Connection, model: type[Base], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -19,7 +17,8 @@ def insert_unless_there(connection: Connection, model: type[Base], rows: Sequenc
 
 def insert_by_engine(dialect: str, model: type[Base]) -> Any:
     """An INSERT that may go on with ON CONFLICT."""
-    return _INSERT[dialect](model)
+    # Only the one that is used: importing the other takes a start longer.
+    return import_module(f"sqlalchemy.dialects.{dialect}").insert(model)
 
 
 @cache
