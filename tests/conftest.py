@@ -210,6 +210,14 @@ def api(app: FastAPI, connect: Connect) -> Api:
     return connect(app)
 
 
+# Tests share servers, and one address: the cheapest hash, and an address that may fail as often as they like.
+_CHEAP_AND_PATIENT = {
+    "GRAPHQL_MFA_BCRYPT_ROUNDS": "4",
+    "GRAPHQL_MFA_REGISTRATION_ATTEMPTS": "10000",
+    "GRAPHQL_MFA_LOGIN_ADDRESS_ATTEMPTS": "10000",
+}
+
+
 class Server:
     """`graphql-mfa serve` as a process of its own."""
 
@@ -225,7 +233,7 @@ class Server:
 
     def start(self) -> "Server":
         """Start, and wait until it answers."""
-        settings = {"GRAPHQL_MFA_BCRYPT_ROUNDS": "4", "GRAPHQL_MFA_REGISTRATION_ATTEMPTS": "10000"} | self.environment
+        settings = _CHEAP_AND_PATIENT | self.environment
         self.process = subprocess.Popen(
             [*self.command, *self.arguments],
             cwd=self.folder,
