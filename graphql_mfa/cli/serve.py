@@ -1,6 +1,7 @@
 """graphql-mfa serve."""
 
 import asyncio
+import gc
 import ipaddress
 import os
 import signal
@@ -22,6 +23,7 @@ from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from uvicorn import Config
 
 _KEEP_ALIVE_SECONDS = 15
@@ -54,7 +56,7 @@ def serve(
     # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        "graphql_mfa.app:create_app",
+        "graphql_mfa.cli.serve:create_served_app",
         factory=True,
         host=host,
         port=port,
@@ -82,6 +84,16 @@ def serve(
     )
     with _metrics(settings, workers):
         _run(config)
+
+
+def create_served_app() -> "FastAPI":
+    """The application of one worker, which is there for good: collections of garbage need not look through it."""
+    from graphql_mfa.app import create_app
+
+    app = create_app()
+    gc.collect()
+    gc.freeze()
+    return app
 
 
 def _run(config: "Config") -> None:

@@ -1,23 +1,24 @@
 """SQLite: a transaction runs whole in a thread, since each statement by itself would cost two hops between threads."""
 
-import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from graphql_mfa.store.compiled import CompiledConnection
-from graphql_mfa.store.worker_thread import WorkerThread
+from graphql_mfa.store.worker_thread import Job, WorkerThread
 
 T = TypeVar("T")
 
 # How long to wait for a lock. Nothing but the repair after a crash locks readers out.
 _WRITER_BUSY_SECONDS = 10
 _READER_BUSY_SECONDS = 0.1
+# Whoever came first waits for all of them, and so does another process: some ten milliseconds.
+_MOST_IN_ONE_COMMIT = 32
 
 
 class Sqlite:
@@ -32,10 +33,10 @@ class Sqlite:
         # A transaction that reads first and then writes would otherwise overwrite what another one wrote in between.
         # Not by an event of the engine: with any, it runs every statement on a slower path.
         self._write_engine.dialect.do_begin = _begin_immediate  # type: ignore[method-assign, assignment]
-        self._writer = WorkerThread("sqlite-writer")
+        self._writer = WorkerThread("sqlite-writer", self._commit_together, _MOST_IN_ONE_COMMIT)
 
     @cached_property
-    def _write_connection(self) -> Connection:
+    def _write_connection(self) -> CompiledConnection:
         return CompiledConnection(self._write_engine)
 
     @cached_property
@@ -44,20 +45,35 @@ class Sqlite:
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction, which holds the write lock from its start, unless the caller was cancelled before."""
+        result: T = await self._writer.submit(transaction)
+        return result
 
-        def transact(answer: asyncio.Future[T]) -> T:
-            try:
-                with self._write_connection.begin():
+    def _commit_together(self, jobs: Sequence[Job[Callable[[Connection], Any]]]) -> None:
+        """Commit transactions that wait at the same time as one, since that is to wait for the disk.
+
+        One that fails undoes its own work only, and none is told of success before all of it is on the disk.
+        """
+        connection = self._write_connection
+        driver = connection.driver
+        try:
+            with connection.begin():
+                for job in jobs:
                     # It may have waited long for another process's transaction.
-                    if answer.cancelled():
-                        raise asyncio.CancelledError
-                    return transaction(self._write_connection)
-            except BaseException:
-                # After a commit that failed SQLAlchemy leaves the driver inside of the transaction, lock and all.
-                self._write_connection.connection.rollback()
-                raise
-
-        return await self._writer.run(transact)
+                    if job.cancelled:
+                        continue
+                    driver.execute("SAVEPOINT job")
+                    try:
+                        job.succeed(job.work(connection))
+                    except BaseException as error:
+                        if not driver.in_transaction:  # SQLite undid what the others did as well
+                            raise
+                        driver.execute("ROLLBACK TO job")
+                        job.fail(error)
+                    driver.execute("RELEASE job")
+        except BaseException:
+            # After a commit that failed SQLAlchemy leaves the driver inside of the transaction, lock and all.
+            driver.rollback()
+            raise
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, in no transaction of the driver's."""
