@@ -1,76 +1,172 @@
-"""The framework's ceiling: Strawberry on the same server, with the same types and caches, and constant answers."""
+"""The framework's ceiling: Strawberry on the same server, with such types, the same caches, and constant answers."""
 
 from datetime import UTC, datetime
-from typing import Any
+from enum import Enum
+from typing import Annotated, Any
 
 import strawberry
 from fastapi import FastAPI
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.fastapi import GraphQLRouter
 
-from graphql_mfa.api import errors, inputs, results, types
-
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
-_USER = types.User(
-    id=strawberry.ID("0198f3c0-0000-7000-8000-000000000000"),
-    username="alice",
-    created_at=_NOW,
-    mfa_enabled=True,
-    recovery_codes_left=10,
-    session_id=None,
-)
-_CHALLENGE = types.Challenge(
-    token="c" * 43,
-    expires_at=_NOW,
-    expires_in=300,
-    attempts_left=5,
-    factors=[types.FactorKind.TOTP, types.FactorKind.RECOVERY_CODE],
-    otp_retry_after=None,
-)
 _SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-_REGISTERED = results.RegisterUserSuccess(
-    user=_USER,
-    enrollment=types.TotpEnrollment(secret=_SECRET, otpauth_uri=f"otpauth://totp/alice?secret={_SECRET}"),
-    challenge=_CHALLENGE,
-)
-_OTP_REQUIRED = results.OtpRequired(challenge=_CHALLENGE, enrollment_pending=False)
-_SIGNED_IN = results.SignedIn(
-    tokens=types.TokenPair(
-        access_token="a" * 500,
-        access_token_expires_at=_NOW,
-        access_token_expires_in=600,
-        refresh_token="r" * 100,
-        refresh_token_expires_at=_NOW,
-    ),
-    user=_USER,
-)
 
-Result = results.RegisterUserSuccess | results.OtpRequired | results.SignInSuccess | errors.UserError
+
+@strawberry.enum
+class FactorKind(Enum):
+    TOTP = "TOTP"
+    RECOVERY_CODE = "RECOVERY_CODE"
+
+
+@strawberry.type
+class User:
+    id: strawberry.ID = strawberry.ID("0198f3c0-0000-7000-8000-000000000000")
+    username: str = "alice"
+    created_at: datetime = _NOW
+    mfa_enabled: bool = True
+    recovery_codes_left: int = 10
+
+
+@strawberry.type
+class TotpEnrollment:
+    secret: str = _SECRET
+    otpauth_uri: str = f"otpauth://totp/alice?secret={_SECRET}"
+
+
+@strawberry.type
+class Challenge:
+    token: str = "c" * 43
+    expires_at: datetime = _NOW
+    expires_in: int = 300
+    attempts_left: int = 5
+    factors: list[FactorKind] = strawberry.field(default_factory=lambda: list(FactorKind))
+
+
+@strawberry.type
+class TokenPair:
+    access_token: str = "a" * 500
+    access_token_expires_at: datetime = _NOW
+    access_token_expires_in: int = 600
+    refresh_token: str = "r" * 100
+    refresh_token_expires_at: datetime = _NOW
+
+
+@strawberry.interface(name="UserError")
+class Failure:
+    message: str
+
+
+@strawberry.type
+class FieldError:
+    field: str
+    code: str
+    message: str
+
+
+@strawberry.type
+class InvalidInput(Failure):
+    fields: list[FieldError]
+
+
+@strawberry.type
+class InvalidOtp(Failure):
+    attempts_left: int
+
+
+@strawberry.type
+class RateLimited(Failure):
+    retry_after: int
+
+
+@strawberry.type
+class RegisterUserSuccess:
+    user: User
+    enrollment: TotpEnrollment
+    challenge: Challenge
+
+
+@strawberry.type
+class OtpRequired:
+    challenge: Challenge
+    enrollment_pending: bool
+
+
+@strawberry.interface
+class SignInSuccess:
+    tokens: TokenPair
+    user: User
+
+
+@strawberry.type
+class SignedIn(SignInSuccess):
+    pass
+
+
+@strawberry.type
+class EnrollmentConfirmed(SignInSuccess):
+    recovery_codes: list[str]
+
+
+@strawberry.input
+class RegisterUserInput:
+    username: str
+    password: str
+
+
+@strawberry.input
+class LoginInput:
+    username: str
+    password: str
+
+
+@strawberry.input
+class VerifyOtpInput:
+    challenge_token: str
+    otp: str
+
+
+@strawberry.input
+class RefreshSessionInput:
+    refresh_token: str | None = None
+
+
+RegisterUserResult = Annotated[RegisterUserSuccess | InvalidInput | RateLimited, strawberry.union("RegisterUserResult")]
+LoginResult = Annotated[OtpRequired | InvalidInput | RateLimited, strawberry.union("LoginResult")]
+VerifyOtpResult = Annotated[
+    SignedIn | EnrollmentConfirmed | InvalidOtp | RateLimited, strawberry.union("VerifyOtpResult")
+]
+RefreshSessionResult = Annotated[SignedIn | RateLimited, strawberry.union("RefreshSessionResult")]
+
+_USER = User()
+_REGISTERED = RegisterUserSuccess(user=_USER, enrollment=TotpEnrollment(), challenge=Challenge())
+_OTP_REQUIRED = OtpRequired(challenge=Challenge(), enrollment_pending=False)
+_SIGNED_IN = SignedIn(tokens=TokenPair(), user=_USER)
 
 
 @strawberry.type
 class Query:
     @strawberry.field
-    async def me(self) -> types.User | None:
+    async def me(self) -> User | None:
         return _USER
 
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation(graphql_type=results.RegisterUserResult)
-    async def register_user(self, input: inputs.RegisterUserInput) -> Result:  # noqa: ARG002
+    @strawberry.mutation
+    async def register_user(self, input: RegisterUserInput) -> RegisterUserResult:  # noqa: ARG002
         return _REGISTERED
 
-    @strawberry.mutation(graphql_type=results.LoginResult)
-    async def login(self, input: inputs.LoginInput) -> Result:  # noqa: ARG002
+    @strawberry.mutation
+    async def login(self, input: LoginInput) -> LoginResult:  # noqa: ARG002
         return _OTP_REQUIRED
 
-    @strawberry.mutation(graphql_type=results.VerifyOtpResult)
-    async def verify_otp(self, input: inputs.VerifyOtpInput) -> Result:  # noqa: ARG002
+    @strawberry.mutation
+    async def verify_otp(self, input: VerifyOtpInput) -> VerifyOtpResult:  # noqa: ARG002
         return _SIGNED_IN
 
-    @strawberry.mutation(graphql_type=results.RefreshSessionResult)
-    async def refresh_session(self, input: inputs.RefreshSessionInput) -> Result:  # noqa: ARG002
+    @strawberry.mutation
+    async def refresh_session(self, input: RefreshSessionInput) -> RefreshSessionResult:  # noqa: ARG002
         return _SIGNED_IN
 
 

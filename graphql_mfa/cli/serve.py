@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uvicorn import Config
 
 _KEEP_ALIVE_SECONDS = 15
+_YOUNG_OBJECTS = 10_000  # 700 are those of a few requests under way
 _WORKER_START_SECONDS = 60  # uvicorn's 5 would end workers again and again that start slowly on a busy machine
 
 
@@ -87,12 +88,12 @@ def serve(
 
 
 def create_served_app() -> "FastAPI":
-    """The application of one worker, which is there for good: collections of garbage need not look through it."""
+    """The application of one worker. It is there for good: no collection of garbage need look through it."""
     from graphql_mfa.app import create_app
 
     app = create_app()
-    gc.collect()
     gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
     return app
 
 

@@ -5,13 +5,15 @@ import secrets
 from dataclasses import dataclass
 
 from passlib.context import CryptContext
-from passlib.hash import bcrypt
+from passlib.hash import bcrypt, bcrypt_sha256
+from passlib.utils.binary import bcrypt64
 
 from graphql_mfa.core.passwords import normalize_password
 from graphql_mfa.core.texts import is_text
 
 # bcrypt reads no more than this many bytes; bcrypt_sha256 hashes the whole password first.
 _BCRYPT_BYTES = 72
+_BCRYPT_DIGEST_BYTES = 23
 
 _CHARACTER = "[./A-Za-z0-9]"
 # Whole hashes only: passlib also parses one without its digest, and older forms, with which it then can't compare.
@@ -39,7 +41,7 @@ class PasswordHasher:
             deprecated=["bcrypt"],
             bcrypt_sha256__rounds=rounds,
         )
-        self._nobodys_hash = self.hash(secrets.token_urlsafe())
+        self._nobodys_hash = _nobodys_hash(rounds)
 
     def hash(self, password: str) -> str:
         """The hash to store for a password that passed `format_problem`."""
@@ -74,6 +76,12 @@ class PasswordHasher:
         """
         for cost in range(bcrypt_cost(stored), self._rounds):
             bcrypt.using(rounds=cost).hash("padding")
+
+
+def _nobodys_hash(rounds: int) -> str:
+    """A hash at that cost of which nobody knows a password: drawn by lot, since to make one takes its time at start."""
+    digest = bcrypt64.encode_bytes(secrets.token_bytes(_BCRYPT_DIGEST_BYTES)).decode()
+    return str(bcrypt_sha256(rounds=rounds, checksum=digest, use_defaults=True).to_string())
 
 
 def stored_cost(stored: str) -> int | None:
