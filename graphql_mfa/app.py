@@ -57,8 +57,8 @@ def create_app(
         lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
-        # Its spans would hold query strings, and so variables; the router makes its own.
-        telemetry={"tracing": False},
+        # Its spans would hold query strings, and so variables, and its log what exceptions say; the router has its own.
+        telemetry={"tracing": False, "logs": False},
     )
     app.router.routes.extend(mfa.router().routes)  # Included as a router, each request would be matched twice.
 

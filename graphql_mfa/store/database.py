@@ -124,8 +124,12 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def _postgresql(url: URL, pool_size: int) -> "Postgresql":
-    from graphql_mfa.store.postgresql import Postgresql  # a start on SQLite needs none of it
+    from graphql_mfa.store.postgresql import OPTIONS, Postgresql  # a start on SQLite needs none of it
 
+    if not url.query.keys() <= OPTIONS:
+        raise UnsupportedDatabaseError(
+            "The database URL has an option that asyncpg does not know; TLS, for one, is `ssl=require` there."
+        )
     return Postgresql(url, pool_size)
 
 

@@ -1,14 +1,19 @@
 """PostgreSQL, and what speaks its protocol: one pool of connections."""
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+import asyncpg
 from sqlalchemy import URL, Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 T = TypeVar("T")
+
+# What a URL may say after its question mark: the driver's options, and one of SQLAlchemy's.
+OPTIONS = {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
 
 # Longest waits, in seconds: a request has to end even if the server does not answer any more.
 _CONNECT_SECONDS = 5

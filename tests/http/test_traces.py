@@ -6,6 +6,8 @@ from typing import NoReturn
 
 import pytest
 from opentelemetry import trace
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -202,6 +204,23 @@ async def test_no_secret_of_a_whole_sign_in_is_traced(api: Api, spans: Spans) ->
         _demand_without(span, PASSWORD, member.secret, challenge["token"], f'"{code}"', *member.recovery_codes)
         _demand_without(span, *(value for key, value in signed_in.items() if key in {"accessToken", "refreshToken"}))
         _demand_without(span, "__typename", "alice")
+
+
+async def test_what_an_exception_says_is_logged_by_nobody(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FastAPI logs exceptions, messages included, as soon as a host configures OpenTelemetry."""
+    logged = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(SimpleLogRecordProcessor(logged))
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", provider)
+
+    async def broken(*_: object) -> NoReturn:
+        raise RuntimeError(f"cannot read {PASSWORD}")
+
+    monkeypatch.setattr("graphql_mfa.app.missing_keys", broken)
+    with pytest.raises(RuntimeError):
+        await api.http.get("/readyz")
+
+    assert logged.get_finished_logs() == ()
 
 
 async def test_no_secret_in_a_query_string_is_traced_by_anybody(api: Api, exporter: InMemorySpanExporter) -> None:

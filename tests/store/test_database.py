@@ -49,7 +49,15 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
         Database(url)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite:///test.db", "mysql://root:hunter2@db/test"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nonsense",
+        "sqlite:///test.db",
+        "mysql://root:hunter2@db/test",
+        "postgresql+asyncpg://root:hunter2@db/test?sslmode=require",
+    ],
+)
 def test_a_database_that_the_store_does_not_know_is_refused_without_repeating_the_url(url: str) -> None:
     with pytest.raises(UnsupportedDatabaseError) as refusal:
         Database(url)
