@@ -56,7 +56,7 @@ class WorkerThread(Generic[W]):
         self._thread.start()
 
     def submit(self, work: W) -> asyncio.Future[Any]:
-        """Have it done when its turn comes, unless the future is cancelled by then."""
+        """Have it done when its turn comes; whether the future is cancelled by then is for `do` to see."""
         job = Job(work)
         self._jobs.put(job)
         return job.answer
