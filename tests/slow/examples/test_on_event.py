@@ -13,7 +13,7 @@ from graphql_mfa.store import users
 from tests.conftest import KEY
 from tests.store import rows
 
-PAGE = (Path(__file__).parents[2] / "docs" / "embedding.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "embedding.md").read_text()
 WAIT = 20  # seconds, for what takes no time unless it is broken
 
 

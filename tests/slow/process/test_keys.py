@@ -20,8 +20,8 @@ from graphql_mfa.store.database import Database
 from tests.api_client import Api, Member
 from tests.authenticator import code_at
 from tests.conftest import Server
-from tests.process.conftest import Command
 from tests.security.attacks import real_api, real_member
+from tests.slow.process.conftest import Command
 from tests.store import rows
 
 Fill = Callable[..., list[UUID]]

@@ -13,7 +13,7 @@ from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Server
 
-FOLDER = Path(__file__).parents[2] / "examples" / "embedded"
+FOLDER = Path(__file__).parents[3] / "examples" / "embedded"
 INVITATION = {"X-Invitation": "welcome-7"}
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.api_client import LOGIN, LOGOUT, ME, REFRESH_SESSION, REGISTER_USER, VERIFY_OTP, Api
-from tests.fuzz.answers import FUZZ, MARKER, demand_answer
 from tests.http.requests import operation, post
+from tests.slow.fuzz.answers import FUZZ, MARKER, demand_answer
 
 # ------------------------------------------------------------------------------------------------------------- shapes
 

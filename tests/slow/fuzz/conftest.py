@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from tests.fuzz.limits import NO_LIMITS
+from tests.slow.fuzz.limits import NO_LIMITS
 
 
 @pytest.fixture

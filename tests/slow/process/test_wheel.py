@@ -10,7 +10,7 @@ import httpx
 
 from tests.conftest import Server
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_a_wheel_serves_from_a_folder_that_it_can_not_write_to(tmp_path: Path) -> None:

@@ -16,8 +16,8 @@ from graphql_mfa.store.database import Database
 from tests.api_client import Api
 from tests.clock import Clock
 from tests.conftest import KEY, Server
-from tests.process.conftest import Command
 from tests.receiver import SECRET, receiving
+from tests.slow.process.conftest import Command
 from tests.store import rows
 
 FAIL_SAFE_SECONDS = 60

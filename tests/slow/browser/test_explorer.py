@@ -13,7 +13,7 @@ from graphql import build_schema, parse, validate
 
 from graphql_mfa import explorer
 from graphql_mfa.explorer import vendored, verify
-from tests.browser.graphiql import open_tab, run, type_over, wait_until
+from tests.slow.browser.graphiql import open_tab, run, type_over, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -112,7 +112,7 @@ def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: s
 
 
 def test_every_example_is_a_valid_operation_of_the_schema() -> None:
-    schema = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
+    schema = build_schema((Path(__file__).parents[3] / "schema.graphql").read_text())
     content, _ = explorer.asset("examples.js") or (b"", "")
     queries = re.findall("query: `(.*?)`", content.decode(), re.DOTALL)
     assert len(queries) == len(TABS)

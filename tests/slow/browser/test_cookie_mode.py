@@ -15,8 +15,8 @@ import pyotp
 import pytest
 
 from tests.api_client import LOGOUT, REFRESH_SESSION, REGISTER_USER, VERIFY_OTP, Result
-from tests.browser.graphiql import open_tab, run, type_over, wait_until
 from tests.conftest import Server
+from tests.slow.browser.graphiql import open_tab, run, type_over, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from tests.fuzz.answers import MARKER
+from tests.slow.fuzz.answers import MARKER
 
 HOSTILE = [
     "",

@@ -27,11 +27,11 @@ from tests.api_client import (
     Member,
 )
 from tests.devices import first_device
-from tests.fuzz.answers import FUZZ, MARKER, demand_answer
-from tests.fuzz.texts import CODES, RECOVERY_CODES, SECRETS, TEXTS, TOKENS
 from tests.http.requests import JSON, post
+from tests.slow.fuzz.answers import FUZZ, MARKER, demand_answer
+from tests.slow.fuzz.texts import CODES, RECOVERY_CODES, SECRETS, TEXTS, TOKENS
 
-SCHEMA = schemathesis.graphql.from_path(Path(__file__).parents[2] / "schema.graphql")
+SCHEMA = schemathesis.graphql.from_path(Path(__file__).parents[3] / "schema.graphql")
 AnyCase = Case[Any]
 
 

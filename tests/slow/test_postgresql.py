@@ -30,7 +30,7 @@ def _memory(process: str) -> str:
 @pytest.mark.postgresql
 def test_a_server_whose_starter_is_killed_ends_and_leaves_nothing() -> None:
     demand_program("PostgreSQL's server", program("initdb"))
-    root = Path(__file__).parent.parent
+    root = Path(__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-c", STARTER], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as starter:

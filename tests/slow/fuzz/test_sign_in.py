@@ -17,9 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from tests.api_client import PASSWORD, Api, Result
 from tests.authenticator import code_of_step
 from tests.conftest import Connect
-from tests.fuzz.answers import FUZZ
-from tests.fuzz.limits import MANY, NO_LIMITS
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD
+from tests.slow.fuzz.answers import FUZZ
+from tests.slow.fuzz.limits import MANY, NO_LIMITS
 
 T = TypeVar("T")
 

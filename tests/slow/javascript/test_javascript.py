@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import demand_program
 
 TOOLS = Path(__file__).parent
-ROOT = TOOLS.parent.parent
+ROOT = TOOLS.parents[2]
 EXAMPLE = ROOT / "examples" / "typescript"
 
 

@@ -19,7 +19,7 @@ from graphql_mfa.core.key_ring import Key
 from tests.authenticator import code_at
 from tests.conftest import KEY, Server
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "python"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "python"
 
 
 def run(script: str, *arguments: str, given: str = "", **environment: str) -> subprocess.CompletedProcess[str]:

@@ -15,7 +15,7 @@ from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.store.database import Database
 from tests.authenticator import code_at
 from tests.postgresql import PostgresqlServer
-from tests.process.conftest import Command
+from tests.slow.process.conftest import Command
 from tests.store import rows
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # of the test vectors of RFC 6238, appendix B
@@ -33,7 +33,7 @@ def test_the_command_tells_its_version(command: Command) -> None:
 
 
 def test_schema_prints_the_exported_schema(command: Command) -> None:
-    assert command("schema").stdout == (Path(__file__).parents[2] / "schema.graphql").read_text()
+    assert command("schema").stdout == (Path(__file__).parents[3] / "schema.graphql").read_text()
 
 
 def test_new_key_prints_a_key_that_the_key_ring_accepts(command: Command) -> None:

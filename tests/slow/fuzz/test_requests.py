@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.api_client import LOGIN, ME, Api
 from tests.conftest import Connect
-from tests.fuzz.answers import FUZZ, MARKER, demand_answer
-from tests.fuzz.limits import NO_LIMITS
 from tests.http.requests import POLICY, operation, post
+from tests.slow.fuzz.answers import FUZZ, MARKER, demand_answer
+from tests.slow.fuzz.limits import NO_LIMITS
 
 COOKIES = {
     "session_transport": "cookie",
