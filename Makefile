@@ -3,10 +3,12 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 
-.PHONY: help run demo test check bench lint format
+PYTEST := $(BIN)/pytest --numprocesses auto
+
+.PHONY: help run demo test test-postgresql test-slow test-all check bench lint format
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/installed ## Serve the API on SQLite, explorer at http://127.0.0.1:8000/graphql (PORT=8000)
 	$(BIN)/graphql-mfa serve --port $(PORT)
@@ -14,11 +16,19 @@ run: .venv/installed ## Serve the API on SQLite, explorer at http://127.0.0.1:80
 demo: .venv/installed ## Run a whole sign-in against a server of its own and print it
 	$(BIN)/graphql-mfa demo
 
-test: .venv/installed ## Run all tests
-	$(BIN)/pytest --numprocesses auto
+test: .venv/installed ## Run the tests of everything that the product promises, on SQLite
+	$(PYTEST) --ignore tests/slow
+	@echo 'Not run: what PostgreSQL does differently (make test-postgresql) and tests/slow (make test-slow).'
 
-check: lint ## All of lint, and all tests with their coverage
-	$(BIN)/pytest --numprocesses auto --cov --cov-report=term
+test-postgresql: .venv/installed ## Run the tests that depend on the database again, on a PostgreSQL that they start
+	$(PYTEST) --engine postgresql -m engine
+
+test-slow: .venv/installed ## Run the tests of processes, browsers, JavaScript clients, fuzzing, examples and benchmarks
+	$(PYTEST) tests/slow
+
+test-all: test test-postgresql test-slow ## Run all three
+
+check: lint test ## What each commit passes
 
 bench: .venv/installed ## Measure it beside others, and write the result (BENCH=quick: in three minutes)
 	$(BIN)/python -m benchmarks --write $(if $(filter quick,$(BENCH)),--quick)

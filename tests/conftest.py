@@ -27,15 +27,13 @@ from tests.clock import Clock
 from tests.postgresql import PostgresqlServer, program, running_server
 
 KEY = new_key()
-sqlite_only = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-"""For what is about SQLite itself."""
-postgresql_only = pytest.mark.parametrize(
-    "engine", [pytest.param("postgresql", marks=pytest.mark.postgresql)], indirect=True
-)
-"""For what is about PostgreSQL itself."""
+ENGINES = ("sqlite", "postgresql")
+on_each_engine = pytest.mark.engine(*ENGINES)
+"""For promises that depend on the database: `make test-postgresql` runs them again."""
+sqlite_only = pytest.mark.engine("sqlite")
+postgresql_only = pytest.mark.engine("postgresql")
 
 Connect = Callable[..., Api]
-_ABOUT_CLIENTS = {"browser", "examples", "javascript"}
 
 
 def demand_program(name: str, path: str | None = None) -> None:
@@ -47,11 +45,20 @@ def demand_program(name: str, path: str | None = None) -> None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"needs {name}")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is about clients runs once: they can't tell what the store is."""
-    items[:] = [
-        item for item in items if not (_ABOUT_CLIENTS & set(item.path.parts) and item.get_closest_marker("postgresql"))
-    ]
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--engine", choices=ENGINES, default="sqlite", help="the database that the tests use")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are about the other engine."""
+    engine = config.getoption("engine")
+
+    def is_about_another(item: pytest.Item) -> bool:
+        mark = item.get_closest_marker("engine")
+        return mark is not None and engine not in mark.args
+
+    config.hook.pytest_deselected(items=[item for item in items if is_about_another(item)])
+    items[:] = [item for item in items if not is_about_another(item)]
 
 
 def connections_in_use(database: Database) -> int:
@@ -88,10 +95,10 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@pytest.fixture(scope="session", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
-def engine(request: pytest.FixtureRequest) -> str:
-    """What the store is kept in: every test that has one runs on both."""
-    engine: str = request.param
+@pytest.fixture(scope="session")
+def engine(pytestconfig: pytest.Config) -> str:
+    """The database that the store is kept in: `--engine`."""
+    engine: str = pytestconfig.getoption("engine")
     return engine
 
 

@@ -6,24 +6,24 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from sqlalchemy import Connection, delete, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
 
-T = TypeVar("T")
-
 _PLACES = os.pathsep.join([os.environ.get("PATH", ""), *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)])
 # Nothing in it has to outlive a crash of the machine, and statistics that come at some moment would change plans.
 _HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
+
+_DELETE_ALL = "".join(f"DELETE FROM {table};" for table in reversed(Base.metadata.sorted_tables))
 
 # The input ends with the process that holds its other end, however that one ends.
 _SUPERVISE = 'read -r _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1"'
@@ -42,7 +42,7 @@ class PostgresqlServer:
         self._settings = settings
         self._portal = portal
         self._databases = 0
-        self._shared: str | None = None
+        self._shared: _SharedDatabase | None = None
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         os.chown(folder, self._user.pw_uid, -1)
@@ -70,7 +70,8 @@ class PostgresqlServer:
         self._run("pg_ctl", "stop", "--wait", "--silent", "--mode=immediate")
 
     def close(self) -> None:
-        """Be gone, as when whoever started it is."""
+        """Stop the server and remove its folder."""
+        self.forget_shared_database()
         self._supervisor.communicate()
 
     def pause(self, signal_: signal.Signals = signal.SIGSTOP) -> None:
@@ -101,14 +102,16 @@ class PostgresqlServer:
         return url
 
     def shared_database(self) -> str:
-        """The URL of the database that tests use in turn, without rows: a new one each time would take much longer."""
+        """The URL of the database that tests use in turn, emptied: a new one each time would take much longer."""
         if self._shared is None:
-            self._shared = self.migrated_database()
-        self._portal.call(_transact, self._shared, _clear)
-        return self._shared
+            self._shared = self._portal.call(_SharedDatabase.open, self.migrated_database())
+        self._portal.call(self._shared.clear)
+        return self._shared.url
 
     def forget_shared_database(self) -> None:
         """The next test gets a new one."""
+        if self._shared:
+            self._portal.call(self._shared.close)
         self._shared = None
 
     def execute(self, database: str, statement: str) -> object:
@@ -140,23 +143,32 @@ def _children(parent: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
 
 
-def _clear(connection: Connection) -> None:
-    for table in reversed(Base.metadata.sorted_tables):
-        connection.execute(delete(table))
+@dataclass
+class _SharedDatabase:
+    """A database, and the connection that empties it."""
+
+    url: str
+    engine: AsyncEngine
+    connection: AsyncConnection
+
+    @classmethod
+    async def open(cls, url: str) -> "_SharedDatabase":
+        engine = create_async_engine(url, isolation_level="AUTOCOMMIT")
+        return cls(url, engine, await engine.connect())
+
+    async def clear(self) -> None:
+        # One round trip. TRUNCATE takes ten times as long where there are few rows.
+        await self.connection.execute(text(f"DO $$ BEGIN {_DELETE_ALL} END $$"))
+
+    async def close(self) -> None:
+        await self.connection.close()
+        await self.engine.dispose()
 
 
 async def _migrate(url: str) -> None:
     database = Database(url)
     await database.migrate()
     await database.close()
-
-
-async def _transact(url: str, transaction: Callable[[Connection], T]) -> T:
-    database = Database(url)
-    try:
-        return await database.write(transaction)
-    finally:
-        await database.close()
 
 
 async def _execute(url: str, statement: str) -> object:

@@ -16,7 +16,9 @@ from graphql import (
 )
 
 from tests.api.scenarios import SCENARIOS, RunApp
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
+
+pytestmark = on_each_engine
 
 SCHEMA = build_schema((Path(__file__).parents[2] / "schema.graphql").read_text())
 UNIONS = [type_ for type_ in SCHEMA.type_map.values() if isinstance(type_, GraphQLUnionType)]

@@ -15,6 +15,9 @@ import pytest
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.flows import hashing
 from graphql_mfa.flows.hashing import HashingPool
+from tests.conftest import on_each_engine
+
+pytestmark = on_each_engine
 
 WAIT = 10  # seconds, for what takes no time unless it is broken
 

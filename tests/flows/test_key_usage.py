@@ -9,8 +9,11 @@ from graphql_mfa import Settings
 from graphql_mfa.core.key_ring import Key, KeyRing
 from graphql_mfa.flows.key_usage import KeyPlace, KeyUsage, key_usage
 from graphql_mfa.flows.services import Services
+from tests.conftest import on_each_engine
 from tests.store import rows
 from tests.store.rows import NOW
+
+pytestmark = on_each_engine
 
 CURRENT, OLDER, LOST = (Key(name.ljust(32)) for name in (b"current", b"older", b"lost"))
 LEAKED = Key(b"leaked".ljust(32), decrypt_only=True)

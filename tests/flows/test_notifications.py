@@ -27,9 +27,11 @@ from graphql_mfa.store.models import SecurityEvent as StoredEvent
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reset_password
 from tests.api_client import Api
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.metrics import Scrape
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 WAIT = 20  # seconds, for what takes no time unless it is broken
 DOWN = "hunter2 is no reason that may be logged"

@@ -18,8 +18,10 @@ from graphql_mfa.store.models import Challenge, SecurityEvent
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 WAIT = 10  # seconds, for what takes no time unless it is broken
 

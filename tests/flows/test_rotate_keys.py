@@ -14,7 +14,10 @@ from graphql_mfa.flows.rotate_keys import SealedAgain, rotate_keys
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import TotpDevice
 from graphql_mfa.store.totp_devices import StoredDevice
+from tests.conftest import on_each_engine
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 NEW, OLD, LEAKED, LOST = (Key(name.ljust(32)) for name in (b"new", b"old", b"leaked", b"lost"))
 RING = KeyRing([NEW, OLD, Key(LEAKED.material, decrypt_only=True)])

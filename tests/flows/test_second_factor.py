@@ -13,8 +13,11 @@ from graphql_mfa.flows.services import Services
 from graphql_mfa.store.models import TotpDevice
 from graphql_mfa.store.totp_devices import StoredDevice
 from tests.authenticator import code_of_step
+from tests.conftest import on_each_engine
 from tests.devices import wrong_for_all
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 NOW = datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC)
 STEP = int(NOW.timestamp()) // 30

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from graphql_mfa.flows.services import Registration, Services
 from graphql_mfa.store.database import sqlite_file
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
-from tests.conftest import Connect, connections_in_use
+from tests.conftest import Connect, connections_in_use, on_each_engine
 from tests.http.requests import JSON, POLICY, demand_refusal, messages
 from tests.security.attacks import WRONG_PASSWORD, kinds, scalar
 
@@ -80,6 +80,7 @@ async def test_a_body_that_never_ends_is_answered_all_the_same(api: Api, begun: 
     assert await api.run(POLICY)
 
 
+@on_each_engine
 async def test_a_store_that_is_locked_is_answered_all_the_same(api: Api, services: Services) -> None:
     before = await attempts(services)
     async with store_locked(services):
@@ -92,6 +93,7 @@ async def test_a_store_that_is_locked_is_answered_all_the_same(api: Api, service
     assert await attempts(services) == before
 
 
+@on_each_engine
 async def test_what_waited_for_a_locked_store_is_not_done_once_nobody_waits_for_it(
     api: Api, services: Services
 ) -> None:
@@ -105,6 +107,7 @@ async def test_what_waited_for_a_locked_store_is_not_done_once_nobody_waits_for_
     assert await attempts(services) == [1]
 
 
+@on_each_engine
 async def test_no_connection_is_lost_to_requests_that_took_too_long(
     app: FastAPI, connect: Connect, services: Services, member: Member
 ) -> None:
@@ -123,6 +126,7 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
     assert connections_in_use(services.database) == 0
 
 
+@on_each_engine
 async def test_a_locked_store_is_not_waited_for_any_longer_than_a_request_may_take(
     api: Api, services: Services
 ) -> None:

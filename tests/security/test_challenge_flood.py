@@ -6,7 +6,7 @@ from graphql_mfa.flows.services import Services
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import WRONG_PASSWORD, at_once, kinds, scalar
 
 
@@ -36,6 +36,7 @@ async def test_challenge_flood_at_one_instant(api: Api, services: Services) -> N
     assert await open_challenges(services) == 10
 
 
+@on_each_engine
 async def test_parallel_challenge_flood(app: FastAPI, connect: Connect, services: Services) -> None:
     """Ten addresses, for an address has only so many tries at once."""
     apis = [connect(app, f"10.0.1.{number}") for number in range(10)]

@@ -14,7 +14,7 @@ from graphql_mfa.store.models import OtpFailure
 from tests.api_client import Api, Member
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import (
     at_once,
     attempts_counted,
@@ -84,6 +84,7 @@ async def test_guesses_by_code_and_by_recovery_code_share_the_challenge(api: Api
     assert (await api.verify_otp(challenge, code_at(member.secret, clock())))["__typename"] != "SignedIn"
 
 
+@on_each_engine
 async def test_parallel_guesses_on_one_challenge(api: Api, services: Services) -> None:
     """Counted before compared: fifty at once are five."""
     member = await api.member()
@@ -97,6 +98,7 @@ async def test_parallel_guesses_on_one_challenge(api: Api, services: Services) -
     assert await failures_counted(services) == 5
 
 
+@on_each_engine
 async def test_parallel_guesses_on_one_pending_challenge(api: Api, services: Services) -> None:
     registered = await api.register()
     secret = registered["enrollment"]["secret"]
@@ -108,6 +110,7 @@ async def test_parallel_guesses_on_one_pending_challenge(api: Api, services: Ser
     assert await attempts_counted(services) == 5
 
 
+@on_each_engine
 async def test_parallel_guesses_over_ten_challenges(api: Api, services: Services) -> None:
     """The fifth in a row makes everybody wait, whichever challenge it was on."""
     member = await api.member()
@@ -119,6 +122,7 @@ async def test_parallel_guesses_over_ten_challenges(api: Api, services: Services
     assert await failures_counted(services) == 5
 
 
+@on_each_engine
 async def test_parallel_guesses_to_two_processes(processes: list[Api], username: str) -> None:
     api = processes[0]
     member = await real_member(api, username)
@@ -130,6 +134,7 @@ async def test_parallel_guesses_to_two_processes(processes: list[Api], username:
     assert set(answers) == {"InvalidOtp", "ChallengeExpired"}
 
 
+@on_each_engine
 async def test_parallel_guesses_over_ten_challenges_to_two_processes(processes: list[Api], username: str) -> None:
     api = processes[0]
     member = await real_member(api, username)
@@ -329,6 +334,7 @@ async def test_guesses_older_than_thirty_days(
         assert answer["__typename"] == outcome
 
 
+@on_each_engine
 async def test_parallel_guesses_do_not_slip_past_the_hundredth(run_app: RunApp, connect: Connect) -> None:
     async with run_app(otp_failures_before_disabling=7, otp_failures_before_backoff=1000) as app:
         api = connect(app)
@@ -343,6 +349,7 @@ async def test_parallel_guesses_do_not_slip_past_the_hundredth(run_app: RunApp, 
         assert right["__typename"] == "FactorDisabled"
 
 
+@on_each_engine
 async def test_the_right_code_among_parallel_guesses(api: Api, clock: Clock, services: Services) -> None:
     """One of fifty is right: it opens one session at most, and leaves no second chance."""
     member = await api.member()

@@ -19,8 +19,10 @@ from graphql_mfa.store.outages import OutOfReachError
 from tests.account import act
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
-from tests.conftest import postgresql_only
+from tests.conftest import on_each_engine, postgresql_only
 from tests.security.attacks import WRONG_PASSWORD, at_once, kinds, real_member, scalar
+
+pytestmark = on_each_engine
 
 ROUNDS = 4
 

@@ -6,10 +6,12 @@ from graphql_mfa.flows.services import Services
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
+from tests.conftest import on_each_engine
 from tests.devices import added, confirm, confirmed, devices_of, events_of, first_device, names_of, remove
 from tests.security.attacks import at_once, failures_counted, kinds, real_member, sessions_of
 
 
+@on_each_engine
 async def test_both_devices_removed_at_once(api: Api) -> None:
     member = await api.member()
     await confirmed(api, member.access_token)
@@ -21,6 +23,7 @@ async def test_both_devices_removed_at_once(api: Api) -> None:
     assert len(await devices_of(api, member.access_token)) == 1
 
 
+@on_each_engine
 async def test_both_devices_removed_at_once_at_two_processes(processes: list[Api], username: str) -> None:
     api = processes[0]
     member = await real_member(api, username)
@@ -38,6 +41,7 @@ async def test_both_devices_removed_at_once_at_two_processes(processes: list[Api
     assert set(answers) == {"FactorRemoved", "LastFactor", "NotFound"}
 
 
+@on_each_engine
 async def test_one_device_removed_many_times_at_once(api: Api, services: Services) -> None:
     member = await api.member()
     devices = [await confirmed(api, member.access_token) for _ in range(2)]
@@ -65,6 +69,7 @@ async def test_old_devices_code_after_its_removal(api: Api, clock: Clock, servic
     assert await sessions_of(services) == 1
 
 
+@on_each_engine
 @pytest.mark.parametrize("code_first", [True, False])
 async def test_race_of_a_code_against_the_removal_of_its_device(
     api: Api, clock: Clock, services: Services, code_first: bool
@@ -85,6 +90,7 @@ async def test_race_of_a_code_against_the_removal_of_its_device(
     assert await names_of(api, member.access_token) == ["Authenticator app"]
 
 
+@on_each_engine
 @pytest.mark.parametrize("code_first", [True, False])
 async def test_race_of_a_confirmation_against_the_removal(
     api: Api, clock: Clock, services: Services, code_first: bool
@@ -104,6 +110,7 @@ async def test_race_of_a_confirmation_against_the_removal(
     assert await names_of(api, member.access_token) == ["Authenticator app"]
 
 
+@on_each_engine
 async def test_race_of_two_confirmations_with_one_code(api: Api, clock: Clock, services: Services) -> None:
     member = await api.member()
     device = await added(api, member.access_token)

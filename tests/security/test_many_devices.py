@@ -7,7 +7,7 @@ from tests.api.answers import failure
 from tests.api.scenarios import RunApp
 from tests.api_client import Api, Member
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.devices import Added, add, added, confirm, confirmed, devices_of, wrong_for_all
 from tests.security.attacks import at_once, failures_counted, kinds, real_member
 
@@ -17,6 +17,7 @@ async def wrong_for(member: Member, devices: list[Added], api: Api) -> str:
     return wrong_for_all([member.secret, *(device.secret for device in devices)], api.clock())
 
 
+@on_each_engine
 @pytest.mark.parametrize("others", [0, 4])
 async def test_guesses_at_five_devices_are_no_more_than_at_one(
     api: Api, clock: Clock, services: Services, others: int
@@ -49,6 +50,7 @@ async def test_guesses_at_five_unconfirmed_devices_share_the_budget_of_sign_in(
     assert (await api.verify_otp(await api.challenge(), code))["__typename"] == "RateLimited"
 
 
+@on_each_engine
 async def test_guesses_at_unconfirmed_devices_at_once(api: Api, services: Services) -> None:
     member = await api.member()
     devices = [await added(api, member.access_token) for _ in range(4)]
@@ -74,6 +76,7 @@ async def test_guesses_at_unconfirmed_devices_switch_codes_off_for_all(
         assert await api.verify_otp(await api.challenge(), code) == failure("FactorDisabled")
 
 
+@on_each_engine
 async def test_six_devices_added_at_once_make_five(api: Api) -> None:
     member = await api.member()
 
@@ -83,6 +86,7 @@ async def test_six_devices_added_at_once_make_five(api: Api) -> None:
     assert len(await devices_of(api, member.access_token)) == 5
 
 
+@on_each_engine
 async def test_six_devices_added_at_once_to_two_processes_make_five(processes: list[Api], username: str) -> None:
     member = await real_member(processes[0], username)
 

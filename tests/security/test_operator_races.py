@@ -16,7 +16,10 @@ from graphql_mfa.store.models import Base
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
+from tests.conftest import on_each_engine
 from tests.security.attacks import at_once, kinds
+
+pytestmark = on_each_engine
 
 Act = Callable[[Database], Awaitable[object]]
 ROUNDS = 8

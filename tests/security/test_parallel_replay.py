@@ -6,8 +6,10 @@ from graphql_mfa.flows.services import Services
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import at_once, kinds, real_member, scalar, sessions_of
+
+pytestmark = on_each_engine
 
 LOSERS = {"ChallengeExpired", "OtpAlreadyUsed"}
 

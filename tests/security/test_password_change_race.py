@@ -10,7 +10,10 @@ from tests.api.scenarios import NEW_PASSWORD, change_password, reset_with_both_c
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
+from tests.conftest import on_each_engine
 from tests.security.attacks import at_once, kinds, real_member, scalar
+
+pytestmark = on_each_engine
 
 PARALLEL = 6  # fewer than the wrong passwords that a session, or an address, may try
 PASSWORDS = [f"{number} otters row upstream" for number in range(PARALLEL)]

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from graphql_mfa.flows.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import FULLWIDTH_ALICE, WRONG_PASSWORD, at_once, kinds, scalar
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -98,6 +98,7 @@ async def test_password_guessing_leaves_the_owner_elsewhere_alone(app: FastAPI, 
     assert (await owner.login())["__typename"] == "OtpRequired"
 
 
+@on_each_engine
 async def test_parallel_password_guessing(app: FastAPI, connect: Connect) -> None:
     """A try is counted before the password is looked at: fifty at once are ten."""
     await connect(app, "10.9.9.9").member()
@@ -108,6 +109,7 @@ async def test_parallel_password_guessing(app: FastAPI, connect: Connect) -> Non
     assert answers == {"InvalidCredentials": 10, "RateLimited": 40}
 
 
+@on_each_engine
 async def test_parallel_password_guessing_with_the_right_one_among_them(app: FastAPI, connect: Connect) -> None:
     await connect(app, "10.9.9.9").member()
     thief = connect(app, "203.0.113.1")
@@ -121,6 +123,7 @@ async def test_parallel_password_guessing_with_the_right_one_among_them(app: Fas
     assert answers["InvalidCredentials"] + answers["OtpRequired"] + answers["RateLimited"] == 50
 
 
+@on_each_engine
 async def test_parallel_password_guessing_to_two_processes(processes: list[Api], username: str) -> None:
     answers = kinds(await at_once(client.login(username, WRONG_PASSWORD) for client in processes * 25))
 
@@ -147,6 +150,7 @@ async def test_password_spraying_over_many_accounts(app: FastAPI, connect: Conne
     assert await guess(thief, "one-more") == "InvalidCredentials"
 
 
+@on_each_engine
 async def test_parallel_password_spraying(app: FastAPI, connect: Connect) -> None:
     thief = connect(app, "203.0.113.1")
 
@@ -174,6 +178,7 @@ async def test_password_spraying_from_one_address_in_two_notations(app: FastAPI,
     assert await guess(connect(app, "::ffff:cb00:7101"), "one-more") == "RateLimited"
 
 
+@on_each_engine
 async def test_thirty_right_logins_at_once_are_not_password_spraying(app: FastAPI, connect: Connect) -> None:
     """People behind one address, at nine in the morning."""
     office = connect(app, "198.51.100.1")
@@ -213,6 +218,7 @@ async def test_password_guessing_from_many_addresses(app: FastAPI, connect: Conn
         assert await wait_of(connect(app, f"192.0.2.{number}"), name) == 60
 
 
+@on_each_engine
 async def test_password_guessing_from_many_addresses_at_once(app: FastAPI, connect: Connect, clock: Clock) -> None:
     """The one try a minute is one, however many ask for it together."""
     await connect(app, "10.9.9.9").member()

@@ -17,7 +17,7 @@ from tests.api.scenarios import NEW_PASSWORD, NO_RECOVERY_CODE, reset_password, 
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import at_once, events_of, execute, failures_counted, guess, kinds, scalar
 from tests.security.work import Work, measured
 
@@ -75,6 +75,7 @@ async def test_reset_by_name_does_not_use_up_a_one_time_code_that_was_right(
     assert (await owner.verify_otp(await owner.challenge(), code))["__typename"] == "SignedIn"
 
 
+@on_each_engine
 async def test_reset_by_name_in_parallel(app: FastAPI, connect: Connect, services: Services) -> None:
     """A try is counted before the codes are looked at: twenty at once are ten."""
     await connect(app).member()

@@ -7,6 +7,7 @@ from tests.api.scenarios import reset_password, reset_with_both_codes
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
+from tests.conftest import on_each_engine
 from tests.security.attacks import at_once, kinds, real_member, scalar
 
 PARALLEL = 8  # fewer than an address may try for one name
@@ -52,6 +53,7 @@ async def test_reset_again_with_one_of_the_codes_of_a_reset(api: Api, services: 
     assert (await reset_password(api, next_one, member.recovery_codes[1]))["__typename"] == "PasswordChanged"
 
 
+@on_each_engine
 @pytest.mark.parametrize("recovery_codes", ["one", "a different one each"])
 async def test_parallel_resets_with_one_one_time_code(api: Api, services: Services, recovery_codes: str) -> None:
     member = await api.member()
@@ -68,6 +70,7 @@ async def test_parallel_resets_with_one_one_time_code(api: Api, services: Servic
     await demand_one_password(api, [answer["__typename"] for answer in answers])
 
 
+@on_each_engine
 async def test_parallel_resets_with_one_recovery_code(api: Api, services: Services, clock: Clock) -> None:
     """Three one-time codes are right at once; the recovery code still counts once, and no other step is used up."""
     member = await api.member()
@@ -82,6 +85,7 @@ async def test_parallel_resets_with_one_recovery_code(api: Api, services: Servic
     assert claimed == int(clock().timestamp()) // 30 + [a["__typename"] for a in answers].index("PasswordChanged") - 1
 
 
+@on_each_engine
 async def test_parallel_resets_at_two_processes(processes: list[Api], username: str) -> None:
     member = await real_member(processes[0], username)
     code = code_at(member.secret, processes[0].clock(), 1)
@@ -95,6 +99,7 @@ async def test_parallel_resets_at_two_processes(processes: list[Api], username: 
     await demand_one_password(processes[1], [answer["__typename"] for answer in answers], username)
 
 
+@on_each_engine
 async def test_reset_and_sign_in_with_one_code_at_once(api: Api, services: Services, clock: Clock) -> None:
     """One of the two; and if the sign-in was first, its session is alive only if there was no reset."""
     member = await api.member()

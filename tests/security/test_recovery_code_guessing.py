@@ -7,7 +7,7 @@ from graphql_mfa.flows.services import Services
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import (
     NO_RECOVERY_CODE,
     at_once,
@@ -39,6 +39,7 @@ async def test_recovery_code_is_used_twice(api: Api, services: Services) -> None
     assert await codes_left(services) == 9
 
 
+@on_each_engine
 async def test_recovery_code_in_parallel_on_one_challenge(api: Api, services: Services) -> None:
     member = await api.member()
     challenge = await api.challenge()
@@ -50,6 +51,7 @@ async def test_recovery_code_in_parallel_on_one_challenge(api: Api, services: Se
     assert await codes_left(services) == 9
 
 
+@on_each_engine
 async def test_recovery_code_in_parallel_on_ten_challenges(app: FastAPI, connect: Connect, services: Services) -> None:
     """From ten addresses, so that the limit of an address does not hide a race."""
     apis = [connect(app, f"203.0.113.{number}") for number in range(10)]
@@ -70,6 +72,7 @@ async def test_recovery_code_in_parallel_on_ten_challenges(app: FastAPI, connect
     assert await codes_left(services) == 9
 
 
+@on_each_engine
 async def test_recovery_codes_all_at_once(app: FastAPI, connect: Connect, services: Services) -> None:
     """Ten codes on ten challenges, five times each: ten sessions, no more."""
     apis = [connect(app, f"203.0.113.{number}") for number in range(10)]
@@ -89,6 +92,7 @@ async def test_recovery_codes_all_at_once(app: FastAPI, connect: Connect, servic
     assert await codes_left(services) == 0
 
 
+@on_each_engine
 async def test_recovery_code_in_parallel_to_two_processes(processes: list[Api], username: str) -> None:
     api = processes[0]
     member = await real_member(api, username)
@@ -103,6 +107,7 @@ async def test_recovery_code_in_parallel_to_two_processes(processes: list[Api], 
     assert (await api.logout(member.access_token, everywhere=True))["sessionsEnded"] == 2
 
 
+@on_each_engine
 async def test_recovery_code_and_one_time_code_on_one_challenge(api: Api, clock: Clock, services: Services) -> None:
     """Two right answers of different kinds to one question, at once: one session."""
     member = await api.member()
@@ -150,6 +155,7 @@ async def test_recovery_code_guesses_are_limited_but_not_for_the_owner(
     assert (await thief.verify_recovery_code(fresh, NO_RECOVERY_CODE))["__typename"] == "InvalidRecoveryCode"
 
 
+@on_each_engine
 async def test_recovery_code_guesses_in_parallel(app: FastAPI, connect: Connect) -> None:
     api = connect(app)
     await api.member()

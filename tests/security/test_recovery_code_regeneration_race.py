@@ -3,7 +3,10 @@
 from tests.account import act, user_of
 from tests.api.scenarios import reauthenticate
 from tests.api_client import Api, Member, Result
+from tests.conftest import on_each_engine
 from tests.security.attacks import at_once, kinds, real_member
+
+pytestmark = on_each_engine
 
 PARALLEL = 8  # fewer than the wrong recovery codes that an address may try
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from graphql_mfa.flows.services import Services
 from tests.api_client import ME, REFRESH_SESSION, Api, Member, Result
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import at_once, kinds, real_member, scalar, sessions_of
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -227,6 +227,7 @@ async def test_refresh_of_a_session_that_was_left_alone(api: Api, clock: Clock) 
     assert await refused(api, member.refresh_token)
 
 
+@on_each_engine
 async def test_parallel_refresh(api: Api, services: Services) -> None:
     """Fifty at once: one rotation, and the same pair for all."""
     member = await api.member()
@@ -239,6 +240,7 @@ async def test_parallel_refresh(api: Api, services: Services) -> None:
     assert await scalar(services, "SELECT count(*) FROM used_refresh_tokens") == 1
 
 
+@on_each_engine
 async def test_parallel_refresh_by_owner_and_thief(app: FastAPI, connect: Connect, services: Services) -> None:
     """From different addresses; there is still only one pair, and with its next use only one of them keeps it."""
     owner, thief = connect(app), connect(app, "203.0.113.9")
@@ -252,6 +254,7 @@ async def test_parallel_refresh_by_owner_and_thief(app: FastAPI, connect: Connec
     assert await sessions_of(services) == 0
 
 
+@on_each_engine
 async def test_parallel_refresh_with_the_token_before(api: Api, clock: Clock, services: Services) -> None:
     """Old and current token at once: whatever the order, there is no session left with two pairs."""
     member = await api.member()
@@ -263,6 +266,7 @@ async def test_parallel_refresh_with_the_token_before(api: Api, clock: Clock, se
     assert await sessions_of(services) == 0
 
 
+@on_each_engine
 async def test_parallel_refresh_and_logout(api: Api, services: Services) -> None:
     """A rotation that races with the end brings no session back."""
     member = await api.member()
@@ -278,6 +282,7 @@ async def test_parallel_refresh_and_logout(api: Api, services: Services) -> None
     assert await sessions_of(services) == 0
 
 
+@on_each_engine
 async def test_parallel_refresh_to_two_processes(processes: list[Api], username: str) -> None:
     member = await real_member(processes[0], username)
 

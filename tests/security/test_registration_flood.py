@@ -10,7 +10,7 @@ from graphql_mfa import Settings
 from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import FULLWIDTH_ALICE, at_once, kinds, scalar
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -38,6 +38,7 @@ async def test_registration_flood(app: FastAPI, connect: Connect, clock: Clock) 
     assert (await api.register("user21"))["__typename"] == "RegisterUserSuccess"
 
 
+@on_each_engine
 async def test_parallel_registration_flood(app: FastAPI, connect: Connect) -> None:
     api = connect(app, "203.0.113.1")
 
@@ -90,6 +91,7 @@ async def test_registration_flood_that_tells_names_by_bad_passwords(app: FastAPI
     assert [field["code"] for field in taken["fields"]] == ["TOO_COMMON"]
 
 
+@on_each_engine
 async def test_parallel_registration_of_one_name(app: FastAPI, connect: Connect) -> None:
     """Two owners of one name: the second would set the first one's password."""
     apis = [connect(app, f"203.0.113.{number}") for number in range(50)]
@@ -105,6 +107,7 @@ async def test_parallel_registration_of_one_name(app: FastAPI, connect: Connect)
     assert await scalar(app.state.services, "SELECT count(*) FROM users") == 1
 
 
+@on_each_engine
 async def test_parallel_registration_of_one_name_to_two_processes(processes: list[Api], username: str) -> None:
     answers = await at_once(client.register(username) for client in processes * 10)
 

@@ -2,7 +2,10 @@
 
 from tests.api_client import Api, Result
 from tests.authenticator import code_at, wrong_code
+from tests.conftest import on_each_engine
 from tests.security.attacks import WRONG_PASSWORD, kinds, real_member
+
+pytestmark = on_each_engine
 
 
 async def test_a_sign_in_whose_every_step_goes_to_the_other_server(processes: list[Api], username: str) -> None:

@@ -4,6 +4,7 @@ from tests.account import act
 from tests.api.scenarios import own_session
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
+from tests.conftest import on_each_engine
 from tests.security.attacks import at_once, kinds, real_member
 
 SENSITIVE = ["regenerateRecoveryCodes", "deleteAccount"]
@@ -47,6 +48,7 @@ async def test_session_is_dead_at_once(api: Api) -> None:
     await demand_dead(api, member, stolen)
 
 
+@on_each_engine
 async def test_session_is_dead_at_once_at_another_process(processes: list[Api], username: str) -> None:
     one, other = processes
     member = await real_member(one, username)
@@ -56,6 +58,7 @@ async def test_session_is_dead_at_once_at_another_process(processes: list[Api], 
     await demand_dead(other, member, stolen)
 
 
+@on_each_engine
 async def test_session_is_refreshed_while_it_is_revoked(processes: list[Api], username: str) -> None:
     """Whichever comes first, what the refresh gave is dead afterwards."""
     one, other = processes

@@ -9,6 +9,7 @@ from tests.account import act
 from tests.api.scenarios import change_password, reauthenticate, reset_password
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
+from tests.conftest import on_each_engine
 from tests.security.attacks import real_member, scalar
 
 Change = Callable[[Api, Member], Awaitable[Result]]
@@ -57,6 +58,7 @@ async def test_session_fixation_by_a_session_and_a_challenge_of_before(
     assert await scalar(services, "SELECT count(*) FROM challenges") == 0
 
 
+@on_each_engine
 @each_change
 async def test_session_fixation_at_another_process(processes: list[Api], username: str, change: Change) -> None:
     one, other = processes

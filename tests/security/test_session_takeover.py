@@ -9,7 +9,7 @@ from graphql_mfa.flows.services import Services
 from tests.api_client import LOGOUT, ME, Api, Member
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import at_once, kinds, sessions_of
 
 
@@ -142,6 +142,7 @@ async def test_session_of_another_user_is_not_shown(api: Api) -> None:
     assert me["username"] == "mallory"
 
 
+@on_each_engine
 async def test_sessions_of_two_users_in_parallel_are_not_mixed_up(app: FastAPI, connect: Connect) -> None:
     """Nothing of one request is left for the next."""
     api = connect(app)
@@ -152,6 +153,7 @@ async def test_sessions_of_two_users_in_parallel_are_not_mixed_up(app: FastAPI, 
     assert [me["username"] for me in shown] == [member.username for member in members * 10]
 
 
+@on_each_engine
 async def test_session_end_in_parallel_is_counted_once(api: Api, services: Services) -> None:
     member = await api.member()
 
@@ -161,6 +163,7 @@ async def test_session_end_in_parallel_is_counted_once(api: Api, services: Servi
     assert await sessions_of(services) == 0
 
 
+@on_each_engine
 async def test_session_opened_while_everything_is_ended(api: Api, clock: Clock, services: Services) -> None:
     """Sign-ins and a logout everywhere at once: a session that was counted as ended is not alive."""
     member = await api.member()

@@ -12,7 +12,7 @@ from graphql_mfa.flows.services import Services
 from tests.api_client import RESTART_ENROLLMENT, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import at_once, attempts_counted, execute, guess, kinds, scalar, sessions_of
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -121,6 +121,7 @@ async def test_restart_kills_the_old_secret_and_every_challenge(api: Api, clock:
     assert await sessions_of(services) == 0
 
 
+@on_each_engine
 @pytest.mark.parametrize("first", ["code", "restart"])
 async def test_restart_races_with_a_code_for_the_old_secret(
     api: Api, clock: Clock, services: Services, first: str
@@ -144,6 +145,7 @@ async def test_restart_races_with_a_code_for_the_old_secret(
         assert (await api.verify_otp(await api.challenge(), old_code))["__typename"] == "InvalidOtp"
 
 
+@on_each_engine
 async def test_restart_races_with_a_code_for_the_old_secret_in_two_processes(
     processes: list[Api], username: str
 ) -> None:
@@ -163,6 +165,7 @@ async def test_restart_races_with_a_code_for_the_old_secret_in_two_processes(
         assert (await api.verify_otp(await api.challenge(username), code))["__typename"] == "InvalidOtp"
 
 
+@on_each_engine
 async def test_parallel_restarts_leave_one_secret(api: Api, clock: Clock, services: Services) -> None:
     await api.register()
     challenges = [await api.challenge() for _ in range(10)]
@@ -308,6 +311,7 @@ async def test_operators_code_guesses_end_the_challenge(api: Api, services: Serv
     assert answers == ["EnrollmentCodeRequired"] * 5 + ["ChallengeExpired"]
 
 
+@on_each_engine
 async def test_operators_code_guesses_in_parallel(api: Api, services: Services) -> None:
     """Counted before compared."""
     await reset_by_operator(api, services)
@@ -332,6 +336,7 @@ async def test_operators_code_guesses_do_not_keep_the_owner_out(
     assert (await restart(owner, OPERATORS_CODE))["__typename"] == "EnrollmentRestarted"
 
 
+@on_each_engine
 async def test_operators_code_in_parallel(api: Api, services: Services) -> None:
     """Fifty uses of the right code, on ten challenges: one enrollment."""
     await reset_by_operator(api, services)

@@ -15,7 +15,7 @@ from benchmarks.population import Population
 from benchmarks.results import percentile, summary
 from benchmarks.target import Request, Step, UnexpectedAnswerError, User
 from benchmarks.targets import BARE, OURS
-from tests.conftest import demand_program
+from tests.conftest import demand_program, on_each_engine
 from tests.postgresql import program
 
 PLAN = Plan([OURS, BARE], connections=(1, 2), rounds=1, seconds=0.02, users=6, starts=1, storms=False)
@@ -91,7 +91,7 @@ def test_a_percentile_is_the_value_at_its_rank(percent: int, expected: int) -> N
     assert percentile(range(100, 0, -1), percent) == expected
 
 
-@pytest.mark.parametrize("engine", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+@on_each_engine
 def test_a_large_store_and_a_purge_are_measured_beside_none(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if engine == "postgresql":
         demand_program("PostgreSQL's server", program("initdb"))

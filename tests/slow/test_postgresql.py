@@ -6,9 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from tests.conftest import demand_program
+from tests.conftest import demand_program, postgresql_only
 from tests.postgresql import program
 
 FAIL_SAFE_SECONDS = 60
@@ -27,7 +25,7 @@ def _memory(process: str) -> str:
         return ""
 
 
-@pytest.mark.postgresql
+@postgresql_only
 def test_a_server_whose_starter_is_killed_ends_and_leaves_nothing() -> None:
     demand_program("PostgreSQL's server", program("initdb"))
     root = Path(__file__).parents[2]

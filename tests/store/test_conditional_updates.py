@@ -11,8 +11,11 @@ from sqlalchemy import Connection, select, update
 from graphql_mfa.store import challenges, purging, recovery_codes, sessions, totp_devices, users
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge, Session, TotpDevice, UsedRefreshToken
+from tests.conftest import on_each_engine
 from tests.store import rows
 from tests.store.rows import LATER, NOW
+
+pytestmark = on_each_engine
 
 CODE, OLD, NEW = b"code".ljust(32), b"old".ljust(32), b"new".ljust(32)
 IDLE_END = NOW + timedelta(hours=1)

@@ -10,9 +10,11 @@ from sqlalchemy.util import await_only
 
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import User
-from tests.conftest import postgresql_only
+from tests.conftest import on_each_engine, postgresql_only
 from tests.postgresql import PostgresqlServer
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 
 def count_failure(connection: Connection, username: str) -> None:
@@ -72,7 +74,7 @@ async def test_a_transaction_that_conflicts_each_time_ends_with_an_error(
     assert await database.read(failures) == {"alice": 5}
 
 
-@pytest.mark.postgresql
+@postgresql_only
 async def test_rows_are_the_locks_whatever_the_database_has_for_a_default(postgresql: PostgresqlServer) -> None:
     """Where it is stricter, far more transactions would be undone than can be run again."""
     url = await asyncio.to_thread(postgresql.empty_database)

@@ -14,8 +14,10 @@ from sqlalchemy.exc import IntegrityError
 from graphql_mfa.store.database import Database, UnsupportedDatabaseError
 from graphql_mfa.store.models import User
 from graphql_mfa.store.postgresql import Postgresql
-from tests.conftest import connections_in_use, postgresql_only, sqlite_only
+from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 BUSY = {"busy_timeout": 10_000}  # milliseconds that a writer waits for another process's transaction

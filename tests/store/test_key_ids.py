@@ -10,9 +10,11 @@ from sqlalchemy import Connection, event, select
 from graphql_mfa.store import sessions, totp_devices
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import TotpDevice
-from tests.conftest import sqlite_only
+from tests.conftest import on_each_engine, sqlite_only
 from tests.store import rows
 from tests.store.rows import LATER, NOW
+
+pytestmark = on_each_engine
 
 OLD, NEW = b"key1 and the rest", b"key2 and the rest"
 

@@ -23,8 +23,10 @@ from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base, SecurityEvent, TotpDevice
 from graphql_mfa.store.security_events import StoredEvent
-from tests.conftest import KEY
+from tests.conftest import KEY, on_each_engine
 from tests.postgresql import PostgresqlServer
+
+pytestmark = on_each_engine
 
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:

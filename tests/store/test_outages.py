@@ -12,9 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphql_mfa.store import sqlite
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
-from tests.conftest import postgresql_only, sqlite_only
+from tests.conftest import on_each_engine, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 
 async def failure_of(database: Database, *statements: str) -> Exception:
@@ -111,7 +113,7 @@ async def test_a_connection_that_the_server_ends_is_an_outage(database: Database
     await database.write(rows.add_user)
 
 
-@pytest.mark.postgresql
+@postgresql_only
 @pytest.mark.parametrize(("user", "name"), [("tests", "nowhere"), ("stranger", "template1")])
 async def test_a_server_that_refuses_whoever_asks_can_not_be_used(
     postgresql: PostgresqlServer, user: str, name: str

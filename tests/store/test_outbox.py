@@ -14,8 +14,11 @@ from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import OutboxMessage
 from graphql_mfa.store.outbox import Message
 from graphql_mfa.store.security_events import StoredEvent
+from tests.conftest import on_each_engine
 from tests.store import rows
 from tests.store.rows import NOW
+
+pytestmark = on_each_engine
 
 SECOND = timedelta(seconds=1)
 LEASE = timedelta(seconds=40)

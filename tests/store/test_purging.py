@@ -20,8 +20,11 @@ from graphql_mfa.store.models import (
     Throttle,
     UsedRefreshToken,
 )
+from tests.conftest import on_each_engine
 from tests.store import rows
 from tests.store.rows import LATER, NOW
+
+pytestmark = on_each_engine
 
 SECOND = timedelta(seconds=1)
 WINDOW = timedelta(days=30)

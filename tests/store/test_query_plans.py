@@ -14,7 +14,9 @@ from graphql_mfa import SecurityEvent
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.store.models import Base
 from tests.api.scenarios import SCENARIOS, RunApp
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
+
+pytestmark = on_each_engine
 
 _SCANS = {"Seq Scan", "Index Scan", "Index Only Scan", "Bitmap Index Scan"}
 _ONE_ROW = "alembic_version"

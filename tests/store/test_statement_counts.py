@@ -11,8 +11,11 @@ from tests.account import act, mutations
 from tests.api.scenarios import change_password, reset_with_both_codes
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
+from tests.conftest import on_each_engine
 from tests.devices import added, confirmed
 from tests.statements import statements
+
+pytestmark = on_each_engine
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 DOCUMENTED = {

@@ -9,7 +9,10 @@ from graphql_mfa.core.throttling import Backoff, Limit
 from graphql_mfa.store import throttles
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Throttle
+from tests.conftest import on_each_engine
 from tests.store.rows import NOW
+
+pytestmark = on_each_engine
 
 ADDRESS, ACCOUNT = b"address".ljust(32), b"account".ljust(32)
 MINUTE = timedelta(minutes=1)

@@ -14,6 +14,7 @@ from typer.testing import Result
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.store.database import Database
 from tests.authenticator import code_at
+from tests.conftest import postgresql_only
 from tests.postgresql import PostgresqlServer
 from tests.slow.process.conftest import Command
 from tests.store import rows
@@ -187,7 +188,7 @@ def test_a_file_that_can_not_be_read_ends_every_command(
     _is_one_line_about_the_database(ran, "Permission denied: 'graphql_mfa.db'", 2)
 
 
-@pytest.mark.postgresql
+@postgresql_only
 @COMMANDS
 @pytest.mark.parametrize("user", ["tests", "stranger"], ids=["no such database", "no such user"])
 def test_a_server_that_refuses_whoever_asks_ends_every_command(
@@ -198,7 +199,7 @@ def test_a_server_that_refuses_whoever_asks_ends_every_command(
     _is_one_line_about_the_database(ran, "The database can't be used (Invalid", 2)
 
 
-@pytest.mark.postgresql
+@postgresql_only
 @pytest.mark.parametrize("name", ["purge", "users list", "keys status"])
 def test_a_database_that_is_not_migrated_is_told(command: Command, postgresql: PostgresqlServer, name: str) -> None:
     url = postgresql.empty_database()

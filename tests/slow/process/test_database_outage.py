@@ -14,10 +14,10 @@ from sqlalchemy import make_url
 
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api
 from tests.clock import Clock
-from tests.conftest import KEY, Server, demand_program
+from tests.conftest import KEY, Server, demand_program, postgresql_only
 from tests.postgresql import PostgresqlServer, program, running_server
 
-pytestmark = pytest.mark.postgresql
+pytestmark = postgresql_only
 
 POOL_SIZE = 5
 CLIENTS = 16  # more than there are connections to the database

@@ -24,7 +24,9 @@ from graphql_mfa.store.models import Base, SecurityEvent
 from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
-from tests.conftest import KEY, Connect
+from tests.conftest import KEY, Connect, on_each_engine
+
+pytestmark = on_each_engine
 
 SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # of the test vectors of RFC 6238, appendix B
 OLD_HASH = bcrypt.using(rounds=4).hash(PASSWORD)
