@@ -119,6 +119,8 @@ def _uvicorn(port: int, *application: str) -> Launch:
     options = ["--app-dir", str(_ROOT), "--host", "127.0.0.1", "--port", str(port)]
     # The fastest that it has, and no line of the log for each request.
     options += ["--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
+    # A connection that waits for its turn on a busy machine is not idle.
+    options += ["--timeout-keep-alive", "600"]
     return Launch([sys.executable, "-m", "uvicorn", *options, *application])
 
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import graphql from "@graphql-eslint/eslint-plugin";
 import { buildSchema, isUnionType } from "graphql";
 
-const schema = fileURLToPath(new URL("../../schema.graphql", import.meta.url));
+const schema = fileURLToPath(new URL("../../../schema.graphql", import.meta.url));
 const types = Object.values(buildSchema(readFileSync(schema, "utf8")).getTypeMap());
 const outcomes = new Set(types.filter(isUnionType).flatMap((union) => union.getTypes().map(({ name }) => name)));
 const values = ["AuthPolicy", "Challenge", "FieldError", "TokenPair", "TotpEnrollment"];

@@ -137,7 +137,13 @@ async def scrape_until(server: Server, enough: Callable[[Scrape], bool]) -> None
 async def test_a_login_in_flight_gets_its_answer_and_a_new_connection_is_refused(
     serve: Serve, connect: Connect, workers: str
 ) -> None:
-    server = serve("--workers", workers, GRAPHQL_MFA_BCRYPT_ROUNDS="13", GRAPHQL_MFA_METRICS_TOKEN=TOKEN)
+    server = serve(
+        "--workers",
+        workers,
+        GRAPHQL_MFA_BCRYPT_ROUNDS="13",
+        GRAPHQL_MFA_METRICS_TOKEN=TOKEN,
+        GRAPHQL_MFA_STOP_SECONDS="60",
+    )
     # Several, so that the last of them still waits for the first one's hash when new connections are refused.
     connections = [await connect(server.url) for _ in range(5)]
     for _, writer in connections:

@@ -32,6 +32,7 @@ async def test_what_was_committed_before_a_crash_is_delivered_after_it(
         "GRAPHQL_MFA_WEBHOOK_URL": f"http://127.0.0.1:{port}/events",
         "GRAPHQL_MFA_WEBHOOK_SECRET": SECRET,
         "GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "GRAPHQL_MFA_EVENT_DELIVERY_SECONDS": "1",  # the lease of the crashed server ends sooner
     }
     crashed = await asyncio.to_thread(Server(tmp_path, **environment).start)
     async with httpx.AsyncClient(base_url=crashed.url, trust_env=False, timeout=FAIL_SAFE_SECONDS) as http:
