@@ -1,6 +1,7 @@
 """What every answer tells browsers: no frame, no guessing of types, nothing loaded, nothing kept."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPMethod
@@ -48,37 +49,37 @@ async def browser(run_app: RunApp, connect: Connect) -> AsyncIterator[Api]:
         yield connect(app)
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        POLICY,
-        "{ me { id } }",
-        "mutation { logout { __typename } }",
-        "{ __schema { types { name } } }",
-        "{ nothing }",
-        "{",
-        "{ a: me { id } b: nothing }",
-    ],
-)
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "application/graphql-response+json"])
-async def test_every_answer_to_an_operation_has_them(browser: Api, query: str, accept: str) -> None:
-    response = await browser.http.post("/graphql", content=operation(query), headers=JSON | {"Accept": accept})
+async def test_every_answer_to_an_operation_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for accept, query in itertools.product(
+        ["*/*", "application/json", "application/graphql-response+json"],
+        [
+            POLICY,
+            "{ me { id } }",
+            "mutation { logout { __typename } }",
+            "{ __schema { types { name } } }",
+            "{ nothing }",
+            "{",
+            "{ a: me { id } b: nothing }",
+        ],
+    ):
+        with subtests.test(accept=accept, query=query):
+            response = await browser.http.post("/graphql", content=operation(query), headers=JSON | {"Accept": accept})
 
-    assert response.status_code in {200, 400}
-    demand_security_headers(response)
-
-
-@pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html"])
-async def test_an_operation_in_the_address_has_them(browser: Api, accept: str) -> None:
-    response = await browser.http.get("/graphql", params={"query": POLICY}, headers={"Accept": accept})
-
-    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
-    demand_security_headers(response)
+            assert response.status_code in {200, 400}
+            demand_security_headers(response)
 
 
-@pytest.mark.parametrize(
-    ("method", "url", "body", "headers", "status"),
-    [
+async def test_an_operation_in_the_address_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for accept in ["*/*", "application/json", "text/html"]:
+        with subtests.test(accept=accept):
+            response = await browser.http.get("/graphql", params={"query": POLICY}, headers={"Accept": accept})
+
+            assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+            demand_security_headers(response)
+
+
+async def test_every_refusal_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for method, url, body, headers, status in [
         ("POST", "/graphql", b"", JSON, 400),
         ("POST", "/graphql", b"\xff", JSON, 400),
         ("POST", "/graphql", b"null", JSON, 400),
@@ -92,15 +93,12 @@ async def test_an_operation_in_the_address_has_them(browser: Api, accept: str) -
         ("GET", "/graphql", b"", {}, 400),
         ("GET", "/graphql?query=mutation%7Blogout%7B__typename%7D%7D", b"", {}, 405),
         ("GET", "/graphql?query=" + "x" * 2001, b"", {}, 414),
-    ],
-)
-async def test_every_refusal_has_them(
-    browser: Api, method: str, url: str, body: bytes, headers: dict[str, str], status: int
-) -> None:
-    response = await browser.http.request(method, url, content=body, headers=headers)
+    ]:
+        with subtests.test(method=method, url=url, body=body, headers=headers, status=status):
+            response = await browser.http.request(method, url, content=body, headers=headers)
 
-    assert response.status_code == status
-    demand_security_headers(response)
+            assert response.status_code == status
+            demand_security_headers(response)
 
 
 async def test_a_request_that_takes_too_long_has_them(run_app: RunApp, connect: Connect) -> None:
@@ -123,32 +121,33 @@ async def test_a_page_that_cookie_mode_refuses_has_them(run_app: RunApp, connect
     demand_security_headers(response)
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("method", sorted(set(HTTPMethod) - {HTTPMethod.GET, HTTPMethod.HEAD}))
-async def test_every_method_that_does_nothing_somewhere_has_them(browser: Api, path: str, method: str) -> None:
-    response = await browser.http.request(method, path)
+async def test_every_method_that_does_nothing_somewhere_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for method, path in itertools.product(sorted(set(HTTPMethod) - {HTTPMethod.GET, HTTPMethod.HEAD}), PATHS):
+        with subtests.test(method=method, path=path):
+            response = await browser.http.request(method, path)
 
-    assert response.status_code in {400, 404, 405, 415}
-    demand_security_headers(response)
-
-
-@pytest.mark.parametrize(
-    "path", ["/", "/graphql/", "/graphql/explorer/", "/graphql/explorer/none", "/nothing", "/.env"]
-)
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_what_is_not_there_has_them(browser: Api, path: str, method: str) -> None:
-    response = await browser.http.request(method, path)
-
-    assert response.status_code in {404, 405}
-    demand_security_headers(response)
+            assert response.status_code in {400, 404, 405, 415}
+            demand_security_headers(response)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-async def test_health_has_them(browser: Api, path: str) -> None:
-    response = await browser.http.get(path)
+async def test_what_is_not_there_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for method, path in itertools.product(
+        ["GET", "HEAD"], ["/", "/graphql/", "/graphql/explorer/", "/graphql/explorer/none", "/nothing", "/.env"]
+    ):
+        with subtests.test(method=method, path=path):
+            response = await browser.http.request(method, path)
 
-    assert response.status_code == 200
-    demand_security_headers(response)
+            assert response.status_code in {404, 405}
+            demand_security_headers(response)
+
+
+async def test_health_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for path in ["/healthz", "/readyz"]:
+        with subtests.test(path=path):
+            response = await browser.http.get(path)
+
+            assert response.status_code == 200
+            demand_security_headers(response)
 
 
 async def test_a_server_that_is_not_ready_has_them(
@@ -171,30 +170,32 @@ async def test_public_keys_have_them_and_may_be_cached(browser: Api) -> None:
     demand_security_headers(response, cache="public, max-age=300")
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize(("origin", "status"), [(LISTED, 200), ("https://evil.example", 400)])
-async def test_every_answer_to_a_preflight_has_them(browser: Api, path: str, origin: str, status: int) -> None:
-    response = await browser.http.options(path, headers=PREFLIGHT | {"Origin": origin})
+async def test_every_answer_to_a_preflight_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+    for (origin, status), path in itertools.product([(LISTED, 200), ("https://evil.example", 400)], PATHS):
+        with subtests.test(origin=origin, status=status, path=path):
+            response = await browser.http.options(path, headers=PREFLIGHT | {"Origin": origin})
 
-    assert response.status_code == status
-    demand_security_headers(response)
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_the_explorer_has_a_policy_of_its_own(browser: Api, method: str) -> None:
-    response = await browser.http.request(method, "/graphql", headers=BROWSER)
-
-    assert response.headers["Content-Type"] == "text/html; charset=utf-8"
-    assert explorer.CONTENT_SECURITY_POLICY.startswith("default-src 'self'; ")
-    demand_security_headers(response, policy=explorer.CONTENT_SECURITY_POLICY)
+            assert response.status_code == status
+            demand_security_headers(response)
 
 
-@pytest.mark.parametrize("name", ASSETS)
-async def test_the_files_of_the_explorer_have_them_and_may_be_cached(browser: Api, name: str) -> None:
-    response = await browser.http.get(f"/graphql/explorer/{name}")
+async def test_the_explorer_has_a_policy_of_its_own(browser: Api, subtests: pytest.Subtests) -> None:
+    for method in ["GET", "HEAD"]:
+        with subtests.test(method=method):
+            response = await browser.http.request(method, "/graphql", headers=BROWSER)
 
-    assert response.status_code == 200
-    demand_security_headers(response, cache="max-age=3600")
+            assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+            assert explorer.CONTENT_SECURITY_POLICY.startswith("default-src 'self'; ")
+            demand_security_headers(response, policy=explorer.CONTENT_SECURITY_POLICY)
+
+
+async def test_the_files_of_the_explorer_have_them_and_may_be_cached(browser: Api, subtests: pytest.Subtests) -> None:
+    for name in ASSETS:
+        with subtests.test(name=name):
+            response = await browser.http.get(f"/graphql/explorer/{name}")
+
+            assert response.status_code == 200
+            demand_security_headers(response, cache="max-age=3600")
 
 
 async def test_an_unexpected_error_of_an_operation_has_them(
