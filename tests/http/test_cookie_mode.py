@@ -1,5 +1,6 @@
 """The session in a cookie: no script reads the refresh token, and no page of others uses it."""
 
+import itertools
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -159,11 +160,13 @@ async def test_two_tabs_that_refresh_at_once_end_up_with_one_cookie(browser: Bro
     assert browser.cookie == new
 
 
-@pytest.mark.parametrize("query", [POLICY, "{ me { id } }", "{ nothing }", "{"])
-async def test_what_opens_no_session_leaves_the_cookie_alone(browser: Browser, query: str) -> None:
+async def test_what_opens_no_session_leaves_the_cookie_alone(browser: Browser, subtests: pytest.Subtests) -> None:
     await browser.api.member()
-    response = await browser.api.send(query)
-    assert "Set-Cookie" not in response.headers
+
+    for query in [POLICY, "{ me { id } }", "{ nothing }", "{"]:
+        with subtests.test(query=query):
+            response = await browser.api.send(query)
+            assert "Set-Cookie" not in response.headers
 
 
 async def test_failures_leave_the_cookie_alone(browser: Browser) -> None:
@@ -375,45 +378,53 @@ async def demand_unharmed(browser: Browser, cookie: str, services: Services) -> 
     """The attack neither used the session, nor ended it, nor changed the cookie."""
     assert browser.cookie == cookie
     assert await scalar(services, "SELECT generation FROM sessions") == 0
+
+
+async def test_the_page_of_another_origin_uses_the_cookie(
+    browser: Browser, services: Services, subtests: pytest.Subtests
+) -> None:
+    await browser.api.member()
+    cookie = browser.cookie
+
+    for origin, query in itertools.product(FOREIGN, [REFRESH_SESSION, LOGOUT]):
+        with subtests.test(origin=origin, query=query):
+            response = await browser.attack(OWN_SCRIPT | {"Origin": origin}, query)
+            demand_refusal(response, 403)
+            assert "GRAPHQL_MFA_CORS_ORIGINS" in messages(response)[0]
+            assert not origin or origin not in response.text
+            await demand_unharmed(browser, cookie, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-@pytest.mark.parametrize("query", [REFRESH_SESSION, LOGOUT])
-@pytest.mark.parametrize("origin", FOREIGN)
-async def test_the_page_of_another_origin_uses_the_cookie(
-    browser: Browser, services: Services, origin: str, query: str
-) -> None:
-    await browser.api.member()
-    cookie = browser.cookie
-    response = await browser.attack(OWN_SCRIPT | {"Origin": origin}, query)
-    demand_refusal(response, 403)
-    assert "GRAPHQL_MFA_CORS_ORIGINS" in messages(response)[0]
-    assert not origin or origin not in response.text
-    await demand_unharmed(browser, cookie, services)
-
-
-@pytest.mark.parametrize("origin", OTHER_SCHEMES)
 async def test_something_that_is_no_web_page_but_has_the_name_of_our_host_uses_the_cookie(
-    browser: Browser, services: Services, origin: str
+    browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
     await browser.api.member()
     cookie = browser.cookie
-    demand_refusal(await browser.attack(OWN_SCRIPT | {"Origin": origin}), 403)
-    await demand_unharmed(browser, cookie, services)
+
+    for origin in OTHER_SCHEMES:
+        with subtests.test(origin=origin):
+            demand_refusal(await browser.attack(OWN_SCRIPT | {"Origin": origin}), 403)
+            await demand_unharmed(browser, cookie, services)
+    assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-@pytest.mark.parametrize("query", [REFRESH_SESSION, LOGOUT])
-@pytest.mark.parametrize("origin", ["http://testserver", LISTED, "https://evil.example", None])
 async def test_a_form_or_a_simple_request_uses_the_cookie(
-    browser: Browser, services: Services, origin: str | None, query: str
+    browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
     """They can't send the header: not even those of our own pages, which an injected form may have sent."""
     await browser.api.member()
     cookie = browser.cookie
-    response = await browser.attack({} if origin is None else {"Origin": origin}, query)
-    demand_refusal(response, 403)
-    assert "GraphQL-Require-Preflight" in messages(response)[0]
-    await demand_unharmed(browser, cookie, services)
+
+    for origin, query in itertools.product(
+        ["http://testserver", LISTED, "https://evil.example", None], [REFRESH_SESSION, LOGOUT]
+    ):
+        with subtests.test(origin=origin, query=query):
+            response = await browser.attack({} if origin is None else {"Origin": origin}, query)
+            demand_refusal(response, 403)
+            assert "GraphQL-Require-Preflight" in messages(response)[0]
+            await demand_unharmed(browser, cookie, services)
+    assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
 async def test_a_stranger_signs_the_browser_in_as_himself(browser: Browser, connect: Connect, app: FastAPI) -> None:
@@ -437,51 +448,56 @@ async def test_queries_by_post_are_held_to_the_same_rule(browser: Browser, query
         demand_refusal(await browser.attack(headers, query), 403)
 
 
-@pytest.mark.parametrize(("body", "headers"), [(b"", JSON), (b" " * 70_000, JSON), (operation(), {})])
 async def test_a_page_that_may_not_call_is_refused_whatever_it_sent(
-    browser: Browser, body: bytes, headers: dict[str, str]
+    browser: Browser, subtests: pytest.Subtests
 ) -> None:
     foreign = {"Origin": "https://evil.example"}
-    demand_refusal(await browser.api.http.post("/graphql", content=body, headers=headers | foreign), 403)
+
+    for body, headers in [(b"", JSON), (b" " * 70_000, JSON), (operation(), {})]:
+        with subtests.test(body=body, headers=headers):
+            demand_refusal(await browser.api.http.post("/graphql", content=body, headers=headers | foreign), 403)
 
 
-@pytest.mark.parametrize("value", ["true", "1", "", "anything at all"])
-async def test_any_value_of_the_required_header_will_do(browser: Browser, value: str) -> None:
+async def test_any_value_of_the_required_header_will_do(browser: Browser, subtests: pytest.Subtests) -> None:
     await browser.api.member()
-    response = await browser.attack({"graphql-require-preflight": value, "Origin": "http://testserver"})
-    assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
+
+    for value in ["true", "1", "", "anything at all"]:
+        with subtests.test(value=value):
+            response = await browser.attack({"graphql-require-preflight": value, "Origin": "http://testserver"})
+            assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
 
 
-@pytest.mark.parametrize(
-    ("host", "origin"),
-    [
+async def test_the_own_page_and_listed_pages_and_programs_may_use_the_cookie(
+    browser: Browser, subtests: pytest.Subtests
+) -> None:
+    await browser.api.member()
+
+    for host, origin in [
         ("id.example", "https://id.example"),  # behind a proxy with TLS, which speaks plain HTTP to us
         ("ID.Example", "https://id.example"),
         ("id.example:8443", "https://id.example:8443"),
         ("[::1]:8000", "http://[::1]:8000"),
         ("id.example", LISTED),
         ("id.example", None),  # a program
-    ],
-)
-async def test_the_own_page_and_listed_pages_and_programs_may_use_the_cookie(
-    browser: Browser, host: str, origin: str | None
-) -> None:
-    await browser.api.member()
-    headers = OWN_SCRIPT | {"Host": host}
-    response = await browser.attack(headers if origin is None else headers | {"Origin": origin})
-    assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
-    demand_headers(response)
+    ]:
+        with subtests.test(host=host, origin=origin):
+            headers = OWN_SCRIPT | {"Host": host}
+            response = await browser.attack(headers if origin is None else headers | {"Origin": origin})
+            assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
+            demand_headers(response)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("query", [REFRESH_SESSION, LOGOUT])
-async def test_a_link_uses_the_cookie(browser: Browser, services: Services, method: str, query: str) -> None:
+async def test_a_link_uses_the_cookie(browser: Browser, services: Services, subtests: pytest.Subtests) -> None:
     await browser.api.member()
     cookie = browser.cookie
-    response = await browser.api.http.request(method, "/graphql", params={"query": query})
-    assert response.status_code == 405
-    assert "Set-Cookie" not in response.headers
-    await demand_unharmed(browser, cookie, services)
+
+    for query, method in itertools.product([REFRESH_SESSION, LOGOUT], ["GET", "HEAD"]):
+        with subtests.test(query=query, method=method):
+            response = await browser.api.http.request(method, "/graphql", params={"query": query})
+            assert response.status_code == 405
+            assert "Set-Cookie" not in response.headers
+            await demand_unharmed(browser, cookie, services)
+    assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
 async def test_queries_by_get_neither_need_the_header_nor_read_the_cookie(browser: Browser) -> None:
@@ -503,44 +519,48 @@ async def test_the_explorer_page_and_health_leave_the_cookie_alone(browser: Brow
 
 # ---------------------------------------------------------------------------------------------------------- odd cookies
 
-ODD: list[tuple[str, str]] = [
-    ("empty", f"{COOKIE}="),
-    ("nothing but the name", COOKIE),
-    ("another name", f"graphql-mfa-refresh={NO_REFRESH_TOKEN}"),
-    ("lower case", f"{COOKIE.lower()}={NO_REFRESH_TOKEN}"),
-    ("unknown", f"{COOKIE}={NO_REFRESH_TOKEN}"),
-    ("an access token", f"{COOKIE}=eyJhbGciOiJFZERTQSJ9.e30.AAAA"),
-    ("quoted", f'{COOKIE}="\\"\\141"'),
-    ("bytes", f"{COOKIE}=\xff\xfe\x80"),
-    ("NUL", f"{COOKIE}=a\0b"),
-    ("separators", ";;;=;=;,"),
-    ("10 kB", f"{COOKIE}=mfar_{'A' * 10_000}"),
-    ("many", "; ".join(f"c{number}=x" for number in range(500))),
-]
+ODD = {
+    "empty": f"{COOKIE}=",
+    "nothing but the name": COOKIE,
+    "another name": f"graphql-mfa-refresh={NO_REFRESH_TOKEN}",
+    "lower case": f"{COOKIE.lower()}={NO_REFRESH_TOKEN}",
+    "unknown": f"{COOKIE}={NO_REFRESH_TOKEN}",
+    "an access token": f"{COOKIE}=eyJhbGciOiJFZERTQSJ9.e30.AAAA",
+    "quoted": f'{COOKIE}="\\"\\141"',
+    "bytes": f"{COOKIE}=\xff\xfe\x80",
+    "NUL": f"{COOKIE}=a\0b",
+    "separators": ";;;=;=;,",
+    "10 kB": f"{COOKIE}=mfar_{'A' * 10_000}",
+    "many": "; ".join(f"c{number}=x" for number in range(500)),
+}
 
 
-@pytest.mark.parametrize("cookie", [cookie for _, cookie in ODD], ids=[name for name, _ in ODD])
-async def test_a_cookie_that_is_no_session_is_one_that_expired(browser: Browser, cookie: str) -> None:
-    browser.api.http.headers = httpx.Headers(browser.headers | {"Cookie": cookie}, encoding="latin-1")
-    refresh = await browser.api.send(REFRESH_SESSION)
-    assert refresh.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
-    (dropped,) = refresh.headers.get_list("Set-Cookie")
-    assert demand_cookie(dropped) == ("", 0)
-    assert (await browser.logout())["__typename"] == "NotAuthenticated"
+async def test_a_cookie_that_is_no_session_is_one_that_expired(browser: Browser, subtests: pytest.Subtests) -> None:
+    for name, cookie in ODD.items():
+        with subtests.test(name):
+            browser.api.http.headers = httpx.Headers(browser.headers | {"Cookie": cookie}, encoding="latin-1")
+            refresh = await browser.api.send(REFRESH_SESSION)
+            assert refresh.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
+            (dropped,) = refresh.headers.get_list("Set-Cookie")
+            assert demand_cookie(dropped) == ("", 0)
+            assert (await browser.logout())["__typename"] == "NotAuthenticated"
 
 
-@pytest.mark.parametrize("name", [f"\xa0{COOKIE}", f"\x85{COOKIE}", f"{COOKIE}\xa0", f"\x1f{COOKIE}"], ids=ascii)
 async def test_a_neighbour_under_the_same_domain_plants_a_session_of_his_own(
-    browser: Browser, services: Services, name: str
+    browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
     """Browsers let no other host set `__Host-…`, but they do let it set a name that only becomes that when trimmed."""
     await browser.api.member()
     cookie = browser.cookie
-    headers = OWN_SCRIPT | {"Cookie": f"{name}={cookie}"}
-    response = await browser.attack(httpx.Headers(headers, encoding="latin-1"))
-    assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
-    browser.cookie = cookie
-    await demand_unharmed(browser, cookie, services)
+
+    for name in [f"\xa0{COOKIE}", f"\x85{COOKIE}", f"{COOKIE}\xa0", f"\x1f{COOKIE}"]:
+        with subtests.test(name=name):
+            headers = OWN_SCRIPT | {"Cookie": f"{name}={cookie}"}
+            response = await browser.attack(httpx.Headers(headers, encoding="latin-1"))
+            assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
+            browser.cookie = cookie
+            await demand_unharmed(browser, cookie, services)
+    assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
 async def test_no_cookie_at_all_is_a_session_that_expired(browser: Browser) -> None:
@@ -558,6 +578,7 @@ async def test_a_cookie_that_comes_twice_is_neither_of_them(browser: Browser, se
         assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
     browser.cookie = good
     await demand_unharmed(browser, good, services)
+    assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
 async def test_an_argument_goes_before_the_cookie(browser: Browser) -> None:

@@ -1,5 +1,6 @@
 """Pages of other origins: those that the operator lists may call and read the answers, and no others."""
 
+import itertools
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -67,72 +68,81 @@ def permissions(response: httpx.Response) -> dict[str, str]:
     return {name: value for name, value in response.headers.items() if name in granting}
 
 
-@pytest.mark.parametrize("origin", LISTED)
-async def test_the_page_of_a_listed_origin_may_call_and_read(run_app: RunApp, connect: Connect, origin: str) -> None:
-    async with run_app(cors_origins=LISTED) as app:
-        api = connect(app)
-        allowed, answer = await ask_first(api, origin), await call(api, origin)
-
-    assert allowed.status_code == 200
-    assert permissions(allowed) == permissions(answer) == {"access-control-allow-origin": origin}
-    assert names(allowed.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
-    assert names(allowed.headers["Access-Control-Allow-Headers"]) == {
-        "authorization",
-        "content-type",
-        "graphql-require-preflight",
-        "x-request-id",
-    }
-    assert allowed.headers["Access-Control-Max-Age"] == "600"
-
-
-@pytest.mark.parametrize("origin", STRANGERS)
-async def test_the_page_of_any_other_origin_may_not(run_app: RunApp, connect: Connect, origin: str) -> None:
-    async with run_app(cors_origins=LISTED) as app:
-        api = connect(app)
-        refused, answer = await ask_first(api, origin), await call(api, origin)
-
-    assert refused.status_code == 400
-    assert permissions(refused) == permissions(answer) == {}
-    assert not origin or origin not in refused.text
-
-
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "post", "*"])
-async def test_the_page_of_a_listed_origin_is_told_that_other_methods_are_not_allowed(
-    run_app: RunApp, connect: Connect, method: str
+async def test_the_page_of_a_listed_origin_may_call_and_read(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(cors_origins=LISTED) as app:
-        refused = await ask_first(connect(app), LISTED[0], method)
+        for origin in LISTED:
+            with subtests.test(origin=origin):
+                api = connect(app)
+                allowed, answer = await ask_first(api, origin), await call(api, origin)
 
-    assert refused.status_code == 400
-    assert names(refused.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
+                assert allowed.status_code == 200
+                assert permissions(allowed) == permissions(answer) == {"access-control-allow-origin": origin}
+                assert names(allowed.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
+                assert names(allowed.headers["Access-Control-Allow-Headers"]) == {
+                    "authorization",
+                    "content-type",
+                    "graphql-require-preflight",
+                    "x-request-id",
+                }
+                assert allowed.headers["Access-Control-Max-Age"] == "600"
 
 
-@pytest.mark.parametrize("origin", [*LISTED, "null"])
+async def test_the_page_of_any_other_origin_may_not(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        for origin in STRANGERS:
+            with subtests.test(origin=origin):
+                api = connect(app)
+                refused, answer = await ask_first(api, origin), await call(api, origin)
+
+                assert refused.status_code == 400
+                assert permissions(refused) == permissions(answer) == {}
+                assert not origin or origin not in refused.text
+
+
+async def test_the_page_of_a_listed_origin_is_told_that_other_methods_are_not_allowed(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    async with run_app(cors_origins=LISTED) as app:
+        for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "post", "*"]:
+            with subtests.test(method=method):
+                refused = await ask_first(connect(app), LISTED[0], method)
+
+                assert refused.status_code == 400
+                assert names(refused.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
+
+
 async def test_without_a_list_no_page_of_another_origin_may_do_anything(
-    run_app: RunApp, connect: Connect, origin: str
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app() as app:
-        api = connect(app)
-        refused, answer = await ask_first(api, origin), await call(api, origin)
+        for origin in [*LISTED, "null"]:
+            with subtests.test(origin=origin):
+                api = connect(app)
+                refused, answer = await ask_first(api, origin), await call(api, origin)
 
-    assert refused.status_code == 405
-    for response in (refused, answer):
-        assert [name for name in response.headers if name.startswith("access-control-")] == []
+                assert refused.status_code == 405
+                for response in (refused, answer):
+                    assert [name for name in response.headers if name.startswith("access-control-")] == []
 
 
-@pytest.mark.parametrize("origin", ["https://anywhere.example", "null"])
 async def test_an_asterisk_lets_every_page_call_and_none_with_cookies(
-    run_app: RunApp, connect: Connect, origin: str
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(cors_origins="*") as app:
-        api = connect(app)
-        allowed, answer = await ask_first(api, origin), await call(api, origin)
-        api.http.cookies.set("any", "cookie")
-        with_cookie = await call(api, origin)
+        for origin in ["https://anywhere.example", "null"]:
+            with subtests.test(origin=origin):
+                api = connect(app)
+                allowed, answer = await ask_first(api, origin), await call(api, origin)
+                api.http.cookies.set("any", "cookie")
+                with_cookie = await call(api, origin)
 
-    for response in (allowed, answer, with_cookie):
-        assert permissions(response) == {"access-control-allow-origin": "*"}
-        assert "Access-Control-Allow-Credentials" not in response.headers
+                for response in (allowed, answer, with_cookie):
+                    assert permissions(response) == {"access-control-allow-origin": "*"}
+                    assert "Access-Control-Allow-Credentials" not in response.headers
 
 
 @pytest.mark.parametrize(("transport", "credentials"), [("bearer", None), ("cookie", "true")])
@@ -147,20 +157,20 @@ async def test_pages_may_send_cookies_only_where_the_session_is_in_one(
     assert [response.headers.get("Access-Control-Allow-Credentials") for response in responses] == [credentials] * 2
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("origin", [LISTED[0], "https://evil.example", None])
 async def test_a_cache_keeps_the_answers_for_different_origins_apart(
-    run_app: RunApp, connect: Connect, path: str, origin: str | None
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     """Or a page would be given an answer that names another origin, or none."""
     async with run_app(cors_origins=LISTED) as app:
-        api = connect(app)
-        responses = [await api.http.get(path, headers={} if origin is None else {"Origin": origin})]
-        if origin is not None:
-            responses.append(await ask_first(api, origin, path=path))
+        for origin, path in itertools.product([LISTED[0], "https://evil.example", None], PATHS):
+            with subtests.test(origin=origin, path=path):
+                api = connect(app)
+                responses = [await api.http.get(path, headers={} if origin is None else {"Origin": origin})]
+                if origin is not None:
+                    responses.append(await ask_first(api, origin, path=path))
 
-    for response in responses:
-        assert "origin" in names(", ".join(response.headers.get_list("Vary")))
+                for response in responses:
+                    assert "origin" in names(", ".join(response.headers.get_list("Vary")))
 
 
 async def test_what_the_answer_varies_by_without_cors_it_varies_by_with_cors_too(
@@ -184,19 +194,16 @@ async def test_a_page_can_read_why_its_token_was_refused_and_what_its_request_wa
     assert answer.headers["X-Request-ID"] == "from-the-page"
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [(b"", 400), (b"[]", 400), (operation("{ nothing }"), 200), (b" " * 70_000, 413)],
-    ids=["empty", "a list", "not valid", "too long"],
-)
 async def test_a_page_can_read_why_its_request_was_refused(
-    run_app: RunApp, connect: Connect, body: bytes, status: int
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(cors_origins=LISTED) as app:
-        response = await connect(app).http.post("/graphql", content=body, headers=JSON | {"Origin": LISTED[0]})
+        for body, status in [(b"", 400), (b"[]", 400), (operation("{ nothing }"), 200), (b" " * 70_000, 413)]:
+            with subtests.test(body=body, status=status):
+                response = await connect(app).http.post("/graphql", content=body, headers=JSON | {"Origin": LISTED[0]})
 
-    assert response.status_code == status
-    assert permissions(response) == {"access-control-allow-origin": LISTED[0]}
+                assert response.status_code == status
+                assert permissions(response) == {"access-control-allow-origin": LISTED[0]}
 
 
 def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings) -> None:
@@ -204,9 +211,10 @@ def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch, make_se
     assert make_settings().cors_origins == tuple(LISTED)
 
 
-@pytest.mark.parametrize(
-    "origin",
-    [
+def test_what_no_browser_sends_as_an_origin_is_refused_at_start(
+    make_settings: MakeSettings, subtests: pytest.Subtests
+) -> None:
+    for origin in [
         "app.example",
         "//app.example",
         "https://",
@@ -227,21 +235,23 @@ def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch, make_se
         "null",
         "file://",
         "**",
-    ],
-)
-def test_what_no_browser_sends_as_an_origin_is_refused_at_start(make_settings: MakeSettings, origin: str) -> None:
-    with pytest.raises(ValidationError, match="an origin is as browsers send it"):
-        make_settings(cors_origins=f"https://app.example,{origin}")
+    ]:
+        with subtests.test(origin=origin), pytest.raises(ValidationError, match="an origin is as browsers send it"):
+            make_settings(cors_origins=f"https://app.example,{origin}")
 
 
-@pytest.mark.parametrize(
-    "origin",
-    ["https://app.example:443", "http://app.example:80", "https://app.example:99999", "https://app.example:08"],
-)
-def test_a_port_that_no_browser_sends_is_refused_at_start(make_settings: MakeSettings, origin: str) -> None:
+def test_a_port_that_no_browser_sends_is_refused_at_start(
+    make_settings: MakeSettings, subtests: pytest.Subtests
+) -> None:
     """They leave out the scheme's own port (RFC 6454 6.2), so such an entry would never match."""
-    with pytest.raises(ValidationError, match="origin"):
-        make_settings(cors_origins=origin)
+    for origin in [
+        "https://app.example:443",
+        "http://app.example:80",
+        "https://app.example:99999",
+        "https://app.example:08",
+    ]:
+        with subtests.test(origin=origin), pytest.raises(ValidationError, match="origin"):
+            make_settings(cors_origins=origin)
 
 
 @pytest.mark.parametrize("origins", ["*", "https://app.example,*"])
