@@ -1,5 +1,7 @@
 """What a body must say it is, and what an answer says it is."""
 
+import itertools
+
 import pytest
 
 from tests.api_client import LOGOUT, Api
@@ -11,9 +13,11 @@ GRAPHQL_JSON = "application/graphql-response+json"
 # ----------------------------------------------------------------------------------------------------------- requests
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
+async def test_body_of_another_media_type(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    """Those a browser sends to other sites without asking are among them."""
+    for media_type in [
         None,
         "",
         "text/plain",
@@ -40,19 +44,16 @@ GRAPHQL_JSON = "application/graphql-response+json"
         "text/plain; application/json",
         "text/plain; type=application/json",
         "application /json",
-    ],
-)
-async def test_body_of_another_media_type(api: Api, caplog: pytest.LogCaptureFixture, media_type: str | None) -> None:
-    """Those a browser sends to other sites without asking are among them."""
-    response = await post(api, operation(LOGOUT), {} if media_type is None else {"Content-Type": media_type})
+    ]:
+        with subtests.test(media_type=media_type):
+            response = await post(api, operation(LOGOUT), {} if media_type is None else {"Content-Type": media_type})
 
-    demand_refusal(response, 415)
-    demand_quiet(caplog)
+            demand_refusal(response, 415)
+            demand_quiet(caplog)
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
+async def test_body_of_json(api: Api, subtests: pytest.Subtests) -> None:
+    for media_type in [
         "application/json",
         "APPLICATION/JSON",
         "Application/Json;charset=UTF-8",
@@ -62,29 +63,40 @@ async def test_body_of_another_media_type(api: Api, caplog: pytest.LogCaptureFix
         "application/json ; charset=UTF-8",
         "application/json;",
         "application/json; odata=verbose",
-    ],
-)
-async def test_body_of_json(api: Api, media_type: str) -> None:
-    response = await post(api, operation(), {"Content-Type": media_type})
+    ]:
+        with subtests.test(media_type=media_type):
+            response = await post(api, operation(), {"Content-Type": media_type})
 
-    assert response.status_code == 200
-    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+            assert response.status_code == 200
+            assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
-@pytest.mark.parametrize(
-    "charset", ["latin-1", "iso-8859-1", "utf-16", "utf-16le", "utf-7", "us-ascii", "rot13", "base64", '""', "x" * 999]
-)
-async def test_body_in_another_charset(api: Api, caplog: pytest.LogCaptureFixture, charset: str) -> None:
+async def test_body_in_another_charset(api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests) -> None:
     """Python would decode rot13."""
-    response = await post(api, operation(), {"Content-Type": f"application/json; charset={charset}"})
+    for charset in [
+        "latin-1",
+        "iso-8859-1",
+        "utf-16",
+        "utf-16le",
+        "utf-7",
+        "us-ascii",
+        "rot13",
+        "base64",
+        '""',
+        "x" * 999,
+    ]:
+        with subtests.test(charset=charset):
+            response = await post(api, operation(), {"Content-Type": f"application/json; charset={charset}"})
 
-    demand_refusal(response, 415)
-    demand_quiet(caplog)
+            demand_refusal(response, 415)
+            demand_quiet(caplog)
 
 
-@pytest.mark.parametrize(
-    "parameters",
-    [
+async def test_media_type_with_hostile_parameters(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    """Whatever a header holds, it is the client's, and never an error of ours."""
+    for parameters in [
         "charset*=utf-8''utf-16",
         "charset*=bogus'en'%ff",
         "charset*0=utf; charset*1=-16",
@@ -98,37 +110,37 @@ async def test_body_in_another_charset(api: Api, caplog: pytest.LogCaptureFixtur
         'charset="utf-8',
         "charset=\x80\xff",
         "charset",
-    ],
-    ids=lambda parameters: ascii(parameters[:24]),
-)
-async def test_media_type_with_hostile_parameters(api: Api, caplog: pytest.LogCaptureFixture, parameters: str) -> None:
-    """Whatever a header holds, it is the client's, and never an error of ours."""
-    headers = {b"Content-Type": f"application/json; {parameters}".encode("latin-1")}
+    ]:
+        with subtests.test(parameters=parameters):
+            headers = {b"Content-Type": f"application/json; {parameters}".encode("latin-1")}
 
-    response = await api.http.post("/graphql", content=operation(), headers=headers)
+            response = await api.http.post("/graphql", content=operation(), headers=headers)
 
-    assert response.status_code in {200, 400, 415}, response.text
-    demand_headers(response)
-    demand_quiet(caplog)
+            assert response.status_code in {200, 400, 415}, response.text
+            demand_headers(response)
+            demand_quiet(caplog)
 
 
-@pytest.mark.parametrize("unit", [";", "=;", '";', "a=b;", "\\;", " "])
-async def test_media_type_that_is_costly_to_parse(api: Api, unit: str) -> None:
+async def test_media_type_that_is_costly_to_parse(api: Api, subtests: pytest.Subtests) -> None:
     """The server sets no bound to a header: its parsing must be linear, or one request stops everybody's."""
-    media_type = f'application/json; x="{unit * (80_000 // len(unit))}'
+    for unit in [";", "=;", '";', "a=b;", "\\;", " "]:
+        with subtests.test(unit=unit):
+            media_type = f'application/json; x="{unit * (80_000 // len(unit))}'
 
-    response = await post(api, operation(), {"Content-Type": media_type})
+            response = await post(api, operation(), {"Content-Type": media_type})
 
-    assert response.status_code in {200, 400, 415}
+            assert response.status_code in {200, 400, 415}
 
 
-@pytest.mark.parametrize("unit", [",", ";", ";q=", ";q=0.", '"', '\\"', '",', "*/*,", "a/b;q=1,", " "])
-@pytest.mark.parametrize("start", ["", '"', 'application/json;x="'])
-async def test_accept_that_is_costly_to_parse(api: Api, start: str, unit: str) -> None:
-    response = await post(api, operation(), JSON | {"Accept": start + unit * (40_000 // len(unit)) + "x"})
+async def test_accept_that_is_costly_to_parse(api: Api, subtests: pytest.Subtests) -> None:
+    for start, unit in itertools.product(
+        ["", '"', 'application/json;x="'], [",", ";", ";q=", ";q=0.", '"', '\\"', '",', "*/*,", "a/b;q=1,", " "]
+    ):
+        with subtests.test(start=start, unit=unit):
+            response = await post(api, operation(), JSON | {"Accept": start + unit * (40_000 // len(unit)) + "x"})
 
-    assert response.status_code == 200
-    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+            assert response.status_code == 200
+            assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
 async def test_media_type_that_is_long(api: Api) -> None:
@@ -140,57 +152,53 @@ async def test_media_type_that_is_long(api: Api) -> None:
 # ------------------------------------------------------------------------------------------------------------ answers
 
 
-@pytest.mark.parametrize(
-    ("accept", "media_type"),
-    [
-        (None, "application/json"),
-        ("*/*", "application/json"),
-        ("application/*", "application/json"),
-        ("application/json", "application/json"),
-        ("application/json; charset=utf-8", "application/json"),
-        ("text/html", "application/json"),
-        ("image/png", "application/json"),
-        ("", "application/json"),
-        (GRAPHQL_JSON, GRAPHQL_JSON),
-        (f"{GRAPHQL_JSON}; charset=utf-8", GRAPHQL_JSON),
-        (f"{GRAPHQL_JSON}, application/json;q=0.9", GRAPHQL_JSON),
-        (f"application/json;q=0.9, {GRAPHQL_JSON}", GRAPHQL_JSON),
-        (f"{GRAPHQL_JSON}, */*;q=0.1", GRAPHQL_JSON),
-        (GRAPHQL_JSON.upper(), GRAPHQL_JSON),
-        (f"{GRAPHQL_JSON};q=0, application/json", "application/json"),
-        (f"{GRAPHQL_JSON}x", "application/json"),
-        (f'application/json;profile="{GRAPHQL_JSON}"', "application/json"),
-    ],
-)
-@pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_answer_in_the_media_type_that_is_accepted(
-    api: Api, method: str, accept: str | None, media_type: str
-) -> None:
-    headers = {} if accept is None else {"Accept": accept}
-    if accept is None:
-        del api.http.headers["Accept"]
-    if method == "GET":
-        response = await api.http.get("/graphql", params={"query": POLICY}, headers=headers)
-    else:
-        response = await post(api, operation(), JSON | headers)
+async def test_answer_in_the_media_type_that_is_accepted(api: Api, subtests: pytest.Subtests) -> None:
+    del api.http.headers["Accept"]
+    for method, (accept, media_type) in itertools.product(
+        ["GET", "POST"],
+        [
+            (None, "application/json"),
+            ("*/*", "application/json"),
+            ("application/*", "application/json"),
+            ("application/json", "application/json"),
+            ("application/json; charset=utf-8", "application/json"),
+            ("text/html", "application/json"),
+            ("image/png", "application/json"),
+            ("", "application/json"),
+            (GRAPHQL_JSON, GRAPHQL_JSON),
+            (f"{GRAPHQL_JSON}; charset=utf-8", GRAPHQL_JSON),
+            (f"{GRAPHQL_JSON}, application/json;q=0.9", GRAPHQL_JSON),
+            (f"application/json;q=0.9, {GRAPHQL_JSON}", GRAPHQL_JSON),
+            (f"{GRAPHQL_JSON}, */*;q=0.1", GRAPHQL_JSON),
+            (GRAPHQL_JSON.upper(), GRAPHQL_JSON),
+            (f"{GRAPHQL_JSON};q=0, application/json", "application/json"),
+            (f"{GRAPHQL_JSON}x", "application/json"),
+            (f'application/json;profile="{GRAPHQL_JSON}"', "application/json"),
+        ],
+    ):
+        with subtests.test(method=method, accept=accept, media_type=media_type):
+            headers = {} if accept is None else {"Accept": accept}
+            if method == "GET":
+                response = await api.http.get("/graphql", params={"query": POLICY}, headers=headers)
+            else:
+                response = await post(api, operation(), JSON | headers)
 
-    assert response.status_code == 200
-    assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
-    demand_headers(response)
+            assert response.status_code == 200
+            assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
+            demand_headers(response)
 
 
-@pytest.mark.parametrize(
-    "query", ["{", "{ unknown }", "{ policy }", "query A { policy { issuer } } query B { policy { issuer } }"]
-)
-async def test_answer_to_a_document_that_does_not_run(api: Api, query: str) -> None:
+async def test_answer_to_a_document_that_does_not_run(api: Api, subtests: pytest.Subtests) -> None:
     """Old clients expect 200 with application/json; the newer media type has a status for it."""
-    old = await post(api, operation(query), JSON | {"Accept": "application/json"})
-    new = await post(api, operation(query), JSON | {"Accept": GRAPHQL_JSON})
+    for query in ["{", "{ unknown }", "{ policy }", "query A { policy { issuer } } query B { policy { issuer } }"]:
+        with subtests.test(query=query):
+            old = await post(api, operation(query), JSON | {"Accept": "application/json"})
+            new = await post(api, operation(query), JSON | {"Accept": GRAPHQL_JSON})
 
-    assert old.status_code == 200
-    demand_refusal(new, 400)
-    assert old.content == new.content
-    demand_headers(old)
+            assert old.status_code == 200
+            demand_refusal(new, 400)
+            assert old.content == new.content
+            demand_headers(old)
 
 
 async def test_answer_to_variables_that_do_not_fit(api: Api) -> None:

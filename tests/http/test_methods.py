@@ -1,7 +1,9 @@
 """Which HTTP methods do what: GET reads, POST acts, nothing else does anything."""
 
+import itertools
 import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from fastapi import FastAPI
@@ -91,18 +93,20 @@ async def test_get_parses_variables_and_operation_name(api: Api) -> None:
         assert response.json() == {"data": {"policy": shown}}
 
 
-@pytest.mark.parametrize("name", ["variables", "extensions", "operationName"])
-async def test_get_takes_an_empty_parameter_for_one_that_is_missing(api: Api, name: str) -> None:
+async def test_get_takes_an_empty_parameter_for_one_that_is_missing(api: Api, subtests: pytest.Subtests) -> None:
     """GraphQL over HTTP says so of operationName; forms send the others so as well."""
-    response = await api.http.get("/graphql", params={"query": POLICY, name: ""})
+    for name in ["variables", "extensions", "operationName"]:
+        with subtests.test(name=name):
+            response = await api.http.get("/graphql", params={"query": POLICY, name: ""})
 
-    assert response.status_code == 200
-    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+            assert response.status_code == 200
+            assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
-@pytest.mark.parametrize(
-    "query_string",
-    [
+async def test_get_with_a_malformed_query_string(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for query_string in [
         "",
         "query=",
         "query=%20",
@@ -128,67 +132,64 @@ async def test_get_takes_an_empty_parameter_for_one_that_is_missing(api: Api, na
         ";" * 20_000,
         "%" * 20_000,
         "a=1&" * 15_000,
-    ],
-    ids=lambda text: ascii(text[:40]),
-)
-async def test_get_with_a_malformed_query_string(api: Api, caplog: pytest.LogCaptureFixture, query_string: str) -> None:
-    response = await api.http.get(f"/graphql?{query_string}")
+    ]:
+        with subtests.test(query_string=query_string):
+            response = await api.http.get(f"/graphql?{query_string}")
 
-    assert response.status_code in {200, 400}
-    if response.status_code == 200:  # it was read, and is no document
-        assert response.json()["errors"][0]["message"].startswith("Syntax Error")
-    else:
-        demand_refusal(response, 400)
-    demand_quiet(caplog)
+            assert response.status_code in {200, 400}
+            if response.status_code == 200:  # it was read, and is no document
+                assert response.json()["errors"][0]["message"].startswith("Syntax Error")
+            else:
+                demand_refusal(response, 400)
+            demand_quiet(caplog)
 
 
-@pytest.mark.parametrize(("length", "status"), [(65_536, 200), (65_537, 414), (1_000_000, 414)])
-async def test_get_with_a_query_string_around_the_longest_length(app: FastAPI, length: int, status: int) -> None:
-    query_string = b"query={policy{otpDigits}}&unused="
-    query_string += b"x" * (length - len(query_string))
+async def test_get_with_a_query_string_around_the_longest_length(app: FastAPI, subtests: pytest.Subtests) -> None:
+    for length, status in [(65_536, 200), (65_537, 414), (1_000_000, 414)]:
+        with subtests.test(length=length, status=status):
+            query_string = b"query={policy{otpDigits}}&unused="
+            query_string += b"x" * (length - len(query_string))
 
-    start, body = await call(app, http_scope(query_string))
+            start, body = await call(app, http_scope(query_string))
 
-    assert start["status"] == status
-    assert (b"65536" in body) == (status == 414)
+            assert start["status"] == status
+            assert (b"65536" in body) == (status == 414)
 
 
-@pytest.mark.parametrize("length", [16_000, 17_000, 1_000_000])
-async def test_get_with_a_long_query_string_to_a_real_server(live_server: str, length: int) -> None:
+async def test_get_with_a_long_query_string_to_a_real_server(live_server: str, subtests: pytest.Subtests) -> None:
     """The head of a request is bounded before its query string is; either way it is answered."""
-    request = f"GET /graphql?query={{me{{id}}}}&unused={'x' * length} HTTP/1.1\r\nHost: x\r\n\r\n"
+    for length in [16_000, 17_000, 1_000_000]:
+        with subtests.test(length=length):
+            request = f"GET /graphql?query={{me{{id}}}}&unused={'x' * length} HTTP/1.1\r\nHost: x\r\n\r\n"
 
-    head, _ = await raw(live_server, request.encode())
+            head, _ = await raw(live_server, request.encode())
 
-    assert head.split(b" ")[1] == (b"200" if length == 16_000 else b"414")
+            assert head.split(b" ")[1] == (b"200" if length == 16_000 else b"414")
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize(
-    ("query", "operation_name"),
-    [
-        (REGISTER_ALICE, None),
-        (REGISTER_ALICE.replace("mutation", "mutation M"), "M"),
-        (f"query Q {POLICY} {REGISTER_ALICE.replace('mutation', 'mutation M')}", "M"),
-        (f"fragment F on Mutation {REGISTER_ALICE.removeprefix('mutation')} mutation {{ ...F }}", None),
-        (REGISTER_ALICE.replace("{ __typename }", "@include(if: true) { __typename }"), None),
-    ],
-    ids=["anonymous", "named", "among others", "in a fragment", "with a directive"],
-)
-async def test_get_runs_no_mutation(
-    api: Api, services: Services, method: str, query: str, operation_name: str | None
-) -> None:
+async def test_get_runs_no_mutation(api: Api, services: Services, subtests: pytest.Subtests) -> None:
     """A link, an image or a prefetch must not act."""
-    parameters = {"query": query} | ({"operationName": operation_name} if operation_name else {})
+    for (query, operation_name), method in itertools.product(
+        [
+            (REGISTER_ALICE, None),
+            (REGISTER_ALICE.replace("mutation", "mutation M"), "M"),
+            (f"query Q {POLICY} {REGISTER_ALICE.replace('mutation', 'mutation M')}", "M"),
+            (f"fragment F on Mutation {REGISTER_ALICE.removeprefix('mutation')} mutation {{ ...F }}", None),
+            (REGISTER_ALICE.replace("{ __typename }", "@include(if: true) { __typename }"), None),
+        ],
+        ["GET", "HEAD"],
+    ):
+        with subtests.test(query=query, operation_name=operation_name, method=method):
+            parameters = {"query": query} | ({"operationName": operation_name} if operation_name else {})
 
-    response = await api.http.request(method, "/graphql", params=parameters)
+            response = await api.http.request(method, "/graphql", params=parameters)
 
-    assert response.status_code == 405
-    assert response.headers["Allow"] == "POST"
-    demand_headers(response)
-    if method == "GET":
-        demand_refusal(response, 405)
-    assert await accounts(services) == 0
+            assert response.status_code == 405
+            assert response.headers["Allow"] == "POST"
+            demand_headers(response)
+            if method == "GET":
+                demand_refusal(response, 405)
+            assert await accounts(services) == 0
 
 
 async def test_get_runs_the_query_beside_a_mutation(api: Api, services: Services) -> None:
@@ -210,27 +211,24 @@ async def test_get_with_variables_runs_no_mutation(api: Api, services: Services)
     assert await accounts(services) == 0
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+async def test_get_that_claims_to_be_a_post(api: Api, services: Services, subtests: pytest.Subtests) -> None:
+    for headers in [
         {"X-HTTP-Method-Override": "POST"},
         {"X-HTTP-Method": "POST"},
         {"X-Method-Override": "POST"},
         {"Content-Type": "application/json"},
-    ],
-    ids=lambda headers: next(iter(headers)),
-)
-async def test_get_that_claims_to_be_a_post(api: Api, services: Services, headers: dict[str, str]) -> None:
-    body = json.dumps({"query": REGISTER_ALICE})
+    ]:
+        with subtests.test(headers=headers):
+            body = json.dumps({"query": REGISTER_ALICE})
 
-    responses = [
-        await api.http.request("GET", "/graphql", params={"query": REGISTER_ALICE}, headers=headers),
-        await api.http.request("GET", "/graphql", params={"_method": "POST"}, content=body, headers=headers),
-        await api.http.request("GET", "/graphql", content=body, headers=headers),
-    ]
+            responses = [
+                await api.http.request("GET", "/graphql", params={"query": REGISTER_ALICE}, headers=headers),
+                await api.http.request("GET", "/graphql", params={"_method": "POST"}, content=body, headers=headers),
+                await api.http.request("GET", "/graphql", content=body, headers=headers),
+            ]
 
-    assert [response.status_code for response in responses] == [405, 400, 400]
-    assert await accounts(services) == 0
+            assert [response.status_code for response in responses] == [405, 400, 400]
+            assert await accounts(services) == 0
 
 
 async def test_post_does_not_read_the_query_string(api: Api, services: Services) -> None:
@@ -264,25 +262,35 @@ async def test_head_to_a_real_server(live_server: str) -> None:
     assert rest.startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "post", "get"])
-async def test_another_method(api: Api, services: Services, caplog: pytest.LogCaptureFixture, method: str) -> None:
-    response = await api.http.request(
-        method,
-        "/graphql",
-        params={"query": REGISTER_ALICE},
-        content=json.dumps({"query": REGISTER_ALICE}),
-        headers=JSON,
-    )
-    if method.isupper():
-        assert response.status_code == 405
-        assert {"GET", "POST"} <= {allowed.strip() for allowed in response.headers["Allow"].split(",")}
-        assert response.headers["X-Content-Type-Options"] == "nosniff"
-        if method != "QUERY":  # a method that Python does not know is answered before it comes to the endpoint
-            demand_headers(response)
-        assert await accounts(services) == 0
-    else:  # httpx writes methods in capitals
-        assert response.request.method == method.upper()
-    demand_quiet(caplog)
+async def test_another_method(
+    api: Api, services: Services, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for method in ["PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY"]:
+        with subtests.test(method=method):
+            response = await api.http.request(
+                method,
+                "/graphql",
+                params={"query": REGISTER_ALICE},
+                content=json.dumps({"query": REGISTER_ALICE}),
+                headers=JSON,
+            )
+            assert response.status_code == 405
+            assert {"GET", "POST"} <= {allowed.strip() for allowed in response.headers["Allow"].split(",")}
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+            if method != "QUERY":  # a method that Python does not know is answered before it comes to the endpoint
+                demand_headers(response)
+            assert await accounts(services) == 0
+            demand_quiet(caplog)
+
+
+async def test_method_in_small_letters(app: FastAPI, services: Services, subtests: pytest.Subtests) -> None:
+    """It is another method than the one in capitals (RFC 9110 9.1)."""
+    for method in ["get", "post"]:
+        with subtests.test(method=method):
+            query_string = urlencode({"query": REGISTER_ALICE}).encode()
+            start, _ = await call(app, http_scope(query_string) | {"method": method})
+            assert start["status"] == 405
+            assert await accounts(services) == 0
 
 
 async def test_trailing_slash_does_not_redirect_a_password(api: Api) -> None:
@@ -296,57 +304,59 @@ async def test_trailing_slash_does_not_redirect_a_password(api: Api) -> None:
     assert response.status_code == 404
 
 
-@pytest.mark.parametrize(
-    "path", ["//graphql", "/graphql//", "/GraphQL", "/graphql/..", "/graphql;x", "/graphql%00", "/graphql."]
-)
-async def test_another_spelling_of_the_path(api: Api, path: str) -> None:
+async def test_another_spelling_of_the_path(api: Api, subtests: pytest.Subtests) -> None:
     """A rule of a proxy for /graphql must not be walked around."""
-    response = await api.http.post(f"http://testserver{path}", content=operation(), headers=JSON)
+    for path in ["//graphql", "/graphql//", "/GraphQL", "/graphql/..", "/graphql;x", "/graphql%00", "/graphql."]:
+        with subtests.test(path=path):
+            response = await api.http.post(f"http://testserver{path}", content=operation(), headers=JSON)
 
-    assert response.status_code == 404
-    assert "Location" not in response.headers
+            assert response.status_code == 404
+            assert "Location" not in response.headers
 
 
 # ----------------------------------------------------------------------------------------------------------- WebSocket
 
 
-@pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws", None])
-async def test_websocket_at_a_real_server(live_server: str, protocol: str | None) -> None:
+async def test_websocket_at_a_real_server(live_server: str, subtests: pytest.Subtests) -> None:
     """Mutations would run over it, past the limits of HTTP."""
-    lines = [
-        "GET /graphql HTTP/1.1",
-        "Host: x",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        *([f"Sec-WebSocket-Protocol: {protocol}"] if protocol else []),
-    ]
+    for protocol in ["graphql-transport-ws", "graphql-ws", None]:
+        with subtests.test(protocol=protocol):
+            lines = [
+                "GET /graphql HTTP/1.1",
+                "Host: x",
+                "Connection: Upgrade",
+                "Upgrade: websocket",
+                "Sec-WebSocket-Version: 13",
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+                *([f"Sec-WebSocket-Protocol: {protocol}"] if protocol else []),
+            ]
 
-    head, _ = await raw(live_server, "\r\n".join([*lines, "", ""]).encode())
+            head, _ = await raw(live_server, "\r\n".join([*lines, "", ""]).encode())
 
-    assert head.startswith(b"HTTP/1.1 4")
-    assert b"upgrade" not in head.lower()
-    assert b"sec-websocket-accept" not in head.lower()
-
-
-@pytest.mark.parametrize("upgrade", ["h2c", "TLS/1.0", "HTTP/2.0"])
-async def test_upgrade_to_another_protocol_at_a_real_server(live_server: str, upgrade: str) -> None:
-    lines = ["GET /graphql?query={me{id}} HTTP/1.1", "Host: x", "Connection: Upgrade", f"Upgrade: {upgrade}"]
-
-    head, _ = await raw(live_server, "\r\n".join([*lines, "", ""]).encode())
-
-    assert not head.startswith(b"HTTP/1.1 101")
+            assert head.startswith(b"HTTP/1.1 4")
+            assert b"upgrade" not in head.lower()
+            assert b"sec-websocket-accept" not in head.lower()
 
 
-@pytest.mark.parametrize("protocol", ["graphql-transport-ws", "graphql-ws"])
-async def test_websocket_under_another_asgi_server(app: FastAPI, protocol: str) -> None:
+async def test_upgrade_to_another_protocol_at_a_real_server(live_server: str, subtests: pytest.Subtests) -> None:
+    for upgrade in ["h2c", "TLS/1.0", "HTTP/2.0"]:
+        with subtests.test(upgrade=upgrade):
+            lines = ["GET /graphql?query={me{id}} HTTP/1.1", "Host: x", "Connection: Upgrade", f"Upgrade: {upgrade}"]
+
+            head, _ = await raw(live_server, "\r\n".join([*lines, "", ""]).encode())
+
+            assert not head.startswith(b"HTTP/1.1 101")
+
+
+async def test_websocket_under_another_asgi_server(app: FastAPI, subtests: pytest.Subtests) -> None:
     """One that does speak WebSocket: the application refuses it."""
-    scope = http_scope(b"") | {"type": "websocket", "scheme": "ws", "subprotocols": [protocol]}
+    for protocol in ["graphql-transport-ws", "graphql-ws"]:
+        with subtests.test(protocol=protocol):
+            scope = http_scope(b"") | {"type": "websocket", "scheme": "ws", "subprotocols": [protocol]}
 
-    sent = await run(app, scope, {"type": "websocket.connect"})
+            sent = await run(app, scope, {"type": "websocket.connect"})
 
-    assert [message["type"] for message in sent] == ["websocket.close"]
+            assert [message["type"] for message in sent] == ["websocket.close"]
 
 
 async def test_post_runs_a_mutation(api: Api, services: Services) -> None:

@@ -1,5 +1,7 @@
 """Which operation of a document runs, and introspection."""
 
+import itertools
+
 import pytest
 from graphql import build_client_schema, get_introspection_query, graphql_sync, print_schema
 
@@ -42,50 +44,53 @@ async def test_several_mutations_without_a_name_run_none(api: Api, services: Ser
     assert await scalar(services, "SELECT count(*) FROM users") == 0
 
 
-@pytest.mark.parametrize("query", [POLICY, TWO, f"query A {POLICY}"])
-@pytest.mark.parametrize("name", ["Unknown", "a", "A ", "__typename", "", "A\0", "'", "x" * 9_000])
-async def test_unknown_operation_name(api: Api, query: str, name: str) -> None:
-    response = await post(api, operation(query, operationName=name))
+async def test_unknown_operation_name(api: Api, subtests: pytest.Subtests) -> None:
+    for name, query in itertools.product(
+        ["Unknown", "a", "A ", "__typename", "", "A\0", "'", "x" * 9_000], [POLICY, TWO, f"query A {POLICY}"]
+    ):
+        with subtests.test(name=name, query=query):
+            response = await post(api, operation(query, operationName=name))
 
-    demand_refusal(response, 400)
-    assert name not in messages(response)[0] or name in {"", "a"}
+            demand_refusal(response, 400)
+            assert name not in messages(response)[0] or name in {"", "a"}
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+async def test_document_without_an_operation(api: Api, subtests: pytest.Subtests) -> None:
+    for query in [
         "fragment F on Query { me { id } }",
         "type T { a: Int }",
         "schema { query: Q }",
         '"text" scalar S',
         "extend type Query { a: Int }",
-    ],
-)
-async def test_document_without_an_operation(api: Api, query: str) -> None:
-    demand_refusal(await post(api, operation(query)), 400)
+    ]:
+        with subtests.test(query=query):
+            demand_refusal(await post(api, operation(query)), 400)
 
 
-@pytest.mark.parametrize("query", ["subscription { me { id } }", "subscription S { x }"])
-async def test_subscription(api: Api, query: str) -> None:
-    demand_refusal(await post(api, operation(query)), 400)
-    demand_refusal(await api.http.get("/graphql", params={"query": query}), 400)
+async def test_subscription(api: Api, subtests: pytest.Subtests) -> None:
+    for query in ["subscription { me { id } }", "subscription S { x }"]:
+        with subtests.test(query=query):
+            demand_refusal(await post(api, operation(query)), 400)
+            demand_refusal(await api.http.get("/graphql", params={"query": query}), 400)
 
 
-@pytest.mark.parametrize("query", ["#", ",", "\ufeff", '"""', "{", "}", "query", "\u0000", "{ me(: ) }"])
-async def test_document_that_is_none(api: Api, query: str) -> None:
-    response = await post(api, operation(query))
+async def test_document_that_is_none(api: Api, subtests: pytest.Subtests) -> None:
+    for query in ["#", ",", "\ufeff", '"""', "{", "}", "query", "\u0000", "{ me(: ) }"]:
+        with subtests.test(query=query):
+            response = await post(api, operation(query))
 
-    assert response.status_code == 200
-    assert all(message.startswith("Syntax Error") for message in messages(response))
+            assert response.status_code == 200
+            assert all(message.startswith("Syntax Error") for message in messages(response))
 
 
-@pytest.mark.parametrize("directive", ["@defer", "@stream", '@defer(label: "x")', "@live", "@oneOf", "@deprecated"])
-async def test_directive_of_another_server(api: Api, directive: str) -> None:
+async def test_directive_of_another_server(api: Api, subtests: pytest.Subtests) -> None:
     """No answer in several parts, which limits would not see."""
-    response = await post(api, operation(f"{{ policy {{ ... {directive} {{ issuer }} factors }} }}"))
+    for directive in ["@defer", "@stream", '@defer(label: "x")', "@live", "@oneOf", "@deprecated"]:
+        with subtests.test(directive=directive):
+            response = await post(api, operation(f"{{ policy {{ ... {directive} {{ issuer }} factors }} }}"))
 
-    assert messages(response)
-    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+            assert messages(response)
+            assert response.headers["Content-Type"] == "application/json; charset=utf-8"
 
 
 async def test_introspection_tells_the_schema(api: Api, services: Services) -> None:

@@ -1,6 +1,7 @@
 """Bodies that are no GraphQL operation: each is the client's mistake, told without repeating it."""
 
 import gzip
+import itertools
 import json
 import zlib
 from collections.abc import AsyncIterator
@@ -79,13 +80,14 @@ BODIES: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("body", BODIES.values(), ids=BODIES)
-async def test_body_that_is_no_operation(api: Api, caplog: pytest.LogCaptureFixture, body: bytes) -> None:
-    response = await post(api, body)
+async def test_body_that_is_no_operation(api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests) -> None:
+    for name, body in BODIES.items():
+        with subtests.test(name):
+            response = await post(api, body)
 
-    demand_refusal(response, 400)
-    assert MARKER not in response.text
-    demand_quiet(caplog)
+            demand_refusal(response, 400)
+            assert MARKER not in response.text
+            demand_quiet(caplog)
 
 
 LONE = "\ud800"
@@ -122,85 +124,87 @@ MEMBERS: dict[str, object] = {
 }
 
 
-@pytest.mark.parametrize("members", MEMBERS.values(), ids=MEMBERS)
-async def test_body_with_members_of_wrong_types(api: Api, caplog: pytest.LogCaptureFixture, members: object) -> None:
-    response = await post(api, json.dumps(members))
+async def test_body_with_members_of_wrong_types(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for name, members in MEMBERS.items():
+        with subtests.test(name):
+            response = await post(api, json.dumps(members))
 
-    demand_refusal(response, 400)
-    assert MARKER not in response.text
-    demand_quiet(caplog)
-
-
-@pytest.mark.parametrize(
-    "members",
-    [
-        {},
-        {"operationName": None, "variables": None, "extensions": None},
-        {"variables": {}, "extensions": {}},
-        {"variables": {"unused": MARKER, LONE: [LONE]}},
-        {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "00"}}},
-        {"id": 1, "unknown": {"member": [LONE]}},
-    ],
-    ids=["query only", "nulls", "empty objects", "variables nobody declared", "extensions", "unknown members"],
-)
-async def test_body_of_a_lenient_client(api: Api, members: dict[str, Any]) -> None:
-    response = await post(api, operation(**members))
-
-    assert response.status_code == 200
-    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+            demand_refusal(response, 400)
+            assert MARKER not in response.text
+            demand_quiet(caplog)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+LENIENT: list[dict[str, Any]] = [
+    {},
+    {"operationName": None, "variables": None, "extensions": None},
+    {"variables": {}, "extensions": {}},
+    {"variables": {"unused": MARKER, LONE: [LONE]}},
+    {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "00"}}},
+    {"id": 1, "unknown": {"member": [LONE]}},
+]
+
+
+async def test_body_of_a_lenient_client(api: Api, subtests: pytest.Subtests) -> None:
+    for members in LENIENT:
+        with subtests.test(members=members):
+            response = await post(api, operation(**members))
+
+            assert response.status_code == 200
+            assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+
+
+async def test_body_with_a_name_twice(api: Api, subtests: pytest.Subtests) -> None:
+    """What stands in front could read the one, and this the other."""
+    for body in [
         '{"query": "{ me { id } }", "query": "{ policy { issuer } }"}',
         '{"query": "{ me { id } }", "variables": {"a": {"b": 1, "b": 1}}}',
         '{"query": "{ me { id } }", "qu\\u0065ry": "{ me { id } }"}',
-    ],
-)
-async def test_body_with_a_name_twice(api: Api, body: str) -> None:
-    """What stands in front could read the one, and this the other."""
-    demand_refusal(await post(api, body), 400)
+    ]:
+        with subtests.test(body=body):
+            demand_refusal(await post(api, body), 400)
 
 
 async def test_query_string_with_a_name_twice(api: Api) -> None:
     demand_refusal(await api.http.get("/graphql?query={me{id}}&query={policy{issuer}}"), 400)
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "1e-400", "0.1e1000000", "9" * 4_000, "1" + "0" * 300 + ".5"])
-async def test_body_with_a_number_that_is_hardly_one(api: Api, number: str) -> None:
+async def test_body_with_a_number_that_is_hardly_one(api: Api, subtests: pytest.Subtests) -> None:
     """Valid JSON that no double or 64-bit integer holds, where a string is expected."""
-    variables = f'{{"input": {{"username": {number}, "password": [{number}]}}}}'
+    for number in ["1e400", "-1e400", "1e-400", "0.1e1000000", "9" * 4_000, "1" + "0" * 300 + ".5"]:
+        with subtests.test(number=number):
+            variables = f'{{"input": {{"username": {number}, "password": [{number}]}}}}'
 
-    response = await post(api, f'{{"query": {json.dumps(LOGIN)}, "variables": {variables}}}')
+            response = await post(api, f'{{"query": {json.dumps(LOGIN)}, "variables": {variables}}}')
 
-    assert response.status_code == 200
-    assert len(messages(response)) == 2
-    assert "Internal server error." not in messages(response)
-    assert number[:12] not in response.text
+            assert response.status_code == 200
+            assert len(messages(response)) == 2
+            assert "Internal server error." not in messages(response)
+            assert number[:12] not in response.text
 
 
 # ------------------------------------------------------------------------------------------------------- compression
 
 
-@pytest.mark.parametrize(
-    "encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "x-gzip", "gzip, identity", "unknown", "*"]
-)
-async def test_compressed_body(api: Api, caplog: pytest.LogCaptureFixture, encoding: str) -> None:
+async def test_compressed_body(api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests) -> None:
     """No bomb is unpacked."""
-    body = zlib.compress(operation()) if encoding == "deflate" else gzip.compress(operation())
+    for encoding in ["gzip", "GZIP", "deflate", "br", "zstd", "x-gzip", "gzip, identity", "unknown", "*"]:
+        with subtests.test(encoding=encoding):
+            body = zlib.compress(operation()) if encoding == "deflate" else gzip.compress(operation())
 
-    response = await post(api, body, JSON | {"Content-Encoding": encoding})
+            response = await post(api, body, JSON | {"Content-Encoding": encoding})
 
-    demand_refusal(response, 415)
-    demand_quiet(caplog)
+            demand_refusal(response, 415)
+            demand_quiet(caplog)
 
 
-@pytest.mark.parametrize("encoding", ["identity", "Identity"])
-async def test_body_that_says_it_is_not_compressed(api: Api, encoding: str) -> None:
-    response = await post(api, operation(), JSON | {"Content-Encoding": encoding})
+async def test_body_that_says_it_is_not_compressed(api: Api, subtests: pytest.Subtests) -> None:
+    for encoding in ["identity", "Identity"]:
+        with subtests.test(encoding=encoding):
+            response = await post(api, operation(), JSON | {"Content-Encoding": encoding})
 
-    assert response.status_code == 200
+            assert response.status_code == 200
 
 
 # -------------------------------------------------------------------------------------------------------------- size
@@ -215,12 +219,13 @@ def padded(size: int) -> bytes:
     return body
 
 
-@pytest.mark.parametrize(("size", "status"), [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413), (LIMIT * 100, 413)])
-async def test_body_around_the_longest_length(api: Api, size: int, status: int) -> None:
-    response = await post(api, padded(size))
+async def test_body_around_the_longest_length(api: Api, subtests: pytest.Subtests) -> None:
+    for size, status in [(LIMIT - 1, 200), (LIMIT, 200), (LIMIT + 1, 413), (LIMIT * 100, 413)]:
+        with subtests.test(size=size, status=status):
+            response = await post(api, padded(size))
 
-    assert response.status_code == status
-    demand_headers(response)
+            assert response.status_code == status
+            demand_headers(response)
 
 
 class Stream:
@@ -236,17 +241,17 @@ class Stream:
             yield b" " * self.size
 
 
-@pytest.mark.parametrize("with_length", [False, True], ids=["chunked", "Content-Length"])
-@pytest.mark.parametrize("size", [1_000, 10_000, 60_000])
-async def test_body_without_end_is_refused_before_it_is_read(api: Api, with_length: bool, size: int) -> None:
-    stream = Stream(10_000, size)
-    headers = JSON | ({"Content-Length": str(10_000 * size)} if with_length else {})
+async def test_body_without_end_is_refused_before_it_is_read(api: Api, subtests: pytest.Subtests) -> None:
+    for size, with_length in itertools.product([1_000, 10_000, 60_000], [False, True]):
+        with subtests.test(size=size, with_length=with_length):
+            stream = Stream(10_000, size)
+            headers = JSON | ({"Content-Length": str(10_000 * size)} if with_length else {})
 
-    response = await api.http.post("/graphql", content=stream, headers=headers)
+            response = await api.http.post("/graphql", content=stream, headers=headers)
 
-    demand_refusal(response, 413)
-    assert str(LIMIT) in messages(response)[0]
-    assert stream.read <= LIMIT + size
+            demand_refusal(response, 413)
+            assert str(LIMIT) in messages(response)[0]
+            assert stream.read <= LIMIT + size
 
 
 async def test_body_in_small_pieces(api: Api) -> None:
@@ -262,34 +267,33 @@ async def test_body_in_small_pieces(api: Api) -> None:
     assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
-@pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
-async def test_body_without_end_to_a_real_server(live_server: str, framing: str) -> None:
+async def test_body_without_end_to_a_real_server(live_server: str, subtests: pytest.Subtests) -> None:
     """The answer comes although most of the body never does."""
-    body = b" " * (LIMIT + 1)
-    if "chunked" in framing:
-        body = f"{len(body):x}\r\n".encode() + body + b"\r\n"
-    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+    for framing in ["Content-Length: 1000000000", "Transfer-Encoding: chunked"]:
+        with subtests.test(framing=framing):
+            body = b" " * (LIMIT + 1)
+            if "chunked" in framing:
+                body = f"{len(body):x}\r\n".encode() + body + b"\r\n"
+            head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
 
-    answer, text = await raw(live_server, head.encode() + body, until=b"}")
+            answer, text = await raw(live_server, head.encode() + body, until=b"}")
 
-    assert answer.startswith(b"HTTP/1.1 413 ")
-    assert str(LIMIT).encode() in text
+            assert answer.startswith(b"HTTP/1.1 413 ")
+            assert str(LIMIT).encode() in text
 
 
-@pytest.mark.parametrize(
-    "framing",
-    [
+async def test_body_of_two_lengths_to_a_real_server(live_server: str, subtests: pytest.Subtests) -> None:
+    """What a proxy in front might read differently is refused, not guessed (RFC 9112 6.3)."""
+    for framing in [
         "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 5\r\nTransfer-Encoding: chunked",
         "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity",
         "Content-Length: -1",
         "Content-Length: x",
-    ],
-)
-async def test_body_of_two_lengths_to_a_real_server(live_server: str, framing: str) -> None:
-    """What a proxy in front might read differently is refused, not guessed (RFC 9112 6.3)."""
-    head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+    ]:
+        with subtests.test(framing=framing):
+            head = f"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
 
-    answer, _ = await raw(live_server, head.encode() + b"0\r\n\r\n")
+            answer, _ = await raw(live_server, head.encode() + b"0\r\n\r\n")
 
-    assert answer.startswith(b"HTTP/1.1 400 ")
+            assert answer.startswith(b"HTTP/1.1 400 ")
