@@ -27,25 +27,27 @@ async def test_explorer_page_for_a_browser(run_app: RunApp, connect: Connect) ->
     demand_headers(response)
 
 
-@pytest.mark.parametrize(
-    "accept", ["*/*", "application/json", "text/*", "text/plain", "application/xhtml+xml", "", "image/*"]
-)
-async def test_explorer_page_is_for_nobody_who_does_not_name_it(run_app: RunApp, connect: Connect, accept: str) -> None:
+async def test_explorer_page_is_for_nobody_who_does_not_name_it(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
     """A GraphQL client's `*/*` means any answer to an operation."""
     async with run_app(explorer=True) as app:
-        response = await connect(app).http.get("/graphql", headers={"Accept": accept})
+        for accept in ["*/*", "application/json", "text/*", "text/plain", "application/xhtml+xml", "", "image/*"]:
+            with subtests.test(accept=accept):
+                response = await connect(app).http.get("/graphql", headers={"Accept": accept})
 
-    demand_refusal(response, 400)
+                demand_refusal(response, 400)
 
 
-@pytest.mark.parametrize(
-    "accept", ["text/html;q=0", "application/json, text/html;q=0", "text/htmlx", "application/text/html"]
-)
-async def test_explorer_page_is_not_for_who_refuses_it(run_app: RunApp, connect: Connect, accept: str) -> None:
+async def test_explorer_page_is_not_for_who_refuses_it(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
     async with run_app(explorer=True) as app:
-        response = await connect(app).http.get("/graphql", headers={"Accept": accept})
+        for accept in ["text/html;q=0", "application/json, text/html;q=0", "text/htmlx", "application/text/html"]:
+            with subtests.test(accept=accept):
+                response = await connect(app).http.get("/graphql", headers={"Accept": accept})
 
-    demand_refusal(response, 400)
+                demand_refusal(response, 400)
 
 
 async def test_explorer_page_off_by_default(run_app: RunApp, connect: Connect) -> None:
@@ -98,31 +100,35 @@ async def test_explorer_page_lets_nothing_else_in(run_app: RunApp, connect: Conn
     assert re.findall(r"\son\w+=", response.text) == []
 
 
-@pytest.mark.parametrize("host", ["evil.example", "[", "a b", '"><script>alert(1)</script>', "x:99999", ""])
-async def test_explorer_page_does_not_believe_the_host(run_app: RunApp, connect: Connect, host: str) -> None:
+async def test_explorer_page_does_not_believe_the_host(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
     async with run_app(explorer=True) as app:
-        http = connect(app).http
-        response = await http.get("/graphql", headers={"Accept": BROWSER, "Host": host})
-        honest = await http.get("/graphql", headers={"Accept": BROWSER})
+        for host in ["evil.example", "[", "a b", '"><script>alert(1)</script>', "x:99999", ""]:
+            with subtests.test(host=host):
+                http = connect(app).http
+                response = await http.get("/graphql", headers={"Accept": BROWSER, "Host": host})
+                honest = await http.get("/graphql", headers={"Accept": BROWSER})
 
-    assert response.status_code == 200
-    assert response.text == honest.text
+                assert response.status_code == 200
+                assert response.text == honest.text
 
 
-@pytest.mark.parametrize("name", ASSETS)
-async def test_explorer_asset(run_app: RunApp, connect: Connect, name: str) -> None:
+async def test_explorer_asset(run_app: RunApp, connect: Connect, subtests: pytest.Subtests) -> None:
     async with run_app(explorer=True) as app:
-        http = connect(app).http
-        response = await http.get(f"/graphql/explorer/{name}")
-        page = await http.get("/graphql", headers={"Accept": BROWSER})
+        for name in ASSETS:
+            with subtests.test(name=name):
+                http = connect(app).http
+                response = await http.get(f"/graphql/explorer/{name}")
+                page = await http.get("/graphql", headers={"Accept": BROWSER})
 
-    assert response.status_code == 200
-    assert response.content
-    assert response.headers["Content-Type"].split(";")[0] == (
-        "text/css" if name.endswith(".css") else "text/javascript"
-    )
-    assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert f'"/graphql/explorer/{name}"' in page.text
+                assert response.status_code == 200
+                assert response.content
+                assert response.headers["Content-Type"].split(";")[0] == (
+                    "text/css" if name.endswith(".css") else "text/javascript"
+                )
+                assert response.headers["X-Content-Type-Options"] == "nosniff"
+                assert f'"/graphql/explorer/{name}"' in page.text
 
 
 TRAVERSALS = [
@@ -159,19 +165,21 @@ TRAVERSALS = [
 ]
 
 
-@pytest.mark.parametrize("name", TRAVERSALS, ids=lambda name: ascii(name[:40]))
-async def test_explorer_asset_path_traversal(live_server: str, name: str) -> None:
+async def test_explorer_asset_path_traversal(live_server: str, subtests: pytest.Subtests) -> None:
     """Sent as it is: a client library would tidy it up."""
-    request = f"GET /graphql/explorer/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    for name in TRAVERSALS:
+        with subtests.test(name=name):
+            request = f"GET /graphql/explorer/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
-    head, _ = await raw(live_server, request.encode())
+            head, _ = await raw(live_server, request.encode())
 
-    assert head.startswith(b"HTTP/1.1 404 ")
+            assert head.startswith(b"HTTP/1.1 404 ")
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
-async def test_explorer_asset_is_read_only(run_app: RunApp, connect: Connect, method: str) -> None:
+async def test_explorer_asset_is_read_only(run_app: RunApp, connect: Connect, subtests: pytest.Subtests) -> None:
     async with run_app(explorer=True) as app:
-        response = await connect(app).http.request(method, "/graphql/explorer/explorer.js")
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"]:
+            with subtests.test(method=method):
+                response = await connect(app).http.request(method, "/graphql/explorer/explorer.js")
 
-    assert response.status_code == 405
+                assert response.status_code == 405
