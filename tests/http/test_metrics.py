@@ -79,9 +79,8 @@ async def scrape_until(api: Api, enough: Callable[[Scrape], object]) -> Scrape:
 # --------------------------------------------------------------------------------------------- whom it is shown to
 
 
-@pytest.mark.parametrize(
-    "authorization",
-    [
+async def test_without_the_token_nothing_is_shown(api: Api, subtests: pytest.Subtests) -> None:
+    for authorization in [
         None,
         "",
         "Bearer",
@@ -91,14 +90,13 @@ async def scrape_until(api: Api, enough: Callable[[Scrape], object]) -> Scrape:
         f"Basic {TOKEN}",
         TOKEN,
         "Bearer \u00e4",
-    ],
-)
-async def test_without_the_token_nothing_is_shown(api: Api, authorization: str | None) -> None:
-    headers = {} if authorization is None else {b"Authorization": authorization.encode("latin-1")}
-    response = await api.http.get("/metrics", headers=headers)
-    assert response.status_code == 401
-    assert response.headers["WWW-Authenticate"] == "Bearer"
-    assert "graphql_mfa" not in response.text
+    ]:
+        with subtests.test(authorization=authorization):
+            headers = {} if authorization is None else {b"Authorization": authorization.encode("latin-1")}
+            response = await api.http.get("/metrics", headers=headers)
+            assert response.status_code == 401
+            assert response.headers["WWW-Authenticate"] == "Bearer"
+            assert "graphql_mfa" not in response.text
 
 
 async def test_with_the_token_it_is_shown_and_kept_by_nobody(api: Api) -> None:

@@ -20,33 +20,35 @@ def demand_own_id(given: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", given)
 
 
-@pytest.mark.parametrize("given", ["x", "1", GIVEN, "a" * 128])
-async def test_a_request_is_called_what_the_client_calls_it(api: Api, given: str) -> None:
-    response = await post(api, operation(), JSON | {"X-Request-ID": given})
-    assert response.headers.get_list("X-Request-ID") == [given]
+async def test_a_request_is_called_what_the_client_calls_it(api: Api, subtests: pytest.Subtests) -> None:
+    for given in ["x", "1", GIVEN, "a" * 128]:
+        with subtests.test(given=given):
+            response = await post(api, operation(), JSON | {"X-Request-ID": given})
+            assert response.headers.get_list("X-Request-ID") == [given]
 
 
-@pytest.mark.parametrize(
-    ("content", "content_type", "status"),
-    [
+async def test_a_refused_request_keeps_its_name(api: Api, subtests: pytest.Subtests) -> None:
+    for content, content_type, status in [
         (operation("{ nothing }"), "application/json", 200),
         (operation("{"), "application/json", 200),
         (b"{", "application/json", 400),
         (operation(), "text/plain", 415),
         (b" " * 70_000, "application/json", 413),
         (operation("subscription { me }"), "application/json", 400),
-    ],
-)
-async def test_a_refused_request_keeps_its_name(api: Api, content: bytes, content_type: str, status: int) -> None:
-    response = await post(api, content, {"Content-Type": content_type, "X-Request-ID": GIVEN})
-    assert response.status_code == status
-    assert response.headers["X-Request-ID"] == GIVEN
+    ]:
+        with subtests.test(content=content, content_type=content_type, status=status):
+            response = await post(api, content, {"Content-Type": content_type, "X-Request-ID": GIVEN})
+            assert response.status_code == status
+            assert response.headers["X-Request-ID"] == GIVEN
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
-async def test_a_request_of_any_method_keeps_its_name(api: Api, method: str) -> None:
-    response = await api.http.request(method, "/graphql", params={"query": POLICY}, headers={"X-Request-ID": GIVEN})
-    assert response.headers["X-Request-ID"] == GIVEN
+async def test_a_request_of_any_method_keeps_its_name(api: Api, subtests: pytest.Subtests) -> None:
+    for method in ["GET", "HEAD", "PUT", "OPTIONS"]:
+        with subtests.test(method=method):
+            response = await api.http.request(
+                method, "/graphql", params={"query": POLICY}, headers={"X-Request-ID": GIVEN}
+            )
+            assert response.headers["X-Request-ID"] == GIVEN
 
 
 async def test_requests_without_a_name_get_one_each(api: Api) -> None:
@@ -56,9 +58,12 @@ async def test_requests_without_a_name_get_one_each(api: Api) -> None:
     assert len(set(names)) == 5
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
+async def test_a_name_that_is_not_fit_for_a_log_is_replaced(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    caplog.set_level(logging.INFO, "graphql_mfa.requests")
+
+    for given in [
         "",
         "a" * 129,
         "a" * 5000,
@@ -79,26 +84,27 @@ async def test_requests_without_a_name_get_one_each(api: Api) -> None:
         "{}",
         "a;b",
         "\\n",
-    ],
-)
-async def test_a_name_that_is_not_fit_for_a_log_is_replaced(
-    api: Api, caplog: pytest.LogCaptureFixture, given: str
+    ]:
+        with subtests.test(given=given):
+            caplog.clear()
+            headers = [(b"Content-Type", b"application/json"), (b"X-Request-ID", given.encode())]
+            response = await api.http.post("/graphql", content=operation(), headers=headers)
+
+            demand_own_id(response.headers["X-Request-ID"])
+            assert "X-Evil" not in response.headers
+            assert [line["request_id"] for line in request_lines(caplog)] == [response.headers["X-Request-ID"]]
+
+
+async def test_a_request_has_its_name_in_the_log(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     caplog.set_level(logging.INFO, "graphql_mfa.requests")
 
-    headers = [(b"Content-Type", b"application/json"), (b"X-Request-ID", given.encode())]
-    response = await api.http.post("/graphql", content=operation(), headers=headers)
-
-    demand_own_id(response.headers["X-Request-ID"])
-    assert "X-Evil" not in response.headers
-    assert [line["request_id"] for line in request_lines(caplog)] == [response.headers["X-Request-ID"]]
-
-
-@pytest.mark.parametrize("content", [operation(), b"{"])
-async def test_a_request_has_its_name_in_the_log(api: Api, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
-    caplog.set_level(logging.INFO, "graphql_mfa.requests")
-    await post(api, content, JSON | {"X-Request-ID": GIVEN})
-    assert [line["request_id"] for line in request_lines(caplog)] == [GIVEN]
+    for content in [operation(), b"{"]:
+        with subtests.test(content=content):
+            caplog.clear()
+            await post(api, content, JSON | {"X-Request-ID": GIVEN})
+            assert [line["request_id"] for line in request_lines(caplog)] == [GIVEN]
 
 
 async def test_an_unexpected_error_of_a_resolver_is_logged_with_the_requests_name(

@@ -72,15 +72,18 @@ async def test_every_step_of_a_sign_in_has_its_outcome_in_the_log(api: Api, capl
     ]
 
 
-@pytest.mark.parametrize(
-    ("document", "shown"),
-    [(POLICY, "query"), (f"query {POLICY}", "query"), ("query Ask { policy { issuer } }", "query Ask")],
-)
 async def test_an_operation_is_logged_by_its_kind_and_name(
-    api: Api, caplog: pytest.LogCaptureFixture, document: str, shown: str
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
-    await api.run(document)
-    assert [line["message"] for line in request_lines(caplog)] == [shown]
+    for document, shown in [
+        (POLICY, "query"),
+        (f"query {POLICY}", "query"),
+        ("query Ask { policy { issuer } }", "query Ask"),
+    ]:
+        with subtests.test(document=document, shown=shown):
+            caplog.clear()
+            await api.run(document)
+            assert [line["message"] for line in request_lines(caplog)] == [shown]
 
 
 async def test_of_several_operations_the_one_that_ran_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,9 +92,10 @@ async def test_of_several_operations_the_one_that_ran_is_logged(api: Api, caplog
     assert [line["message"] for line in request_lines(caplog)] == ["query Other"]
 
 
-@pytest.mark.parametrize(
-    ("content", "content_type", "status"),
-    [
+async def test_a_refused_request_is_a_line_too(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for content, content_type, status in [
         (b"{", "application/json", 400),
         (operation(), "text/plain", 415),
         (b" " * 70_000, "application/json", 413),
@@ -99,28 +103,31 @@ async def test_of_several_operations_the_one_that_ran_is_logged(api: Api, caplog
         (operation("{ nothing }"), "application/json", 200),
         (operation(operationName="Nobody"), "application/json", 400),
         (operation("query A { me { id } } query B { me { id } }"), "application/json", 200),
-    ],
-)
-async def test_a_refused_request_is_a_line_too(
-    api: Api, caplog: pytest.LogCaptureFixture, content: bytes, content_type: str, status: int
-) -> None:
-    response = await post(api, content, {"Content-Type": content_type})
+    ]:
+        with subtests.test(content=content, content_type=content_type, status=status):
+            caplog.clear()
+            response = await post(api, content, {"Content-Type": content_type})
 
-    (line,) = request_lines(caplog)
-    assert (line["message"], line["outcomes"], line["status"]) == ("nothing ran", [], status)
-    assert line["address"] == "10.0.0.1"
-    assert line["request_id"] == response.headers["X-Request-ID"]
+            (line,) = request_lines(caplog)
+            assert (line["message"], line["outcomes"], line["status"]) == ("nothing ran", [], status)
+            assert line["address"] == "10.0.0.1"
+            assert line["request_id"] == response.headers["X-Request-ID"]
 
 
-@pytest.mark.parametrize(
-    ("method", "document", "status"),
-    [("GET", POLICY, 200), ("HEAD", POLICY, 200), ("GET", LOGIN, 405), ("PUT", POLICY, 405), ("OPTIONS", POLICY, 405)],
-)
 async def test_a_request_of_any_method_is_a_line(
-    api: Api, caplog: pytest.LogCaptureFixture, method: str, document: str, status: int
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
-    await api.http.request(method, "/graphql", params={"query": document})
-    assert [line["status"] for line in request_lines(caplog)] == [status]
+    for method, document, status in [
+        ("GET", POLICY, 200),
+        ("HEAD", POLICY, 200),
+        ("GET", LOGIN, 405),
+        ("PUT", POLICY, 405),
+        ("OPTIONS", POLICY, 405),
+    ]:
+        with subtests.test(method=method, document=document, status=status):
+            caplog.clear()
+            await api.http.request(method, "/graphql", params={"query": document})
+            assert [line["status"] for line in request_lines(caplog)] == [status]
 
 
 async def test_a_request_that_fails_is_a_line_too(
@@ -134,20 +141,19 @@ async def test_a_request_that_fails_is_a_line_too(
     assert [(line["message"], line["outcomes"]) for line in request_lines(caplog)] == [("mutation Login", [])]
 
 
-@pytest.mark.parametrize(
-    ("peer", "shown"),
-    [
+async def test_the_address_in_the_log_is_the_one_that_limits_count(
+    app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for peer, shown in [
         ("203.0.113.9", "203.0.113.9"),
         ("::ffff:203.0.113.9", "203.0.113.9"),
         ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
         ("nowhere", "unknown"),
-    ],
-)
-async def test_the_address_in_the_log_is_the_one_that_limits_count(
-    app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture, peer: str, shown: str
-) -> None:
-    await connect(app, peer).run(POLICY)
-    assert [line["address"] for line in request_lines(caplog)] == [shown]
+    ]:
+        with subtests.test(peer=peer, shown=shown):
+            caplog.clear()
+            await connect(app, peer).run(POLICY)
+            assert [line["address"] for line in request_lines(caplog)] == [shown]
 
 
 async def test_the_address_in_the_log_is_the_one_that_a_trusted_proxy_tells(
@@ -213,22 +219,20 @@ async def test_a_real_server_writes_the_lines(tmp_path: Path) -> None:
     assert "127.0.0.1" in line
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+async def test_no_header_for_traces_is_logged(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    """OpenTelemetry's own readers warn of each member that they can't read, and repeat it."""
+    for headers in [
         {"baggage": "zebra" * 2000},
         {"baggage": ",".join(["zebra"] * 180)},
         {"baggage": "zebra=" + "b" * 5000},
         {"traceparent": f"00-{'1' * 32}-{'1' * 16}-01", "tracestate": "zebra !"},
-    ],
-    ids=["long", "many", "long member", "state"],
-)
-async def test_no_header_for_traces_is_logged(
-    api: Api, caplog: pytest.LogCaptureFixture, headers: dict[str, str]
-) -> None:
-    """OpenTelemetry's own readers warn of each member that they can't read, and repeat it."""
-    response = await post(api, operation(), JSON | headers)
+    ]:
+        with subtests.test(headers=headers):
+            caplog.clear()
+            response = await post(api, operation(), JSON | headers)
 
-    assert response.status_code == 200
-    assert len(request_lines(caplog)) == 1
-    demand_quiet(caplog)
+            assert response.status_code == 200
+            assert len(request_lines(caplog)) == 1
+            demand_quiet(caplog)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -156,23 +157,25 @@ async def test_jwks_checks_an_access_token_offline(api: Api) -> None:
     assert "alice" not in json.dumps(claims)
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/.well-known/jwks.json"])
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_service_endpoint_is_read_only(api: Api, path: str, method: str) -> None:
-    assert (await api.http.request(method, path)).status_code == 405
+async def test_service_endpoint_is_read_only(api: Api, subtests: pytest.Subtests) -> None:
+    for method, path in itertools.product(
+        ["POST", "PUT", "DELETE", "PATCH"], ["/healthz", "/readyz", "/.well-known/jwks.json"]
+    ):
+        with subtests.test(method=method, path=path):
+            assert (await api.http.request(method, path)).status_code == 405
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/.well-known/jwks.json"])
-async def test_service_endpoint_answers_head(api: Api, path: str) -> None:
-    response = await api.http.head(path)
+async def test_service_endpoint_answers_head(api: Api, subtests: pytest.Subtests) -> None:
+    for path in ["/healthz", "/readyz", "/.well-known/jwks.json"]:
+        with subtests.test(path=path):
+            response = await api.http.head(path)
 
-    assert response.status_code == 200
-    assert response.content == b""
+            assert response.status_code == 200
+            assert response.content == b""
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
+async def test_nothing_else_is_served(app: FastAPI, connect: Connect, subtests: pytest.Subtests) -> None:
+    for path in [
         "/docs",
         "/redoc",
         "/openapi.json",
@@ -189,10 +192,9 @@ async def test_service_endpoint_answers_head(api: Api, path: str) -> None:
         "/graphql_mfa.db.key",
         "/.well-known/openid-configuration",
         "/.git/config",
-    ],
-)
-async def test_nothing_else_is_served(app: FastAPI, connect: Connect, path: str) -> None:
-    response = await connect(app).http.get(path)
+    ]:
+        with subtests.test(path=path):
+            response = await connect(app).http.get(path)
 
-    assert response.status_code == 404
-    assert len(response.content) < 100
+            assert response.status_code == 404
+            assert len(response.content) < 100

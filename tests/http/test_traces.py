@@ -60,16 +60,22 @@ async def test_a_request_is_one_span_that_says_what_ran_and_what_came_of_it(api:
     assert span.events == ()
 
 
-@pytest.mark.parametrize(
-    ("content", "status"),
-    [(b"{", 400), (operation("{"), 200), (operation("{ nothing }"), 200), (operation(operationName="Nobody"), 400)],
-)
-async def test_a_refused_request_is_a_span_too(api: Api, spans: Spans, content: bytes, status: int) -> None:
-    await post(api, content)
+async def test_a_refused_request_is_a_span_too(
+    api: Api, spans: Spans, exporter: InMemorySpanExporter, subtests: pytest.Subtests
+) -> None:
+    for content, status in [
+        (b"{", 400),
+        (operation("{"), 200),
+        (operation("{ nothing }"), 200),
+        (operation(operationName="Nobody"), 400),
+    ]:
+        with subtests.test(content=content, status=status):
+            exporter.clear()
+            await post(api, content)
 
-    (span,) = spans()
-    assert span.name == "graphql"
-    assert dict(span.attributes or {}) == {"graphql_mfa.outcomes": (), "http.response.status_code": status}
+            (span,) = spans()
+            assert span.name == "graphql"
+            assert dict(span.attributes or {}) == {"graphql_mfa.outcomes": (), "http.response.status_code": status}
 
 
 async def test_an_operation_without_a_name_has_no_name_in_the_trace(api: Api, spans: Spans) -> None:
@@ -94,16 +100,18 @@ async def test_a_trace_that_began_elsewhere_goes_on(api: Api, spans: Spans) -> N
     assert span.parent.is_remote
 
 
-@pytest.mark.parametrize(
-    "traceparent", [None, "", "nonsense", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01", "0" * 5000]
-)
-async def test_a_trace_that_nobody_began_begins_here(api: Api, spans: Spans, traceparent: str | None) -> None:
-    headers = {} if traceparent is None else {"traceparent": traceparent}
-    response = await post(api, operation(), JSON | headers)
+async def test_a_trace_that_nobody_began_begins_here(
+    api: Api, spans: Spans, exporter: InMemorySpanExporter, subtests: pytest.Subtests
+) -> None:
+    for traceparent in [None, "", "nonsense", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01", "0" * 5000]:
+        with subtests.test(traceparent=traceparent):
+            exporter.clear()
+            headers = {} if traceparent is None else {"traceparent": traceparent}
+            response = await post(api, operation(), JSON | headers)
 
-    (span,) = spans()
-    assert response.status_code == 200
-    assert span.parent is None
+            (span,) = spans()
+            assert response.status_code == 200
+            assert span.parent is None
 
 
 async def test_requests_without_a_trace_are_traces_of_their_own(api: Api, spans: Spans) -> None:
