@@ -114,22 +114,24 @@ FORGERIES: dict[str, Forge] = {
 }
 
 
-@pytest.mark.parametrize("forge", FORGERIES.values(), ids=FORGERIES)
-async def test_forged_access_token(api: Api, services: Services, forge: Forge) -> None:
+async def test_forged_access_token(api: Api, services: Services, subtests: pytest.Subtests) -> None:
     member = await api.member()
     header, claims, signature = parts(member.access_token)
     (jwk,) = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
-    token = forge(header, claims, signature, jwk, base64.urlsafe_b64decode(jwk["x"] + "=="))
-    assert token != member.access_token
 
-    response = await api.http.post(
-        "/graphql", json={"query": ME}, headers={b"Authorization": f"Bearer {token}".encode("latin-1")}
-    )
+    for name, forge in FORGERIES.items():
+        with subtests.test(name):
+            token = forge(header, claims, signature, jwk, base64.urlsafe_b64decode(jwk["x"] + "=="))
+            assert token != member.access_token
 
-    assert response.status_code == 200
-    assert response.json() == {"data": {"me": None}}
-    assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
-    assert await api.me(member.access_token) is not None
+            response = await api.http.post(
+                "/graphql", json={"query": ME}, headers={b"Authorization": f"Bearer {token}".encode("latin-1")}
+            )
+
+            assert response.status_code == 200
+            assert response.json() == {"data": {"me": None}}
+            assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+            assert await api.me(member.access_token) is not None
 
 
 def minted(services: Services, member: Member, key: Key | None = None, **changes: Any) -> str:
@@ -148,38 +150,38 @@ async def test_access_token_as_it_is_minted_here_is_accepted(api: Api, services:
     assert await api.me(minted(services, member)) is not None
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"aud": "another-service"},
-        {"aud": ["another-service"]},
-        {"aud": None},
-        {"iss": "another-issuer"},
-        {"iss": None},
-        {"exp": None},
-        {"exp": "tomorrow"},
-        {"exp": 10**30},
-        {"exp": -1},
-        {"exp": 0},
-        {"sid": None},
-        {"sid": "all"},
-        {"sid": 1},
-        {"sub": None},
-        {"sub": "alice"},
-        {"head_typ": "JWT"},
-        {"head_typ": "id+jwt"},
-        {"head_typ": None},
-        {"head_kid": "00000000"},
-    ],
-    ids=str,
-)
+OTHER_PURPOSES: list[dict[str, Any]] = [
+    {"aud": "another-service"},
+    {"aud": ["another-service"]},
+    {"aud": None},
+    {"iss": "another-issuer"},
+    {"iss": None},
+    {"exp": None},
+    {"exp": "tomorrow"},
+    {"exp": 10**30},
+    {"exp": -1},
+    {"exp": 0},
+    {"sid": None},
+    {"sid": "all"},
+    {"sid": 1},
+    {"sub": None},
+    {"sub": "alice"},
+    {"head_typ": "JWT"},
+    {"head_typ": "id+jwt"},
+    {"head_typ": None},
+    {"head_kid": "00000000"},
+]
+
+
 async def test_access_token_of_the_same_keys_for_something_else(
-    api: Api, services: Services, changes: dict[str, Any]
+    api: Api, services: Services, subtests: pytest.Subtests
 ) -> None:
     """RFC 8725 2.8: a token that was signed for another purpose, audience or issuer."""
     member = await api.member()
 
-    await demand_refused(api, minted(services, member, **changes))
+    for changes in OTHER_PURPOSES:
+        with subtests.test(changes=changes):
+            await demand_refused(api, minted(services, member, **changes))
 
 
 async def test_access_token_for_the_session_of_another_user(api: Api, services: Services) -> None:

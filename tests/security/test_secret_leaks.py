@@ -1,5 +1,6 @@
 """Attack: read the log, or an answer, and find a password, a code, a secret or a token in it."""
 
+import itertools
 import json
 import logging
 import re
@@ -226,18 +227,23 @@ def demand_traceback_without(caplog: pytest.LogCaptureFixture, operation: str, s
 
 
 @pytest.mark.parametrize("send", [_mutation, _literal], ids=["variables", "literals"])
-@pytest.mark.parametrize("number", range(6))
 async def test_secrets_in_the_log_of_a_failure(
-    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, send: Any, number: int
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    send: Any,
+    subtests: pytest.Subtests,
 ) -> None:
-    case = _cases(send)[number]
-    break_flow(monkeypatch, case.flow, lambda _, *args, **kwargs: f"cannot store {args!r} {kwargs!r}")
+    for case in _cases(send):
+        with subtests.test(case.flow):
+            caplog.clear()
+            break_flow(monkeypatch, case.flow, lambda _, *args, **kwargs: f"cannot store {args!r} {kwargs!r}")
 
-    response = await case.call(api)
+            response = await case.call(api)
 
-    field = re.sub("_(.)", lambda match: match[1].upper(), case.flow)
-    demand_masked(response, field)
-    demand_traceback_without(caplog, f"Run{field[0].upper()}{field[1:]}", case.secrets)
+            field = re.sub("_(.)", lambda match: match[1].upper(), case.flow)
+            demand_masked(response, field)
+            demand_traceback_without(caplog, f"Run{field[0].upper()}{field[1:]}", case.secrets)
 
 
 PASSWORDS = {
@@ -259,33 +265,36 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 }
 
 
-@pytest.mark.parametrize("password", PASSWORDS.values(), ids=PASSWORDS)
-@pytest.mark.parametrize("spell", SPELLINGS.values(), ids=SPELLINGS)
 @pytest.mark.parametrize("as_literal", [False, True], ids=["variable", "literal"])
 async def test_secrets_in_the_log_in_another_spelling(
     api: Api,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
-    password: str,
-    spell: Callable[[str], str],
     as_literal: bool,
+    subtests: pytest.Subtests,
 ) -> None:
     """An exception shows a value quoted, escaped or encoded; whoever reads the log can undo that."""
-    if as_literal:
-        password = password.replace("\ud800", "\u2603")  # the parser refuses a lone surrogate
-        literal = json.dumps(password)
-        body: dict[str, Any] = {
-            "query": f'mutation {{ login(input: {{username: "alice", password: {literal}}}) {{ __typename }} }}'
-        }
-    else:
-        body = {"query": LOGIN, "variables": {"input": {"username": "alice", "password": password}}}
-    break_flow(monkeypatch, "login", lambda *_: f"bad value {spell(password)}")
+    for (kind, password), (spelling, spell) in itertools.product(PASSWORDS.items(), SPELLINGS.items()):
+        with subtests.test(kind=kind, spelling=spelling):
+            caplog.clear()
+            if as_literal:
+                password = password.replace("\ud800", "\u2603")  # the parser refuses a lone surrogate
+                literal = json.dumps(password)
+                body: dict[str, Any] = {
+                    "query": f'mutation {{ login(input: {{username: "alice", password: {literal}}}) {{ __typename }} }}'
+                }
+            else:
+                body = {"query": LOGIN, "variables": {"input": {"username": "alice", "password": password}}}
+            shown = spell(password)
+            break_flow(monkeypatch, "login", lambda *_, shown=shown: f"bad value {shown}")
 
-    response = await api.http.post("/graphql", content=json.dumps(body), headers={"Content-Type": "application/json"})
+            response = await api.http.post(
+                "/graphql", content=json.dumps(body), headers={"Content-Type": "application/json"}
+            )
 
-    demand_masked(response, "login")
-    assert "RuntimeError" in messages(caplog)
-    assert spell(password).strip("b'\"") not in messages(caplog)
+            demand_masked(response, "login")
+            assert "RuntimeError" in messages(caplog)
+            assert shown.strip("b'\"") not in messages(caplog)
 
 
 async def test_secrets_in_the_log_of_a_chain_of_failures(
@@ -481,35 +490,34 @@ MISTAKES: dict[str, tuple[str, dict[str, Any] | None]] = {
 }
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
 async def test_secrets_in_the_log_of_a_clients_mistake(
-    api: Api, caplog: pytest.LogCaptureFixture, mistake: str
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     """It is answered, with what is wrong and without the value; it is not logged, or anybody could fill the log."""
-    document, variables = MISTAKES[mistake]
+    for mistake, (document, variables) in MISTAKES.items():
+        with subtests.test(mistake):
+            response = await api.send(document, variables)
 
-    response = await api.send(document, variables)
-
-    assert response.json()["errors"]
-    assert PASSWORD not in response.text
-    assert "Internal server error." not in response.text
-    assert [record.getMessage() for record in own_records(caplog)] == []
+            assert response.json()["errors"]
+            assert PASSWORD not in response.text
+            assert "Internal server error." not in response.text
+            assert [record.getMessage() for record in own_records(caplog)] == []
 
 
-@pytest.mark.parametrize("padding", range(0, 80, 16))
-@pytest.mark.parametrize("escaped", [False, True])
 async def test_secrets_in_the_log_in_an_excerpt_of_the_document(
-    api: Api, caplog: pytest.LogCaptureFixture, padding: int, escaped: bool
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     """GraphQL errors print the document around them, raw, and cut every 80 columns: nothing finds a value in there."""
-    token = "mfar_" + "Qw-3_z" * 7 + "k"
-    literal = token.replace("-", "\\u002d") if escaped else token
-    document = (
-        f"mutation {'L' * (padding + 1)}($all: Boolean = true) {{ "
-        f'logout(refreshToken: "{literal}", everywhere: $all) {{ __typename ... on UserError {{ message }} }} }}'
-    )
+    for escaped, padding in itertools.product([False, True], range(0, 80, 16)):
+        with subtests.test(escaped=escaped, padding=padding):
+            literal = REFRESH.replace("-", "\\u002d") if escaped else REFRESH
+            document = (
+                f"mutation {'L' * (padding + 1)}($all: Boolean = true) {{ "
+                f'logout(refreshToken: "{literal}", everywhere: $all) '
+                "{ __typename ... on UserError { message } } }"
+            )
 
-    await api.send(document, {"all": None})
+            await api.send(document, {"all": None})
 
-    log = re.sub(r"\n\s*\d*\s*\|\s?", "", messages(caplog)).replace("\\u002d", "-")
-    assert token not in log
+            log = re.sub(r"\n\s*\d*\s*\|\s?", "", messages(caplog)).replace("\\u002d", "-")
+            assert REFRESH not in log

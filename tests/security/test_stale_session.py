@@ -46,19 +46,23 @@ def test_every_mutation_is_sensitive_or_known_not_to_be() -> None:
     assert sorted(mutations()) == sorted([*SENSITIVE, *NOT_SENSITIVE])
 
 
-@pytest.mark.parametrize("mutation", SENSITIVE)
-async def test_a_stale_session_has_to_verify_a_second_factor_again(api: Api, services: Services, mutation: str) -> None:
+async def test_a_stale_session_has_to_verify_a_second_factor_again(
+    api: Api, services: Services, subtests: pytest.Subtests
+) -> None:
     member = await api.member()
     # The clock of a member stands half a minute after its sign-in.
     api.clock.advance(FRESH_SECONDS - 30)
     before = await user_of(api, member.access_token)
     api.clock.advance(1)
-    refused = await act(api, mutation, member.access_token, **some_arguments(mutation))
-    assert refused["__typename"] == "ReauthenticationRequired"
-    assert refused["factors"] == ["TOTP", "RECOVERY_CODE"]
-    assert await user_of(api, member.access_token) == before
-    # The registration alone.
-    assert await scalar(services, "SELECT sum(attempts) FROM throttles") == 1
+
+    for mutation in SENSITIVE:
+        with subtests.test(mutation=mutation):
+            refused = await act(api, mutation, member.access_token, **some_arguments(mutation))
+            assert refused["__typename"] == "ReauthenticationRequired"
+            assert refused["factors"] == ["TOTP", "RECOVERY_CODE"]
+            assert await user_of(api, member.access_token) == before
+            # The registration alone.
+            assert await scalar(services, "SELECT sum(attempts) FROM throttles") == 1
 
 
 @pytest.mark.parametrize("mutation", SENSITIVE)
@@ -78,20 +82,23 @@ async def test_a_session_is_fresh_again_after_a_second_factor(api: Api, mutation
     assert allowed["__typename"] != "ReauthenticationRequired"
 
 
-@pytest.mark.parametrize("mutation", SENSITIVE)
-async def test_a_refreshed_session_is_as_stale_as_before(api: Api, mutation: str) -> None:
+async def test_a_refreshed_session_is_as_stale_as_before(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
     api.clock.advance(FRESH_SECONDS)
     refreshed = await api.refresh(member.refresh_token)
-    refused = await act(api, mutation, refreshed["tokens"]["accessToken"], **some_arguments(mutation))
-    assert refused["__typename"] == "ReauthenticationRequired"
+
+    for mutation in SENSITIVE:
+        with subtests.test(mutation=mutation):
+            refused = await act(api, mutation, refreshed["tokens"]["accessToken"], **some_arguments(mutation))
+            assert refused["__typename"] == "ReauthenticationRequired"
 
 
-@pytest.mark.parametrize("mutation", SENSITIVE)
-async def test_nobody_and_an_ended_session_do_nothing(api: Api, mutation: str) -> None:
+async def test_nobody_and_an_ended_session_do_nothing(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
-    nobody = await act(api, mutation, None, **some_arguments(mutation))
-    assert (nobody["__typename"], nobody["reason"]) == ("NotAuthenticated", "TOKEN_MISSING")
     await api.logout(member.access_token)
-    ended = await act(api, mutation, member.access_token, **some_arguments(mutation))
-    assert (ended["__typename"], ended["reason"]) == ("NotAuthenticated", "SESSION_ENDED")
+    for mutation in SENSITIVE:
+        with subtests.test(mutation=mutation):
+            nobody = await act(api, mutation, None, **some_arguments(mutation))
+            assert (nobody["__typename"], nobody["reason"]) == ("NotAuthenticated", "TOKEN_MISSING")
+            ended = await act(api, mutation, member.access_token, **some_arguments(mutation))
+            assert (ended["__typename"], ended["reason"]) == ("NotAuthenticated", "SESSION_ENDED")

@@ -381,15 +381,17 @@ async def test_operators_code_is_needed_by_a_thief_of_the_password_after_the_own
     assert confirmed["__typename"] == "EnrollmentConfirmed"
 
 
-@pytest.mark.parametrize("code", ["\ud800", "\0", OPERATORS_CODE + "\ud800", "x" * 50_000])
-async def test_operators_code_of_hostile_text(api: Api, services: Services, code: str) -> None:
+async def test_operators_code_of_hostile_text(api: Api, services: Services, subtests: pytest.Subtests) -> None:
     await reset_by_operator(api, services)
-    variables = {"input": {"challengeToken": (await api.challenge())["token"], "enrollmentCode": code}}
 
-    response = await api.http.post(
-        "/graphql",
-        content=json.dumps({"query": RESTART_ENROLLMENT, "variables": variables}),
-        headers={"Content-Type": "application/json"},
-    )
+    for code in ["\ud800", "\0", OPERATORS_CODE + "\ud800", "x" * 50_000]:
+        with subtests.test(code=code):
+            variables = {"input": {"challengeToken": (await api.challenge())["token"], "enrollmentCode": code}}
 
-    assert response.json()["data"]["restartEnrollment"]["__typename"] == "EnrollmentCodeRequired"
+            response = await api.http.post(
+                "/graphql",
+                content=json.dumps({"query": RESTART_ENROLLMENT, "variables": variables}),
+                headers={"Content-Type": "application/json"},
+            )
+
+            assert response.json()["data"]["restartEnrollment"]["__typename"] == "EnrollmentCodeRequired"
