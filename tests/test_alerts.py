@@ -30,18 +30,19 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
-def test_an_alert_is_about_what_is_measured(rule: dict[str, Any], series: set[str]) -> None:
-    found = SERIES.findall(rule["expr"])
-    assert found
-    assert {name for name, _ in found} <= series
+def test_an_alert_is_about_what_is_measured(series: set[str], subtests: pytest.Subtests) -> None:
     members = {t.name for union in SCHEMA.type_map.values() if isinstance(union, GraphQLUnionType) for t in union.types}
     fields = set(SCHEMA.mutation_type.fields) if SCHEMA.mutation_type else set()
-    for _, labels in found:
-        for label, values in re.findall(r'(\w+)=~?"([^"]*)"', labels):
-            known = {"outcome": members, "field": fields, "operation": fields, "status": {"5.."}}[label]
-            assert set(values.split("|")) <= known
-    assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
+    for rule in rules():
+        with subtests.test(rule["alert"]):
+            found = SERIES.findall(rule["expr"])
+            assert found
+            assert {name for name, _ in found} <= series
+            for _, labels in found:
+                for label, values in re.findall(r'(\w+)=~?"([^"]*)"', labels):
+                    known = {"outcome": members, "field": fields, "operation": fields, "status": {"5.."}}[label]
+                    assert set(values.split("|")) <= known
+            assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
 
 
 def test_the_page_for_operators_names_every_metric_and_no_other(series: set[str]) -> None:

@@ -38,20 +38,22 @@ def test_every_operation_that_the_clients_page_shows_is_valid() -> None:
     assert [error.message for texts in operations for error in validate(schema, parse("".join(texts)))] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_table_of_a_page_begins_with_its_head(page: Path) -> None:
-    tables = re.findall(r"(?:^|(?<=\n\n))\|.*(?:\n.*)?", page.read_text())
-    assert [table for table in tables if not re.search(r"\n\|[-|: ]+\|$", table)] == []
+def test_every_table_of_a_page_begins_with_its_head(subtests: pytest.Subtests) -> None:
+    for page in PAGES:
+        with subtests.test(page.name):
+            tables = re.findall(r"(?:^|(?<=\n\n))\|.*(?:\n.*)?", page.read_text())
+            assert [table for table in tables if not re.search(r"\n\|[-|: ]+\|$", table)] == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_link_and_every_test_that_a_page_names_is_there(page: Path) -> None:
-    text = page.read_text()
-    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    assert [link for link in links if not (page.parent / link).exists()] == []
-    named = re.findall(r"`(tests(?:/[\w.]+)+)", text)
-    assert [name for name in named if not (ROOT / name).exists()] == []
+def test_every_link_and_every_test_that_a_page_names_is_there(subtests: pytest.Subtests) -> None:
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     files = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
-    assert [name for name in re.findall(r"\btest_\w+\.py", text) if name not in files] == []
-    assert [name for name in re.findall(r"\btest_\w+\b(?!\.py|/)", text) if f"def {name}(" not in tests] == []
+    for page in PAGES:
+        with subtests.test(page.name):
+            text = page.read_text()
+            links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+            assert [link for link in links if not (page.parent / link).exists()] == []
+            named = re.findall(r"`(tests(?:/[\w.]+)+)", text)
+            assert [name for name in named if not (ROOT / name).exists()] == []
+            assert [name for name in re.findall(r"\btest_\w+\.py", text) if name not in files] == []
+            assert [name for name in re.findall(r"\btest_\w+\b(?!\.py|/)", text) if f"def {name}(" not in tests] == []

@@ -65,10 +65,11 @@ def test_the_schema_keeps_what_clients_rely_on() -> None:
     assert [change.description for change in changes if change.type.name not in HARMLESS] == []
 
 
-@pytest.mark.parametrize("type_", OWN_TYPES, ids=lambda type_: type_.name)
-def test_everything_in_the_schema_is_described(type_: GraphQLNamedType) -> None:
-    undescribed = [name for name, description in _descriptions(type_) if not description]
-    assert undescribed == []
+def test_everything_in_the_schema_is_described(subtests: pytest.Subtests) -> None:
+    for type_ in OWN_TYPES:
+        with subtests.test(type_.name):
+            undescribed = [name for name, description in _descriptions(type_) if not description]
+            assert undescribed == []
 
 
 def _descriptions(type_: GraphQLNamedType) -> Iterator[tuple[str, str | None]]:
@@ -80,11 +81,12 @@ def _descriptions(type_: GraphQLNamedType) -> Iterator[tuple[str, str | None]]:
             yield f"{type_.name}.{name}({argument_name}:)", argument.description
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_every_failure_of_an_operation_has_a_message_for_a_person(mutation: str) -> None:
-    failures = {member.name for member in _members(mutation) if hasattr(errors, member.name)}
-    user_errors = {member.name for member in _members(mutation) if "UserError" in map(str, member.interfaces)}
-    assert user_errors == failures != set()
+def test_every_failure_of_an_operation_has_a_message_for_a_person(subtests: pytest.Subtests) -> None:
+    for mutation in MUTATIONS:
+        with subtests.test(mutation=mutation):
+            failures = {member.name for member in _members(mutation) if hasattr(errors, member.name)}
+            user_errors = {member.name for member in _members(mutation) if "UserError" in map(str, member.interfaces)}
+            assert user_errors == failures != set()
 
 
 def test_the_apis_enums_are_those_of_the_rules() -> None:
@@ -93,13 +95,14 @@ def test_the_apis_enums_are_those_of_the_rules() -> None:
     assert _names(errors.FieldErrorCode) >= _names(ProblemCode)
 
 
-@pytest.mark.parametrize("mutation", MUTATIONS)
-def test_the_members_of_a_result_are_the_outcomes_of_its_use_case(mutation: str) -> None:
-    flow_name = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", mutation)
-    flow = getattr(importlib.import_module(f"graphql_mfa.flows.{flow_name}"), flow_name)
-    outcomes = typing.get_args(typing.get_type_hints(flow)["return"])
-    shown = {type(present(_sample(outcome), datetime.now(UTC))).__name__ for outcome in outcomes}
-    assert {member.name for member in _members(mutation)} == shown
+def test_the_members_of_a_result_are_the_outcomes_of_its_use_case(subtests: pytest.Subtests) -> None:
+    for mutation in MUTATIONS:
+        with subtests.test(mutation=mutation):
+            flow_name = re.sub("[A-Z]", lambda letter: f"_{letter[0].lower()}", mutation)
+            flow = getattr(importlib.import_module(f"graphql_mfa.flows.{flow_name}"), flow_name)
+            outcomes = typing.get_args(typing.get_type_hints(flow)["return"])
+            shown = {type(present(_sample(outcome), datetime.now(UTC))).__name__ for outcome in outcomes}
+            assert {member.name for member in _members(mutation)} == shown
 
 
 def _members(mutation: str) -> Sequence[GraphQLObjectType]:
