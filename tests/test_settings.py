@@ -22,55 +22,8 @@ def settings(**values: Any) -> Settings:
     return Settings(**values)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("database_url", "sqlite+aiosqlite:///./graphql_mfa.db"),
-        ("secret_keys", None),
-        ("explorer", False),
-        ("registration_open", True),
-        ("registration_attempts", 20),
-        ("registration_window_seconds", 3600),
-        ("username_min_length", 3),
-        ("username_max_length", 64),
-        ("password_min_length", 8),
-        ("password_max_length", 128),
-        ("bcrypt_rounds", 12),
-        ("login_attempts", 10),
-        ("login_address_attempts", 30),
-        ("login_window_seconds", 300),
-        ("login_backoff_first_seconds", 1),
-        ("login_backoff_longest_seconds", 900),
-        ("login_stranger_attempts", 100),
-        ("login_stranger_window_seconds", 3600),
-        ("login_stranger_wait_seconds", 60),
-        ("challenge_lifetime_seconds", 300),
-        ("challenge_attempts", 5),
-        ("challenges_per_user", 10),
-        ("otp_digits", 6),
-        ("otp_period_seconds", 30),
-        ("otp_window_steps", 1),
-        ("otp_lookback_steps", 10),
-        ("otp_failures_before_backoff", 5),
-        ("otp_backoff_first_seconds", 60),
-        ("otp_backoff_longest_seconds", 3600),
-        ("otp_failures_before_disabling", 100),
-        ("otp_failure_window_days", 30),
-        ("recovery_code_count", 10),
-        ("enrollment_lifetime_seconds", 86_400),
-        ("access_token_seconds", 600),
-        ("session_idle_seconds", 3600),
-        ("session_lifetime_seconds", 86_400),
-        ("refresh_grace_seconds", 10),
-    ],
-)
-def test_the_default_is_the_one_that_the_design_names(name: str, value: object) -> None:
-    assert getattr(settings(), name) == value
-
-
-@pytest.mark.parametrize(
-    ("variable", "text", "value"),
-    [
+def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    for variable, text, value in [
         ("DATABASE_URL", "postgresql+asyncpg://db/mfa", "postgresql+asyncpg://db/mfa"),
         ("SECRET_KEYS", KEY, SecretStr(KEY)),
         ("ISSUER", "Größe & Söhne", "Größe & Söhne"),
@@ -80,18 +33,14 @@ def test_the_default_is_the_one_that_the_design_names(name: str, value: object) 
         ("REGISTRATION_OPEN", "false", False),
         ("BCRYPT_ROUNDS", "16", 16),
         ("REFRESH_GRACE_SECONDS", "0", 0),
-    ],
-)
-def test_a_setting_is_read_from_the_environment(
-    variable: str, text: str, value: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(f"GRAPHQL_MFA_{variable}", text)
-    assert getattr(settings(), variable.lower()) == value
+    ]:
+        with subtests.test(variable=variable, text=text, value=value):
+            monkeypatch.setenv(f"GRAPHQL_MFA_{variable}", text)
+            assert getattr(settings(), variable.lower()) == value
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
+def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) -> None:
+    for name, value in [
         ("issuer", ""),
         ("issuer", "a:b"),  # the colon separates issuer and account in an otpauth label
         ("explorer", "perhaps"),
@@ -115,11 +64,9 @@ def test_a_setting_is_read_from_the_environment(
         ("recovery_code_count", 0),
         ("refresh_grace_seconds", 61),
         ("no_such_setting", 1),
-    ],
-)
-def test_a_value_that_is_not_safe_is_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises(ValidationError, match=name):
-        settings(**{name: value})
+    ]:
+        with subtests.test(name=name, value=value), pytest.raises(ValidationError, match=name):
+            settings(**{name: value})
 
 
 @pytest.mark.parametrize(
@@ -170,25 +117,22 @@ def test_a_hash_of_ten_rounds_or_more_does_not_warn() -> None:
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-@pytest.mark.parametrize(
-    ("url", "networks"),
-    [
+def test_a_receiver_that_may_be_called_is_taken(subtests: pytest.Subtests) -> None:
+    for url, networks in [
         ("https://hooks.example/events?to=7", ""),
         ("https://hooks.example:8443", ""),
         ("https://8.8.8.8/", ""),
         ("https://10.0.0.1/", "10.0.0.0/8"),
         ("http://[::1]:8080/", "10.0.0.0/8, ::1/128"),
         ("http://hooks.internal/", "10.0.0.0/8"),  # where it leads is seen when it is called
-    ],
-)
-def test_a_receiver_that_may_be_called_is_taken(url: str, networks: str) -> None:
-    chosen = settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
-    assert chosen.webhook_url == url
+    ]:
+        with subtests.test(url=url, networks=networks):
+            chosen = settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
+            assert chosen.webhook_url == url
 
 
-@pytest.mark.parametrize(
-    ("url", "networks"),
-    [
+def test_a_receiver_that_may_not_be_called_is_refused_without_repeating_it(subtests: pytest.Subtests) -> None:
+    for url, networks in [
         ("ftp://hooks.example/", ""),
         ("hooks.example", ""),
         ("https:///events", ""),
@@ -203,13 +147,12 @@ def test_a_receiver_that_may_be_called_is_taken(url: str, networks: str) -> None
         ("http://8.8.8.8/", "10.0.0.0/8"),
         ("https://127.0.0.1/", ""),
         ("https://[::ffff:10.0.0.1]/", "192.168.0.0/16"),
-    ],
-)
-def test_a_receiver_that_may_not_be_called_is_refused_without_repeating_it(url: str, networks: str) -> None:
-    with pytest.raises(ValidationError) as failure:
-        settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
-    assert url not in str(failure.value)
-    assert SECRET not in str(failure.value)
+    ]:
+        with subtests.test(url=url, networks=networks):
+            with pytest.raises(ValidationError) as failure:
+                settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
+            assert url not in str(failure.value)
+            assert SECRET not in str(failure.value)
 
 
 @pytest.mark.parametrize(
@@ -220,9 +163,8 @@ def test_the_secrets_of_webhooks_are_separated_by_spaces_or_commas(given: str, s
     assert settings(webhook_url="https://hooks.example/", webhook_secret=given).webhook_secrets == secrets
 
 
-@pytest.mark.parametrize(
-    "secret",
-    [
+def test_a_secret_of_webhooks_that_is_none_or_weak_is_refused(subtests: pytest.Subtests) -> None:
+    for secret in [
         None,
         "",
         ",",
@@ -232,12 +174,9 @@ def test_the_secrets_of_webhooks_are_separated_by_spaces_or_commas(given: str, s
         "whsec_no base64 at all",
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS!",
         f"{SECRET},whsec_",
-    ],
-    ids=str,
-)
-def test_a_secret_of_webhooks_that_is_none_or_weak_is_refused(secret: str | None) -> None:
-    with pytest.raises(ValidationError):
-        settings(webhook_url="https://hooks.example/", webhook_secret=secret)
+    ]:
+        with subtests.test(secret=secret), pytest.raises(ValidationError):
+            settings(webhook_url="https://hooks.example/", webhook_secret=secret)
 
 
 def test_settings_do_not_change() -> None:

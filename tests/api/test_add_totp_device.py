@@ -45,19 +45,18 @@ async def test_every_device_has_a_secret_of_its_own(api: Api) -> None:
     assert len({device.id for device in devices}) == 4
 
 
-@pytest.mark.parametrize(
-    ("name", "code"),
-    [
+async def test_a_name_that_nobody_could_read_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+    member = await api.member()
+
+    for name, code in [
         *(("", "TOO_SHORT"), ("x" * 65, "TOO_LONG")),
         *(("a\0b", "INVALID_CHARACTERS"), (" x", "INVALID_CHARACTERS")),
-    ],
-)
-async def test_a_name_that_nobody_could_read_is_refused(api: Api, name: str, code: str) -> None:
-    member = await api.member()
-    answer = await add(api, member.access_token, name)
-    assert answer["__typename"] == "InvalidInput"
-    assert [(field["field"], field["code"]) for field in answer["fields"]] == [("name", code)]
-    assert await names_of(api, member.access_token) == ["Authenticator app"]
+    ]:
+        with subtests.test(name=name, code=code):
+            answer = await add(api, member.access_token, name)
+            assert answer["__typename"] == "InvalidInput"
+            assert [(field["field"], field["code"]) for field in answer["fields"]] == [("name", code)]
+            assert await names_of(api, member.access_token) == ["Authenticator app"]
 
 
 async def test_there_are_at_most_five_and_a_removed_one_makes_room(api: Api) -> None:

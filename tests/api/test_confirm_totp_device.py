@@ -124,11 +124,13 @@ async def test_a_wait_for_codes_holds_here_and_a_right_code_ends_the_row(
     assert await failures_counted(services) == 6
 
 
-@pytest.mark.parametrize("code", ["", "12345", "1234567", "\uff11" * 6, NO_RECOVERY_CODE])
-async def test_what_no_device_shows_is_wrong(api: Api, code: str) -> None:
+async def test_what_no_device_shows_is_wrong(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
-    assert (await confirm(api, member.access_token, device.id, code))["__typename"] == "InvalidOtp"
+
+    for code in ["", "12345", "1234567", "\uff11" * 6, NO_RECOVERY_CODE]:
+        with subtests.test(code=code):
+            assert (await confirm(api, member.access_token, device.id, code))["__typename"] == "InvalidOtp"
 
 
 async def test_the_first_device_of_an_account_is_confirmed_by_signing_in_alone(api: Api, clock: Clock) -> None:

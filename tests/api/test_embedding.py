@@ -199,20 +199,18 @@ async def test_the_host_says_what_a_client_may_read(api: Api, caplog: pytest.Log
     assert "hunter2" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("document", "variables"),
-    [
+async def test_a_scalar_of_the_host_that_repeats_its_value_is_not_repeated(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for document, variables in [
         ('{ mix(color: "hunter2") }', None),
         ("query ($color: Color!) { mix(color: $color) }", {"color": "hunter2"}),
         ('query ($color: Color! = "hunter2") { mix(color: $color) }', None),
-    ],
-)
-async def test_a_scalar_of_the_host_that_repeats_its_value_is_not_repeated(
-    api: Api, caplog: pytest.LogCaptureFixture, document: str, variables: object
-) -> None:
-    response = await api.send(document, variables)
-    assert messages(response)
-    assert "hunter2" not in response.text + caplog.text
+    ]:
+        with subtests.test(document=document, variables=variables):
+            response = await api.send(document, variables)
+            assert messages(response)
+            assert "hunter2" not in response.text + caplog.text
 
 
 # ------------------------------------------------------------------------------------------------------- who calls

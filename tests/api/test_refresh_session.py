@@ -95,9 +95,10 @@ async def test_a_traded_in_token_ends_the_session_after_ten_seconds(api: Api, cl
     assert await api.me(tokens["accessToken"]) is None
 
 
-@pytest.mark.parametrize("variables", [None, {}, {"input": None}])
-async def test_without_input_there_is_no_session(api: Api, variables: object) -> None:
-    assert await api.run(REFRESH_SESSION, variables) == SESSION_EXPIRED
+async def test_without_input_there_is_no_session(api: Api, subtests: pytest.Subtests) -> None:
+    for variables in [None, {}, {"input": None}]:
+        with subtests.test(variables=variables):
+            assert await api.run(REFRESH_SESSION, variables) == SESSION_EXPIRED
 
 
 async def test_no_token_is_no_guess(run_app: RunApp, connect: Connect) -> None:
@@ -108,9 +109,10 @@ async def test_no_token_is_no_guess(run_app: RunApp, connect: Connect) -> None:
         assert await api.refresh(NO_REFRESH_TOKEN) == SESSION_EXPIRED
 
 
-@pytest.mark.parametrize("token", ["", "nonsense", NO_REFRESH_TOKEN])
-async def test_an_unknown_token_has_no_session(api: Api, token: str) -> None:
-    assert await api.refresh(token) == SESSION_EXPIRED
+async def test_an_unknown_token_has_no_session(api: Api, subtests: pytest.Subtests) -> None:
+    for token in ["", "nonsense", NO_REFRESH_TOKEN]:
+        with subtests.test(token=token):
+            assert await api.refresh(token) == SESSION_EXPIRED
 
 
 async def test_refused_tokens_are_limited_per_address_and_a_valid_one_works_all_the_same(
