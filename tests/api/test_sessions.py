@@ -149,13 +149,14 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize(("sent", "shown"), HOSTILE.values(), ids=HOSTILE)
-async def test_what_a_client_says_it_is_is_cut_and_printable(api: Api, sent: str, shown: str | None) -> None:
-    api.http.headers = httpx.Headers({"User-Agent": sent}, encoding="latin-1")
-    member = await api.member()
-    user = await user_of(api, member.access_token)
-    assert [session["userAgent"] for session in user["sessions"]] == [shown]
-    assert {event["userAgent"] for event in user["securityEvents"]} == {shown}
+async def test_what_a_client_says_it_is_is_cut_and_printable(api: Api, subtests: pytest.Subtests) -> None:
+    for name, (sent, shown) in HOSTILE.items():
+        with subtests.test(name):
+            api.http.headers = httpx.Headers({"User-Agent": sent}, encoding="latin-1")
+            member = await api.member(f"user of {name}")
+            user = await user_of(api, member.access_token)
+            assert [session["userAgent"] for session in user["sessions"]] == [shown]
+            assert {event["userAgent"] for event in user["securityEvents"]} == {shown}
 
 
 async def test_a_client_that_does_not_say_what_it_is_is_nothing(api: Api) -> None:
