@@ -75,6 +75,7 @@ async def test_a_name_that_is_not_fit_for_a_log_is_replaced(
         "\x1b[2J",
         "\x7f",
         "ünïcode",
+        "ú",  # its two bytes are letters in Latin-1, as which headers are read
         "\uff11\uff12\uff13",
         'a"b',
         "a'b",
