@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from graphql_mfa.core.key_ring import Key, new_key
 from graphql_mfa.flows.services import Services
+from tests.api.answers import failure
 from tests.api_client import Member
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
@@ -81,6 +82,15 @@ async def test_a_refresh_that_the_older_key_answered_is_repeated_with_the_same_p
         refreshed = await connect(app).refresh(member.refresh_token)
     async with run_app(secret_keys=ROTATED) as app:
         assert await connect(app).refresh(member.refresh_token) == refreshed
+
+
+async def test_a_refresh_that_a_leaked_key_answered_is_not_repeated(
+    run_app: RunApp, connect: Connect, member: Member
+) -> None:
+    async with run_app() as app:
+        await connect(app).refresh(member.refresh_token)
+    async with run_app(secret_keys=LEAKED) as app:
+        assert await connect(app).refresh(member.refresh_token) == failure("SessionExpired")
 
 
 @RINGS

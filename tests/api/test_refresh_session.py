@@ -5,8 +5,9 @@ import asyncio
 import pytest
 from fastapi import FastAPI
 
+from tests.account import act
 from tests.api.answers import failure, rate_limited
-from tests.api.scenarios import NO_REFRESH_TOKEN, RunApp
+from tests.api.scenarios import NO_ID, NO_REFRESH_TOKEN, RunApp
 from tests.api_client import REFRESH_SESSION, Api
 from tests.clock import Clock
 from tests.conftest import Connect
@@ -49,6 +50,21 @@ async def test_a_session_that_is_not_refreshed_for_an_hour_ends(api: Api, clock:
     assert refreshed["__typename"] == "SignedIn"
     clock.advance(3600)
     assert await api.refresh(refreshed["tokens"]["refreshToken"]) == SESSION_EXPIRED
+
+
+async def test_an_access_token_is_over_with_its_session_though_it_has_not_expired(
+    run_app: RunApp, connect: Connect, clock: Clock
+) -> None:
+    async with run_app(session_idle_seconds=60) as app:
+        api = connect(app)
+        member = await api.member()
+        clock.advance(60 - 30 - 1)  # the clock moved a step after the sign-in
+        assert await api.me(member.access_token) == member.session["user"]
+        assert await act(api, "revokeSession", member.access_token, id=NO_ID) == failure("NotFound")
+        clock.advance(1)
+        assert await api.me(member.access_token) is None
+        refused = await act(api, "revokeSession", member.access_token, id=NO_ID)
+        assert (refused["__typename"], refused["reason"]) == ("NotAuthenticated", "SESSION_ENDED")
 
 
 async def test_a_session_ends_after_a_day_however_often_it_is_refreshed(api: Api, clock: Clock) -> None:

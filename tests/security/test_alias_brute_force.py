@@ -4,6 +4,7 @@ The right code is always among the guesses: if any of them were tried, there wou
 """
 
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from graphql import GraphQLBoolean, GraphQLInputObjectType, GraphQLInputType, get_named_type, parse, validate
 
 from graphql_mfa.flows.services import Services
+from tests.account import SCHEMA, members_of, mutations
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
 from tests.conftest import Connect
@@ -176,25 +179,37 @@ async def test_alias_brute_force_with_variables(api: Api, services: Services, co
     await nothing_was_tried(api, services, member, challenge, response)
 
 
+def literal(name: str, type_: GraphQLInputType) -> str:
+    """A value of an argument or an input field, with every field that can be given."""
+    named = get_named_type(type_)
+    if not isinstance(named, GraphQLInputObjectType):
+        return "true" if named is GraphQLBoolean else f'"{name}-four-otters-row-upstream"'
+    fields = list(named.fields.items())[: 1 if named.is_one_of else None]
+    return "{" + ", ".join(f"{name}: {literal(name, field.type)}" for name, field in fields) + "}"
+
+
+def guesses_at_secrets() -> dict[str, str]:
+    """A call of every mutation that takes a secret and limits how often, by its name."""
+    calls = {}
+    for name, field in mutations().items():
+        arguments = ", ".join(f"{name}: {literal(name, argument.type)}" for name, argument in field.args.items())
+        takes_a_secret = re.search(r"(otp|code|password|token|credential)\w*:", arguments, re.IGNORECASE)
+        if takes_a_secret and "RateLimited" in members_of(name):
+            calls[name] = f"{name}({arguments}) {{ __typename }}"
+            assert validate(SCHEMA, parse(f"mutation {{ {calls[name]} }}")) == []
+    return calls
+
+
 async def test_alias_brute_force_over_different_fields(api: Api, services: Services) -> None:
     """One guess at each kind of secret is still several guesses in one request."""
     member = await api.member()
     challenge = await api.challenge()
     (right,) = verify_otp_guesses(challenge, code_at(member.secret, api.clock()), 1)
-    others = [
-        'login(input: {username: "alice", password: "wrong battery"}) { __typename }',
-        f'verifyRecoveryCode(input: {{challengeToken: "{challenge["token"]}", recoveryCode: "x"}}) {{ __typename }}',
-        f'restartEnrollment(input: {{challengeToken: "{challenge["token"]}"}}) {{ __typename }}',
-        'refreshSession(input: {refreshToken: "mfar_x"}) { __typename }',
-        'registerUser(input: {username: "mallory", password: "four-otters-row-upstream"}) { __typename }',
-        'reauthenticate(input: {otp: "000000"}) { __typename }',
-        'changePassword(input: {currentPassword: "wrong battery", newPassword: "four-otters-row"}) { __typename }',
-        'resetPassword(input: {username: "alice", otp: "0", recoveryCode: "x", newPassword: "four-otters-row"}) '
-        "{ __typename }",
-    ]
-    for other in others:
+    others = guesses_at_secrets()
+    assert "login" in others
+    for name, other in others.items():
         response = await api.send(f"mutation {{ {other} {right} }}")
-        assert set(response.json()) == {"errors"}, other
+        assert set(response.json()) == {"errors"}, name
     assert await scalar(services, "SELECT count(*) FROM users") == 1
 
     await nothing_was_tried(api, services, member, challenge, response)
