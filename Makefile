@@ -5,7 +5,7 @@ BIN := .venv/bin
 
 PYTEST := $(BIN)/pytest --numprocesses auto
 
-.PHONY: help run demo test test-postgresql test-slow test-all check bench lint format
+.PHONY: help run demo test test-postgresql test-slow test-all check mutants bench lint format
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test-slow: .venv/installed ## Run the tests of processes, browsers, JavaScript c
 test-all: test test-postgresql test-slow ## Run all three
 
 check: lint test ## What each commit passes
+
+mutants: .venv/installed ## Plant faults, and report those that no test notices (by hand, takes long)
+	$(BIN)/python -m tests.mutants
 
 bench: .venv/installed ## Measure it beside others, and write the result (BENCH=quick: in three minutes)
 	$(BIN)/python -m benchmarks --write $(if $(filter quick,$(BENCH)),--quick)

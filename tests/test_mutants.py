@@ -1,0 +1,14 @@
+"""The table of `make mutants` fits the code."""
+
+from tests.mutants import ROOT, TESTS, load_mutants
+
+
+def test_every_fault_changes_a_text_that_its_file_has_exactly_once() -> None:
+    mutants = load_mutants()
+    assert mutants
+    assert {mutant.name: mutant.occurrences() for mutant in mutants if mutant.occurrences() != 1} == {}
+    assert [mutant.name for mutant in mutants if mutant.text == mutant.replacement] == []
+
+
+def test_every_folder_of_tests_that_runs_exists() -> None:
+    assert [folder for folder in TESTS if not (ROOT / folder).is_dir()] == []
