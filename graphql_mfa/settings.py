@@ -203,6 +203,8 @@ class Settings(BaseSettings):
     ] = 10
     refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
     refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
+    session_refreshes: Annotated[Count, Field(description="Refreshes of one session in a window.")] = 120
+    session_refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 600
 
     reauthentication_seconds: Annotated[
         Seconds, Field(description="Sensitive changes demand a second factor that was verified within this time.")

@@ -1,7 +1,9 @@
-"""Refresh tokens: the first is drawn at random, each next one is derived from the one before it.
+"""Refresh tokens: 128 bits that name the session's family, then 128 bits that change with each rotation.
 
-So a client that lost an answer gets the same pair again, while neither the key ring nor the database alone, nor both
-without a token that the client holds, is enough to make one.
+The first token is random. Each later one keeps the family and derives the rest from the token before it, so a client
+that lost an answer can get the same pair again, and a token that was traded in is recognised without a row for it.
+Neither the key ring nor the database alone, nor both, is enough to make one; the key ring and any earlier token of the
+session are.
 """
 
 import base64
@@ -9,7 +11,10 @@ import hashlib
 import hmac
 
 from graphql_mfa.core.key_ring import Key
-from graphql_mfa.core.secret_tokens import REFRESH_TOKEN_PREFIX, new_token
+from graphql_mfa.core.secret_tokens import REFRESH_TOKEN_PREFIX, Purpose, digest, new_token
+
+_FAMILY_BYTES = 16
+_DERIVED_BYTES = 16
 
 
 def first_refresh_token() -> str:
@@ -18,6 +23,27 @@ def first_refresh_token() -> str:
 
 
 def next_refresh_token(key: Key, previous: str) -> str:
-    """The token that follows `previous` (HMAC-SHA-256, 256 bits)."""
-    mac = hmac.digest(key.refresh, previous.encode(), hashlib.sha256)
-    return REFRESH_TOKEN_PREFIX + base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
+    """The token that follows `previous`: its family, then the first 128 bits of HMAC-SHA-256."""
+    return _encoded(_decoded(previous)[:_FAMILY_BYTES] + _mac(key, previous)[:_DERIVED_BYTES])
+
+
+def next_refresh_token_without_family(key: Key, previous: str) -> str:
+    """The token that replicas of earlier versions derive from `previous`: all 256 bits of HMAC-SHA-256."""
+    return _encoded(_mac(key, previous))
+
+
+def family_digest(token: str) -> bytes:
+    """The digest under which the session of a well-formed token is looked up, also after it was traded in."""
+    return digest(Purpose.REFRESH_FAMILY, _decoded(token)[:_FAMILY_BYTES].hex())
+
+
+def _mac(key: Key, previous: str) -> bytes:
+    return hmac.digest(key.refresh, previous.encode(), hashlib.sha256)
+
+
+def _encoded(value: bytes) -> str:
+    return REFRESH_TOKEN_PREFIX + base64.urlsafe_b64encode(value).rstrip(b"=").decode()
+
+
+def _decoded(token: str) -> bytes:
+    return base64.urlsafe_b64decode(token.removeprefix(REFRESH_TOKEN_PREFIX) + "=")

@@ -104,3 +104,9 @@ def _wrong_passwords(settings: Settings) -> Limit:
 
 def _key(*parts: str) -> bytes:
     return sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def session_refreshes(settings: Settings) -> Limit:
+    """Rotations of one session's tokens, counted in its row."""
+    window = timedelta(seconds=settings.session_refresh_window_seconds)
+    return Limit(settings.session_refreshes, window)

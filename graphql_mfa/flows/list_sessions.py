@@ -3,15 +3,14 @@
 from uuid import UUID
 
 from graphql_mfa.flows.services import Services
+from graphql_mfa.flows.sessions import SESSIONS_PER_ACCOUNT
 from graphql_mfa.store import sessions
 from graphql_mfa.store.sessions import ListedSession
 
-_SHOWN_SESSIONS = 100
-
 
 async def list_sessions(services: Services, user_id: UUID) -> list[ListedSession]:
-    """Those that live, newest use first; where there are very many, the ones used last."""
+    """Those that live, newest use first."""
     now = services.clock()
     return await services.database.read(
-        lambda connection: sessions.used_last(connection, user_id, now, _SHOWN_SESSIONS)
+        lambda connection: sessions.used_last(connection, user_id, now, SESSIONS_PER_ACCOUNT)
     )

@@ -1,5 +1,6 @@
 """End a session, or all of a user's sessions."""
 
+from graphql_mfa.core.refresh_tokens import family_digest
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.authenticate import Authenticated, authenticate
@@ -48,5 +49,8 @@ async def _owner(services: Services, refresh_token: str) -> TokenOwner | NotAuth
     if token is None:
         return NotAuthenticated(NotAuthenticatedReason.TOKEN_INVALID)
     now = services.clock()
-    owner = await services.database.read(lambda connection: sessions.find_by_refresh_token(connection, token, now))
+    family = family_digest(refresh_token)
+    owner = await services.database.read(
+        lambda connection: sessions.find_by_refresh_token(connection, token, family, now)
+    )
     return owner or NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)

@@ -1,24 +1,28 @@
 """Trade a refresh token for a new pair of tokens."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from graphql_mfa.core.refresh_tokens import next_refresh_token
+from graphql_mfa.core.key_ring import Key
+from graphql_mfa.core.refresh_tokens import family_digest, next_refresh_token, next_refresh_token_without_family
 from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.throttling import Usage, reserve
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import RateLimited, SessionExpired, SignedIn
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import idle_end, token_pair
 from graphql_mfa.store import Connection, sessions, throttles, users
+from graphql_mfa.store.sessions import StoredSession
 
 RefreshSessionOutcome = SignedIn | SessionExpired | RateLimited
 
 
 async def refresh_session(services: Services, refresh_token: str, client: Client) -> RefreshSessionOutcome:
-    """Rotate. A token used before ends its session, unless the new pair is young and unused: then it comes back again.
+    """Rotate the session's tokens. An earlier token ends the session, or repeats the current pair while that is new.
 
-    Refused tokens are counted per address; a good one is accepted whatever the count. No token at all is no guess.
+    Refused tokens are counted per address; a current one is accepted whatever that count. No token is no guess.
     """
     if not refresh_token:
         return SessionExpired()
@@ -26,56 +30,77 @@ async def refresh_session(services: Services, refresh_token: str, client: Client
     token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)
 
     def refresh(connection: Connection) -> RefreshSessionOutcome:
-        signed_in = token and (
-            _rotate(connection, services, refresh_token, token, client, now)
-            or _repeat(connection, services, refresh_token, token, client, now)
-        )
-        if signed_in:
-            return signed_in
+        outcome = token and _exchange(connection, services, refresh_token, token, client, now)
+        if outcome:
+            return outcome
         wait = throttles.reserve_all(connection, limits.refresh(services.settings, client.address), now)
         return RateLimited.until(wait) if wait else SessionExpired()
 
     return await services.database.write(refresh)
 
 
-def _rotate(
+def _exchange(
     connection: Connection, services: Services, refresh_token: str, token: bytes, client: Client, now: datetime
-) -> SignedIn | None:
+) -> SignedIn | RateLimited | None:
+    session = sessions.lock_by_refresh_token(connection, token, family_digest(refresh_token), now)
+    if session is None:
+        return None
+    if session.refresh_digest == token:
+        return _rotate(connection, services, refresh_token, session, client, now)
+    key = services.key_ring.get(session.key_id)
+    is_young = now - session.refreshed_at <= timedelta(seconds=services.settings.refresh_grace_seconds)
+    if is_young and key is None:
+        # Another replica has a key that this one lacks: the current token may be the one that this was traded for.
+        return None
+    if is_young and key and (successor := _current_after(key, refresh_token, session)):
+        return None if key.decrypt_only else _signed_in(connection, services, session, successor, key)
+    sessions.end(connection, session.id)
+    services.events.record(connection, session.user_id, now, client, SecurityEventKind.REFRESH_TOKEN_REUSED)
+    return None
+
+
+def _rotate(
+    connection: Connection,
+    services: Services,
+    refresh_token: str,
+    session: StoredSession,
+    client: Client,
+    now: datetime,
+) -> SignedIn | RateLimited:
+    usage = reserve(
+        limits.session_refreshes(services.settings), Usage(session.refreshes, session.refresh_window_ends_at), now
+    )
+    if isinstance(usage, timedelta):
+        return RateLimited.until(usage)
     key = services.key_ring.current
     successor = next_refresh_token(key, refresh_token)
-    session = sessions.rotate(
-        connection,
-        token,
-        digest(Purpose.REFRESH_TOKEN, successor),
+    rotated = replace(
+        session,
+        generation=session.generation + 1,
+        refreshed_at=now,
+        expires_at=min(idle_end(services, now), session.ends_at),
         key_id=key.id,
-        now=now,
-        idle_end=idle_end(services, now),
+        refresh_digest=digest(Purpose.REFRESH_TOKEN, successor),
+        family_digest=family_digest(refresh_token),
+        refreshes=usage.attempts,
+        refresh_window_ends_at=usage.window_ends_at,
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
-    if session is None:
-        return None
-    return SignedIn(token_pair(services, session, successor, key), users.find(connection, session.user_id))
+    sessions.rotate(connection, session, rotated)
+    return _signed_in(connection, services, rotated, successor, key)
 
 
-def _repeat(
-    connection: Connection, services: Services, refresh_token: str, token: bytes, client: Client, now: datetime
-) -> SignedIn | None:
-    """The pair that the token was traded for, for a client that lost the answer or asked from two tabs at once.
+def _current_after(key: Key, refresh_token: str, session: StoredSession) -> str | None:
+    """The session's current token, if it is the one that this token was traded for."""
+    for derive in (next_refresh_token, next_refresh_token_without_family):
+        successor = derive(key, refresh_token)
+        if digest(Purpose.REFRESH_TOKEN, successor) == session.refresh_digest:
+            return successor
+    return None
 
-    Anything else that comes with a used token is taken for a thief, or for the owner after the thief.
-    """
-    found = sessions.find_by_used_token(connection, token, now)
-    if found is None:
-        return None
-    session, used_generation = found
-    grace = timedelta(seconds=services.settings.refresh_grace_seconds)
-    key = services.key_ring.trusted(session.key_id)
-    if used_generation != session.generation - 1 or now - session.refreshed_at > grace:
-        sessions.end(connection, session.id)
-        services.events.record(connection, session.user_id, now, client, SecurityEventKind.REFRESH_TOKEN_REUSED)
-        return None
-    if key is None:
-        return None
-    tokens = token_pair(services, session, next_refresh_token(key, refresh_token), key)
-    return SignedIn(tokens, users.find(connection, session.user_id))
+
+def _signed_in(
+    connection: Connection, services: Services, session: StoredSession, refresh_token: str, key: Key
+) -> SignedIn:
+    return SignedIn(token_pair(services, session, refresh_token, key), users.find(connection, session.user_id))

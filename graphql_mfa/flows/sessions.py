@@ -1,28 +1,34 @@
 """Opening a session and making its tokens, as several use cases do."""
 
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from graphql_mfa.core.access_tokens import Grant
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import Key
-from graphql_mfa.core.refresh_tokens import first_refresh_token
+from graphql_mfa.core.refresh_tokens import family_digest, first_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import TokenPair
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, sessions, users
 from graphql_mfa.store.sessions import StoredSession
+from graphql_mfa.store.users import LockedUser
+
+SESSIONS_PER_ACCOUNT = 100
+# Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
+_UNCOUNTED = 50
 
 
 def open_session(
-    connection: Connection, services: Services, user_id: UUID, factor: FactorKind, client: Client, now: datetime
+    connection: Connection, services: Services, user: LockedUser, factor: FactorKind, client: Client, now: datetime
 ) -> TokenPair:
-    """Open a session for an account that has just answered a challenge."""
+    """Open a session for an account that has just answered a challenge; the one used least recently may end for it."""
+    refresh_token = first_refresh_token()
     ends_at = now + timedelta(seconds=services.settings.session_lifetime_seconds)
     session = StoredSession(
         id=uuid4(),
-        user_id=user_id,
+        user_id=user.id,
         authenticated_at=now,
         factors=(factor,),
         ends_at=ends_at,
@@ -30,11 +36,15 @@ def open_session(
         generation=0,
         refreshed_at=now,
         key_id=services.key_ring.current.id,
+        refresh_digest=digest(Purpose.REFRESH_TOKEN, refresh_token),
+        family_digest=family_digest(refresh_token),
+        ip_address=client.ip_address,
+        user_agent=client.user_agent,
     )
-    refresh_token = first_refresh_token()
-    refresh_digest = digest(Purpose.REFRESH_TOKEN, refresh_token)
-    sessions.add(connection, session, refresh_digest, client.ip_address, client.user_agent)
-    users.remember_address(connection, user_id, client.address)
+    if user.sessions > SESSIONS_PER_ACCOUNT - _UNCOUNTED:
+        sessions.end_beyond(connection, user.id, now, SESSIONS_PER_ACCOUNT - 1)
+    sessions.add(connection, session)
+    users.remember_address(connection, user.id, client.address)
     return token_pair(services, session, refresh_token, services.key_ring.current)
 
 

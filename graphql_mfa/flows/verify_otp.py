@@ -59,7 +59,7 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
 def _sign_in(
     connection: Connection, services: Services, user: LockedUser, client: Client, now: datetime
 ) -> SignedIn | EnrollmentConfirmed:
-    tokens = open_session(connection, services, user.id, FactorKind.TOTP, client, now)
+    tokens = open_session(connection, services, user, FactorKind.TOTP, client, now)
     if user.account.mfa_enabled:
         services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)
         return SignedIn(tokens, user.account)

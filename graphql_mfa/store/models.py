@@ -158,10 +158,19 @@ class Session(Base):
     refreshed_at: Mapped[datetime]
     key_id: Mapped[bytes] = mapped_column(LargeBinary(4))
     refresh_digest: Mapped[Digest] = mapped_column(unique=True)
+    # What all refresh tokens of the session have in common. Null until a replica of this version rotates it.
+    family_digest: Mapped[Digest | None] = mapped_column(index=True, unique=True)
+    # Rotations in the current window of their limit.
+    refreshes: Mapped[int] = mapped_column(default=0, server_default="0")
+    refresh_window_ends_at: Mapped[datetime | None]
 
 
 class UsedRefreshToken(Base):
-    """A refresh token that was traded in, so that its second use can be told from a forgery."""
+    """A refresh token, or a family, that a session no longer has.
+
+    Replicas of earlier versions write a row per rotation; this version writes one for a family that such a replica
+    replaced while both ran.
+    """
 
     __tablename__ = "used_refresh_tokens"
 

@@ -6,12 +6,10 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Row,
-    String,
+    RowMapping,
+    and_,
     bindparam,
-    case,
     delete,
     func,
     insert,
@@ -21,7 +19,7 @@ from sqlalchemy import (
 )
 
 from graphql_mfa.core.accounts import Account, FactorKind
-from graphql_mfa.store.models import Session, UsedRefreshToken, User, UtcDateTime
+from graphql_mfa.store.models import Session, UsedRefreshToken, User
 from graphql_mfa.store.users import ACCOUNT_COLUMNS, account_of
 
 
@@ -31,7 +29,9 @@ class StoredSession:
 
     authenticated_at, factors: when a second factor was verified last, and which ones were. ends_at: the absolute end.
     expires_at: the earlier one unless the session is refreshed. generation, refreshed_at, key_id: the number of the
-    current pair, when it was made and with which key.
+    current pair, when it was made and with which key. refresh_digest, family_digest: of its refresh token.
+    refreshes, refresh_window_ends_at: rotations in the current window of their limit. ip_address, user_agent: of the
+    client that got the current pair.
     """
 
     id: UUID
@@ -43,6 +43,12 @@ class StoredSession:
     generation: int
     refreshed_at: datetime
     key_id: bytes
+    refresh_digest: bytes
+    family_digest: bytes | None
+    ip_address: str | None
+    user_agent: str | None
+    refreshes: int = 0
+    refresh_window_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -71,15 +77,21 @@ _COLUMNS = (
     Session.id,
     Session.user_id,
     Session.authenticated_at,
-    Session.factors,
+    # By the attribute's name: the column has another one.
+    Session.factors.label("factors"),
     Session.ends_at,
     Session.expires_at,
     Session.generation,
     Session.refreshed_at,
     Session.key_id,
+    Session.refresh_digest,
+    Session.family_digest,
+    Session.ip_address,
+    Session.user_agent,
+    Session.refreshes,
+    Session.refresh_window_ends_at,
 )
 _lives = Session.expires_at > bindparam("now")
-_idle_end: ColumnElement[datetime] = bindparam("idle_end", type_=UtcDateTime)
 _ADD = insert(Session)
 _FIND_ACCOUNT = (
     select(*ACCOUNT_COLUMNS, Session.authenticated_at)
@@ -91,32 +103,37 @@ _HOLD = (
     .where(Session.id == bindparam("session"), Session.user_id == bindparam("user"), _lives)
     .with_for_update()
 )
+_is_current = Session.refresh_digest == bindparam("token")
+# A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
+_earlier = (
+    select(UsedRefreshToken.session_id)
+    .where(UsedRefreshToken.digest.in_((bindparam("token"), bindparam("family"))))
+    .limit(1)
+    .scalar_subquery()
+)
+_is_of_token = and_(
+    or_(_is_current, Session.family_digest == bindparam("family"), Session.id == _earlier),
+    _lives,
+)
+_LOCK_BY_REFRESH_TOKEN = select(*_COLUMNS).where(_is_of_token).with_for_update()
+_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id, _is_current.label("is_current")).where(_is_of_token)
 _ROTATE = (
     update(Session)
-    .where(Session.refresh_digest == bindparam("old_digest"), _lives)
+    .where(Session.id == bindparam("session"), Session.refresh_digest == bindparam("old_digest"))
     .values(
         refresh_digest=bindparam("new_digest"),
-        generation=Session.generation + 1,
-        refreshed_at=bindparam("now"),
+        family_digest=bindparam("new_family"),
+        generation=bindparam("number"),
+        refreshed_at=bindparam("at"),
         key_id=bindparam("new_key"),
-        expires_at=case((Session.ends_at < _idle_end, Session.ends_at), else_=_idle_end),
-        ip_address=bindparam("from_address", type_=String),
-        user_agent=bindparam("from_agent", type_=String),
+        expires_at=bindparam("idle_end"),
+        ip_address=bindparam("from_address"),
+        user_agent=bindparam("from_agent"),
+        refreshes=bindparam("count"),
+        refresh_window_ends_at=bindparam("window_end"),
     )
-    .returning(*_COLUMNS)
 )
 _ADD_USED_TOKEN = insert(UsedRefreshToken)
-_FIND_BY_USED_TOKEN = (
-    select(*_COLUMNS, UsedRefreshToken.generation.label("used_generation"))
-    .join(UsedRefreshToken, UsedRefreshToken.session_id == Session.id)
-    .where(UsedRefreshToken.digest == bindparam("token"), _lives)
-    .with_for_update(of=Session)
-)
-_used = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token"))
-_is_current = Session.refresh_digest == bindparam("token")
-_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id, _is_current.label("is_current")).where(
-    or_(_is_current, Session.id.in_(_used)), _lives
-)
 _COUNT_BY_KEY = (
     select(Session.key_id, func.count().label("sessions"))
     .where(_lives, Session.refreshed_at > bindparam("since"))
@@ -130,6 +147,16 @@ _REAUTHENTICATE = (
 _END = delete(Session).where(Session.id == bindparam("session"))
 _END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
 _END_OTHERS = _END_ALL.where(Session.id != bindparam("session"))
+# By rows, not by accounts: one that has more is from a version without the limit, and shrinks at each sign-in.
+_MOST_ENDED = 1000
+_beyond = (
+    select(Session.id)
+    .where(Session.user_id == bindparam("user"), _lives)
+    .order_by(Session.refreshed_at.desc(), Session.id)
+    .limit(bindparam("rows"))
+    .offset(bindparam("most"))
+)
+_END_BEYOND = delete(Session).where(Session.id.in_(_beyond))
 _USED_LAST = (
     select(
         Session.id,
@@ -147,18 +174,8 @@ _USED_LAST = (
 _END_OWN = _END_ALL.where(Session.id == bindparam("session"))
 
 
-def _session_of(row: "Row[*tuple[object, ...]]") -> StoredSession:
-    return StoredSession(
-        id=row.id,
-        user_id=row.user_id,
-        authenticated_at=row.authenticated_at,
-        factors=_factors_of(row.factors),
-        ends_at=row.ends_at,
-        expires_at=row.expires_at,
-        generation=row.generation,
-        refreshed_at=row.refreshed_at,
-        key_id=row.key_id,
-    )
+def _session_of(row: RowMapping | None) -> StoredSession | None:
+    return None if row is None else StoredSession(**{**row, "factors": _factors_of(row["factors"])})
 
 
 def _factors_of(names: str) -> tuple[FactorKind, ...]:
@@ -169,22 +186,15 @@ def _names_of(factors: Iterable[FactorKind]) -> str:
     return " ".join(factor.value for factor in factors)
 
 
-def add(
-    connection: Connection,
-    session: StoredSession,
-    refresh_digest: bytes,
-    ip_address: str | None,
-    user_agent: str | None,
-) -> None:
-    """Open a session for a client."""
-    values = {column.key: getattr(session, column.key) for column in _COLUMNS} | {
-        "factors": _names_of(session.factors),
-        "ip_address": ip_address,
-        "user_agent": user_agent,
-        "created_at": session.authenticated_at,
-        "refresh_digest": refresh_digest,
-    }
+def add(connection: Connection, session: StoredSession) -> None:
+    """Open a session."""
+    values = vars(session) | {"factors": _names_of(session.factors), "created_at": session.authenticated_at}
     connection.execute(_ADD, values)
+
+
+def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) -> None:
+    """End the account's live sessions but the `most` used last. The caller holds the account's row."""
+    connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most, "rows": _MOST_ENDED})
 
 
 def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime] | None:
@@ -195,49 +205,43 @@ def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Accou
 
 def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
     """Hold the live session of that account until the transaction ends. None when it is over."""
-    row = connection.execute(_HOLD, {"session": id, "user": user_id, "now": now}).one_or_none()
-    return None if row is None else _session_of(row)
+    return _session_of(connection.execute(_HOLD, {"session": id, "user": user_id, "now": now}).mappings().one_or_none())
 
 
-def rotate(
-    connection: Connection,
-    old_digest: bytes,
-    new_digest: bytes,
-    *,
-    key_id: bytes,
-    now: datetime,
-    idle_end: datetime,
-    ip_address: str | None,
-    user_agent: str | None,
-) -> StoredSession | None:
-    """Trade the current refresh token in: for exactly one caller. None when it is not current, or its session over."""
+def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> StoredSession | None:
+    """Hold the live session that the token belongs to, or once belonged to, until the transaction ends."""
+    given = {"token": digest, "family": family, "now": now}
+    return _session_of(connection.execute(_LOCK_BY_REFRESH_TOKEN, given).mappings().one_or_none())
+
+
+def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
+    """Replace the current pair of a session that the transaction holds: true for exactly one caller."""
     given = {
-        "old_digest": old_digest,
-        "new_digest": new_digest,
-        "new_key": key_id,
-        "now": now,
-        "idle_end": idle_end,
-        "from_address": ip_address,
-        "from_agent": user_agent,
+        "session": session.id,
+        "old_digest": session.refresh_digest,
+        "new_digest": rotated.refresh_digest,
+        "new_family": rotated.family_digest,
+        "number": rotated.generation,
+        "at": rotated.refreshed_at,
+        "new_key": rotated.key_id,
+        "idle_end": rotated.expires_at,
+        "from_address": rotated.ip_address,
+        "from_agent": rotated.user_agent,
+        "count": rotated.refreshes,
+        "window_end": rotated.refresh_window_ends_at,
     }
-    row = connection.execute(_ROTATE, given).one_or_none()
-    if row is None:
-        return None
-    session = _session_of(row)
-    used = {"digest": old_digest, "session_id": session.id, "generation": session.generation - 1}
-    connection.execute(_ADD_USED_TOKEN, used)
-    return session
+    if connection.execute(_ROTATE, given).rowcount != 1:
+        return False
+    if session.family_digest not in (None, rotated.family_digest):
+        used = {"digest": session.family_digest, "session_id": session.id, "generation": session.generation}
+        connection.execute(_ADD_USED_TOKEN, used)
+    return True
 
 
-def find_by_used_token(connection: Connection, digest: bytes, now: datetime) -> tuple[StoredSession, int] | None:
-    """Hold the live session that the token once belonged to; return it, and the token's number in it."""
-    row = connection.execute(_FIND_BY_USED_TOKEN, {"token": digest, "now": now}).one_or_none()
-    return None if row is None else (_session_of(row), row.used_generation)
-
-
-def find_by_refresh_token(connection: Connection, digest: bytes, now: datetime) -> TokenOwner | None:
+def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> TokenOwner | None:
     """Whose the token is, used or not, if its session lives."""
-    row = connection.execute(_FIND_BY_REFRESH_TOKEN, {"token": digest, "now": now}).one_or_none()
+    given = {"token": digest, "family": family, "now": now}
+    row = connection.execute(_FIND_BY_REFRESH_TOKEN, given).one_or_none()
     return None if row is None else TokenOwner(row.id, row.user_id, bool(row.is_current))
 
 

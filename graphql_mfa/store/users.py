@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, exi
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.store import reserved_names, security_events
 from graphql_mfa.store.inserts import insert_unless_there
-from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, User
+from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, Session, User
 
 _recovery_codes_left = (
     select(func.count())
@@ -37,8 +37,10 @@ _knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.ad
 _FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(
     _that_name, _may_sign_in
 )
+_sessions = select(func.count()).select_from(Session).where(Session.user_id == User.id).correlate(User)
 _lockable = select(
     *ACCOUNT_COLUMNS,
+    _sessions.scalar_subquery().label("sessions"),
     User.password_hash,
     User.enrollment_expires_at,
     User.enrollment_code_digest,
@@ -94,9 +96,10 @@ def account_of(row: "Row[*tuple[object, ...]]") -> Account:
 
 @dataclass(frozen=True)
 class LockedUser:
-    """An account whose row the transaction holds."""
+    """An account whose row the transaction holds. sessions: rows of its sessions, those that expired included."""
 
     account: Account
+    sessions: int
     password_hash: str
     needs_enrollment_code: bool
     otp_failures: int
@@ -198,6 +201,7 @@ def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -
         return None
     return LockedUser(
         account=account_of(row),
+        sessions=row.sessions,
         password_hash=row.password_hash,
         # Only an account that its owner registered, and has a day to confirm, is enrolled with the password alone.
         needs_enrollment_code=row.enrollment_expires_at is None or row.enrollment_code_digest is not None,

@@ -129,12 +129,12 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
     """Between finding the session and reading its account, neither goes."""
     member = await api.member()
     await api.refresh(member.refresh_token)
-    find = sessions.find_by_used_token
+    find = sessions.lock_by_refresh_token
 
     def find_while_the_account_is_deleted(connection: Connection, *arguments: Any) -> Any:
         found = find(connection, *arguments)
         assert found is not None
-        user_id = found[0].user_id
+        user_id = found.user_id
 
         def delete(other: Connection) -> None:
             other.execute(text("SET LOCAL lock_timeout = '10ms'"))
@@ -144,7 +144,7 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
             await_only(operator.write(delete))
         return found
 
-    monkeypatch.setattr(sessions, "find_by_used_token", find_while_the_account_is_deleted)
+    monkeypatch.setattr(sessions, "lock_by_refresh_token", find_while_the_account_is_deleted)
     assert (await api.refresh(member.refresh_token))["__typename"] == "SignedIn"
 
 

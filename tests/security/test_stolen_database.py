@@ -107,7 +107,7 @@ async def test_stolen_database_holds_no_secret_in_any_column(api: Api, services:
         "recovery_codes.digest",
         "challenges.digest",
         "sessions.refresh_digest",
-        "used_refresh_tokens.digest",
+        "sessions.family_digest",
         "throttles.key",
     ):
         assert {len(value) for value in await column(services, digests)} == {32}, digests
@@ -123,6 +123,7 @@ async def test_stolen_database_opens_nothing(run_app: RunApp, connect: Connect) 
         stolen = [
             *await column(services, "challenges.digest"),
             *await column(services, "sessions.refresh_digest"),
+            *await column(services, "sessions.family_digest"),
             *(codes := await column(services, "recovery_codes.digest")),
             *await column(services, "totp_devices.sealed_secret"),
         ]

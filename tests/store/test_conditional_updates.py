@@ -2,24 +2,25 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from graphql_mfa.store import challenges, purging, recovery_codes, sessions, totp_devices, users
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Challenge, Session, TotpDevice, UsedRefreshToken
+from graphql_mfa.store.models import Challenge, TotpDevice
 from tests.conftest import on_each_engine
 from tests.store import rows
 from tests.store.rows import LATER, NOW
 
 pytestmark = on_each_engine
 
-CODE, OLD, NEW = b"code".ljust(32), b"old".ljust(32), b"new".ljust(32)
-IDLE_END = NOW + timedelta(hours=1)
-CLIENT = {"ip_address": "10.0.0.1", "user_agent": "curl"}
+CODE, OLD, NEW, NONE, FAMILY, OLD_FAMILY = (
+    name.ljust(32) for name in (b"code", b"old", b"new", b"none", b"family", b"old family")
+)
 
 Attempt = Callable[[Connection], object]
 
@@ -53,10 +54,10 @@ def an_enrollment_code(connection: Connection) -> Attempt:
 
 
 def a_refresh_token(connection: Connection) -> Attempt:
-    rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD)
-    return lambda connection: sessions.rotate(
-        connection, OLD, NEW, key_id=b"key2", now=NOW, idle_end=IDLE_END, **CLIENT
-    )
+    rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD, family_digest=FAMILY)
+    session = sessions.lock_by_refresh_token(connection, OLD, FAMILY, NOW)
+    assert session is not None
+    return lambda connection: sessions.rotate(connection, session, replace(session, refresh_digest=NEW))
 
 
 def a_name(connection: Connection) -> Attempt:
@@ -165,21 +166,26 @@ async def test_no_more_attempts_are_counted_than_a_challenge_has(database: Datab
     assert await database.read(lambda connection: connection.scalar(select(Challenge.attempts))) == 5
 
 
-async def test_a_rotated_session_has_the_new_token_and_remembers_the_old_one(database: Database) -> None:
+async def test_a_rotated_session_is_found_by_its_new_token_and_by_its_family(database: Database) -> None:
+    """Also by a family that a replica of an earlier version put in place of the one before."""
+
     def rotate(connection: Connection) -> None:
-        rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD)
+        rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD, family_digest=OLD_FAMILY)
+        session = sessions.lock_by_refresh_token(connection, OLD, FAMILY, NOW)
+        assert session is not None
         now = NOW + timedelta(minutes=5)
-        sessions.rotate(connection, OLD, NEW, key_id=b"key2", now=now, idle_end=IDLE_END, **CLIENT)
-        row = connection.execute(
-            select(Session.refresh_digest, Session.generation, Session.refreshed_at, Session.key_id, Session.expires_at)
-        ).one()
-        assert row == (NEW, 1, now, b"key2", IDLE_END)
-        assert connection.execute(select(UsedRefreshToken.digest, UsedRefreshToken.generation)).all() == [(OLD, 0)]
+        rotated = replace(session, refresh_digest=NEW, family_digest=FAMILY, generation=1, refreshed_at=now)
+        assert sessions.rotate(connection, session, rotated)
+        for token, family in ((NEW, NONE), (NONE, FAMILY), (NONE, OLD_FAMILY)):
+            assert sessions.lock_by_refresh_token(connection, token, family, now) == rotated
+        assert sessions.lock_by_refresh_token(connection, OLD, NONE, now) is None
 
     await database.write(rotate)
 
 
-async def test_a_session_that_is_over_is_not_rotated(database: Database) -> None:
-    attempt = await database.write(a_refresh_token)
-    await database.write(lambda connection: connection.execute(update(Session).values(expires_at=NOW)))
-    assert await database.write(attempt) is None
+async def test_a_session_that_is_over_is_not_found_by_its_token(database: Database) -> None:
+    def look_up(connection: Connection) -> object:
+        rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD, family_digest=FAMILY)
+        return sessions.lock_by_refresh_token(connection, OLD, FAMILY, LATER)
+
+    assert await database.write(look_up) is None

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, tex
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Base, SecurityEvent, TotpDevice
+from graphql_mfa.store.models import Base, SecurityEvent, Session, TotpDevice, UsedRefreshToken
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY, on_each_engine
 from tests.postgresql import PostgresqlServer
@@ -148,6 +148,44 @@ async def test_events_of_the_second_version_are_older_than_those_that_follow(fre
     assert [event.at for event in events] == sorted((event.at for event in events), reverse=True)
     assert {event.id.version for event in events} == {7}
     assert events[1].id.int >> 80 == event_id(then, 0).int >> 80
+
+
+async def test_a_database_of_the_third_version_keeps_the_newest_sessions_and_used_tokens(fresh_url: str) -> None:
+    then = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def third_version(connection: Connection) -> None:
+        migrations.upgrade(connection, "0003")
+        tables = MetaData()
+        tables.reflect(connection, only=["users", "sessions", "used_refresh_tokens"])
+        users, sessions, used = (tables.tables[name] for name in ("users", "sessions", "used_refresh_tokens"))
+        is_sqlite = connection.dialect.name == "sqlite"
+        ids = [UUID(int=number).hex if is_sqlite else UUID(int=number) for number in range(1, 103)]
+        owner = {"id": ids[0], "username": "alice", "username_key": "alice", "password_hash": "", "otp_failures": 0}
+        connection.execute(insert(users).values(owner | {"created_at": then}))
+        session = {"authenticated_at": then, "created_at": then, "ends_at": then, "expires_at": then, "key_id": b"key1"}
+        session |= {"user_id": ids[0], "factor": "TOTP", "generation": 100}
+        connection.execute(
+            insert(sessions),
+            [
+                session
+                | {"id": key, "refresh_digest": str(place).encode(), "refreshed_at": then + timedelta(seconds=place)}
+                for place, key in enumerate(ids)
+            ],
+        )
+        token = {"session_id": ids[-1]}
+        connection.execute(insert(used), [token | {"digest": bytes([n]), "generation": n} for n in range(100)])
+
+    def kept(connection: Connection) -> tuple[set[UUID], list[int]]:
+        ids = set(connection.scalars(select(Session.id)))
+        generations = select(UsedRefreshToken.generation).order_by(UsedRefreshToken.generation)
+        return ids, list(connection.scalars(generations))
+
+    async with opened(fresh_url) as database:
+        await database.write(third_version)
+        await database.migrate()
+        sessions, generations = await database.read(kept)
+    assert sessions == {UUID(int=number) for number in range(3, 103)}
+    assert generations == list(range(40, 100))
 
 
 def _tables(connection: Connection) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-HEAD = "0003"
+HEAD = "0005"
 
 
 def upgrade(connection: Connection, version: str = HEAD) -> None:

@@ -1,0 +1,29 @@
+"""Families of refresh tokens, and a bounded number of sessions and used tokens."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0003"
+
+# Sessions are deleted with their account in one statement, and used tokens with their session: bound both.
+_END_SESSIONS_BEYOND = """
+DELETE FROM sessions WHERE id IN (
+  SELECT id FROM (
+    SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY refreshed_at DESC, id) AS place FROM sessions
+  ) AS placed WHERE place > 100
+)"""
+_FORGET_TOKENS_BEYOND = """
+DELETE FROM used_refresh_tokens WHERE generation < (
+  SELECT sessions.generation - 60 FROM sessions WHERE sessions.id = used_refresh_tokens.session_id
+)"""
+
+
+def upgrade() -> None:
+    """Add it."""
+    op.add_column("sessions", sa.Column("family_digest", sa.LargeBinary(32), nullable=True))
+    op.create_index("ix_sessions_family_digest", "sessions", ["family_digest"], unique=True)
+    op.add_column("sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True), nullable=True))
+    op.execute(_FORGET_TOKENS_BEYOND)
+    op.execute(_END_SESSIONS_BEYOND)
