@@ -25,7 +25,7 @@ from graphql_mfa.flows.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.hashing import HashingPool
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.notifications import Notifier, OnEvent
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.purge import cause_of, purge
 from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
@@ -181,5 +181,4 @@ async def _purge_forever(services: Services) -> None:
             services.observer.purged(await purge(services.database, services.settings, now), services.clock())
         except Exception as error:  # noqa: BLE001 - a lost database must not end the purging for good
             services.observer.purge_failed()
-            cause = error if isinstance(error, OutOfReachError) else type(error).__name__
-            _log.warning("Purging failed, will try again: %s", cause)
+            _log.warning("Purging failed, will try again: %s", cause_of(error))

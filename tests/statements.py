@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
@@ -19,3 +20,20 @@ def statements() -> Iterator[list[str]]:
         yield seen
     finally:
         event.remove(Engine, "before_cursor_execute", see)
+
+
+@contextmanager
+def changed_rows() -> Iterator[list[int]]:
+    """How many rows each statement inside changes, without those that hang on them."""
+    changed: list[int] = []
+
+    def see(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+        if not statement.startswith("SELECT"):
+            changed.append(cursor.rowcount)
+
+    event.listen(Engine, "after_cursor_execute", see)
+    try:
+        with statements():  # without it SQLite runs them past the event
+            yield changed
+    finally:
+        event.remove(Engine, "after_cursor_execute", see)

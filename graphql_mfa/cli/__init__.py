@@ -12,6 +12,7 @@ from graphql_mfa.cli import keys, users, webhooks
 from graphql_mfa.cli.configuration import opened_database, read_settings, wrong_configuration_ends_it
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.flows.purge import PurgeError
 from graphql_mfa.flows.purge import purge as delete_expired
 from graphql_mfa.flows.services import utc_now
 
@@ -101,5 +102,10 @@ def purge() -> None:
         async with opened_database(settings) as database:
             return await delete_expired(database, settings, utc_now())
 
-    for table, rows in asyncio.run(run()).items():
+    try:
+        purged = asyncio.run(run())
+    except PurgeError as error:
+        typer.echo(f"Purging failed, the other tables are done: {error}", err=True)
+        raise typer.Exit(1) from None
+    for table, rows in purged.items():
         typer.echo(f"{table}: {rows}")

@@ -1,16 +1,34 @@
 """Delete what has expired."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import purging
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.outages import OutOfReachError
+
+
+class PurgeError(Exception):
+    """Some tables could not be purged; the others were. The message names tables and types of errors."""
+
+    def __init__(self, failed: Mapping[str, Exception]) -> None:
+        """failed: the error of each table."""
+        super().__init__(", ".join(f"{table}: {cause_of(error)}" for table, error in failed.items()))
+
+
+def cause_of(error: Exception) -> str:
+    """What may be logged of an error: no texts of the driver, which repeat values."""
+    return str(error) if isinstance(error, OutOfReachError | PurgeError) else type(error).__name__
 
 
 async def purge(database: Database, settings: Settings, now: datetime) -> dict[str, int]:
     """Delete every expired row, a small transaction at a time, so that sign-ins go on in between.
 
-    Returns the number of rows deleted per table; what hangs on a row goes with it.
+    Tables take turns, a batch each, so that neither a backlog nor an error of one keeps the others waiting. Returns the
+    number of rows deleted per table; what hangs on a row goes with it.
+
+    Raises PurgeError; or where no table can be purged, what the first one raised.
     """
     batches = purging.batches(
         now,
@@ -20,7 +38,20 @@ async def purge(database: Database, settings: Settings, now: datetime) -> dict[s
         outbox_retention=timedelta(days=settings.event_delivery_days + settings.dead_event_days),
     )
     purged = dict.fromkeys(batches, 0)
-    for table, batch in batches.items():
-        while deleted := await database.write(batch):
+    failed: dict[str, Exception] = {}
+    unfinished = list(batches)
+    while unfinished:
+        for table in unfinished.copy():
+            try:
+                deleted = await database.write(batches[table])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the other tables can't wait for it
+                failed[table] = error
+                deleted = 0
             purged[table] += deleted
+            if not deleted:
+                unfinished.remove(table)
+    if len(failed) == len(batches):
+        raise next(iter(failed.values()))
+    if failed:
+        raise PurgeError(failed)
     return purged

@@ -213,6 +213,20 @@ class SecurityEvent(Base):
     user_agent: Mapped[str | None]
 
 
+class Deletion(Base):
+    """An account that is gone, whose security events are still to be erased.
+
+    replacement_id: what they have in place of the account's id; null: they are removed.
+    """
+
+    __tablename__ = "deletions"
+    __table_args__ = (Index(None, "since", "user_id"),)
+
+    user_id: Mapped[UUID] = mapped_column(primary_key=True)
+    replacement_id: Mapped[UUID | None]
+    since: Mapped[datetime]
+
+
 class OutboxMessage(Base):
     """A security event that somebody is still to be told of; it outlives its account. Delivering it deletes the row.
 

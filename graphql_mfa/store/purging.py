@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from graphql_mfa.store import security_events
+from graphql_mfa.store import deletions
 from graphql_mfa.store.models import (
     Base,
     Challenge,
@@ -39,7 +39,8 @@ def batches(
     return {
         "challenges": _batch(Challenge, Challenge.digest, Challenge.expires_at <= now, rows),
         "sessions": _batch(Session, Session.id, Session.expires_at <= now, rows),
-        "users": _batch_of_users(User.enrollment_expires_at <= now, rows),
+        "users": _batch_of_users(User.enrollment_expires_at <= now, now, rows),
+        "deletions": lambda connection: deletions.erase_batch(connection, now, rows),
         "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
         "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
         "outbox": _batch(OutboxMessage, OutboxMessage.number, OutboxMessage.since <= now - outbox_retention, rows),
@@ -55,14 +56,14 @@ def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: Colum
     return lambda connection: connection.execute(delete(model).where(key.in_(some), expired)).rowcount
 
 
-def _batch_of_users(abandoned: ColumnElement[bool], rows: int) -> Batch:
-    """Their events, with the addresses of whoever registered, hang on nothing else and go with them."""
+def _batch_of_users(abandoned: ColumnElement[bool], now: datetime, rows: int) -> Batch:
+    """Their events, which hold the addresses of those who registered, hang on nothing else and are removed as well."""
     some = select(User.id).where(abandoned).limit(rows)
     removed = delete(User).where(User.id.in_(some), abandoned).returning(User.id)
 
     def batch(connection: Connection) -> int:
         if gone := connection.scalars(removed).all():
-            security_events.remove_all(connection, *gone)
+            deletions.remove_events(connection, gone, now)
         return len(gone)
 
     return batch

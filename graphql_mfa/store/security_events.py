@@ -1,10 +1,10 @@
-"""Security events: add, read, make anonymous."""
+"""Security events: add, read."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from sqlalchemy import Connection, Uuid, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store.models import SecurityEvent
@@ -18,11 +18,6 @@ _NEWEST = (
     .where(_of_user, SecurityEvent.id < bindparam("before"))
     .order_by(SecurityEvent.id.desc())
     .limit(bindparam("rows"))
-)
-_MAKE_ANONYMOUS = (
-    update(SecurityEvent)
-    .where(_of_user)
-    .values(user_id=bindparam("nobody", type_=Uuid()), ip_address=None, user_agent=None)
 )
 _REMOVE_ALL = delete(SecurityEvent).where(_of_user)
 
@@ -49,11 +44,6 @@ def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST
     return [StoredEvent(row.id, SecurityEventKind(row.kind), row.at, row.ip_address, row.user_agent) for row in found]
 
 
-def make_anonymous(connection: Connection, user_id: UUID) -> None:
-    """Keep what happened to an account, and when; nothing tells any more to which."""
-    connection.execute(_MAKE_ANONYMOUS, {"user": user_id, "nobody": uuid4()})
-
-
-def remove_all(connection: Connection, *user_ids: UUID) -> None:
-    """Remove every event of those accounts."""
-    connection.execute(_REMOVE_ALL, [{"user": user_id} for user_id in user_ids])
+def remove_all(connection: Connection, nobody: UUID) -> None:
+    """Remove what this transaction recorded of an account that does not exist."""
+    connection.execute(_REMOVE_ALL, {"user": nobody})

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account
-from graphql_mfa.store import reserved_names, security_events
+from graphql_mfa.store import deletions, reserved_names
 from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, Session, User
 
@@ -153,7 +153,7 @@ def add_row(connection: Connection, row: Mapping[str, Any], now: datetime) -> bo
     """Create an account unless the name is taken, or reserved; the name of an abandoned one is free."""
     key = row["username_key"]
     if abandoned := connection.scalar(_DELETE_ABANDONED, {"name": key, "now": now}):
-        security_events.remove_all(connection, abandoned)
+        deletions.erase_events(connection, abandoned, None, now)
     if not insert_unless_there(connection, User, [row]):
         return False
     # Now, since whoever deletes an account holds its name until it is reserved.

@@ -4,15 +4,17 @@ import asyncio
 import logging
 from collections import Counter
 from datetime import datetime
+from typing import Any, NoReturn
 from uuid import UUID
 
 import pytest
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.purge import PurgeError, purge
 from graphql_mfa.flows.services import Services
 from graphql_mfa.settings import Settings
+from graphql_mfa.store import purging
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge, SecurityEvent
 from tests.api.scenarios import RunApp
@@ -97,3 +99,48 @@ async def test_a_server_purges_by_itself_and_does_not_give_up_when_that_fails(
             await connect(app).register()
             await asyncio.wait_for(purged.wait(), WAIT)
     assert [record.getMessage() for record in caplog.records] == ["Purging failed, will try again: OperationalError"]
+
+
+def fail(_: object) -> NoReturn:
+    raise OperationalError("DELETE FROM hunter2", {}, Exception("hunter2"))
+
+
+def break_table(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    batches = purging.batches
+    monkeypatch.setattr(purging, "batches", lambda *given, **named: batches(*given, **named) | {table: fail})
+
+
+async def test_a_table_that_can_not_be_purged_does_not_keep_others_from_it(
+    api: Api, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register("abandoned")
+    clock.advance(86_400)
+    break_table(monkeypatch, "challenges")
+    with pytest.raises(PurgeError) as raised:
+        await purge_now(services)
+    assert str(raised.value) == "challenges: OperationalError"
+    assert (await api.register("abandoned"))["__typename"] == "RegisterUserSuccess"
+
+
+async def test_tables_take_turns(run_app: RunApp, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backlog in one is not worked off before the others have their turn."""
+    turns: list[str] = []
+    batches = purging.batches
+
+    def watched(*given: Any, **named: Any) -> dict[str, purging.Batch]:
+        def watch(table: str, batch: purging.Batch) -> purging.Batch:
+            return lambda connection: turns.append(table) or batch(connection)  # type: ignore[func-returns-value]
+
+        return {table: watch(table, batch) for table, batch in batches(*given, **named).items()}
+
+    def fill(connection: Connection) -> None:
+        user = rows.add_user(connection)
+        for _ in range(4):
+            rows.add_challenge(connection, user, expires_at=clock())
+
+    monkeypatch.setattr(purging, "batches", watched)
+    async with run_app(purge_batch_rows=2) as app:
+        await app.state.services.database.write(fill)
+        await purge_now(app.state.services)
+    tables = list(dict.fromkeys(turns))
+    assert turns == [*tables, "challenges", "challenges"]

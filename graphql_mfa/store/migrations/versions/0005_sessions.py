@@ -1,4 +1,4 @@
-"""Families of refresh tokens, and a bounded number of sessions and used tokens."""
+"""Bounded sessions: families of refresh tokens, and accounts whose events are still to be erased."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -27,3 +27,12 @@ def upgrade() -> None:
     op.add_column("sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True), nullable=True))
     op.execute(_FORGET_TOKENS_BEYOND)
     op.execute(_END_SESSIONS_BEYOND)
+
+    op.create_table(
+        "deletions",
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("replacement_id", sa.Uuid(), nullable=True),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name="pk_deletions"),
+    )
+    op.create_index("ix_deletions_since_user_id", "deletions", ["since", "user_id"])
