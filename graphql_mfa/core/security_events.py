@@ -41,6 +41,20 @@ class SecurityEventKind(StrEnum):
         """Its name for receivers of webhooks."""
         return f"user.{self.lower()}"
 
+    @property
+    def most_per_hour(self) -> int | None:
+        """How many an account records in an hour, of a kind that takes less than all of the owner's factors.
+
+        So a stranger, or the thief of one factor, can't bury the other events. None: as many as there are.
+        """
+        return _MOST_PER_HOUR if self in _CAUSED_BY_OTHERS else None
+
+
+_MOST_PER_HOUR = 10
+_CAUSED_BY_OTHERS = frozenset(
+    {SecurityEventKind.SIGN_IN_FAILED, SecurityEventKind.OTP_REPLAYED, SecurityEventKind.REFRESH_TOKEN_REUSED}
+)
+
 
 @dataclass(frozen=True)
 class SecurityEvent:
@@ -65,3 +79,8 @@ def event_id(now: datetime, position: int) -> UUID:
     """
     milliseconds = int(now.timestamp() * 1000)
     return UUID(int=milliseconds << 80 | position << 64 | _VERSION_AND_VARIANT | secrets.randbits(62))
+
+
+def first_event_id(since: datetime) -> UUID:
+    """The lowest id that an event at that time or later can have."""
+    return UUID(int=int(since.timestamp() * 1000) << 80)

@@ -29,20 +29,43 @@ class EventLog:
         return cls((WEBHOOK,) if settings.webhook_url else ())
 
     def record(
-        self, connection: Connection, user_id: UUID, now: datetime, client: Client | None, *kinds: SecurityEventKind
+        self,
+        connection: Connection,
+        user_id: UUID,
+        now: datetime,
+        client: Client | None,
+        *kinds: SecurityEventKind,
+        once_since: datetime | None = None,
+        decoy: UUID | None = None,
     ) -> None:
         """Remember what this transaction does, in the order given; once for each transaction, since ids depend on that.
 
+        Kinds that others can cause are recorded a number of times an hour, and then neither recorded nor delivered.
         client: None for what an operator does. What deletes the account comes after this, which looks up its name.
+        once_since: nothing is recorded of such a kind if the account has one since then. decoy: the id under which an
+        event that is not recorded goes to the outbox, for the same statements as one that is; to be forgotten.
         """
         ip_address, user_agent = (client.ip_address, client.user_agent) if client else (None, None)
         events = [
             StoredEvent(event_id(now, position), kind, now, ip_address, user_agent)
             for position, kind in enumerate(kinds)
         ]
-        security_events.add(connection, user_id, events)
+        unbounded = [event for event in events if event.kind.most_per_hour is None]
+        bounded = [event for event in events if event not in unbounded]
+        if unbounded:
+            security_events.add(connection, user_id, unbounded)
+        refused = [
+            event
+            for event in bounded
+            if not security_events.add_bounded(
+                connection, user_id, event, most_per_hour=event.kind.most_per_hour or 0, once_since=once_since
+            )
+        ]
         if self.sinks:
-            outbox.add(connection, user_id, self.sinks, events)
+            if recorded := [event for event in events if event not in refused]:
+                outbox.add(connection, user_id, self.sinks, recorded)
+            if refused and decoy:
+                outbox.add(connection, decoy, self.sinks, refused)
 
     def record_wrong_password(
         self, connection: Connection, user_id: UUID | None, now: datetime, client: Client
@@ -54,7 +77,8 @@ class EventLog:
         nobody = uuid4()
         supposed = user_id or nobody
         there = users.keep(connection, supposed)
-        self.record(connection, supposed if there else nobody, now, client, SecurityEventKind.SIGN_IN_FAILED)
+        account = supposed if there else nobody
+        self.record(connection, account, now, client, SecurityEventKind.SIGN_IN_FAILED, decoy=nobody)
         self.forget(connection, nobody)
 
     def forget(self, connection: Connection, nobody: UUID) -> None:

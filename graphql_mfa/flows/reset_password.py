@@ -123,7 +123,8 @@ def _prove(connection: Connection, services: Services, request: _Request) -> UUI
             _write_in_vain(connection, services, request, nobody)
         return None
     judge(connection, services, [request.decoy], request.otp, request.now)
-    services.events.record(connection, owner_id, request.now, request.client, SecurityEventKind.SIGN_IN_FAILED)
+    kind = SecurityEventKind.SIGN_IN_FAILED
+    services.events.record(connection, owner_id, request.now, request.client, kind, decoy=nobody)
     _write_in_vain(connection, services, request, nobody)
     return None
 

@@ -55,13 +55,17 @@ def answer_with_otp(
     A wrong one is counted for the account, whatever the device: more devices are no more guesses. attempts_left: told
     to whoever guessed wrong. The transaction holds the account's row.
     """
-    match judge(connection, services, devices, otp, now):
+    verdict, device = judge(connection, services, devices, otp, now)
+    match verdict:
         case Accepted():
             if user.otp_failures:
                 users.set_otp_state(connection, user.id)
             return None
         case AlreadyUsed(step):
-            services.events.record(connection, user.id, now, client, SecurityEventKind.OTP_REPLAYED)
+            # Once for each code that was accepted, however often it is sent again.
+            accepted_at = device.last_used_at if device else None
+            kind = SecurityEventKind.OTP_REPLAYED
+            services.events.record(connection, user.id, now, client, kind, once_since=accepted_at)
             retry_after = totp.seconds_until_step(step + 1, now, services.settings.otp_period_seconds)
             return OtpAlreadyUsed(retry_after, attempts_left)
         case ClockBehind(seconds):
@@ -74,23 +78,25 @@ def answer_with_otp(
 
 def judge(
     connection: Connection, services: Services, devices: Sequence[StoredDevice], otp: str, now: datetime
-) -> CodeVerdict:
+) -> tuple[CodeVerdict, StoredDevice | None]:
     """Compare the code with each device; a right one claims its time step, and what tells most is the verdict.
 
-    By the same statement a secret that another key of the ring sealed moves to the current one.
+    Returns the device that it is about as well. By the same statement a secret that another key of the ring sealed
+    moves to the current one.
     """
     verdict: CodeVerdict = Wrong()
+    of_device = None
     for device in devices:
         secret = secret_of(services.key_ring, device)
         found = totp.judge_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
         if isinstance(found, Accepted):
             sealed_again = _sealed_again(services.key_ring, device, secret)
             if totp_devices.claim_step(connection, device.id, found.step, now, sealed_again):
-                return found
+                return found, device
             found = AlreadyUsed(found.step)
         if isinstance(verdict, Wrong):
-            verdict = found
-    return verdict
+            verdict, of_device = found, device
+    return verdict, of_device
 
 
 def _sealed_again(ring: KeyRing, device: StoredDevice, secret: str) -> bytes | None:

@@ -13,7 +13,7 @@ from graphql_mfa.store.models import TotpDevice, UtcDateTime
 
 _ADD = insert(TotpDevice)
 _REMOVE_ALL = delete(TotpDevice).where(TotpDevice.user_id == bindparam("user"))
-_devices = select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.last_step)
+_devices = select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.last_used_at)
 _of_user = _devices.where(TotpDevice.user_id == bindparam("user"))
 _CONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_not(None))
 _UNCONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_(None))
@@ -74,11 +74,12 @@ _REMOVE = delete(TotpDevice).where(TotpDevice.id == bindparam("device"))
 
 @dataclass(frozen=True)
 class StoredDevice:
-    """A device as a code is compared with it."""
+    """A device as a code is compared with it. last_step, last_used_at: of the last code that was accepted."""
 
     id: UUID
     sealed_secret: bytes
     last_step: int | None
+    last_used_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ class HeldDevice:
     shown: Device
     stored: StoredDevice
     session_id: UUID | None
+
+
+def _stored(row: "Row[*tuple[object, ...]]") -> StoredDevice:
+    return StoredDevice(row.id, row.sealed_secret, row.last_step, row.last_used_at)
 
 
 def _device_of(row: "Row[*tuple[object, ...]]") -> Device:
@@ -131,7 +136,7 @@ def remove_all(connection: Connection, user_id: UUID) -> None:
 def of_user(connection: Connection, user_id: UUID, *, confirmed: bool) -> list[StoredDevice]:
     """The devices that can answer a challenge: the confirmed ones, or while enrollment is pending the others."""
     found = connection.execute(_CONFIRMED if confirmed else _UNCONFIRMED, {"user": user_id})
-    return [StoredDevice(row.id, row.sealed_secret, row.last_step) for row in found]
+    return [_stored(row) for row in found]
 
 
 def claim_step(connection: Connection, id: UUID, step: int, now: datetime, sealed_again: bytes | None = None) -> bool:
@@ -163,7 +168,7 @@ def count_by_key(connection: Connection) -> dict[bytes, int]:
 def sealed_by_key(connection: Connection, key_id: bytes, *, after: UUID, rows: int) -> list[StoredDevice]:
     """Some of the devices that the key sealed, in the order of their ids."""
     found = connection.execute(_SEALED_BY, {"key": key_id, "after": after, "rows": rows})
-    return [StoredDevice(row.id, row.sealed_secret, row.last_step) for row in found]
+    return [_stored(row) for row in found]
 
 
 def seal_again(connection: Connection, devices: Iterable[tuple[StoredDevice, bytes]]) -> None:
@@ -196,7 +201,7 @@ def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> Held
     row = connection.execute(_HOLD, {"device": id, "user": user_id, "now": now}).one_or_none()
     if row is None:
         return None
-    return HeldDevice(_device_of(row), StoredDevice(row.id, row.sealed_secret, row.last_step), row.session_id)
+    return HeldDevice(_device_of(row), _stored(row), row.session_id)
 
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: datetime) -> Device | None:

@@ -152,7 +152,7 @@ async def member_with_events(api: Api, services: Services, count: int) -> tuple[
     user_id = UUID(member.session["user"]["id"])
 
     def add(connection: Connection) -> None:
-        services.events.record(connection, user_id, api.clock(), None, SecurityEventKind.SIGN_IN_FAILED)
+        services.events.record(connection, user_id, api.clock(), None, SecurityEventKind.SESSION_ENDED)
 
     for _ in range(count - 3):
         api.clock.advance(0.5)

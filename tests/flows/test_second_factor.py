@@ -31,7 +31,7 @@ async def judged(services: Services, otp: str, *devices: Given) -> tuple[CodeVer
     def transact(connection: Connection) -> tuple[CodeVerdict, list[int | None]]:
         user = rows.add_user(connection)
         stored = [add(connection, user, secret, last_step) for secret, last_step in devices]
-        verdict = judge(connection, services, stored, otp, NOW)
+        verdict, _ = judge(connection, services, stored, otp, NOW)
         steps = {row.id: row.last_step for row in connection.execute(select(TotpDevice.id, TotpDevice.last_step))}
         return verdict, [steps[device.id] for device in stored]
 

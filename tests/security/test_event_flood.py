@@ -1,0 +1,111 @@
+"""Attack: bury what happens to an account under events that take no factor of its owner, or only one."""
+
+import asyncio
+
+from fastapi import FastAPI
+
+from graphql_mfa import SecurityEvent
+from graphql_mfa.flows.services import Services
+from tests.api.scenarios import RunApp
+from tests.api_client import Api
+from tests.authenticator import code_at
+from tests.clock import Clock
+from tests.conftest import Connect
+from tests.security.attacks import WRONG_PASSWORD, at_once, events_of, kinds
+from tests.statements import statements
+
+MOST_PER_HOUR = 10
+HOUR = 3600
+
+
+async def guess_passwords(app: FastAPI, connect: Connect, number: int, name: str = "alice") -> None:
+    """From as many addresses, so that none of them has to wait."""
+    for place in range(number):
+        answer = await connect(app, f"203.0.113.{place}").login(name, WRONG_PASSWORD)
+        assert answer["__typename"] == "InvalidCredentials"
+
+
+async def test_wrong_passwords_are_recorded_ten_times_an_hour_and_other_events_as_ever(
+    app: FastAPI, connect: Connect, services: Services, clock: Clock
+) -> None:
+    api = connect(app)
+    member = await api.member()
+    await guess_passwords(app, connect, 15)
+    assert (await events_of(services))["SIGN_IN_FAILED"] == MOST_PER_HOUR
+
+    before = (await events_of(services))["SIGNED_IN"]
+    await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    assert (await events_of(services))["SIGNED_IN"] == before + 1
+    clock.advance(HOUR + 1)
+    await guess_passwords(app, connect, 1)
+    assert (await events_of(services))["SIGN_IN_FAILED"] == MOST_PER_HOUR + 1
+
+
+async def test_what_is_not_recorded_is_delivered_to_nobody(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+    delivered: list[str] = []
+    signed_in = asyncio.Event()
+
+    async def on_event(event: SecurityEvent) -> None:
+        delivered.append(event.kind)
+        if delivered.count("SIGNED_IN") == 2:
+            signed_in.set()
+
+    async with run_app(on_event=on_event) as app:
+        api = connect(app)
+        member = await api.member()
+        await guess_passwords(app, connect, 15)
+        await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+        await asyncio.wait_for(signed_in.wait(), 20)  # events of an account are delivered in their order
+    assert delivered.count("SIGN_IN_FAILED") == MOST_PER_HOUR
+
+
+async def test_that_the_events_of_a_name_are_not_recorded_any_more_does_not_tell_that_it_exists(
+    run_app: RunApp, connect: Connect
+) -> None:
+    async def on_event(_: SecurityEvent) -> None:
+        pass
+
+    async with run_app(on_event=on_event) as app:
+        await connect(app).member()
+        seen = {}
+        for name in ("alice", "nobody"):
+            await guess_passwords(app, connect, MOST_PER_HOUR, name)
+            with statements() as seen[name]:
+                await connect(app, "203.0.113.99").login(name, WRONG_PASSWORD)
+    of_delivery = (" outbox WHERE", "UPDATE outbox")
+    asked = {name: [sql for sql in sqls if not any(part in sql for part in of_delivery)] for name, sqls in seen.items()}
+    assert asked["alice"] == asked["nobody"]
+    assert any("INSERT INTO security_events" in sql for sql in asked["alice"])
+
+
+# --------------------------------------------------------------------------------------------------- a code seen
+
+
+async def test_a_used_code_is_recorded_once_however_often_it_is_sent_again(
+    api: Api, services: Services, clock: Clock
+) -> None:
+    member = await api.member()
+    code = code_at(member.secret, clock())
+    assert (await api.verify_otp(await api.challenge(), code))["__typename"] == "SignedIn"
+    for _ in range(4):
+        challenge = await api.challenge()
+        answers = [await api.verify_otp(challenge, code) for _ in range(6)]
+        assert kinds(answers) == {"OtpAlreadyUsed": 5, "ChallengeExpired": 1}, "each is counted"
+    assert (await events_of(services))["OTP_REPLAYED"] == 1
+
+    clock.advance(30)
+    code = code_at(member.secret, clock())
+    assert (await api.verify_otp(await api.challenge(), code))["__typename"] == "SignedIn"
+    challenge = await api.challenge()
+    await at_once(api.verify_otp(challenge, code) for _ in range(5))
+    assert (await events_of(services))["OTP_REPLAYED"] == 2, "another code was accepted and sent again"
+
+
+async def test_a_used_code_sent_many_times_at_once_is_recorded_once(api: Api, services: Services, clock: Clock) -> None:
+    member = await api.member()
+    code = code_at(member.secret, clock())
+    challenges = [await api.challenge() for _ in range(5)]
+    answers = await at_once(api.verify_otp(challenge, code) for challenge in challenges * 5)
+    assert kinds(answers)["SignedIn"] == 1
+    assert kinds(answers)["OtpAlreadyUsed"] > 1
+    assert (await events_of(services))["OTP_REPLAYED"] == 1
