@@ -199,7 +199,12 @@ class Settings(BaseSettings):
     ] = 3600
     session_lifetime_seconds: Annotated[Seconds, Field(description="Absolute (NIST SP 800-63B-4 2.2.3).")] = 86_400
     refresh_grace_seconds: Annotated[
-        int, Field(ge=0, le=60, description="How long a rotated refresh token still returns the same new pair.")
+        int,
+        Field(
+            ge=0,
+            le=60,
+            description="How long a rotated refresh token still returns the same new pair, to the same client.",
+        ),
     ] = 10
     refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
     refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300

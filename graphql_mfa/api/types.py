@@ -222,7 +222,8 @@ class SecurityEventKind(enum.Enum):
     SESSION_ENDED = strawberry.enum_value("SESSION_ENDED", description="A session was ended, or all of them were.")
     REFRESH_TOKEN_REUSED = strawberry.enum_value(
         "REFRESH_TOKEN_REUSED",
-        description="A refresh token came a second time, so it may have been stolen; its session was ended.",
+        description="A refresh token came a second time, so it may have been stolen. Its session was ended; or, where"
+        " it came from another client within seconds, that client got nothing and the session goes on.",
     )
     ACCOUNT_DELETED = strawberry.enum_value("ACCOUNT_DELETED", description="The owner deleted the account.")
     IMPORTED_BY_OPERATOR = strawberry.enum_value(

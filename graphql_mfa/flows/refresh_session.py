@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from graphql_mfa.core.addresses import address_group, parse_address
 from graphql_mfa.core.key_ring import Key
 from graphql_mfa.core.refresh_tokens import family_digest, next_refresh_token, next_refresh_token_without_family
 from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
@@ -20,7 +21,10 @@ RefreshSessionOutcome = SignedIn | SessionExpired | RateLimited
 
 
 async def refresh_session(services: Services, refresh_token: str, client: Client) -> RefreshSessionOutcome:
-    """Rotate the session's tokens. An earlier token ends the session, or repeats the current pair while that is new.
+    """Rotate the session's tokens. An earlier token ends the session.
+
+    While the current pair is new, the token that it was traded for repeats it instead, to the client that got it; sent
+    by another client it gets nothing, and the session's user an event.
 
     Refused tokens are counted per address; a current one is accepted whatever that count. No token is no guess.
     """
@@ -53,8 +57,10 @@ def _exchange(
         # Another replica has a key that this one lacks: the current token may be the one that this was traded for.
         return None
     if is_young and key and (successor := _current_after(key, refresh_token, session)):
-        return None if key.decrypt_only else _signed_in(connection, services, session, successor, key)
-    sessions.end(connection, session.id)
+        if _got_the_pair(session, client):
+            return None if key.decrypt_only else _signed_in(connection, services, session, successor, key)
+    else:
+        sessions.end(connection, session.id)
     services.events.record(connection, session.user_id, now, client, SecurityEventKind.REFRESH_TOKEN_REUSED)
     return None
 
@@ -98,6 +104,12 @@ def _current_after(key: Key, refresh_token: str, session: StoredSession) -> str 
         if digest(Purpose.REFRESH_TOKEN, successor) == session.refresh_digest:
             return successor
     return None
+
+
+def _got_the_pair(session: StoredSession, client: Client) -> bool:
+    """Whether it is the client that rotated last, as far as the server can tell: address and User-Agent."""
+    address = address_group(parse_address(session.ip_address or ""))
+    return (address, session.user_agent) == (client.address, client.user_agent)
 
 
 def _signed_in(
