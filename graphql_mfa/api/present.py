@@ -108,8 +108,9 @@ def present(outcome: Outcome, now: datetime) -> Result:
             )
         case outcomes.TotpDeviceRenamed(device):
             return results.TotpDeviceRenamed(device=types.TotpDevice.of(device))
-        case outcomes.FactorRemoved(id, account, session_id):
-            return results.FactorRemoved(id=strawberry.ID(str(id)), user=types.User.of(account, session_id))
+        case outcomes.FactorRemoved(id, account, session_id, sessions_ended):
+            user = types.User.of(account, session_id)
+            return results.FactorRemoved(id=strawberry.ID(str(id)), user=user, sessions_ended=sessions_ended)
         case outcomes.PasswordChanged(sessions_ended):
             return results.PasswordChanged(sessions_ended=sessions_ended)
         case outcomes.SessionRevoked(id, account, session_id):

@@ -112,6 +112,9 @@ class TotpDeviceRenamed:
 class FactorRemoved:
     id: strawberry.ID = strawberry.field(description="Of what was removed.")
     user: User = strawberry.field(description="Whose factor it was.")
+    sessions_ended: int = strawberry.field(
+        description="How many other sessions were ended: those that it had opened or verified last."
+    )
 
 
 @strawberry.type(

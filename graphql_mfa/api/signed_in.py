@@ -82,7 +82,9 @@ async def _session(services: Services, access_token: str | None, max_age: int | 
         challenge = "Bearer" if access_token is None else _INVALID_TOKEN
         failure = errors.NotAuthenticated.of(errors.NotAuthenticatedReason[caller.reason.name])
         raise _DeniedError("UNAUTHENTICATED", failure.message, challenge)
-    if max_age is not None and services.clock() - caller.authenticated_at > timedelta(seconds=max_age):
+    if max_age is not None and not (
+        caller.may_be_fresh and services.clock() - caller.authenticated_at <= timedelta(seconds=max_age)
+    ):
         challenge = f'Bearer error="insufficient_user_authentication", max_age="{max_age}"'  # RFC 9470 3
         raise _DeniedError("REAUTHENTICATION_REQUIRED", "Verify a second factor again, then repeat this.", challenge)
     return caller

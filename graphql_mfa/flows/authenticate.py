@@ -13,11 +13,15 @@ from graphql_mfa.store import sessions
 
 @dataclass(frozen=True)
 class Authenticated:
-    """A live session, when it verified a second factor, and its account."""
+    """A live session, when it verified a second factor, and its account.
+
+    may_be_fresh: False once that factor was removed or replaced, so that another one has to be verified.
+    """
 
     session_id: UUID
     authenticated_at: datetime
     account: Account
+    may_be_fresh: bool = True
 
 
 def check_token(services: Services, access_token: str | None, now: datetime) -> TokenSubject | NotAuthenticated:
@@ -42,7 +46,7 @@ async def authenticate(services: Services, access_token: str | None) -> Authenti
     found = await services.database.read(lambda connection: sessions.find_account(connection, subject.session_id, now))
     if found is None:
         return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
-    account, authenticated_at = found
+    account, authenticated_at, may_be_fresh = found
     if account.id != subject.user_id:
         return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
-    return Authenticated(subject.session_id, authenticated_at, account)
+    return Authenticated(subject.session_id, authenticated_at, account, may_be_fresh)

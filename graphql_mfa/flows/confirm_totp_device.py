@@ -14,7 +14,7 @@ from graphql_mfa.flows.outcomes import (
     RateLimited,
     TotpDeviceConfirmed,
 )
-from graphql_mfa.flows.second_factor import answer_with_otp, attempts_before_a_wait, otp_refusal
+from graphql_mfa.flows.second_factor import Verified, answer_with_otp, attempts_before_a_wait, otp_refusal
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_counted
 from graphql_mfa.store import Connection, totp_devices
@@ -38,9 +38,9 @@ async def confirm_totp_device(
         if refusal := otp_refusal(user, now):
             return refusal
         attempts_left = attempts_before_a_wait(services.settings, user)
-        failure = answer_with_otp(connection, services, user, [held.stored], otp, client, now, attempts_left)
-        if failure:
-            return failure
+        answer = answer_with_otp(connection, services, user, [held.stored], otp, client, now, attempts_left)
+        if not isinstance(answer, Verified):
+            return answer
         if not held.shown.confirmed:
             services.events.record(connection, user.id, now, client, SecurityEventKind.TOTP_DEVICE_ADDED)
         device = replace(held.shown, confirmed=True, last_used_at=now)

@@ -140,11 +140,12 @@ class TotpDeviceRenamed:
 
 @dataclass(frozen=True)
 class FactorRemoved:
-    """The factor of that id counts no more."""
+    """The factor of that id counts no more; so many other sessions that it had opened or verified last were ended."""
 
     id: UUID
     account: Account
     session_id: UUID
+    sessions_ended: int
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Verify a second factor again within a session."""
 
 from dataclasses import replace
+from uuid import UUID
 
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
@@ -16,7 +17,7 @@ from graphql_mfa.flows.outcomes import (
     Reauthenticated,
 )
 from graphql_mfa.flows.recovery_codes import consume_recovery_code
-from graphql_mfa.flows.second_factor import answer_with_otp, attempts_before_a_wait, otp_refusal
+from graphql_mfa.flows.second_factor import Verified, answer_with_otp, attempts_before_a_wait, otp_refusal
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import access_token_of
 from graphql_mfa.flows.signed_in import Caller, act_counted
@@ -41,19 +42,21 @@ async def reauthenticate(
     Give one of the two: a one-time code or a recovery code.
     """
 
-    def answer(connection: Connection, caller: Caller) -> ReauthenticateOutcome:
+    def transact(connection: Connection, caller: Caller) -> ReauthenticateOutcome:
         if otp is not None:
-            failure = _answer_with_otp(connection, services, caller, otp, client)
-            return failure or _renew(connection, services, caller, FactorKind.TOTP)
+            answer = _answer_with_otp(connection, services, caller, otp, client)
+            if not isinstance(answer, Verified):
+                return answer
+            return _renew(connection, services, caller, FactorKind.TOTP, answer.device_id)
         refusal = _answer_with_code(connection, services, caller, recovery_code or "", client)
         return refusal or _renew(connection, services, caller, FactorKind.RECOVERY_CODE)
 
-    return await act_counted(services, access_token, answer)
+    return await act_counted(services, access_token, transact)
 
 
 def _answer_with_otp(
     connection: Connection, services: Services, caller: Caller, otp: str, client: Client
-) -> InvalidOtp | OtpAlreadyUsed | FactorDisabled | RateLimited | None:
+) -> Verified | InvalidOtp | OtpAlreadyUsed | FactorDisabled | RateLimited:
     user = caller.user
     if refusal := otp_refusal(user, caller.now):
         return refusal
@@ -76,9 +79,11 @@ def _answer_with_code(
     return None
 
 
-def _renew(connection: Connection, services: Services, caller: Caller, factor: FactorKind) -> Reauthenticated:
+def _renew(
+    connection: Connection, services: Services, caller: Caller, factor: FactorKind, device_id: UUID | None = None
+) -> Reauthenticated:
     factors = tuple(dict.fromkeys((*caller.session.factors, factor)))
-    session = replace(caller.session, authenticated_at=caller.now, factors=factors)
+    session = replace(caller.session, authenticated_at=caller.now, factors=factors, verified_by=device_id)
     sessions.reauthenticate(connection, session)
     token, expires_at = access_token_of(services, session, caller.now, services.key_ring.current)
     return Reauthenticated(token, expires_at, users.find(connection, caller.user.id), session.id)

@@ -6,7 +6,7 @@ from graphql_mfa.flows.outcomes import NotAuthenticated, RateLimited, Reauthenti
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
-from graphql_mfa.store import Connection, users
+from graphql_mfa.store import Connection, sessions, users
 
 RegenerateRecoveryCodesOutcome = RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited
 
@@ -14,10 +14,15 @@ RegenerateRecoveryCodesOutcome = RecoveryCodes | NotAuthenticated | Reauthentica
 async def regenerate_recovery_codes(
     services: Services, access_token: str | None, client: Client
 ) -> RegenerateRecoveryCodesOutcome:
-    """Replace the set; the old one is dead at once. Of two callers at once, the codes of the later one stay."""
+    """Replace the set; the old one is dead at once. Of two callers at once, the codes of the later one stay.
+
+    The account's other sessions have to verify a second factor again before sensitive operations: it may have been one
+    of the old codes that they verified.
+    """
 
     def regenerate(connection: Connection, caller: Caller) -> RecoveryCodes:
         codes = replace_recovery_codes(connection, services, caller.user.id)
+        sessions.make_others_stale(connection, caller.session.id, caller.user.id, caller.now)
         kind = SecurityEventKind.RECOVERY_CODES_REGENERATED
         services.events.record(connection, caller.user.id, caller.now, client, kind)
         return RecoveryCodes(codes, users.find(connection, caller.user.id), caller.session.id)

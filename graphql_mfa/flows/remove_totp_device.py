@@ -13,7 +13,7 @@ from graphql_mfa.flows.outcomes import (
 )
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
-from graphql_mfa.store import Connection, totp_devices
+from graphql_mfa.store import Connection, sessions, totp_devices
 
 RemoveTotpDeviceOutcome = (
     FactorRemoved | LastFactor | NotFound | NotAuthenticated | ReauthenticationRequired | RateLimited
@@ -23,7 +23,11 @@ RemoveTotpDeviceOutcome = (
 async def remove_totp_device(
     services: Services, access_token: str | None, id: str, client: Client
 ) -> RemoveTotpDeviceOutcome:
-    """Remove it, unless it is the last one that was confirmed. One that never was never counted, and makes no event."""
+    """Remove it, unless it is the last one that was confirmed. One that never was never counted, and makes no event.
+
+    The other sessions that it opened or verified last may be a thief's: they end. This one has to verify another factor
+    before sensitive operations.
+    """
     device_id = id_to_look_for(id)
 
     def remove(connection: Connection, caller: Caller) -> FactorRemoved | LastFactor | NotFound:
@@ -36,6 +40,10 @@ async def remove_totp_device(
                 return LastFactor()
             services.events.record(connection, user.id, caller.now, client, SecurityEventKind.TOTP_DEVICE_REMOVED)
         totp_devices.remove(connection, device_id)
-        return FactorRemoved(device_id, user.account, caller.session.id)
+        session_id = caller.session.id
+        ended = sessions.end_others_of_device(connection, device_id, session_id, user.id, caller.now)
+        if caller.session.verified_by == device_id:
+            sessions.make_stale(connection, session_id, caller.now)
+        return FactorRemoved(device_id, user.account, session_id, ended)
 
     return await act_freshly(services, access_token, remove)

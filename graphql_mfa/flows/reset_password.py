@@ -12,7 +12,7 @@ from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import decoy_device
 from graphql_mfa.flows.outcomes import InvalidInput, OtpAlreadyUsed, PasswordChanged, RateLimited, ResetRejected
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, hold_recovery_code
-from graphql_mfa.flows.second_factor import answer_with_otp, judge, otp_refusal
+from graphql_mfa.flows.second_factor import Verified, answer_with_otp, judge, otp_refusal
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, challenges, sessions, throttles, totp_devices, users
 from graphql_mfa.store.totp_devices import StoredDevice
@@ -113,13 +113,13 @@ def _prove(connection: Connection, services: Services, request: _Request) -> UUI
     has_code = hold_recovery_code(connection, owner_id, request.recovery_code)
     devices = totp_devices.of_user(connection, owner_id, confirmed=True)
     if owner and has_code and not otp_refusal(owner, request.now):
-        failure = answer_with_otp(
+        answer = answer_with_otp(
             connection, services, owner, devices, request.otp, request.client, request.now, attempts_left=0
         )
-        if failure is None:
+        if isinstance(answer, Verified):
             consume_recovery_code(connection, owner_id, request.recovery_code)
             return owner_id
-        if isinstance(failure, OtpAlreadyUsed):
+        if isinstance(answer, OtpAlreadyUsed):
             _write_in_vain(connection, services, request, nobody)
         return None
     judge(connection, services, [request.decoy], request.otp, request.now)

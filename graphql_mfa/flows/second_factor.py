@@ -1,8 +1,9 @@
 """Judging one-time codes, wherever they are asked for: what is counted, told and remembered is the same everywhere."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from graphql_mfa.core import totp
 from graphql_mfa.core.accounts import FactorKind
@@ -40,6 +41,13 @@ def attempts_before_a_wait(settings: Settings, user: LockedUser) -> int:
     return max(0, settings.otp_failures_before_backoff - user.otp_failures - 1)
 
 
+@dataclass(frozen=True)
+class Verified:
+    """A right one-time code, and the device that it is of."""
+
+    device_id: UUID | None
+
+
 def answer_with_otp(
     connection: Connection,
     services: Services,
@@ -49,8 +57,8 @@ def answer_with_otp(
     client: Client,
     now: datetime,
     attempts_left: int,
-) -> InvalidOtp | OtpAlreadyUsed | None:
-    """Compare a code with the devices; None for a right one, which claims its time step and ends the row of wrong ones.
+) -> Verified | InvalidOtp | OtpAlreadyUsed:
+    """Compare a code with the devices; a right one claims its time step and ends the row of wrong ones.
 
     A wrong one is counted for the account, whatever the device: more devices are no more guesses. attempts_left: told
     to whoever guessed wrong. The transaction holds the account's row.
@@ -60,7 +68,7 @@ def answer_with_otp(
         case Accepted():
             if user.otp_failures:
                 users.set_otp_state(connection, user.id)
-            return None
+            return Verified(device.id if device else None)
         case AlreadyUsed(step):
             # Once for each code that was accepted, however often it is sent again.
             accepted_at = device.last_used_at if device else None

@@ -1,7 +1,7 @@
 """Opening a session and making its tokens, as several use cases do."""
 
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from graphql_mfa.core.access_tokens import Grant
 from graphql_mfa.core.accounts import FactorKind
@@ -21,9 +21,18 @@ _UNCOUNTED = 50
 
 
 def open_session(
-    connection: Connection, services: Services, user: LockedUser, factor: FactorKind, client: Client, now: datetime
+    connection: Connection,
+    services: Services,
+    user: LockedUser,
+    factor: FactorKind,
+    client: Client,
+    now: datetime,
+    device_id: UUID | None = None,
 ) -> TokenPair:
-    """Open a session for an account that has just answered a challenge; the one used least recently may end for it."""
+    """Open a session for an account that has just answered a challenge; the one used least recently may end for it.
+
+    device_id: the authenticator app that answered it, if one did.
+    """
     refresh_token = first_refresh_token()
     ends_at = now + timedelta(seconds=services.settings.session_lifetime_seconds)
     session = StoredSession(
@@ -40,6 +49,8 @@ def open_session(
         family_digest=family_digest(refresh_token),
         ip_address=client.ip_address,
         user_agent=client.user_agent,
+        opened_by=device_id,
+        verified_by=device_id,
     )
     if user.sessions > SESSIONS_PER_ACCOUNT - _UNCOUNTED:
         sessions.end_beyond(connection, user.id, now, SESSIONS_PER_ACCOUNT - 1)

@@ -65,7 +65,7 @@ async def act_freshly(
 
     def transact(connection: Connection, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
         oldest = caller.now - timedelta(seconds=services.settings.reauthentication_seconds)
-        if caller.session.authenticated_at < oldest:
+        if caller.session.stale_since or caller.session.authenticated_at < oldest:
             return ReauthenticationRequired(usable_factors(caller.user, caller.now))
         return _counted(services, transaction, connection, caller)
 

@@ -16,7 +16,7 @@ from graphql_mfa.flows.outcomes import (
     SignedIn,
 )
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
-from graphql_mfa.flows.second_factor import answer_with_otp, otp_refusal
+from graphql_mfa.flows.second_factor import Verified, answer_with_otp, otp_refusal
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import open_session
 from graphql_mfa.store import Connection, challenges, totp_devices, users
@@ -39,7 +39,7 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
     if token is None:
         return ChallengeExpired()
 
-    def answer(connection: Connection) -> VerifyOtpOutcome:
+    def transact(connection: Connection) -> VerifyOtpOutcome:
         user = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
         if user is None:
             return ChallengeExpired()
@@ -47,19 +47,19 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
             return refusal
         attempts_left = challenges.count_attempt(connection, token, settings.challenge_attempts)
         devices = totp_devices.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
-        failure = answer_with_otp(connection, services, user, devices, otp, client, now, attempts_left)
-        if failure:
-            return failure
+        answer = answer_with_otp(connection, services, user, devices, otp, client, now, attempts_left)
+        if not isinstance(answer, Verified):
+            return answer
         challenges.consume(connection, token)
-        return _sign_in(connection, services, user, client, now)
+        return _sign_in(connection, services, user, answer, client, now)
 
-    return await services.database.write(answer)
+    return await services.database.write(transact)
 
 
 def _sign_in(
-    connection: Connection, services: Services, user: LockedUser, client: Client, now: datetime
+    connection: Connection, services: Services, user: LockedUser, verified: Verified, client: Client, now: datetime
 ) -> SignedIn | EnrollmentConfirmed:
-    tokens = open_session(connection, services, user, FactorKind.TOTP, client, now)
+    tokens = open_session(connection, services, user, FactorKind.TOTP, client, now, verified.device_id)
     if user.account.mfa_enabled:
         services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)
         return SignedIn(tokens, user.account)

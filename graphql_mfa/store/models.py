@@ -147,6 +147,11 @@ class Session(Base):
     # When a second factor was verified last, and which were in this session, separated by spaces.
     authenticated_at: Mapped[datetime]
     factors: Mapped[str] = mapped_column("factor", key="factors")
+    # The authenticator apps that opened it and that it verified last. Null: a recovery code, or not known.
+    opened_by: Mapped[UUID | None]
+    verified_by: Mapped[UUID | None]
+    # Since when that verification counts no more for sensitive operations, if it doesn't.
+    stale_since: Mapped[datetime | None]
     # Of whoever signed in or refreshed it last.
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]

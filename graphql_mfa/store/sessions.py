@@ -31,7 +31,8 @@ class StoredSession:
     expires_at: the earlier one unless the session is refreshed. generation, refreshed_at, key_id: the number of the
     current pair, when it was made and with which key. refresh_digest, family_digest: of its refresh token.
     refreshes, refresh_window_ends_at: rotations in the current window of their limit. ip_address, user_agent: of the
-    client that got the current pair.
+    client that got the current pair. opened_by, verified_by: the authenticator apps that opened it and that it verified
+    last, where it was one and is known. stale_since: since when that verification counts no more.
     """
 
     id: UUID
@@ -49,6 +50,9 @@ class StoredSession:
     user_agent: str | None
     refreshes: int = 0
     refresh_window_ends_at: datetime | None = None
+    opened_by: UUID | None = None
+    verified_by: UUID | None = None
+    stale_since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -90,11 +94,14 @@ _COLUMNS = (
     Session.user_agent,
     Session.refreshes,
     Session.refresh_window_ends_at,
+    Session.opened_by,
+    Session.verified_by,
+    Session.stale_since,
 )
 _lives = Session.expires_at > bindparam("now")
 _ADD = insert(Session)
 _FIND_ACCOUNT = (
-    select(*ACCOUNT_COLUMNS, Session.authenticated_at)
+    select(*ACCOUNT_COLUMNS, Session.authenticated_at, Session.stale_since)
     .join(Session, Session.user_id == User.id)
     .where(Session.id == bindparam("session"), _lives)
 )
@@ -142,11 +149,24 @@ _COUNT_BY_KEY = (
 _REAUTHENTICATE = (
     update(Session)
     .where(Session.id == bindparam("session"))
-    .values(authenticated_at=bindparam("at"), factors=bindparam("verified"))
+    .values(
+        authenticated_at=bindparam("at"),
+        factors=bindparam("verified"),
+        verified_by=bindparam("device"),
+        stale_since=None,
+    )
 )
 _END = delete(Session).where(Session.id == bindparam("session"))
 _END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
 _END_OTHERS = _END_ALL.where(Session.id != bindparam("session"))
+_END_OTHERS_OF_DEVICE = _END_OTHERS.where(
+    or_(Session.opened_by == bindparam("device"), Session.verified_by == bindparam("device"))
+)
+_make_stale = update(Session).values(stale_since=bindparam("now"))
+_MAKE_STALE = _make_stale.where(Session.id == bindparam("session"))
+_MAKE_OTHERS_STALE = _make_stale.where(
+    Session.user_id == bindparam("user"), Session.id != bindparam("session"), Session.stale_since.is_(None), _lives
+)
 # By rows, not by accounts: one that has more is from a version without the limit, and shrinks at each sign-in.
 _MOST_ENDED = 1000
 _beyond = (
@@ -197,10 +217,10 @@ def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) 
     connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most, "rows": _MOST_ENDED})
 
 
-def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime] | None:
-    """The account that is signed in by that live session, and when that verified a second factor."""
+def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime, bool] | None:
+    """The account that is signed in by that live session, when that verified a second factor, and if that counts."""
     row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
-    return None if row is None else (account_of(row), row.authenticated_at)
+    return None if row is None else (account_of(row), row.authenticated_at, row.stale_since is None)
 
 
 def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
@@ -252,7 +272,12 @@ def count_by_key(connection: Connection, now: datetime, since: datetime) -> dict
 
 def reauthenticate(connection: Connection, session: StoredSession) -> None:
     """A second factor was verified again. The caller holds the session."""
-    given = {"session": session.id, "at": session.authenticated_at, "verified": _names_of(session.factors)}
+    given = {
+        "session": session.id,
+        "at": session.authenticated_at,
+        "verified": _names_of(session.factors),
+        "device": session.verified_by,
+    }
     connection.execute(_REAUTHENTICATE, given)
 
 
@@ -269,6 +294,22 @@ def end_all(connection: Connection, user_id: UUID, now: datetime) -> int:
 def end_others(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> int:
     """End every live session of the account but that one; return how many were ended."""
     return connection.execute(_END_OTHERS, {"session": id, "user": user_id, "now": now}).rowcount
+
+
+def end_others_of_device(connection: Connection, device_id: UUID, id: UUID, user_id: UUID, now: datetime) -> int:
+    """End the account's other live sessions that the device opened or verified last; return how many were ended."""
+    given = {"device": device_id, "session": id, "user": user_id, "now": now}
+    return connection.execute(_END_OTHERS_OF_DEVICE, given).rowcount
+
+
+def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
+    """Demand another second factor of that session before sensitive operations."""
+    connection.execute(_MAKE_STALE, {"session": id, "now": now})
+
+
+def make_others_stale(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> None:
+    """Demand another second factor of every live session of the account but that one."""
+    connection.execute(_MAKE_OTHERS_STALE, {"session": id, "user": user_id, "now": now})
 
 
 def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[ListedSession]:

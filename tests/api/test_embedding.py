@@ -19,6 +19,7 @@ from graphql_mfa import Authenticated, GraphQLMFA, PublicError, Registration, Se
 from graphql_mfa.flows.client import Client
 from tests.api_client import PASSWORD, REGISTER_USER, Api
 from tests.clock import Clock
+from tests.devices import confirmed, first_device, remove
 from tests.http.requests import demand_quiet, messages
 
 PATH = "/app/api/graphql"
@@ -263,6 +264,17 @@ async def test_a_factor_that_is_too_old_has_to_be_verified_again(api: Api, clock
     route = await api.http.get("/secret", headers=headers)
     assert (route.status_code, route.headers["WWW-Authenticate"]) == (401, challenge)
     assert data_of(await api.send("{ name }", token=member.access_token)) == {"name": "alice"}
+
+
+async def test_a_factor_that_was_removed_has_to_be_replaced_by_another_one(api: Api) -> None:
+    member = await api.member()
+    first = await first_device(api, member.access_token)
+    await confirmed(api, member.access_token)
+    assert (await remove(api, member.access_token, first))["__typename"] == "FactorRemoved"
+    response = await api.send("{ secret }", token=member.access_token)
+    assert response.json()["errors"][0]["extensions"] == {"code": "REAUTHENTICATION_REQUIRED"}
+    route = await api.http.get("/secret", headers={"Authorization": f"Bearer {member.access_token}"})
+    assert route.status_code == 401
 
 
 # ---------------------------------------------------------------------------------------------------- registration

@@ -1,4 +1,4 @@
-"""Bounded sessions: families of refresh tokens, and accounts whose events are still to be erased."""
+"""Sessions: families of refresh tokens, bounds, and the factors that opened them; accounts that are being erased."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,6 +25,9 @@ def upgrade() -> None:
     op.create_index("ix_sessions_family_digest", "sessions", ["family_digest"], unique=True)
     op.add_column("sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))
     op.add_column("sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("sessions", sa.Column("opened_by", sa.Uuid(), nullable=True))
+    op.add_column("sessions", sa.Column("verified_by", sa.Uuid(), nullable=True))
+    op.add_column("sessions", sa.Column("stale_since", sa.DateTime(timezone=True), nullable=True))
     op.execute(_FORGET_TOKENS_BEYOND)
     op.execute(_END_SESSIONS_BEYOND)
 
