@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from graphql import build_schema, is_union_type, parse, validate
 
+from tests.bounds_table import bounds_table
 from tests.settings_table import settings_page
 
 ROOT = Path(__file__).parent.parent
@@ -14,6 +15,10 @@ PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 def test_the_settings_page_lists_every_setting_as_it_is() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == settings_page()
+
+
+def test_every_table_says_by_what_it_is_bounded_and_when_its_rows_go() -> None:
+    assert bounds_table() in (ROOT / "docs" / "security.md").read_text()
 
 
 def test_the_readme_says_what_to_do_about_every_union_member() -> None:

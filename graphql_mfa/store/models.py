@@ -1,5 +1,6 @@
 """The tables."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -41,8 +42,22 @@ Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
 OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """How many rows of a table an account and an address may have, and when they are deleted, for docs/security.md.
+
+    Numbers are the defaults of settings.
+    """
+
+    per_account: str
+    per_address: str
+    gone: str
+
+
 class Base(DeclarativeBase):
     """The mapping's registry. Constraint names are fixed, so that migrations can name them."""
+
+    bounds: ClassVar[Bounds]
 
     metadata = MetaData(
         naming_convention={
@@ -59,6 +74,11 @@ class User(Base):
     """An account. Its row is the lock under which everything that counts for the account happens."""
 
     __tablename__ = "users"
+    bounds = Bounds(
+        per_account="one",
+        per_address="20 registrations an hour",
+        gone="deleted by its owner or an operator; 24 hours after a registration that is never confirmed",
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     username: Mapped[str]
@@ -83,6 +103,11 @@ class OtpFailure(Base):
     """A wrong one-time code, remembered for the limit that a success does not reset."""
 
     __tablename__ = "otp_failures"
+    bounds = Bounds(
+        per_account="100 in 30 days; then codes are off, and none is compared",
+        per_address="as its accounts",
+        gone="30 days later; with a new password or secret; with its account",
+    )
     __table_args__ = (Index(None, "user_id", "at"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -97,6 +122,11 @@ class TotpDevice(Base):
     """
 
     __tablename__ = "totp_devices"
+    bounds = Bounds(
+        per_account="5, those to be confirmed included",
+        per_address="as its accounts",
+        gone="removed; 10 minutes after it was added, unless confirmed; with a restarted enrollment; with its account",
+    )
     # In the order in which those of one key are gone through, some at a time.
     __table_args__ = (Index(None, "key_id", "id"),)
 
@@ -118,6 +148,11 @@ class RecoveryCode(Base):
     """An unused recovery code; using it deletes the row."""
 
     __tablename__ = "recovery_codes"
+    bounds = Bounds(
+        per_account="10",
+        per_address="as its accounts",
+        gone="used; with a new set; with its account",
+    )
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
     digest: Mapped[Digest] = mapped_column(primary_key=True)
@@ -127,6 +162,11 @@ class Challenge(Base):
     """An open challenge; answering it deletes the row."""
 
     __tablename__ = "challenges"
+    bounds = Bounds(
+        per_account="10; another one ends the oldest",
+        per_address="as its accounts",
+        gone="answered; after 5 answers; 5 minutes later; with its account",
+    )
     __table_args__ = (Index(None, "user_id", "created_at"),)
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
@@ -140,6 +180,11 @@ class Session(Base):
     """A live session; ending it deletes the row."""
 
     __tablename__ = "sessions"
+    bounds = Bounds(
+        per_account="100; another one ends the one used least recently",
+        per_address="as its accounts",
+        gone="ended; an hour after its last refresh; a day after its sign-in; with its account",
+    )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
@@ -178,6 +223,11 @@ class UsedRefreshToken(Base):
     """
 
     __tablename__ = "used_refresh_tokens"
+    bounds = Bounds(
+        per_account="none, but while replicas of earlier versions run: then one for each refresh there",
+        per_address="as its accounts",
+        gone="with its session",
+    )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
@@ -188,6 +238,11 @@ class KnownAddress(Base):
     """An address from which the account signed in."""
 
     __tablename__ = "known_addresses"
+    bounds = Bounds(
+        per_account="one for each address that it signed in from, which takes two factors",
+        per_address="as its accounts",
+        gone="with its account",
+    )
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
     address: Mapped[str] = mapped_column(primary_key=True)
@@ -197,6 +252,11 @@ class Throttle(Base):
     """What was used of one limit. The key is a digest: it reveals neither name nor address."""
 
     __tablename__ = "throttles"
+    bounds = Bounds(
+        per_account="by name 3, by account 1, by session 2, and 3 for each address that tried",
+        per_address="3, and for sign-in and reset one for each of 30 names in five minutes",
+        gone="its window and its wait are over, at most an hour and 15 minutes later",
+    )
 
     key: Mapped[Digest] = mapped_column(primary_key=True)
     attempts: Mapped[int] = mapped_column(default=0)
@@ -208,6 +268,12 @@ class SecurityEvent(Base):
     """Something that happened to an account. It outlives its account, hence no foreign key; ids are in time order."""
 
     __tablename__ = "security_events"
+    bounds = Bounds(
+        per_account="of a kind that others can cause 10 an hour; else one for each change (60 an hour in a session),"
+        " two for each sign-in",
+        per_address="as its accounts",
+        gone="365 days later; removed or made anonymous when its account is deleted",
+    )
     __table_args__ = (Index(None, "user_id", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -225,6 +291,11 @@ class Deletion(Base):
     """
 
     __tablename__ = "deletions"
+    bounds = Bounds(
+        per_account="one",
+        per_address="as its accounts",
+        gone="the next purge has erased the account's events",
+    )
     __table_args__ = (Index(None, "since", "user_id"),)
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -239,6 +310,11 @@ class OutboxMessage(Base):
     """
 
     __tablename__ = "outbox"
+    bounds = Bounds(
+        per_account="one for each security event and receiver",
+        per_address="as its accounts",
+        gone="delivered; 33 days later",
+    )
     __table_args__ = (
         Index(None, "sink", "due_at"),
         # Of those that are not given up: what comes first for an account, and what last.
@@ -272,6 +348,11 @@ class ReservedName(Base):
     """The name of a deleted account, as a digest: nobody may take it for a while."""
 
     __tablename__ = "reserved_names"
+    bounds = Bounds(
+        per_account="one",
+        per_address="as its accounts",
+        gone="30 days later",
+    )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     ends_at: Mapped[datetime] = mapped_column(index=True)
