@@ -78,6 +78,18 @@ async def test_that_the_events_of_a_name_are_not_recorded_any_more_does_not_tell
     assert any("INSERT INTO security_events" in sql for sql in asked["alice"])
 
 
+async def test_a_used_refresh_token_sent_from_everywhere_is_recorded_ten_times_an_hour(
+    app: FastAPI, connect: Connect, services: Services
+) -> None:
+    """Within the grace, in which it ends nothing."""
+    member = await connect(app).member()
+    await connect(app).refresh(member.refresh_token)
+    for place in range(15):
+        answer = await connect(app, f"203.0.113.{place}").refresh(member.refresh_token)
+        assert answer["__typename"] == "SessionExpired"
+    assert (await events_of(services))["REFRESH_TOKEN_REUSED"] == MOST_PER_HOUR
+
+
 # --------------------------------------------------------------------------------------------------- a code seen
 
 

@@ -209,6 +209,15 @@ async def test_refresh_token_forgery_ends_nothing(
     assert (await refreshed(api, pair["refreshToken"]))["refreshToken"] != pair["refreshToken"]
 
 
+async def test_refresh_token_forgery_from_a_token_that_was_stolen_is_its_reuse(api: Api, services: Services) -> None:
+    """Who changes the half that rotates must have had a token of the session."""
+    member = await api.member()
+    changed = "AB"[member.refresh_token[40] == "A"]
+    assert await refused(api, member.refresh_token[:40] + changed + member.refresh_token[41:])
+    assert await sessions_of(services) == 0
+    assert (await events_of(services))["REFRESH_TOKEN_REUSED"] == 1
+
+
 async def test_refresh_without_a_token(api: Api, services: Services) -> None:
     await api.member()
     for variables in ({}, {"input": None}):

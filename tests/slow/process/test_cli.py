@@ -12,6 +12,7 @@ import pytest
 from typer.testing import Result
 
 from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.store import purging
 from graphql_mfa.store.database import Database
 from tests.authenticator import code_at
 from tests.conftest import postgresql_only
@@ -80,6 +81,22 @@ def test_purge_deletes_what_has_expired_and_says_how_much(command: Command, tmp_
         assert counts.pop("users") == str(deleted)
         assert len(counts) > 5
         assert set(counts.values()) == {"0"}
+
+
+def test_purge_names_the_tables_that_fail_and_does_the_others(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batches = purging.batches
+
+    def fail(_: object) -> NoReturn:
+        raise LookupError("hunter2")
+
+    command("migrate")
+    monkeypatch.setattr(purging, "batches", lambda *given, **named: batches(*given, **named) | {"outbox": fail})
+    ran = command("purge")
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert ran.stderr.endswith("outbox: LookupError\n")
+    assert "hunter2" not in ran.output
 
 
 def _is_wrong_configuration(ran: Result, message: str, value: str) -> None:
