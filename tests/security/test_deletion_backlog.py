@@ -15,9 +15,11 @@ from tests.account import act
 from tests.api.scenarios import RunApp
 from tests.api_client import Api, Member
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import scalar
 from tests.statements import changed_rows
+
+pytestmark = on_each_engine
 
 EVENTS = 1200
 MOST_ROWS = 500

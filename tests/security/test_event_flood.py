@@ -10,9 +10,11 @@ from tests.api.scenarios import RunApp
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import WRONG_PASSWORD, at_once, events_of, kinds
 from tests.statements import statements
+
+pytestmark = on_each_engine
 
 MOST_PER_HOUR = 10
 HOUR = 3600

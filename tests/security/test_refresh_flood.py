@@ -12,8 +12,11 @@ from graphql_mfa.flows.services import Services
 from graphql_mfa.store.models import Session, UsedRefreshToken
 from tests.api_client import Api, Member
 from tests.clock import Clock
+from tests.conftest import on_each_engine
 from tests.security.attacks import at_once, kinds, scalar, sessions_of
 from tests.store import rows
+
+pytestmark = on_each_engine
 
 REFRESHES = 120
 WINDOW = 600

@@ -10,6 +10,7 @@ from graphql_mfa.store.models import Session
 from tests.account import act
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
+from tests.conftest import on_each_engine
 from tests.devices import Added, confirmed, devices_of, first_device, remove
 from tests.security.attacks import at_once, execute, kinds
 
@@ -91,6 +92,7 @@ async def test_another_users_sessions_go_on(api: Api) -> None:
     assert await lives(api, bob.session["tokens"])
 
 
+@on_each_engine
 async def test_race_of_a_sign_in_with_the_app_against_its_removal(api: Api, services: Services) -> None:
     """Whichever comes first: afterwards no session is there that it opened, but for the one that removed it."""
     member, lost = await member_with_two_apps(api)
