@@ -1,4 +1,4 @@
-"""Attack: have so much recorded of an account that nobody can delete it, or that its deletion stops everybody."""
+"""Attack: have so much recorded of an account that it can't be deleted, or that its deletion makes others wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -71,7 +71,7 @@ async def test_a_deletion_changes_a_bounded_number_of_rows_and_the_purge_does_th
             assert (await api.login())["__typename"] == "InvalidCredentials"
             assert (await api.register())["__typename"] == "UsernameTaken"
             assert 0 < await events_of(app.state.services, user) < EVENTS
-        async with run_app() as app:  # after a kill in between: what is left to do is in the store
+        async with run_app() as app:  # as after a kill in between: the rest is noted in the store
             services = app.state.services
             await purge_now(services)
             assert await events_of(services, user) == 0

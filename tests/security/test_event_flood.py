@@ -43,7 +43,7 @@ async def test_wrong_passwords_are_recorded_ten_times_an_hour_and_other_events_a
     assert (await events_of(services))["SIGN_IN_FAILED"] == MOST_PER_HOUR + 1
 
 
-async def test_what_is_not_recorded_is_delivered_to_nobody(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_events_that_are_not_recorded_are_not_delivered(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     delivered: list[str] = []
     signed_in = asyncio.Event()
 
