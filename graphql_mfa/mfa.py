@@ -30,9 +30,9 @@ from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_c
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.settings import Settings
+from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError
-from graphql_mfa.store.outbox import OutboxDatabase
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -130,11 +130,9 @@ async def open_services(
     """
     key_ring = load_key_ring(settings)
     events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
-    database = (
-        OutboxDatabase(settings.database_url, settings.database_pool_size, observer, wrote=notifier.wake)
-        if notifier and notifier.sinks
-        else Database(settings.database_url, settings.database_pool_size, observer)
-    )
+    database = Database(settings.database_url, settings.database_pool_size, observer)
+    if notifier:
+        database.after_commit(outbox.WRITTEN, notifier.wake)
     hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, observer)
     try:
         if settings.embedded:

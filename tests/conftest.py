@@ -14,13 +14,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import AsyncAdaptedQueuePool
 
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.flows.services import BeforeRegistration, Services, no_condition
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.postgresql import Postgresql
 from tests import leaks
 from tests.api_client import Api
 from tests.clock import Clock
@@ -62,9 +62,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def connections_in_use(database: Database) -> int:
-    """Connections of PostgreSQL that are not back in their pool. SQLite has two, and no pool."""
-    store = database._engine
-    return store._writer.pool.checkedout() if isinstance(store, Postgresql) else 0  # type: ignore[attr-defined]
+    """Connections that are not back in their pool."""
+    pool = database._engine.engine.pool
+    assert isinstance(pool, AsyncAdaptedQueuePool)
+    return pool.checkedout()
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,17 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+_ENDS = {"BEGIN IMMEDIATE", "COMMIT"}
+
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """Those that run inside; one that goes over several rows is one."""
+    """Those that run inside, except for the ones that begin and end transactions; one over several rows is one."""
     seen: list[str] = []
 
     def see(connection: Connection, cursor: object, statement: str, *_: object) -> None:
-        seen.append(statement)
+        if statement not in _ENDS:
+            seen.append(statement)
 
     event.listen(Engine, "before_cursor_execute", see)
     try:

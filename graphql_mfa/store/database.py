@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import URL, Connection, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graphql_mfa.observer import NOBODY, Observer
-from graphql_mfa.store import migrations
+from graphql_mfa.store import migrations, sqlite
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError, outages_told
 from graphql_mfa.store.sqlite import Sqlite
 
@@ -39,28 +40,54 @@ class UnsupportedDatabaseError(ValueError):
 class Database:
     """One store."""
 
-    def __init__(self, url: str, pool_size: int = 10, observer: Observer = NOBODY) -> None:
-        """pool_size: connections to PostgreSQL that one process may have."""
-        self._file = sqlite_file(url)
+    def __init__(self, where: str | AsyncEngine, pool_size: int = 10, observer: Observer = NOBODY) -> None:
+        """where: a URL, or an engine that whoever made it closes.
+
+        pool_size: connections to PostgreSQL that one process may have.
+        """
+        self._file = sqlite_file(where) if isinstance(where, str) else None
+        self._engine = _opened(where, pool_size) if isinstance(where, str) else _adopted(where)
         self._observer = observer
-        self._engine = Sqlite(self._file) if self._file else _postgresql(_parse(url), pool_size)
+        self._after_commit: dict[str, Callable[[], None]] = {}
+
+    def after_commit(self, mark: str, call: Callable[[], None]) -> None:
+        """Call a function after each commit of a transaction that set this mark in `connection.info`.
+
+        It is not called when the caller is cancelled during the commit.
+        """
+        self._after_commit[mark] = call
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction; again when the database undid it because of another one.
 
         Raises OutOfReachError, as every other method does.
         """
+        marks: set[str] = set()
+
+        def watched(connection: Connection) -> T:
+            marks.clear()
+            for mark in self._after_commit:
+                connection.info.pop(mark, None)
+            result = transaction(connection)
+            marks.update(connection.info.keys() & self._after_commit)
+            return result
+
         with self._observer.transaction("write") as marked, outages_told():
-            transaction = marked(transaction)
-            for tries in range(1, _TRIES):
-                try:
-                    return await self._engine.write(transaction)
-                except DBAPIError as error:
-                    if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
-                        raise
-                # Spread, so that those who met do not meet again.
-                await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 - no secret
-            return await self._engine.write(transaction)
+            result = await self._write(marked(watched))
+        for mark in marks:
+            self._after_commit[mark]()
+        return result
+
+    async def _write(self, transaction: Callable[[Connection], T]) -> T:
+        for tries in range(1, _TRIES):
+            try:
+                return await self._engine.write(transaction)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
+                    raise
+            # Spread, so that those who met do not meet again.
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 - no secret
+        return await self._engine.write(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, each of which sees what was committed before it."""
@@ -123,14 +150,25 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def _postgresql(url: URL, pool_size: int) -> "Postgresql":
-    from graphql_mfa.store.postgresql import OPTIONS, Postgresql  # a start on SQLite needs none of it
+def _opened(url: str, pool_size: int) -> "Sqlite | Postgresql":
+    if file := sqlite_file(url):
+        return Sqlite(sqlite.engine_for(file), owned=True)
+    from graphql_mfa.store import postgresql  # a start on SQLite needs none of it
 
-    if not url.query.keys() <= OPTIONS:
+    parsed = _parse(url)
+    if not parsed.query.keys() <= postgresql.OPTIONS:
         raise UnsupportedDatabaseError(
             "The database URL has an option that asyncpg does not know; TLS, for one, is `ssl=require` there."
         )
-    return Postgresql(url, pool_size)
+    return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), owned=True)
+
+
+def _adopted(engine: AsyncEngine) -> "Sqlite | Postgresql":
+    if engine.dialect.name == "sqlite":
+        return Sqlite(engine.execution_options(isolation_level="AUTOCOMMIT"), owned=False)
+    from graphql_mfa.store.postgresql import Postgresql
+
+    return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), owned=False)
 
 
 def _parse(url: str) -> URL:

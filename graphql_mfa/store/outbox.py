@@ -3,23 +3,19 @@
 A message waits for the earlier ones of its account and sink that are open: neither delivered nor given up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
-from graphql_mfa.observer import NOBODY, Observer
-from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import OutboxMessage, User, UtcDateTime
 from graphql_mfa.store.security_events import StoredEvent
 
-T = TypeVar("T")
-
-_WRITTEN = "outbox"
+WRITTEN = "outbox"
+"""The mark of a transaction that wrote to the outbox, for `Database.after_commit`."""
 
 _that_line = and_(
     OutboxMessage.sink == bindparam("of_sink"),
@@ -121,31 +117,6 @@ class SinkState:
     oldest: datetime
 
 
-class OutboxDatabase(Database):
-    """A store that tells when a transaction that wrote to the outbox is committed."""
-
-    def __init__(self, url: str, pool_size: int, observer: Observer = NOBODY, *, wrote: Callable[[], None]) -> None:
-        """wrote: called after each."""
-        super().__init__(url, pool_size, observer)
-        self._wrote = wrote
-
-    async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction."""
-        written = False
-
-        def watched(connection: Connection) -> T:
-            nonlocal written
-            connection.info.pop(_WRITTEN, None)
-            result = transaction(connection)
-            written = _WRITTEN in connection.info
-            return result
-
-        result = await super().write(watched)
-        if written:
-            self._wrote()
-        return result
-
-
 def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Sequence[StoredEvent]) -> None:
     """Tell each of the sinks of the events, in this order. The account's name is looked up while it is there."""
     rows = [
@@ -165,7 +136,7 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
         for event in events
     ]
     connection.execute(_ADD, rows)
-    connection.info[_WRITTEN] = True
+    connection.info[WRITTEN] = True
 
 
 def remove_all(connection: Connection, user_id: UUID, sinks: Sequence[str]) -> None:
@@ -175,7 +146,7 @@ def remove_all(connection: Connection, user_id: UUID, sinks: Sequence[str]) -> N
 
 def tell_later(connection: Connection) -> None:
     """Of what this transaction wrote, be told by the next look at the outbox, not at once."""
-    connection.info.pop(_WRITTEN, None)
+    connection.info.pop(WRITTEN, None)
 
 
 @dataclass(frozen=True)

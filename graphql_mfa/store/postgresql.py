@@ -1,4 +1,4 @@
-"""PostgreSQL, and what speaks its protocol: one pool of connections."""
+"""PostgreSQL, and databases that speak its protocol."""
 
 import asyncio
 import inspect
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import asyncpg
 from sqlalchemy import URL, Connection
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 T = TypeVar("T")
 
@@ -23,29 +23,35 @@ _CLOSE_SECONDS = 5
 _CLOSE_LOOK_SECONDS = 0.01
 
 
-class Postgresql:
-    """One database."""
+def engine_for(url: URL, pool_size: int) -> AsyncEngine:
+    """An engine on which every wait has an end."""
+    return create_async_engine(
+        url,
+        hide_parameters=True,
+        # Rows that are locked are the locks. A stricter level, which a database may have for a default, aborts
+        # transactions that waited for a row more often than they can be run again.
+        isolation_level="READ COMMITTED",
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=_POOL_SECONDS,
+        # A connection that a restart or a firewall broke is replaced before a request gets it.
+        pool_pre_ping=True,
+        connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+    )
 
-    def __init__(self, url: URL, pool_size: int) -> None:
-        self._url = url
-        self._writer = create_async_engine(
-            url,
-            hide_parameters=True,
-            # Rows that are held are the locks. A stricter level, which a database may have for a default, undoes those
-            # who waited for a row more often than they can be run again.
-            isolation_level="READ COMMITTED",
-            pool_size=pool_size,
-            max_overflow=0,
-            pool_timeout=_POOL_SECONDS,
-            # A connection that a restart or a firewall broke is replaced before a request gets it.
-            pool_pre_ping=True,
-            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
-        )
-        self._reader = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+
+class Postgresql:
+    """Transactions on an engine in READ COMMITTED. A caller that is cancelled takes its connection with it."""
+
+    def __init__(self, engine: AsyncEngine, *, owned: bool) -> None:
+        """owned: whether `close` closes the engine too."""
+        self.engine = engine
+        self._owned = owned
+        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction."""
-        async with self._writer.begin() as connection:
+        async with self.engine.begin() as connection:
             return await connection.run_sync(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
@@ -55,7 +61,7 @@ class Postgresql:
 
     async def change_schema(self, change: Callable[[Connection], None]) -> None:
         """Run one transaction that may take as long as it has to."""
-        engine = create_async_engine(self._url, hide_parameters=True)
+        engine = create_async_engine(self.engine.url, hide_parameters=True)
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(change)
@@ -63,10 +69,12 @@ class Postgresql:
             await engine.dispose()
 
     async def close(self) -> None:
-        """Close every connection; those of requests that were given up close themselves, if they are let."""
+        """Close every connection, those of cancelled callers included, which close by themselves."""
+        if not self._owned:
+            return
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                # The pool tells nobody when one comes back.
-                while self._writer.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
+                # The pool has no event for the return of a connection.
+                while self.engine.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
                     await asyncio.sleep(_CLOSE_LOOK_SECONDS)
-        await self._writer.dispose()
+        await self.engine.dispose()

@@ -1,119 +1,145 @@
-"""SQLite: a transaction runs whole in a thread, since each statement by itself would cost two hops between threads."""
+"""SQLite: one transaction writes at a time, and holds the lock from its start."""
 
-from collections.abc import Callable, Sequence
-from functools import cached_property
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from threading import Event
+from typing import TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import URL, Connection
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from graphql_mfa.store.compiled import CompiledConnection
-from graphql_mfa.store.worker_thread import Job, WorkerThread
+from graphql_mfa.store.sqlite_connection import SqliteConnection, open_connection
 
 T = TypeVar("T")
 
-# How long to wait for a lock. Nothing but the repair after a crash locks readers out.
-_WRITER_BUSY_SECONDS = 10
-_READER_BUSY_SECONDS = 0.1
-# Whoever came first waits for all of them, and so does another process: some ten milliseconds.
-_MOST_IN_ONE_COMMIT = 32
+_CONNECTIONS = 4  # one that writes; a read takes some 0.1 ms, and waits for no writer
+_BUSY_SECONDS = 10
+_PRAGMAS = (
+    "journal_mode=WAL",
+    # An acknowledged write survives a crash of the process and of the machine.
+    "synchronous=FULL",
+    "foreign_keys=ON",
+)
+
+
+def engine_for(file: Path) -> AsyncEngine:
+    """An engine whose transactions run whole in the thread of their connection."""
+
+    def connect() -> sqlite3.Connection:
+        # Without an isolation level the driver begins no transactions.
+        connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    return create_async_engine(
+        URL.create("sqlite+aiosqlite", database=str(file)),
+        async_creator=partial(open_connection, connect),
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=_BUSY_SECONDS,
+        # The one that was used last has its statements prepared.
+        pool_use_lifo=True,
+        # `Sqlite` ends every transaction itself; a rollback would be another trip to the thread.
+        pool_reset_on_return=None,
+    )
 
 
 class Sqlite:
-    """One file: a thread with the connection that writes, and one that reads without a thread.
+    """Transactions on an engine in AUTOCOMMIT, where no layer begins one before we do.
 
-    Looking a row up takes half as long as waking a thread, and in WAL mode no writer makes it wait.
+    SQLAlchemy and the driver would begin with a plain BEGIN, under which a transaction that reads first loses updates.
     """
 
-    def __init__(self, file: Path) -> None:
-        self._read_engine = _engine(file, _READER_BUSY_SECONDS)
-        self._write_engine = _engine(file, _WRITER_BUSY_SECONDS)
-        # A transaction that reads first and then writes would otherwise overwrite what another one wrote in between.
-        # Not by an event of the engine: with any, it runs every statement on a slower path.
-        self._write_engine.dialect.do_begin = _begin_immediate  # type: ignore[method-assign, assignment]
-        self._writer = WorkerThread("sqlite-writer", self._commit_together, _MOST_IN_ONE_COMMIT)
-
-    @cached_property
-    def _write_connection(self) -> CompiledConnection:
-        return CompiledConnection(self._write_engine)
-
-    @cached_property
-    def _read_connection(self) -> Connection:
-        return CompiledConnection(self._read_engine)
+    def __init__(self, engine: AsyncEngine, *, owned: bool) -> None:
+        """owned: whether `close` closes the engine too."""
+        self.engine = engine
+        self._owned = owned
+        self._writing = asyncio.Lock()
+        self._unfinished: set[asyncio.Task[object]] = set()
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction, which holds the write lock from its start, unless the caller was cancelled before."""
-        result: T = await self._writer.submit(transaction)
-        return result
-
-    def _commit_together(self, jobs: Sequence[Job[Callable[[Connection], Any]]]) -> None:
-        """Commit transactions that wait at the same time as one, since that is to wait for the disk.
-
-        One that fails undoes its own work only, and none is told of success before all of it is on the disk.
-        """
-        connection = self._write_connection
-        driver = connection.driver
-        try:
-            with connection.begin():
-                for job in jobs:
-                    # It may have waited long for another process's transaction.
-                    if job.cancelled:
-                        continue
-                    driver.execute("SAVEPOINT job")
-                    try:
-                        job.succeed(job.work(connection))
-                    except BaseException as error:
-                        if not driver.in_transaction:  # SQLite undid what the others did as well
-                            raise
-                        driver.execute("ROLLBACK TO job")
-                        job.fail(error)
-                    driver.execute("RELEASE job")
-        except BaseException:
-            # After a commit that failed SQLAlchemy leaves the driver inside of the transaction, lock and all.
-            driver.rollback()
-            raise
+        """Run one transaction."""
+        async with asyncio.timeout(_BUSY_SECONDS):
+            await self._writing.acquire()
+        return await self._finish(_immediately, transaction, then=self._writing.release)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run reads, in no transaction of the driver's."""
-        with self._read_connection.begin():
-            return query(self._read_connection)
+        """Run reads, each in a transaction of its own."""
+        return await self._finish(_in_autocommit, query)
 
     async def change_schema(self, change: Callable[[Connection], None]) -> None:
         """Run one transaction like any other."""
         await self.write(change)
 
     async def close(self) -> None:
-        """Finish what was begun, then close both connections."""
-        await self._writer.close()
-        for connection in (self.__dict__.get("_write_connection"), self.__dict__.get("_read_connection")):
-            if connection is not None:
-                connection.close()
-        self._write_engine.dispose()
-        self._read_engine.dispose()
+        """Finish what was begun, then close the connections."""
+        if self._unfinished:
+            await asyncio.wait(self._unfinished)
+        if self._owned:
+            await self.engine.dispose()
+
+    async def _finish(
+        self,
+        run: Callable[[Connection, Callable[[Connection], T], Event], T],
+        transaction: Callable[[Connection], T],
+        *,
+        then: Callable[[], None] = lambda: None,
+    ) -> T:
+        """Run it in a task of its own. A caller that is cancelled leaves; the connection is never cut off."""
+        cancelled = Event()
+        task = asyncio.create_task(self._run(lambda connection: run(connection, transaction, cancelled)))
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
+        task.add_done_callback(lambda _: then())
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError:
+            cancelled.set()
+            # Its error has no caller any more. Not to retrieve it would log it.
+            task.add_done_callback(lambda task: task.cancelled() or task.exception())
+            raise
+        return task.result()
+
+    async def _run(self, function: Callable[[Connection], T]) -> T:
+        async with self.engine.connect() as connection:
+            driver = (await connection.get_raw_connection()).driver_connection
+            if isinstance(driver, SqliteConnection):
+                return await driver.run(connection.run_sync(function))
+            return await connection.run_sync(function)
 
 
-def _engine(file: Path, busy_seconds: float) -> Engine:
-    engine = create_engine(URL.create("sqlite", database=str(file)), hide_parameters=True, pool_reset_on_return=None)
-
-    def set_up(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        # The driver opens no transactions by itself.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={int(busy_seconds * 1000)}",
-            "journal_mode=WAL",
-            # An acknowledged write survives a crash of the process and of the machine.
-            "synchronous=FULL",
-            "foreign_keys=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    event.listen(engine, "connect", set_up)
-    return engine
+def _immediately(connection: Connection, transaction: Callable[[Connection], T], cancelled: Event) -> T:
+    """A transaction that takes the write lock at once. One that read first would overwrite what others wrote since."""
+    with connection.begin():
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            _stop_if(cancelled)
+            result = transaction(connection)
+            _stop_if(cancelled)
+            connection.exec_driver_sql("COMMIT")
+        except BaseException:
+            # Not as a statement: for some errors SQLite has rolled back already.
+            connection.connection.rollback()
+            raise
+    return result
 
 
-def _begin_immediate(connection: DBAPIConnection) -> None:
-    connection.cursor().execute("BEGIN IMMEDIATE")
+def _in_autocommit(connection: Connection, transaction: Callable[[Connection], T], cancelled: Event) -> T:
+    with connection.begin():
+        _stop_if(cancelled)
+        return transaction(connection)
+
+
+def _stop_if(cancelled: Event) -> None:
+    if cancelled.is_set():
+        raise asyncio.CancelledError

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from graphql_mfa.store.database import Database
 
@@ -20,3 +21,19 @@ async def other_process(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
     await database.close()
+
+
+@pytest.fixture(params=["our engine", "a host's engine"])
+async def any_database(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Database]:
+    """A store on an engine of its own or on a host's, which has one connection for writing."""
+    if request.param == "our engine":
+        database = Database(database_url, pool_size=1)
+        yield database
+        await database.close()
+        return
+    # With its last option SQLAlchemy rolls nothing back in AUTOCOMMIT.
+    engine = create_async_engine(database_url, pool_size=1, max_overflow=0, skip_autocommit_rollback=True)
+    database = Database(engine)
+    yield database
+    await database.close()
+    await engine.dispose()

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta, timezone
 from functools import partial
@@ -13,18 +14,18 @@ from sqlalchemy.exc import IntegrityError
 
 from graphql_mfa.store.database import Database, UnsupportedDatabaseError
 from graphql_mfa.store.models import User
+from graphql_mfa.store.outages import OutOfReachError
 from graphql_mfa.store.postgresql import Postgresql
 from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
 from tests.store import rows
 
 pytestmark = on_each_engine
 
-PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
-BUSY = {"busy_timeout": 10_000}  # milliseconds that a writer waits for another process's transaction
+PRAGMAS = {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
 
 
 def pragmas(connection: Connection) -> dict[str, object]:
-    return {name: connection.scalar(text(f"PRAGMA {name}")) for name in (PRAGMAS | BUSY)}
+    return {name: connection.scalar(text(f"PRAGMA {name}")) for name in PRAGMAS}
 
 
 def usernames(connection: Connection) -> list[str]:
@@ -33,8 +34,8 @@ def usernames(connection: Connection) -> list[str]:
 
 @sqlite_only
 async def test_every_connection_keeps_what_was_acknowledged_and_waits_for_its_turn(database: Database) -> None:
-    assert await database.write(pragmas) == PRAGMAS | BUSY
-    assert await database.read(pragmas) == PRAGMAS | {"busy_timeout": 100}
+    found = await asyncio.gather(database.write(pragmas), *(database.read(pragmas) for _ in range(10)))
+    assert found == [PRAGMAS] * 11
 
 
 @pytest.mark.parametrize(
@@ -67,31 +68,31 @@ def test_a_database_that_the_store_does_not_know_is_refused_without_repeating_th
     assert "hunter2" not in str(refusal.value)
 
 
-async def test_a_transaction_that_raises_leaves_nothing_behind(database: Database) -> None:
+async def test_a_transaction_that_raises_leaves_nothing_behind(any_database: Database) -> None:
     def fail(connection: Connection) -> None:
         rows.add_user(connection)
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        await database.write(fail)
-    assert await database.read(usernames) == []
-    await database.write(rows.add_user)
-    assert await database.read(usernames) == ["alice"]
+        await any_database.write(fail)
+    assert await any_database.read(usernames) == []
+    await any_database.write(rows.add_user)
+    assert await any_database.read(usernames) == ["alice"]
 
 
 @sqlite_only
 async def test_of_fifty_transactions_that_read_and_then_write_none_overwrites_another(
-    database: Database, other_process: Database
+    any_database: Database, other_process: Database
 ) -> None:
-    await database.write(rows.add_user)
+    await any_database.write(rows.add_user)
 
     def increment(connection: Connection) -> None:
         failures = connection.execute(select(User.otp_failures)).scalar_one()
         connection.execute(update(User).values(otp_failures=failures + 1))
 
-    writes = ((database, other_process)[number % 2].write(increment) for number in range(50))
+    writes = ((any_database, other_process)[number % 2].write(increment) for number in range(50))
     assert await asyncio.gather(*writes, return_exceptions=True) == [None] * 50
-    assert await database.read(lambda connection: connection.scalar(select(User.otp_failures))) == 50
+    assert await any_database.read(lambda connection: connection.scalar(select(User.otp_failures))) == 50
 
 
 async def test_a_read_sees_what_was_committed_before_it(database: Database, other_process: Database) -> None:
@@ -122,22 +123,56 @@ async def test_errors_do_not_show_the_values(database: Database) -> None:
 def test_errors_do_not_show_the_values_on_postgresql_either() -> None:
     database = Database("postgresql+asyncpg://127.0.0.1:1/nothing")
     assert isinstance(database._engine, Postgresql)
-    assert database._engine._writer.sync_engine.hide_parameters
+    assert database._engine.engine.sync_engine.hide_parameters
     assert database._engine._reader.sync_engine.hide_parameters
 
 
-@sqlite_only
-async def test_a_commit_that_fails_leaves_nothing_behind_either(database: Database, other_process: Database) -> None:
-    def fail(connection: Connection) -> None:
-        connection.execute(text("PRAGMA defer_foreign_keys = ON"))
-        rows.add_session(connection, uuid4())
+def fail_at_commit(connection: Connection) -> None:
+    connection.execute(text("PRAGMA defer_foreign_keys = ON"))
+    rows.add_user(connection, username="mallory")
+    rows.add_session(connection, uuid4())
 
+
+def fill_the_disk(connection: Connection) -> None:
+    """For some of its errors SQLite rolls back by itself."""
+    connection.execute(text("PRAGMA max_page_count = 1"))
+    for number in range(1_000):
+        rows.add_user(connection, username=f"mallory {number}")
+
+
+@sqlite_only
+@pytest.mark.parametrize(
+    ("fail", "error"), [(fail_at_commit, IntegrityError), (fill_the_disk, OutOfReachError)], ids=["constraint", "disk"]
+)
+async def test_a_commit_that_fails_leaves_nothing_behind_either(
+    any_database: Database, other_process: Database, fail: Callable[[Connection], None], error: type[Exception]
+) -> None:
+    await any_database.read(lambda connection: connection.execute(text("PRAGMA foreign_keys = ON")))
     for _ in range(2):
-        with pytest.raises(IntegrityError):
-            await database.write(fail)
+        with pytest.raises(error):
+            await any_database.write(fail)
     await other_process.write(rows.add_user)
-    await database.write(partial(rows.add_user, username="bob"))
-    assert await database.read(usernames) == ["alice", "bob"]
+    await any_database.write(lambda connection: connection.execute(text(f"PRAGMA max_page_count = {2**32 - 2}")))
+    await any_database.write(partial(rows.add_user, username="bob"))
+    assert await any_database.read(usernames) == ["alice", "bob"]
+
+
+async def test_a_function_is_called_after_each_commit_of_a_transaction_that_asks_for_it(database: Database) -> None:
+    calls: list[str] = []
+    database.after_commit("outbox", lambda: calls.append("after commit"))
+
+    def transact(connection: Connection, *, asks: bool, fails: bool = False) -> None:
+        if asks:
+            connection.info["outbox"] = True
+        if fails:
+            raise ZeroDivisionError
+        calls.append("transaction")
+
+    await database.write(partial(transact, asks=True))
+    with pytest.raises(ZeroDivisionError):
+        await database.write(partial(transact, asks=True, fails=True))
+    await database.write(partial(transact, asks=False))
+    assert calls == ["transaction", "after commit", "transaction"]
 
 
 @postgresql_only

@@ -1,18 +1,22 @@
 """A database that is out of reach, or can't be used, is told apart from a statement that is wrong."""
 
+import asyncio
 import re
 import sqlite3
+import threading
+import time
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.util import await_only
 
 from graphql_mfa.store import sqlite
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
-from tests.conftest import on_each_engine, postgresql_only, sqlite_only
+from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer
 from tests.store import rows
 
@@ -29,6 +33,14 @@ async def failure_of(database: Database, *statements: str) -> Exception:
     with pytest.raises((SQLAlchemyError, OutOfReachError)) as caught:
         await database.write(transaction)
     return caught.value
+
+
+def wait_in_transaction(may_end: asyncio.Event) -> None:
+    """Wait in the event loop or, where the transaction has a thread, in that."""
+    if threading.current_thread() is threading.main_thread():
+        await_only(may_end.wait())
+    while not may_end.is_set():
+        time.sleep(0)
 
 
 async def failure_at(url: str) -> Exception:
@@ -65,7 +77,7 @@ async def test_a_file_in_no_folder_can_not_be_used(tmp_path: Path) -> None:
 async def test_a_file_that_others_keep_locked_is_out_of_reach(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_WRITER_BUSY_SECONDS", 0)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0)
     database = Database(database_url)
     other = sqlite3.connect(make_url(database_url).database or "", isolation_level=None)
     try:
@@ -76,6 +88,21 @@ async def test_a_file_that_others_keep_locked_is_out_of_reach(
     finally:
         other.close()
         await database.close()
+
+
+@sqlite_only
+async def test_a_write_behind_one_that_does_not_end_is_out_of_reach(
+    any_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_end = asyncio.Event()
+    first = asyncio.create_task(any_database.write(lambda _: wait_in_transaction(may_end)))
+    while not connections_in_use(any_database):  # noqa: ASYNC110 - the pool has no event for it
+        await asyncio.sleep(0)
+    monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0)
+    assert str(await failure_of(any_database, "SELECT 1")) == "The database is out of reach (TimeoutError)."
+    may_end.set()
+    await first
+    await any_database.write(rows.add_user)
 
 
 async def test_a_look_that_others_lock_out_does_not_end_a_migration(

@@ -1,0 +1,189 @@
+"""A caller that is cancelled at any moment leaves the store as if it had never come, or as if it had stayed."""
+
+import asyncio
+import itertools
+import sqlite3
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, make_url, select, update
+
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.models import User
+from tests.conftest import connections_in_use, on_each_engine, sqlite_only
+from tests.store import rows
+
+pytestmark = on_each_engine
+
+AT_ONCE = 5  # seconds; a lock that is left behind lasts for ten at least
+OTHERS = 3
+
+Suspended = Callable[[Any], None]
+
+
+@pytest.fixture
+async def database(any_database: Database) -> Database:
+    """A store with one account."""
+    await any_database.write(rows.add_user)
+    return any_database
+
+
+def count_twice(connection: Connection) -> None:
+    """Two statements, of which the first locks the account's row."""
+    for _ in range(2):
+        found = connection.execute(select(User.otp_failures)).scalar_one()
+        connection.execute(update(User).values(otp_failures=found + 1))
+
+
+def counted(connection: Connection) -> int:
+    return connection.execute(select(User.otp_failures)).scalar_one()
+
+
+_watched: ContextVar[Suspended | None] = ContextVar("watched", default=None)
+
+
+class Watched:
+    """A coroutine; `suspended` gets each future that it waits for, before it waits."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], suspended: Suspended) -> None:
+        self.coroutine, self.suspended = coroutine, suspended
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        step, value = self.coroutine.send, None
+        while True:
+            try:
+                future = step(value)
+            except StopIteration as done:
+                return done.value
+            self.suspended(future)
+            try:
+                step, value = self.coroutine.send, (yield future)
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine's
+                step, value = self.coroutine.throw, error
+
+
+async def run_watched(coroutine: Coroutine[Any, Any, Any], suspended: Suspended) -> Any:
+    return await Watched(coroutine, suspended)
+
+
+def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+    """Watches the tasks that a watched task creates as well."""
+    suspended = _watched.get()
+    return asyncio.Task(run_watched(coroutine, suspended) if suspended else coroutine, loop=loop, **options)
+
+
+@contextmanager
+def cancelled_at(step: int, *, late: bool) -> Generator[Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]]:
+    """Start a coroutine as a task that is cancelled when it, or a task of its own, suspends for the nth time.
+
+    late: not before that wait is over, when the task is about to go on.
+    """
+    loop, steps = asyncio.get_running_loop(), itertools.count(1)
+
+    def start(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        def suspended(future: asyncio.Future[Any] | None) -> None:
+            if next(steps) != step:
+                return
+            if late and future is not None:
+                future.add_done_callback(lambda _: task.cancel())
+            else:
+                loop.call_soon(task.cancel)
+
+        token = _watched.set(suspended)
+        task = loop.create_task(coroutine)
+        _watched.reset(token)
+        return task
+
+    loop.set_task_factory(task_factory)
+    try:
+        yield start
+    finally:
+        loop.set_task_factory(None)
+
+
+async def no_connection_in_use(database: Database) -> None:
+    while connections_in_use(database):  # noqa: ASYNC110 - the pool has no event for it
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when the wait is over"])
+@pytest.mark.parametrize("others", [0, OTHERS], ids=["alone", "among others"])
+async def test_a_write_that_is_cancelled_at_any_await_is_done_whole_or_not_at_all_and_blocks_nobody(
+    database: Database, other_process: Database, late: bool, others: int
+) -> None:
+    before, outcomes = 0, []
+    for step in itertools.count(1):
+        with cancelled_at(step, late=late) as start:
+            waiting = [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
+            task = start(database.write(count_twice))
+            waiting += [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
+            async with asyncio.timeout(AT_ONCE):
+                await asyncio.wait([task, *waiting])
+                await asyncio.gather(*waiting)
+                await no_connection_in_use(database)
+                await database.write(count_twice)
+                await other_process.write(count_twice)
+        after = await database.read(counted)
+        outcomes.append((task.cancelled(), after - before - 2 * (len(waiting) + 2)))
+        before = after
+        if not task.cancelled():
+            break
+    assert {done for _, done in outcomes} <= {0, 2}
+    assert [outcomes[0][0], outcomes[-1]] == [True, (False, 2)]
+
+
+async def test_of_fifty_writes_of_which_half_are_cancelled_the_other_half_is_done(
+    database: Database, other_process: Database
+) -> None:
+    tasks = [asyncio.create_task(database.write(count_twice)) for _ in range(50)]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks[::2]:
+        task.cancel()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    cancelled = [answer for answer in answers if isinstance(answer, asyncio.CancelledError)]
+    assert set(answers) == {None, *cancelled}
+    async with asyncio.timeout(AT_ONCE):
+        await no_connection_in_use(database)
+        await database.write(count_twice)
+        await other_process.write(count_twice)
+    assert len(cancelled) >= 25 - len(done)
+    # One was under way, and may have been committing.
+    assert 52 - len(cancelled) <= await database.read(counted) / 2 <= 53 - len(cancelled)
+
+
+async def test_a_read_that_is_cancelled_at_any_await_gives_its_connection_back(database: Database) -> None:
+    for late in (False, True):
+        for step in itertools.count(1):
+            with cancelled_at(step, late=late) as start:
+                task = start(database.read(counted))
+                async with asyncio.timeout(AT_ONCE):
+                    await asyncio.wait([task])
+                    await no_connection_in_use(database)
+            if not task.cancelled():
+                break
+        assert await task == 0
+        assert step > 1
+
+
+@sqlite_only
+async def test_a_caller_that_is_cancelled_while_another_process_writes_leaves_at_once_and_changes_nothing(
+    database: Database, database_url: str
+) -> None:
+    with closing(sqlite3.connect(make_url(database_url).database or "", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        tasks = [asyncio.create_task(database.write(count_twice)) for _ in range(3)]
+        while not connections_in_use(database):  # noqa: ASYNC110 - the pool has no event for it
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        async with asyncio.timeout(AT_ONCE):
+            await asyncio.wait(tasks)
+        assert connections_in_use(database) == 1
+        other.execute("ROLLBACK")
+    async with asyncio.timeout(AT_ONCE):
+        await database.write(count_twice)
+    assert [task.cancelled() for task in tasks] == [True] * 3
+    assert await database.read(counted) == 2
