@@ -42,14 +42,16 @@ def outages_told() -> Iterator[None]:
         yield
     except (OSError, PoolTimeoutError) as error:
         raise OutOfReachError(type(error).__name__) from error
-    except DBAPIError as error:
-        cause = error.orig
+    except Exception as error:
+        # SQLAlchemy 2.0 doesn't wrap what asyncpg raises when it can't connect.
+        wrapper = error if isinstance(error, DBAPIError) else None
+        cause = wrapper.orig if wrapper else error
         code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
         # The adapter of an asynchronous driver raises its own, from the driver's.
         name = code if code.startswith("SQLITE_") else type(getattr(cause, "__cause__", None) or cause).__name__
         if code.startswith(_UNUSABLE):
             raise UnusableDatabaseError(name) from error
-        at_no_statement = error.statement is None and isinstance(error, InterfaceError | OperationalError)
-        if error.connection_invalidated or code.startswith(_LOST) or at_no_statement:
+        at_no_statement = isinstance(error, InterfaceError | OperationalError) and error.statement is None
+        if code.startswith(_LOST) or at_no_statement or (wrapper and wrapper.connection_invalidated):
             raise OutOfReachError(name) from error
         raise
