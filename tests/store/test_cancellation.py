@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import sqlite3
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from contextvars import ContextVar
 from typing import Any
 
@@ -75,33 +75,30 @@ def task_factory(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     return asyncio.Task(run_watched(coroutine, suspended) if suspended else coroutine, loop=loop, **options)
 
 
-@contextmanager
-def cancelled_at(step: int, *, late: bool) -> Generator[Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]]:
-    """Start a coroutine as a task that is cancelled when it, or a task of its own, suspends for the nth time.
+class Victim:
+    """A task that is cancelled when it, or a task of its own, suspends for the nth time.
 
-    late: not before that wait is over, when the task is about to go on.
+    late: not before that wait is over, when the task is about to go on. reached: whether there was an nth time.
     """
-    loop, steps = asyncio.get_running_loop(), itertools.count(1)
 
-    def start(coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], step: int, *, late: bool) -> None:
+        loop, steps = asyncio.get_running_loop(), itertools.count(1)
+        self.reached = False
+
         def suspended(future: asyncio.Future[Any] | None) -> None:
             if next(steps) != step:
                 return
+            self.reached = True
             if late and future is not None:
-                future.add_done_callback(lambda _: task.cancel())
+                future.add_done_callback(lambda _: self.task.cancel())
             else:
-                loop.call_soon(task.cancel)
+                loop.call_soon(lambda: self.task.cancel())
 
+        loop.set_task_factory(task_factory)
         token = _watched.set(suspended)
-        task = loop.create_task(coroutine)
+        self.task = loop.create_task(coroutine)
         _watched.reset(token)
-        return task
-
-    loop.set_task_factory(task_factory)
-    try:
-        yield start
-    finally:
-        loop.set_task_factory(None)
+        self.task.add_done_callback(lambda _: loop.set_task_factory(None))
 
 
 async def no_connection_in_use(database: Database) -> None:
@@ -116,23 +113,23 @@ async def test_a_write_that_is_cancelled_at_any_await_is_done_whole_or_not_at_al
 ) -> None:
     before, outcomes = 0, []
     for step in itertools.count(1):
-        with cancelled_at(step, late=late) as start:
-            waiting = [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
-            task = start(database.write(count_twice))
-            waiting += [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
-            async with asyncio.timeout(AT_ONCE):
-                await asyncio.wait([task, *waiting])
-                await asyncio.gather(*waiting)
-                await no_connection_in_use(database)
-                await database.write(count_twice)
-                await other_process.write(count_twice)
+        waiting = [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
+        victim = Victim(database.write(count_twice), step, late=late)
+        waiting += [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
+        async with asyncio.timeout(AT_ONCE):
+            await asyncio.wait([victim.task, *waiting])
+            await asyncio.gather(*waiting)
+            await no_connection_in_use(database)
+            await database.write(count_twice)
+            await other_process.write(count_twice)
         after = await database.read(counted)
-        outcomes.append((task.cancelled(), after - before - 2 * (len(waiting) + 2)))
+        outcomes.append((victim.task.cancelled(), after - before - 2 * (len(waiting) + 2)))
         before = after
-        if not task.cancelled():
+        if not victim.reached:
             break
-    assert {done for _, done in outcomes} <= {0, 2}
-    assert [outcomes[0][0], outcomes[-1]] == [True, (False, 2)]
+    assert set(outcomes) <= {(True, 0), (True, 2), (False, 2)}
+    assert outcomes[-1] == (False, 2)
+    assert any(cancelled for cancelled, _ in outcomes)
 
 
 async def test_of_fifty_writes_of_which_half_are_cancelled_the_other_half_is_done(
@@ -154,18 +151,19 @@ async def test_of_fifty_writes_of_which_half_are_cancelled_the_other_half_is_don
     assert 52 - len(cancelled) <= await database.read(counted) / 2 <= 53 - len(cancelled)
 
 
-async def test_a_read_that_is_cancelled_at_any_await_gives_its_connection_back(database: Database) -> None:
-    for late in (False, True):
-        for step in itertools.count(1):
-            with cancelled_at(step, late=late) as start:
-                task = start(database.read(counted))
-                async with asyncio.timeout(AT_ONCE):
-                    await asyncio.wait([task])
-                    await no_connection_in_use(database)
-            if not task.cancelled():
-                break
-        assert await task == 0
-        assert step > 1
+@pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when the wait is over"])
+async def test_a_read_that_is_cancelled_at_any_await_gives_its_connection_back(database: Database, late: bool) -> None:
+    cancelled = []
+    for step in itertools.count(1):
+        victim = Victim(database.read(counted), step, late=late)
+        async with asyncio.timeout(AT_ONCE):
+            await asyncio.wait([victim.task])
+            await no_connection_in_use(database)
+        cancelled.append(victim.task.cancelled())
+        if not victim.reached:
+            break
+    assert await victim.task == 0
+    assert any(cancelled)
 
 
 @sqlite_only
