@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.store import migrations, sqlite
-from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError, outages_told
+from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError, translate_connection_errors
 from graphql_mfa.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class UnsupportedDatabaseError(ValueError):
 
 
 class Database:
-    """One store."""
+    """Runs transactions on one database, whichever its engine is."""
 
     def __init__(self, where: str | AsyncEngine, pool_size: int = 10, observer: Observer = NOBODY) -> None:
-        """where: a URL, or an engine that whoever made it closes.
+        """where: a URL, or an engine, which `close` leaves open.
 
         pool_size: connections to PostgreSQL that one process may have.
         """
@@ -72,7 +72,7 @@ class Database:
             marks.update(connection.info.keys() & self._after_commit)
             return result
 
-        with self._observer.transaction("write") as marked, outages_told():
+        with self._observer.transaction("write") as marked, translate_connection_errors():
             result = await self._write(marked(watched))
         for mark in marks:
             self._after_commit[mark]()
@@ -91,7 +91,7 @@ class Database:
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads, each of which sees what was committed before it."""
-        with self._observer.transaction("read") as marked, outages_told():
+        with self._observer.transaction("read") as marked, translate_connection_errors():
             return await self._engine.read(marked(query))
 
     async def migrate(self) -> None:
@@ -104,7 +104,7 @@ class Database:
         if await self._migrated_already():
             return
         try:
-            with outages_told():
+            with translate_connection_errors():
                 await self._engine.change_schema(migrations.upgrade)
         except (SQLAlchemyError, OutOfReachError):
             # Of those who do it at once, one commits; the others then find its tables, or its lock, in their way.
@@ -129,7 +129,7 @@ class Database:
         except OutOfReachError:
             if self._file is None:
                 raise
-            # Others who start have it locked. To change the schema is to wait for longer than a look does.
+            # Another process that starts may have locked it, and the change of the schema waits once more.
             return False
 
     async def close(self) -> None:

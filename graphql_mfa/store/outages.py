@@ -36,8 +36,8 @@ class UnusableDatabaseError(OutOfReachError, ValueError):
 
 
 @contextmanager
-def outages_told() -> Iterator[None]:
-    """Raise an OutOfReachError for what is not about the statements that run inside."""
+def translate_connection_errors() -> Iterator[None]:
+    """Raise OutOfReachError for errors that are not about the statements that run inside."""
     try:
         yield
     except (OSError, PoolTimeoutError) as error:
