@@ -258,6 +258,9 @@ class Settings(BaseSettings):
     ] = 64
     max_body_bytes: Annotated[Count, Field(description="Longest request body, and longest query string.")] = 65_536
     max_query_tokens: Annotated[Count, Field(description="Lexical tokens of a document.")] = 1000
+    max_query_fields: Annotated[
+        Count, Field(description="Fields of a document as it is written, unused fragments included.")
+    ] = 250
     max_query_depth: Annotated[Count, Field(description="Nesting of an operation, fragments expanded.")] = 20
     max_query_aliases: Annotated[Count, Field(description="Aliases of an operation, fragments expanded.")] = 30
     max_query_root_fields: Annotated[Count, Field(description="Root fields of an operation, likewise.")] = 10

@@ -1,5 +1,6 @@
 """How large a document may be. Everything here is linear in the document's size: each fragment is walked once."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
@@ -9,27 +10,40 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
     InlineFragmentNode,
+    Node,
     OperationDefinitionNode,
     SelectionNode,
     SelectionSetNode,
+    ValueNode,
 )
+from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
 from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.settings import Settings
 
 _MAX_DEFINITIONS = 100
+# Inputs here have four members. A refused literal is printed as a whole for each error in it.
+_MAX_VALUES = 200
+# Some rules walk the fragments of each operation again.
+_MAX_EXPANDED_NODES = 2000
+# Printed documents have 6 to 10. Each character of a name is a function call, and each error reads all lines.
+_CHARACTERS_PER_TOKEN = 14
 _INTROSPECTION = {"__schema", "__type"}
 # Lists of the schema's types and fields. One inside of another multiplies: 300 characters could ask for megabytes.
 _TYPE_LISTS = {"fields", "inputFields", "interfaces", "possibleTypes"}
+_NAMES = {"name", "alias", "description", "type", "type_condition"}
+_CHILDREN = {kind: tuple(key for key in keys if key not in _NAMES) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Size:
     """What a selection set asks for, with its fragments expanded.
 
     introspections: looks at the whole schema; an alias inside of one is another. type_lists: how deep lists of
     types and fields are nested in each other; nested_introspection: whether they are so in one of these looks.
+    nodes: what it is written with, but for names and types.
     """
 
     levels: int = 0
@@ -40,18 +54,19 @@ class Size:
     type_lists: int = 0
     nested_introspection: bool = False
     credentials: int = 0
+    nodes: int = 0
 
-    def __add__(self, other: "Size") -> "Size":
-        return Size(
-            max(self.levels, other.levels),
-            self.aliases + other.aliases,
-            self.directives + other.directives,
-            self.root_fields + other.root_fields,
-            self.introspections + other.introspections,
-            max(self.type_lists, other.type_lists),
-            self.nested_introspection or other.nested_introspection,
-            self.credentials + other.credentials,
-        )
+    def add(self, other: "Size") -> None:
+        """Make room for another selection beside this one."""
+        self.levels = max(self.levels, other.levels)
+        self.aliases += other.aliases
+        self.directives += other.directives
+        self.root_fields += other.root_fields
+        self.introspections += other.introspections
+        self.type_lists = max(self.type_lists, other.type_lists)
+        self.nested_introspection |= other.nested_introspection
+        self.credentials += other.credentials
+        self.nodes += other.nodes
 
 
 class DocumentLimits:
@@ -61,7 +76,12 @@ class DocumentLimits:
         self._settings = settings
         self._credential_fields = credential_fields
 
-    def errors(self, document: DocumentNode) -> list[PublicError]:
+    def text_errors(self, text: str) -> list[GraphQLError]:
+        """Why the text is refused before it is parsed; empty when it is not."""
+        longest = _CHARACTERS_PER_TOKEN * self._settings.max_query_tokens
+        return [PublicError(f"The document is longer than {longest} characters.")] if len(text) > longest else []
+
+    def errors(self, document: DocumentNode) -> list[GraphQLError]:
         """Why the document is refused; empty when it is not."""
         try:
             return list(self._errors(document))
@@ -73,10 +93,20 @@ class DocumentLimits:
             yield PublicError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
             return
         measure = _Measure(document, self._credential_fields)
+        values = sum(count for kind, count in measure.written.items() if issubclass(kind, ValueNode))
+        for found, limit, what in (
+            (measure.written[FieldNode], self._settings.max_query_fields, "fields"),
+            (values, _MAX_VALUES, "values"),
+        ):
+            if found > limit:
+                yield PublicError(f"This document has too many {what}: at most {limit}.")
+                return
+        nodes = 0
         for definition in document.definitions:
             if not isinstance(definition, OperationDefinitionNode):
                 continue
             size = measure.definition(definition)
+            nodes += size.nodes
             for found, limit, what in (
                 (size.levels, self._settings.max_query_depth, "levels"),
                 (size.aliases, self._settings.max_query_aliases, "aliases"),
@@ -93,6 +123,25 @@ class DocumentLimits:
                     "At most one of these fields per operation, aliases and fragments included: "
                     f"{', '.join(sorted(self._credential_fields))}."
                 )
+        if nodes > _MAX_EXPANDED_NODES:
+            yield PublicError(
+                f"The operations of this document are too large together: at most {_MAX_EXPANDED_NODES} fields, "
+                "arguments, values, directives and fragments, fragments expanded."
+            )
+
+
+def _nodes(definition: Node) -> Iterator[Node]:
+    """A definition's nodes, but for names and types."""
+    left = [definition]
+    while left:
+        node = left.pop()
+        yield node
+        for key in _CHILDREN.get(node.kind, ()):
+            child = getattr(node, key)
+            if isinstance(child, Node):
+                left.append(child)
+            elif child:
+                left.extend(child)
 
 
 class _Measure:
@@ -106,23 +155,35 @@ class _Measure:
             if isinstance(definition, FragmentDefinitionNode)
         }
         self._sizes: dict[str, Size] = {}
+        # By identity: the hash of a node is made of those of all nodes in it.
+        kinds = {id(definition): Counter(map(type, _nodes(definition))) for definition in document.definitions}
+        self._nodes = {key: counted.total() for key, counted in kinds.items()}
+        self.written: Counter[type[Node]] = Counter()
+        for counted in kinds.values():
+            self.written.update(counted)
 
     def definition(self, node: OperationDefinitionNode | FragmentDefinitionNode) -> Size:
         size = self._selections(node.selection_set)
-        return size + Size(directives=len(node.directives or ()))
+        size.directives += len(node.directives or ())
+        size.nodes += self._nodes[id(node)]
+        return size
 
     def _selections(self, selection_set: SelectionSetNode | None) -> Size:
         total = Size()
         for selection in selection_set.selections if selection_set else ():
-            total += self._selection(selection)
+            total.add(self._selection(selection))
         return total
 
     def _selection(self, node: SelectionNode) -> Size:
-        own = Size(directives=len(node.directives or ()))
-        if isinstance(node, FragmentSpreadNode):
-            return own + self._fragment(node.name.value)
-        if isinstance(node, InlineFragmentNode):
-            return own + self._selections(node.selection_set)
+        directives = len(node.directives or ())
+        if isinstance(node, FragmentSpreadNode | InlineFragmentNode):
+            size = Size(directives=directives)
+            size.add(
+                self._fragment(node.name.value)
+                if isinstance(node, FragmentSpreadNode)
+                else self._selections(node.selection_set)
+            )
+            return size
         field = cast("FieldNode", node)
         inner = self._selections(field.selection_set)
         name = field.name.value
@@ -130,13 +191,14 @@ class _Measure:
         return Size(
             levels=inner.levels + 1,
             aliases=inner.aliases + (field.alias is not None),
-            directives=inner.directives + own.directives,
+            directives=inner.directives + directives,
             root_fields=1,
             introspections=1 + inner.aliases if is_look else inner.introspections,
             type_lists=inner.type_lists + (name in _TYPE_LISTS),
             nested_introspection=inner.nested_introspection or (is_look and inner.type_lists > 1),
             # Inside of another field too: a host may hold our mutations in a namespace of its own.
             credentials=inner.credentials + (name in self._credential_fields),
+            nodes=inner.nodes,
         )
 
     def _fragment(self, name: str) -> Size:

@@ -6,6 +6,7 @@ from typing import Any
 from graphql import GraphQLError, GraphQLSyntaxError, Node, ObjectFieldNode, ValueNode, VariableNode
 
 MASKED = "Internal server error."
+_LONGEST_MESSAGE = 1000  # a name in it may be as long as the document
 
 # graphql-core puts the offending value, such as a password, at the end of these messages. What is matched here is what
 # comes before it: the part that tells a developer what to mend.
@@ -26,7 +27,7 @@ class PublicError(GraphQLError):
 
 def public_error(error: GraphQLError) -> dict[str, Any]:
     """The error as it goes into a response."""
-    shown: dict[str, Any] = {"message": _public_message(error)}
+    shown: dict[str, Any] = {"message": _public_message(error)[:_LONGEST_MESSAGE]}
     if error.locations:
         shown["locations"] = [location.formatted for location in error.locations]
     if error.path is not None:
@@ -38,14 +39,15 @@ def public_error(error: GraphQLError) -> dict[str, Any]:
 
 def is_unexpected(error: GraphQLError) -> bool:
     """Whether nobody expected it. Flows return failures, so an error of a resolver is a bug or a lost database."""
-    if _is_public(error):
+    # A client wrote the literal that an error points at. A scalar's parser may have raised ValueError for it, and null
+    # for an argument that has a default is found only while the field runs.
+    if _is_public(error) or (error.nodes and isinstance(error.nodes[0], ValueNode)):
         return False
     cause = error.original_error
     if cause is not None and not isinstance(cause, GraphQLError):
         return True
-    # What graphql-core itself reports while a field runs is a bug too, unless it points at what a client wrote: null
-    # for an argument that has a default is found only then.
-    return error.path is not None and not (error.nodes and isinstance(error.nodes[0], ValueNode))
+    # What graphql-core itself reports while a field runs is a bug too.
+    return error.path is not None
 
 
 def _public_message(error: GraphQLError) -> str:

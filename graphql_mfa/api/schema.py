@@ -41,6 +41,7 @@ from graphql_mfa.api.public_errors import PublicError, is_unexpected
 from graphql_mfa.api.queries import Query
 from graphql_mfa.api.trusted_documents import load_documents
 from graphql_mfa.api.unexpected import log_unexpected
+from graphql_mfa.api.validation import RULES, validate
 from graphql_mfa.settings import Settings
 
 _CACHED_DOCUMENTS = 128
@@ -138,15 +139,17 @@ def build_schema(
     Raises ValueError when a trusted document would be refused, or a query of the host's leads to the mutations.
     """
     limits = DocumentLimits(settings, CREDENTIAL_FIELDS)
-    rules = (*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule)
+    rules = (*RULES, MaybeNullValidationRule, OneOfInputValidationRule)
     if not settings.introspection:
         rules = (*rules, NoSchemaIntrospectionCustomRule)
 
     @lru_cache(_CACHED_DOCUMENTS)
     def judge(text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+        if errors := limits.text_errors(text):
+            raise errors[0]
         document = graphql.parse(text, max_tokens=settings.max_query_tokens)
         # A document that is too large does not get as far as the rules, some of which cost more than it does.
-        return document, [*limits.errors(document)] or graphql.validate(
+        return document, limits.errors(document) or validate(
             schema._schema,  # noqa: SLF001
             document,
             rules,

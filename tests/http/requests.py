@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -50,18 +51,23 @@ def demand_refusal(response: httpx.Response, status: int) -> None:
 
 @contextmanager
 def function_calls(at_most: int) -> Iterator[None]:
-    """Work that must not keep the event loop from other clients: counted in calls, the same on a busy machine."""
+    """Work that must not keep the event loop from other clients: counted in calls, the same on a busy machine.
+
+    Those of threads that begin meanwhile count as well.
+    """
     calls = 0
 
     def count(frame: FrameType, event: str, argument: object) -> None:
         nonlocal calls
         calls += event in {"call", "c_call"}
 
+    threading.setprofile(count)
     sys.setprofile(count)
     try:
         yield
     finally:
         sys.setprofile(None)
+        threading.setprofile(None)
     assert calls < at_most, f"{calls:,} calls"
 
 

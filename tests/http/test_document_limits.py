@@ -6,12 +6,21 @@ from itertools import pairwise
 
 import pytest
 from fastapi import FastAPI
-from graphql import Lexer, Source, TokenKind
+from graphql import Lexer, Source, TokenKind, get_introspection_query
 
 from graphql_mfa import Settings
 from tests.api_client import Api
 from tests.conftest import Connect
-from tests.http.requests import JSON, demand_headers, demand_quiet, function_calls, messages, operation, post
+from tests.http.requests import (
+    JSON,
+    POLICY,
+    demand_headers,
+    demand_quiet,
+    function_calls,
+    messages,
+    operation,
+    post,
+)
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -174,10 +183,10 @@ async def test_limit_of_introspections(api: Api, build: Callable[[int], str]) ->
 
 
 def tokens(count: int) -> str:
-    """So many tokens: ten for each of many operations, the rest in the first."""
-    others = (count - 20) // 10
-    fields = "id " * (count - 10 * others - 7)
-    rest = " ".join(f"query Q{number} {{ me {{ id username createdAt }} }}" for number in range(others))
+    """So many tokens: fifteen for each of many operations, the rest in the first."""
+    others = (count - 20) // 15
+    fields = "id " * (count - 15 * others - 7)
+    rest = " ".join(f"query Q{number} {{ me @skip(if: false) {{ id }} }}" for number in range(others))
     return f"query Q {{ me {{ {fields}}} }} {rest}"
 
 
@@ -189,6 +198,101 @@ async def test_limit_of_tokens(api: Api) -> None:
         assert found == count
 
     await demand_border(api, tokens, limit("tokens"), "tokens", "Q")
+
+
+def fields(count: int) -> str:
+    """Ten in each operation but the first."""
+    others, rest = divmod(count - 10, 10)
+    names = "issuer registrationOpen usernameMinLength usernameMaxLength passwordMinLength passwordMaxLength otpDigits"
+    ten = f"policy {{ {names} otpPeriod factors }}"
+    first = f"policy {{ {names} {'otpPeriod ' * rest} }} policy {{ factors }}"
+    return f"query Q {{ {first} }} " + " ".join(f"query Q{number} {{ {ten} }}" for number in range(others))
+
+
+async def test_limit_of_fields(api: Api) -> None:
+    await demand_border(api, fields, limit("fields"), "fields", "Q")
+
+
+def values(count: int) -> str:
+    """Ten in each operation but the first."""
+    others, rest = divmod(count, 10)
+    operations = [10] * others + [rest]
+    return "query Q { policy { issuer } } " + " ".join(
+        f"query Q{number} {{ policy {{ issuer {'otpDigits @skip(if: true) ' * values} }} }}"
+        for number, values in enumerate(operations)
+    )
+
+
+def characters(count: int) -> str:
+    return POLICY + " " * (count - len(POLICY))
+
+
+def operations_of_one_fragment(count: int) -> str:
+    """Each asks for all that is in it."""
+    fragment = f"fragment F on Query {{ policy {{ {'otpDigits ' * 30} }} }}"
+    return f"query Q {{ ...F }} {' '.join(f'query Q{number} {{ ...F }}' for number in range(count))} {fragment}"
+
+
+async def test_operations_that_expand_one_fragment_are_limited_together(api: Api) -> None:
+    """Each is small, but rules walk the fragment for each of them."""
+    allowed = await post(api, operation(operations_of_one_fragment(50), operationName="Q"))
+    refused = await post(api, operation(operations_of_one_fragment(60), operationName="Q"))
+
+    assert allowed.json() == {"data": {"policy": {"otpDigits": 6}}}
+    assert messages(refused) == [
+        "The operations of this document are too large together: at most 2000 fields, arguments, values, directives "
+        "and fragments, fragments expanded."
+    ]
+
+
+def equal_fields(count: int) -> str:
+    return f"{{ me {{ {'id ' * count} }} }}"
+
+
+async def test_fields_of_one_name_are_limited(api: Api) -> None:
+    """Each has to be compared with each other one."""
+    allowed = await post(api, operation(equal_fields(70)))
+    refused = await post(api, operation(equal_fields(80)))
+
+    assert allowed.json() == {"data": {"me": None}}
+    assert messages(refused) == ["This document is too large: its fields and fragments have to be compared too often."]
+
+
+async def test_errors_of_one_answer_are_the_first_five(api: Api) -> None:
+    """The first two of them suggest names."""
+    document = "{ me { " + " ".join(f"usernam{number}" for number in range(9)) + " } }"
+
+    found = messages(await post(api, operation(document)))
+
+    assert [message.partition(".")[0] for message in found] == [
+        f"Cannot query field 'usernam{number}' on type 'User'" for number in range(5)
+    ]
+    assert ["Did you mean" in message for message in found] == [True, True, False, False, False]
+
+
+def fragments_side_by_side(count: int) -> str:
+    """As Apollo and Relay write it: a fragment for each component, all of which select `id` and `__typename`."""
+    fragments = " ".join(
+        f"fragment F{number} on User {{ __typename id username sessions {{ __typename id ipAddress }} }}"
+        for number in range(count)
+    )
+    return f"{{ me {{ __typename id {' '.join(f'...F{number}' for number in range(count))} }} }} {fragments}"
+
+
+@pytest.mark.parametrize(
+    "document", [fragments_side_by_side(20), get_introspection_query()], ids=["fragments", "introspection"]
+)
+async def test_what_clients_send_is_within_the_limits(api: Api, document: str) -> None:
+    assert "errors" not in (await post(api, operation(document))).json()
+
+
+async def test_limit_of_values(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(max_query_tokens=2000) as app:
+        await demand_border(connect(app), values, 200, "values", "Q")
+
+
+async def test_limit_of_characters(api: Api) -> None:
+    await demand_border(api, characters, 14 * limit("tokens"), "characters")
 
 
 def definitions(count: int) -> str:
@@ -242,7 +346,8 @@ async def test_limits_are_those_of_the_settings(run_app: RunApp, connect: Connec
         "max_query_root_fields": 3,
         "max_query_directives": 1,
         "max_query_introspections": 1,
-        "max_query_tokens": 60,
+        "max_query_tokens": 100,
+        "max_query_fields": 40,
     }
     async with run_app(**narrow) as app:
         api = connect(app)
@@ -251,7 +356,8 @@ async def test_limits_are_those_of_the_settings(run_app: RunApp, connect: Connec
         await demand_border(api, equal_root_fields, 3, "root fields")
         await demand_border(api, directives, 1, "directives")
         await demand_border(api, introspections, 1, "introspections")
-        await demand_border(api, tokens, 60, "tokens", "Q")
+        await demand_border(api, tokens, 100, "tokens", "Q")
+        await demand_border(api, fields, 40, "fields", "Q")
 
 
 # ------------------------------------------------------------------------------------------------------------- hostile

@@ -1,0 +1,90 @@
+"""Validation of documents against the schema, for as long as it is cheap.
+
+graphql-core's `validate` reports 100 errors, suggests names for each of them, and compares fields up to half a million
+times. A document of 2 KB could so keep the event loop for a third of a second.
+"""
+
+from collections.abc import Callable, Sequence
+
+from graphql import (
+    DocumentNode,
+    GraphQLError,
+    GraphQLSchema,
+    OverlappingFieldsCanBeMergedRule,
+    ParallelVisitor,
+    TypeInfo,
+    TypeInfoVisitor,
+    ValidationContext,
+    specified_rules,
+    visit,
+)
+from graphql.validation.rules import ASTValidationRule
+from graphql.validation.validate import ValidationAbortedError, query_document_keys_to_validate
+
+from graphql_mfa.api.public_errors import PublicError
+
+# A person mends one error after the other, and each may print the whole literal that it is about.
+_MOST_ERRORS = 5
+_ERRORS_WITH_SUGGESTIONS = 2
+# In graphql-core's unit: a comparison of two fields with one response name takes two, one of two fragments one. Apollo
+# adds `__typename` to every selection set; 30 fragments side by side that all select it and `id` take 3,500.
+_MOST_COMPARISONS = 5000
+
+Rule = Callable[[ValidationContext], ASTValidationRule]
+
+
+class _BoundedOverlappingFieldsRule(OverlappingFieldsCanBeMergedRule):
+    """Compares each field with each other one of its response name, so the time is quadratic in the document's size."""
+
+    def __init__(self, context: ValidationContext) -> None:
+        super().__init__(context)
+        self.rule_context.remaining_complexity_budget = _MOST_COMPARISONS
+
+
+RULES: tuple[Rule, ...] = tuple(
+    _BoundedOverlappingFieldsRule if rule is OverlappingFieldsCanBeMergedRule else rule for rule in specified_rules
+)
+"""The rules of the specification."""
+
+
+class _EnoughError(Exception):
+    """As many errors as are reported."""
+
+
+class _Context(ValidationContext):
+    """Collects errors. Only the first two suggest names, since each suggestion measures its distance to many names."""
+
+    def __init__(self, schema: GraphQLSchema, document: DocumentNode, *, hide_suggestions: bool) -> None:
+        self.errors: list[GraphQLError] = []
+        self.type_info = TypeInfo(schema)
+        super().__init__(schema, document, self.type_info, self.errors.append, hide_suggestions)
+
+    @property
+    def hide_suggestions(self) -> bool:
+        """Whether a rule leaves out suggestions."""
+        return super().hide_suggestions or len(self.errors) >= _ERRORS_WITH_SUGGESTIONS
+
+    def report_error(self, error: GraphQLError) -> None:
+        """Take an error, and end the validation with the last one."""
+        super().report_error(error)
+        if len(self.errors) == _MOST_ERRORS:
+            raise _EnoughError
+
+
+def validate(
+    schema: GraphQLSchema, document: DocumentNode, rules: Sequence[Rule], *, hide_suggestions: bool
+) -> list[GraphQLError]:
+    """The first errors of a document whose size is within the limits; empty when it may run."""
+    context = _Context(schema, document, hide_suggestions=hide_suggestions)
+    visitor = ParallelVisitor([rule(context) for rule in rules])
+    try:
+        visit(document, TypeInfoVisitor(context.type_info, visitor), query_document_keys_to_validate)
+    except _EnoughError:
+        pass
+    except ValidationAbortedError:
+        context.errors.append(
+            PublicError("This document is too large: its fields and fragments have to be compared too often.")
+        )
+    except RecursionError:
+        context.errors.append(PublicError("This document is too large: it is nested too deep."))
+    return context.errors
