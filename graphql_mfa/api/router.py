@@ -36,7 +36,8 @@ _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
 _HEADERS = HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
-_CACHED_HEADERS = 256  # of at most as many bytes as a head may have
+_CACHED_HEADERS = 256
+_LONGEST_CACHED_HEADER = 256  # browsers send 150 characters at most
 _ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
     "HEAD": frozenset({OperationType.QUERY}),
@@ -179,14 +180,17 @@ def _wants_page(request: Request) -> bool:
 
 
 def _media_type(request: Request) -> str:
-    return _preferred(request.headers.get("accept", ""))
+    accept = request.headers.get("accept", "")
+    return _preferred_cached(accept) if len(accept) <= _LONGEST_CACHED_HEADER else _preferred(accept)
 
 
-@lru_cache(_CACHED_HEADERS)
 def _preferred(accept: str) -> str:
     accepted = media_types.accepted(accept)
     weight = accepted.get(_GRAPHQL_JSON)
     return _GRAPHQL_JSON if weight and weight >= accepted.get(_JSON, 0) else _JSON
+
+
+_preferred_cached = lru_cache(_CACHED_HEADERS)(_preferred)
 
 
 def _refusal(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, TypeAlias, cast
 
@@ -34,6 +33,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
+from graphql_mfa.api.caches import WeighedCache
 from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.limits import DocumentLimits
 from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
@@ -44,7 +44,8 @@ from graphql_mfa.api.unexpected import log_unexpected
 from graphql_mfa.api.validation import RULES, validate
 from graphql_mfa.settings import Settings
 
-_CACHED_DOCUMENTS = 128
+# A parsed document takes up to 150 bytes for each of its characters.
+_CACHED_CHARACTERS = 100_000
 _LONGEST_LOGGED_NAME = 80
 _SPECIFIED_RULES = frozenset(specified_rules)
 
@@ -56,8 +57,8 @@ _NOTHING: _Step = nullcontext()
 class Schema(strawberry.Schema):
     """Logs what nobody expected; a client's mistakes are answered, not logged.
 
-    judge: parses a document and finds its errors. trusted_documents: the only documents that may run, by hash; None
-    when any may.
+    judge: parses a document and finds its errors; remembers valid ones. trusted_documents: the only documents that may
+    run, by hash; None when any may.
     """
 
     judge: Judge
@@ -80,7 +81,7 @@ class Schema(strawberry.Schema):
 
 
 class _Steps(SchemaExtensionsRunner):
-    """Parses and judges a document, by a function that remembers; then finds the operation that is meant.
+    """Parses and judges a document, then finds the operation that is meant.
 
     All before the extensions of a host. An extension of ours would cost each operation several context managers.
     """
@@ -109,7 +110,7 @@ class _Steps(SchemaExtensionsRunner):
         # What a host's extensions add, such as DisableIntrospection: the library leaves validation to us.
         added = [rule for rule in execution.validation_rules if rule not in _SPECIFIED_RULES]
         if not errors and added:
-            errors = graphql.validate(schema, document, added)
+            errors = validate(schema, document, added, hide_suggestions=True)
         if not errors and operation is None and context.operation_name is None:
             # The library would run the first one; the specification wants an error (6.1).
             errors = [PublicError("The document has several operations: name the one to run in `operationName`.")]
@@ -143,18 +144,24 @@ def build_schema(
     if not settings.introspection:
         rules = (*rules, NoSchemaIntrospectionCustomRule)
 
-    @lru_cache(_CACHED_DOCUMENTS)
+    valid: WeighedCache[DocumentNode] = WeighedCache(_CACHED_CHARACTERS)
+
     def judge(text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+        if known := valid.get(text):
+            return known, []
         if errors := limits.text_errors(text):
             raise errors[0]
         document = graphql.parse(text, max_tokens=settings.max_query_tokens)
         # A document that is too large does not get as far as the rules, some of which cost more than it does.
-        return document, limits.errors(document) or validate(
+        errors = limits.errors(document) or validate(
             schema._schema,  # noqa: SLF001
             document,
             rules,
             hide_suggestions=not settings.introspection,
         )
+        if not errors:
+            valid.put(text, document, len(text))
+        return document, errors
 
     schema = Schema(
         query=query,
