@@ -18,7 +18,7 @@ class RequestContext:
     request_id: what the log and the answer call it. access_token: None when none was sent. operation_name: what the
     client asked to run.
 
-    session: whose it is, set by the field extension SignedIn. listed_rows: how many rows its lists have shown.
+    session: whose it is, set by the field extension SignedIn. listed_bytes: what its lists weigh.
 
     What comes of it: response_headers, for the answer; operation and outcomes, for the log, as in "mutation Login" and
     ["login=OtpRequired"].
@@ -31,7 +31,7 @@ class RequestContext:
     access_token: str | None
     operation_name: str | None = None
     session: Authenticated | None = None
-    listed_rows: int = 0
+    listed_bytes: int = 0
     response_headers: MutableHeaders = field(default_factory=MutableHeaders)
     operation: str | None = None
     outcomes: list[str] = field(default_factory=list)

@@ -8,7 +8,6 @@ from itertools import count
 import pytest
 
 from tests.api_client import Api
-from tests.conftest import sqlite_only
 from tests.http.requests import JSON, operation, post
 
 DOCUMENTS = 80  # the cache has room for half of the largest
@@ -37,7 +36,6 @@ def with_a_literal_that_errors_print(number: int) -> str:
     return f'mutation {{ login(input: {{ {values} z: "{"x" * 10_000}" }}) {{ __typename }} }}'
 
 
-@sqlite_only
 @pytest.mark.parametrize(
     "build",
     [
@@ -63,7 +61,6 @@ async def test_documents_leave_little_behind(api: Api, build: Callable[[int], st
     assert kept < MEGABYTES * 1_000_000, f"{kept:,} bytes"
 
 
-@sqlite_only
 async def test_headers_that_no_cache_has_leave_nothing_behind(api: Api) -> None:
     await post(api, operation())
     gc.collect()

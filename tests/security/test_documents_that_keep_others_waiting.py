@@ -19,7 +19,7 @@ from graphql_mfa.api.queries import Query
 from graphql_mfa.api.types import FactorKind
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import Api
-from tests.conftest import Connect, sqlite_only
+from tests.conftest import Connect
 from tests.http.requests import POLICY, demand_quiet, function_calls, operation, post
 
 CALLS = 150_000
@@ -522,7 +522,6 @@ def test_every_rule_has_documents() -> None:
     assert {rule.__name__ for rule in rules} == RULES.keys() - {LEXER, EXECUTION}
 
 
-@sqlite_only
 @pytest.mark.parametrize("build", DOCUMENTS.values(), ids=DOCUMENTS)
 async def test_document_as_large_as_the_limits_let_through_is_cheap(
     host: Api, caplog: pytest.LogCaptureFixture, build: Build
