@@ -13,6 +13,7 @@ from graphql_mfa.api.trusted_documents import bare_hash
 from graphql_mfa.core.texts import is_text
 
 _DEEPEST_JSON = 64
+_MOST_JSON_VALUES = 1000  # variables are coerced one by one, and each input here has four
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
 def _json(data: bytes) -> object:
     try:
         value = _DECODER.decode(data.decode("utf-8"))
-        _demand_shallow(value)
+        _demand_bounded(value)
     except UnicodeDecodeError:
         raise BadRequestError(400, "The request is not valid UTF-8.") from None
     # RecursionError: nested too deep. ValueError: not JSON, a number of thousands of digits, or a name used twice.
@@ -125,11 +126,18 @@ def _json(data: bytes) -> object:
     return value
 
 
-def _demand_shallow(value: object) -> None:
-    """How deep Python itself can read depends on its version; what comes after this has less room than it."""
+def _demand_bounded(value: object) -> None:
+    """Refuse what is nested too deep or holds too much.
+
+    How deep Python itself can read depends on its version; what comes after this has less room than it.
+    """
     level = [value]
+    found = 0
     for _ in range(_DEEPEST_JSON):
         level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+        found += len(level)
+        if found > _MOST_JSON_VALUES:
+            raise BadRequestError(400, f"The request has more than {_MOST_JSON_VALUES} JSON values.")
         if not level:
             return
     raise ValueError

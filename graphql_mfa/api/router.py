@@ -35,7 +35,7 @@ _log = logging.getLogger("graphql_mfa")
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
 _HEADERS = HEADERS | {"Vary": "Accept, Authorization"}
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _CACHED_HEADERS = 256
 _LONGEST_CACHED_HEADER = 256  # browsers send 150 characters at most
 _ALLOWED = {
@@ -200,4 +200,6 @@ def _refusal(request: Request, status: int, message: str, headers: Mapping[str, 
 
 
 def _json_answer(request: Request, body: dict[str, Any], status: int = 200) -> Response:
-    return Response(_ENCODER.encode(body), status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")
+    # A lone surrogate, which UTF-8 has no bytes for, becomes JSON's own escape for it.
+    content = _ENCODER.encode(body).encode("utf-8", "backslashreplace")
+    return Response(content, status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")

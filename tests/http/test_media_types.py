@@ -1,13 +1,32 @@
 """What a body must say it is, and what an answer says it is."""
 
 import itertools
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
+import strawberry
+from fastapi import FastAPI
 
+from graphql_mfa import Settings
+from graphql_mfa.api.queries import Query
+from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import LOGOUT, Api
+from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, demand_headers, demand_quiet, demand_refusal, operation, post
 
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+
 GRAPHQL_JSON = "application/graphql-response+json"
+
+
+@strawberry.type(name="Query")
+class Echo(Query):
+    """A host's, with a resolver that answers what a client sent."""
+
+    @strawberry.field
+    def echo(self, text: str) -> str:
+        return text
 
 
 # ----------------------------------------------------------------------------------------------------------- requests
@@ -211,9 +230,28 @@ async def test_answer_to_variables_that_do_not_fit(api: Api) -> None:
     assert old.content == new.content
 
 
-async def test_answer_is_json_that_a_page_can_hold(api: Api) -> None:
-    """ASCII only: neither a byte order mark nor a line separator that JavaScript once took for one."""
-    response = await post(api, operation("{ __typename policy { issuer } }"))
+async def test_answer_holds_text_in_utf_8_as_it_is(run_app: RunApp, connect: Connect) -> None:
+    """Escaped to ASCII, it would take up to three times as many bytes."""
+    issuer = "Z\u00fcrich \u2028 \U0001f9a6"
+    async with run_app(issuer=issuer) as app:
+        response = await post(connect(app), operation("{ policy { issuer } }"))
 
-    assert response.content.isascii()
+    assert issuer.encode() in response.content
+    assert response.headers["Content-Type"].endswith("; charset=utf-8")
     assert response.headers["Content-Length"] == str(len(response.content))
+
+
+async def test_answer_escapes_what_utf_8_has_no_bytes_for(
+    make_settings: Callable[..., Settings], connect: Connect
+) -> None:
+    """A lone surrogate, which a host's resolver may have from a client's variables."""
+    mfa = GraphQLMFA(make_settings(), query=Echo)
+    app = FastAPI()
+    app.include_router(mfa.router())
+    async with mfa.lifespan():
+        body = operation("query ($text: String!) { echo(text: $text) }", variables={"text": "\ud800 \u00fc"})
+        response = await post(connect(app), body)
+
+    assert response.status_code == 200
+    assert response.content == b'{"data":{"echo":"\\ud800 \xc3\xbc"}}'
+    assert response.json() == {"data": {"echo": "\ud800 \u00fc"}}

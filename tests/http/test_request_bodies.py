@@ -184,6 +184,16 @@ async def test_body_with_a_number_that_is_hardly_one(api: Api, subtests: pytest.
             assert number[:12] not in response.text
 
 
+async def test_limit_of_json_values(api: Api) -> None:
+    """Of the whole body: `query`, `variables` and the object in it are three of them."""
+    allowed = await post(api, operation(variables={"unused": [1] * 997}))
+    refused = await post(api, operation(variables={"unused": [1] * 998}))
+
+    assert allowed.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
+    demand_refusal(refused, 400)
+    assert messages(refused) == ["The request has more than 1000 JSON values."]
+
+
 # ------------------------------------------------------------------------------------------------------- compression
 
 

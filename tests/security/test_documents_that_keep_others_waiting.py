@@ -5,6 +5,7 @@ as large as the limits let through, and so is one that they just refuse. A rule 
 """
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -515,6 +516,36 @@ async def measured(api: Api, content: bytes, caplog: pytest.LogCaptureFixture) -
     assert len(response.content) < BYTES
     demand_quiet(caplog)
     return response
+
+
+# ---------------------------------------------------------------------------------------------------------- variables
+
+RESET = "mutation ($input: ResetPasswordInput!) { resetPassword(input: $input) { __typename } }"
+VARIABLES: dict[str, Callable[[int], dict[str, Any]]] = {
+    "unknown members": lambda count: {"input": {f"newPasswor{number}": 1 for number in range(count)}},
+    "unknown members with long values": lambda count: {"input": {f"recoveryCod{n}": "x" * 60 for n in range(count)}},
+    "unknown members with objects": lambda count: {
+        "input": {f"recoveryCod{n}": {f"{of}": [1] * 4 for of in range(10)} for n in range(count)}
+    },
+    "a list for an object": lambda count: {"input": [{"username": number} for number in range(count)]},
+    "empty objects": lambda count: {"input": [{}] * count},
+    "nested lists": lambda count: {"input": [[[[1]]]] * count},
+    "a long string": lambda count: {"input": "x" * count},
+}
+
+
+@pytest.mark.parametrize("build", VARIABLES.values(), ids=VARIABLES)
+async def test_variables_as_large_as_the_limits_let_through_are_cheap(
+    host: Api, caplog: pytest.LogCaptureFixture, build: Callable[[int], dict[str, Any]]
+) -> None:
+    await post(host, operation(RESET, variables={"input": {}}))  # what is measured is not the document
+    count = BODY
+    while len(operation(RESET, variables=build(count))) > BODY:
+        count //= 2
+    await measured(host, operation(RESET, variables=build(count)), caplog)
+    while (await measured(host, operation(RESET, variables=build(count)), caplog)).status_code == 400:
+        count = count * 3 // 4
+    assert count > 1
 
 
 def test_every_rule_has_documents() -> None:
