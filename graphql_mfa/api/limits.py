@@ -20,6 +20,7 @@ from graphql import (
 )
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
+from graphql_mfa.api import introspection
 from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.settings import Settings
 
@@ -30,7 +31,6 @@ _MAX_VALUES = 200
 _MAX_EXPANDED_NODES = 2000
 # Printed documents have 6 to 10. Each character of a name is a function call, and each error reads all lines.
 _CHARACTERS_PER_TOKEN = 14
-_INTROSPECTION = {"__schema", "__type"}
 # Lists of the schema's types and fields. One inside of another multiplies: 300 characters could ask for megabytes.
 _TYPE_LISTS = {"fields", "inputFields", "interfaces", "possibleTypes"}
 _NAMES = {"name", "alias", "description", "type", "type_condition"}
@@ -116,6 +116,12 @@ class DocumentLimits:
             ):
                 if found > limit:
                     yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
+            if size.introspections and self._settings.introspection:
+                others = {*introspection.root_fields(document, definition)} - introspection.FIELDS - {"__typename"}
+                if others:
+                    yield PublicError(
+                        "Introspection is an operation of its own: send other root fields in another one."
+                    )
             if size.nested_introspection:
                 yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
             if size.credentials > 1:
@@ -187,7 +193,7 @@ class _Measure:
         field = cast("FieldNode", node)
         inner = self._selections(field.selection_set)
         name = field.name.value
-        is_look = name in _INTROSPECTION
+        is_look = name in introspection.FIELDS
         return Size(
             levels=inner.levels + 1,
             aliases=inner.aliases + (field.alias is not None),

@@ -20,6 +20,7 @@ from graphql_mfa import explorer
 from graphql_mfa.api import cookie_mode, media_types
 from graphql_mfa.api.context import RequestContext
 from graphql_mfa.api.http_request import BadRequestError, Operation, read_operation
+from graphql_mfa.api.introspection import EncodedData
 from graphql_mfa.api.public_errors import MASKED, is_unexpected, public_error
 from graphql_mfa.api.request_log import observed, request_id
 from graphql_mfa.api.schema import Schema
@@ -141,7 +142,10 @@ class _Endpoint:
             # It did not run. Old clients expect 200 with application/json; the newer media type has a status for it.
             status = 400 if _media_type(context.request) == _GRAPHQL_JSON else 200
             return _json_answer(context.request, {"errors": errors}, status)
-        response = _json_answer(context.request, {"data": result.data} | ({"errors": errors} if errors else {}))
+        if isinstance(result.data, EncodedData):
+            response = _answer(context.request, b'{"data":%b}' % result.data.encoded)
+        else:
+            response = _json_answer(context.request, {"data": result.data} | ({"errors": errors} if errors else {}))
         response.raw_headers.extend(context.response_headers.raw)
         return response
 
@@ -201,5 +205,8 @@ def _refusal(request: Request, status: int, message: str, headers: Mapping[str, 
 
 def _json_answer(request: Request, body: dict[str, Any], status: int = 200) -> Response:
     # A lone surrogate, which UTF-8 has no bytes for, becomes JSON's own escape for it.
-    content = _ENCODER.encode(body).encode("utf-8", "backslashreplace")
+    return _answer(request, _ENCODER.encode(body).encode("utf-8", "backslashreplace"), status)
+
+
+def _answer(request: Request, content: bytes, status: int = 200) -> Response:
     return Response(content, status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")

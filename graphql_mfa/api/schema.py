@@ -1,10 +1,10 @@
 """The schema, and how a document is judged before it runs."""
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import graphql
 import strawberry
@@ -20,6 +20,7 @@ from graphql import (
     GraphQLTypeResolver,
     GraphQLUnionType,
     NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
     get_named_type,
     get_operation_ast,
     specified_rules,
@@ -35,6 +36,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.caches import WeighedCache
 from graphql_mfa.api.context import RequestContext
+from graphql_mfa.api.introspection import FIELDS, Introspection, root_fields
 from graphql_mfa.api.limits import DocumentLimits
 from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
 from graphql_mfa.api.public_errors import PublicError, is_unexpected
@@ -49,7 +51,16 @@ _CACHED_CHARACTERS = 100_000
 _LONGEST_LOGGED_NAME = 80
 _SPECIFIED_RULES = frozenset(specified_rules)
 
-Judge = Callable[[str], tuple[DocumentNode, list[GraphQLError]]]
+
+class Judged(NamedTuple):
+    """A parsed document, why it is refused, and the names of its operations that read the schema only."""
+
+    document: DocumentNode
+    errors: list[GraphQLError]
+    introspections: Collection[str | None] = ()
+
+
+Judge = Callable[[str], Judged]
 _Step: TypeAlias = Any  # a context manager of Strawberry's
 _NOTHING: _Step = nullcontext()
 
@@ -62,13 +73,14 @@ class Schema(strawberry.Schema):
     """
 
     judge: Judge
+    introspection: Introspection
     trusted_documents: Mapping[str, str] | None = None
 
     def create_extensions_runner(
         self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
     ) -> SchemaExtensionsRunner:
         """The steps of one operation, among them how its document is judged."""
-        return _Steps(self.judge, execution_context, extensions)
+        return _Steps(self.judge, self.introspection, execution_context, extensions)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log the errors that a client will see masked."""
@@ -86,27 +98,34 @@ class _Steps(SchemaExtensionsRunner):
     All before the extensions of a host. An extension of ours would cost each operation several context managers.
     """
 
-    def __init__(self, judge: Judge, execution: ExecutionContext, extensions: list[SchemaExtension]) -> None:
+    def __init__(
+        self,
+        judge: Judge,
+        introspection: Introspection,
+        execution: ExecutionContext,
+        extensions: list[SchemaExtension],
+    ) -> None:
         super().__init__(execution, extensions)
         self._judge = judge
-        self._errors: list[GraphQLError] = []
+        self._introspection = introspection
+        self._introspects = False
 
     def operation(self) -> _Step:
         return self._step(super().operation)
 
     def parsing(self) -> _Step:
         # By its text: to find a parsed document again, all of it would be hashed.
-        document, self._errors = self._judge(self.execution_context.query or "")
-        self.execution_context.graphql_document = document
+        self._judged = self._judge(self.execution_context.query or "")
+        self.execution_context.graphql_document = self._judged.document
         return self._step(super().parsing)
 
     def validation(self) -> _Step:
         execution = self.execution_context
-        document = cast("DocumentNode", execution.graphql_document)
+        document = self._judged.document
         context: RequestContext = execution.context
         operation = get_operation_ast(document, context.operation_name)
         schema = execution.schema._schema  # noqa: SLF001
-        errors = self._errors
+        errors = self._judged.errors
         # What a host's extensions add, such as DisableIntrospection: the library leaves validation to us.
         added = [rule for rule in execution.validation_rules if rule not in _SPECIFIED_RULES]
         if not errors and added:
@@ -115,13 +134,25 @@ class _Steps(SchemaExtensionsRunner):
             # The library would run the first one; the specification wants an error (6.1).
             errors = [PublicError("The document has several operations: name the one to run in `operationName`.")]
         if not errors and operation:
-            name = operation.name.value if operation.name else ""
+            self._introspects = _name(operation) in self._judged.introspections
+            name = _name(operation) or ""
             context.operation = f"{operation.operation.value} {name[:_LONGEST_LOGGED_NAME]}".strip()
         execution.pre_execution_errors = errors
         return self._step(super().validation)
 
     def executing(self) -> _Step:
-        return self._step(super().executing)
+        step = self._step(super().executing)
+        return self._introspecting(step) if self._introspects else step
+
+    @asynccontextmanager
+    async def _introspecting(self, step: _Step) -> AsyncIterator[None]:
+        """Give the result before the library would execute the operation."""
+        execution = self.execution_context
+        async with step:
+            execution.result = await self._introspection.execute(
+                execution.query or "", self._judged.document, execution.variables, execution.operation_name
+            )
+            yield
 
     def _step(self, of_extensions: Callable[[], _Step]) -> _Step:
         return of_extensions() if self.extensions else _NOTHING
@@ -144,11 +175,11 @@ def build_schema(
     if not settings.introspection:
         rules = (*rules, NoSchemaIntrospectionCustomRule)
 
-    valid: WeighedCache[DocumentNode] = WeighedCache(_CACHED_CHARACTERS)
+    valid: WeighedCache[Judged] = WeighedCache(_CACHED_CHARACTERS)
 
-    def judge(text: str) -> tuple[DocumentNode, list[GraphQLError]]:
+    def judge(text: str) -> Judged:
         if known := valid.get(text):
-            return known, []
+            return known
         if errors := limits.text_errors(text):
             raise errors[0]
         document = graphql.parse(text, max_tokens=settings.max_query_tokens)
@@ -159,9 +190,11 @@ def build_schema(
             rules,
             hide_suggestions=not settings.introspection,
         )
-        if not errors:
-            valid.put(text, document, len(text))
-        return document, errors
+        if errors:
+            return Judged(document, errors)
+        judged = Judged(document, [], _introspections(document))
+        valid.put(text, judged, len(text))
+        return judged
 
     schema = Schema(
         query=query,
@@ -170,18 +203,31 @@ def build_schema(
         extensions=extensions,
     )
     schema.judge = judge
+    schema.introspection = Introspection(schema._schema)  # noqa: SLF001
     _demand_mutations_apart(schema._schema)  # noqa: SLF001
     _note_outcomes(schema._schema)  # noqa: SLF001
     if settings.trusted_documents is not None:
         schema.trusted_documents = load_documents(settings.trusted_documents)
         for document_id, document in schema.trusted_documents.items():
             try:
-                _, errors = judge(document)
+                errors = judge(document).errors
             except GraphQLError as error:
                 errors = [error]
             if errors:
                 raise ValueError(f"The trusted document {document_id:.80} can't run: {errors[0].message}")
     return schema
+
+
+def _introspections(document: DocumentNode) -> frozenset[str | None]:
+    return frozenset(
+        _name(definition)
+        for definition in document.definitions
+        if isinstance(definition, OperationDefinitionNode) and FIELDS & {*root_fields(document, definition)}
+    )
+
+
+def _name(operation: OperationDefinitionNode) -> str | None:
+    return operation.name.value if operation.name else None
 
 
 def _demand_mutations_apart(schema: GraphQLSchema) -> None:

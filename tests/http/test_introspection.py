@@ -64,7 +64,7 @@ LOOKS = [
     "{ __schema { types { name } } }",
     '{ __type(name: "User") { name } }',
     "{ a: __schema { __typename } }",
-    "{ policy { issuer } __schema { queryType { name } } }",
+    "{ __typename __schema { queryType { name } } }",
     "{ ... on Query { __schema { queryType { name } } } }",
     "{ ...F } fragment F on Query { __schema { queryType { name } } }",
     "query ($no: Boolean = false) { __schema @include(if: $no) { queryType { name } } }",
@@ -110,6 +110,22 @@ async def test_clients_can_always_ask_for_the_type_of_what_they_get(serving: Ser
 async def test_where_it_is_on_the_schema_is_told(opened: Api, query: str) -> None:
     response = await post(opened, operation(query))
     assert "errors" not in response.json()
+
+
+MIXED = [
+    "{ policy { issuer } __schema { queryType { name } } }",
+    "{ __schema { queryType { name } } ...F } fragment F on Query { ... { me { id } } }",
+    'query A { __typename } query B { me { id } __type(name: "User") { name } }',
+]
+
+
+@pytest.mark.parametrize("query", MIXED)
+async def test_introspection_is_an_operation_of_its_own(opened: Api, closed: Api, query: str) -> None:
+    """It is answered from a cache, which may hold nothing of an account."""
+    assert "an operation of its own" in messages(await post(opened, operation(query)))[0]
+    assert any(
+        "introspection has been disabled" in message for message in messages(await post(closed, operation(query)))
+    )
 
 
 # ------------------------------------------------------------------------------------------------------- suggestions

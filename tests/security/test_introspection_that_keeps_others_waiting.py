@@ -1,0 +1,107 @@
+"""Attack: ask for the whole schema again and again, with the same document or each time with another one."""
+
+import gc
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import pytest
+from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
+
+from graphql_mfa import Settings
+from graphql_mfa.api.schema import build_schema
+from tests.api_client import Api
+from tests.http.requests import function_calls, operation, post
+
+CALLS = 150_000
+QUERY = get_introspection_query()
+DEAR = {
+    "standard query": QUERY,
+    "all of every type": "{ __schema { types { ...T fields { ...F args { ...V } } inputFields { ...V } "
+    "enumValues { name description } interfaces { ...T } possibleTypes { ...T } } } } "
+    "fragment T on __Type { kind name description ofType { name } } "
+    "fragment F on __Field { name description isDeprecated deprecationReason type { ...T } } "
+    "fragment V on __InputValue { name description defaultValue type { ...T } }",
+    "twice": "{ __schema { types { name fields { name description type { name } } } } "
+    "a: __schema { types { name fields { name description type { name } } } } }",
+}
+
+
+@contextmanager
+def calls_of_the_event_loop(at_most: int) -> Iterator[None]:
+    """Those of other threads are left out: the event loop goes on meanwhile."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+    assert calls < at_most, f"{calls:,} calls"
+
+
+@pytest.mark.parametrize("query", DEAR.values(), ids=DEAR)
+async def test_introspection_is_worked_out_beside_the_event_loop_and_once(api: Api, query: str) -> None:
+    with calls_of_the_event_loop(CALLS):
+        first = await post(api, operation(query))
+    with function_calls(5000):
+        second = await post(api, operation(query))
+
+    assert set(first.json()) == {"data"}
+    assert second.content == first.content
+
+
+async def test_introspection_answers_the_schema(api: Api, make_settings: Callable[..., Settings]) -> None:
+    answer = (await post(api, operation(get_introspection_query(specified_by_url=True)))).json()
+
+    told = print_schema(lexicographic_sort_schema(build_client_schema(answer["data"])))
+    assert told == print_schema(lexicographic_sort_schema(build_schema(make_settings())._schema))
+
+
+async def test_introspection_with_other_variables_is_another_answer(api: Api) -> None:
+    """So is another operation of one document; what is wrong is not remembered in place of an answer."""
+    query = 'query A($name: String!) { __type(name: $name) { name } } query B { __type(name: "Session") { kind } }'
+    answers = [
+        (await post(api, operation(query, variables=variables, operationName=name))).json()
+        for name, variables in [
+            ("A", {"name": "User"}),
+            ("A", {"name": "Session"}),
+            ("A", {"name": "Nobody"}),
+            ("B", {"name": "User"}),
+            ("A", {}),
+            ("A", {"name": "User"}),
+        ]
+    ]
+
+    assert [answer.get("data") for answer in answers] == [
+        {"__type": {"name": "User"}},
+        {"__type": {"name": "Session"}},
+        {"__type": None},
+        {"__type": {"kind": "OBJECT"}},
+        None,
+        {"__type": {"name": "User"}},
+    ]
+    assert "$name" in answers[4]["errors"][0]["message"]
+
+
+async def test_introspection_by_documents_that_no_cache_has_leaves_little_behind(api: Api) -> None:
+    await post(api, operation(QUERY))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for number in range(60):
+            await post(
+                api, operation(f"{{ __schema {{ types {{ a{number}: name fields {{ name description }} }} }} }}")
+            )
+            await post(api, operation("{ __schema { description } }", variables={"a": f"{number}" * 25_000}))
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 20_000_000, f"{kept:,} bytes"
