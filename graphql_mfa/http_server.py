@@ -76,9 +76,14 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """The head is whole. To raise is to refuse it."""
         self._bytes_without_progress = 0
         self._clear_deadline()
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        # RFC 9112 3.2: a proxy might take the one line and the application the other.
+        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+            self._refuse(HTTPStatus.BAD_REQUEST, "A request has one Host header.")
+            raise ValueError
         super().on_headers_complete()
         # The parser gives trailers as headers: the application must not find them among those.
         self.headers = []
@@ -101,7 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         # The request is answered; what follows it may be in the protocol that it asked for.
         self._refuse(HTTPStatus.BAD_REQUEST)
 
-    def _refuse(self, status: HTTPStatus) -> None:
+    def _refuse(self, status: HTTPStatus, reason: str = "") -> None:
         """Read no further request, and close the connection once its client can have had the answers."""
         if self._refused:
             return
@@ -112,7 +117,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if not self.pipeline:
             head = f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-            self.transport.write(f"{head}Content-Length: {len(status.phrase)}\r\n\r\n{status.phrase}".encode())
+            body = reason or status.phrase
+            self.transport.write(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         if self.answering:
             self.transport.close()
         else:

@@ -22,6 +22,7 @@ HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
 NONSENSE = b"nonsense\r\n\r\n"
 POST = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
 BODY = json.dumps({"query": "{ me { username } }"}).encode()
+END_OF_POST = b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
 
 Serve = Callable[..., Server]
@@ -110,7 +111,7 @@ def statuses(answers: bytes) -> list[int]:
 
 def head_of(length: int, *, url: bool = False) -> bytes:
     """A head of so many bytes, most of them in the URL or in a header."""
-    template = b"GET /healthz?%s HTTP/1.1\r\nConnection: close\r\nX: %s\r\n\r\n"
+    template = b"GET /healthz?%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\nX: %s\r\n\r\n"
     filling = b"x" * (length - len(template % (b"", b"")))
     return template % ((filling, b"") if url else (b"", filling))
 
@@ -153,6 +154,25 @@ async def test_endless_bytes_that_are_no_body_end_the_connection(url: str, begin
     # Its closing may overtake the answer.
     said = await flood(url, POST + b"Transfer-Encoding: chunked\r\n\r\n" + beginning, forever)
     assert statuses(said) in ([], [431])
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nhost: a\r\n", b"Host: a\r\nX: y\r\nHost:\r\n"],
+    ids=["none", "two", "one twice", "one that is empty"],
+)
+async def test_a_request_has_one_host(url: str, lines: bytes) -> None:
+    said = await told(url, b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + lines + END_OF_POST)
+    assert statuses(said) == [400]
+    assert b"Host" in said.partition(b"\r\n\r\n")[2]
+
+
+async def test_requests_before_one_without_a_host_are_answered(url: str) -> None:
+    assert statuses(await told(url, HEALTHZ + b"GET /healthz HTTP/1.1\r\n\r\n" + HEALTHZ)) in ([200], [200, 400])
+
+
+async def test_a_request_of_http_1_0_has_no_need_of_a_host(url: str) -> None:
+    assert b" 200 " in await told(url, b"GET /healthz HTTP/1.0\r\n\r\n")
 
 
 async def test_a_trailer_is_not_taken_for_a_header(url: str) -> None:
@@ -271,15 +291,19 @@ ODD_REQUESTS: list[tuple[bytes, int]] = [
 ]
 
 
+def with_host(request: bytes) -> bytes:
+    return request if b"Host:" in request else request.replace(b" HTTP/1.1", b" HTTP/1.1\r\nHost: test", 1)
+
+
 @pytest.mark.parametrize(("request_", "status"), ODD_REQUESTS, ids=[repr(request) for request, _ in ODD_REQUESTS])
 async def test_an_odd_request_gets_one_answer_that_blames_no_server(url: str, request_: bytes, status: int) -> None:
-    assert statuses(await told(url, request_ + b"\r\n\r\n" + NONSENSE)) == [status]
+    assert statuses(await told(url, with_host(request_) + b"\r\n\r\n" + NONSENSE)) == [status]
 
 
 async def test_what_clients_do_wrong_is_not_logged(serve: Serve) -> None:
     server = serve()
     for request, _ in ODD_REQUESTS:
-        await told(server.url, request + b"\r\n\r\n" + NONSENSE)
+        await told(server.url, with_host(request) + b"\r\n\r\n" + NONSENSE)
     await told(server.url, HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
     await told(server.url, head_of(LONGEST_HEAD + 1))
     await told(server.url, b"G")
