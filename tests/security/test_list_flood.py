@@ -44,6 +44,19 @@ async def test_all_that_a_page_shows_fits_into_one_operation(api: Api, services:
     assert [len(me["sessions"]), len(me["securityEvents"])] == [100, 100]
 
 
+async def test_lists_of_clients_with_long_names_are_shorter(api: Api, services: Services) -> None:
+    """An answer that is not read stays in memory: 1000 rows of these took a megabyte."""
+    member = await member_with_much(api, services)
+    await execute(services, "UPDATE security_events SET user_agent = :text", text="\U0001f9a6" * 255)
+    longest = 0
+    for count in range(1, 11):
+        lists = " ".join(f"a{number}: securityEvents(first: 100) {{ userAgent }}" for number in range(count))
+        response = await api.send(f"{{ me {{ {lists} }} }}", token=member.access_token)
+        longest = max(longest, len(response.content))
+    assert 100_000 < longest < 900_000
+    assert response.json()["errors"][0]["message"] == TOO_MUCH
+
+
 @pytest.mark.parametrize("selection", LISTS.values(), ids=LISTS)
 async def test_lists_of_one_operation_are_bounded_together(api: Api, services: Services, selection: str) -> None:
     member = await member_with_much(api, services)
