@@ -6,7 +6,7 @@ from graphql_mfa.core.problems import Problem, ProblemCode
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import username_key
 
-# zxcvbn takes seconds for long adversarial input; these bound it to some 20 ms.
+# zxcvbn takes seconds for long adversarial input; these bound it to some 45 ms of processor time.
 _SCORED_LENGTH = 24
 _LEET_SYMBOLS = "@({[<!|$+%"
 _UNREADABLE = str.maketrans(_LEET_SYMBOLS, "~`^&*_=;:,")
@@ -39,7 +39,7 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
     """Judge how easily the password is guessed: its owner's name in it, word lists, patterns.
 
     `fewest_guesses` is the decimal logarithm of the guesses that zxcvbn must expect. Only the start is scored: what is
-    strong enough at its start is strong enough. CPU-bound, up to some 20 ms: not for the event loop.
+    strong enough at its start is strong enough. CPU-bound, up to some 45 ms: not for the event loop.
     """
     from zxcvbn import zxcvbn  # its word lists take a while to load, and only registration needs them
 
@@ -64,7 +64,7 @@ def unchanged_problem(raw: str, current: str, *, field: str) -> Problem | None:
 
 
 def _scored_part(password: str) -> str:
-    """The start of the password, in a form on which zxcvbn does not spend more than some 20 ms."""
+    """The start of the password, in a form on which zxcvbn does not spend more than some 45 ms."""
     # Of a text that is repeated, once: zxcvbn would see the repetition only if nothing were cut.
     periods = (period for period in range(1, len(password) // 2 + 1) if password.startswith(password[period:]))
     start = password[: next(periods, len(password))][:_SCORED_LENGTH]
