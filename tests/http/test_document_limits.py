@@ -13,6 +13,7 @@ from tests.api_client import Api
 from tests.conftest import Connect
 from tests.http.requests import (
     JSON,
+    MOST_CALLS,
     POLICY,
     demand_headers,
     demand_quiet,
@@ -25,13 +26,9 @@ from tests.http.requests import (
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 
-CALLS = 150_000
-"""Of functions, for a document within the limits or refused by them."""
-
-
 def work_for(document: str) -> int:
-    """How many it may be where tokens are not limited: so many for each character, whatever it says."""
-    return CALLS + 60 * len(document)
+    """How many function calls it may cost where tokens are not limited: so many for each character."""
+    return MOST_CALLS + 60 * len(document)
 
 
 def limit(name: str) -> int:
@@ -515,7 +512,7 @@ HOSTILE: dict[str, str] = {
 @pytest.mark.parametrize("document", HOSTILE.values(), ids=HOSTILE)
 async def test_hostile_document(api: Api, caplog: pytest.LogCaptureFixture, document: str) -> None:
     """Answered, soon, as the client's mistake or within the limits; never as ours."""
-    with function_calls(CALLS):
+    with function_calls():
         response = await post(api, operation(document))
 
     assert response.status_code in {200, 400, 413}, response.text[:200]

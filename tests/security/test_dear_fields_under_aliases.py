@@ -12,8 +12,6 @@ from tests.http.requests import function_calls
 from tests.security.test_list_flood import member_with_much
 from tests.statements import statements
 
-CALLS = 150_000
-
 LISTS = {
     "few lists of many rows": " ".join(
         f"a{number}: sessions {{ id current createdAt lastUsedAt authenticatedAt factors userAgent ipAddress }}"
@@ -69,7 +67,7 @@ async def test_lists_under_aliases_keep_nobody_waiting(api: Api, services: Servi
     await api.run("{ me { sessions { id } } }", token=member.access_token)
     document = f"{{ me {{ {selection} }} }} {FRAGMENTS if '...' in selection else ''}"
 
-    with statements() as seen, function_calls(CALLS):
+    with statements() as seen, function_calls():
         response = await api.send(document, token=member.access_token)
 
     assert response.status_code == 200
@@ -83,7 +81,7 @@ async def test_the_lists_of_ten_root_fields_are_counted_together(api: Api, servi
     lists = "id totpDevices { id } sessions { id } securityEvents(first: 1) { id }"
     document = f"{{ {' '.join(f'a{number}: me {{ {lists} b: totpDevices {{ id }} }}' for number in range(10))} }}"
 
-    with statements() as seen, function_calls(CALLS):
+    with statements() as seen, function_calls():
         response = await api.send(document, token=member.access_token)
 
     assert "lists too much" in response.json()["errors"][0]["message"]

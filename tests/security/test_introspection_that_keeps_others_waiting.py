@@ -1,11 +1,8 @@
 """Attack: ask for the whole schema again and again, with the same document or each time with another one."""
 
 import gc
-import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from collections.abc import Callable
 
 import pytest
 from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
@@ -15,7 +12,6 @@ from graphql_mfa.api.schema import build_schema
 from tests.api_client import Api
 from tests.http.requests import function_calls, operation, post
 
-CALLS = 150_000
 QUERY = get_introspection_query()
 DEAR = {
     "standard query": QUERY,
@@ -29,26 +25,9 @@ DEAR = {
 }
 
 
-@contextmanager
-def calls_of_the_event_loop(at_most: int) -> Iterator[None]:
-    """Those of other threads are left out: the event loop goes on meanwhile."""
-    calls = 0
-
-    def count(frame: FrameType, event: str, argument: object) -> None:
-        nonlocal calls
-        calls += event in {"call", "c_call"}
-
-    sys.setprofile(count)
-    try:
-        yield
-    finally:
-        sys.setprofile(None)
-    assert calls < at_most, f"{calls:,} calls"
-
-
 @pytest.mark.parametrize("query", DEAR.values(), ids=DEAR)
 async def test_introspection_is_worked_out_beside_the_event_loop_and_once(api: Api, query: str) -> None:
-    with calls_of_the_event_loop(CALLS):
+    with function_calls(of_new_threads=False):
         first = await post(api, operation(query))
     with function_calls(5000):
         second = await post(api, operation(query))
