@@ -27,7 +27,7 @@ class PublicError(GraphQLError):
 
 def public_error(error: GraphQLError) -> dict[str, Any]:
     """The error as it goes into a response."""
-    shown: dict[str, Any] = {"message": _public_message(error)[:_LONGEST_MESSAGE]}
+    shown: dict[str, Any] = {"message": _public_message(error)}
     if error.locations:
         shown["locations"] = [location.formatted for location in error.locations]
     if error.path is not None:
@@ -58,11 +58,13 @@ def _public_message(error: GraphQLError) -> str:
     if isinstance(error, GraphQLSyntaxError):
         return _matched(_SYNTAX, error.message, "Syntax Error")
     if variable := _VARIABLE.match(error.message):
-        return variable[0] + _matched(_VALUE, error.message[variable.end() :], "the value is not valid")
+        return variable[0][:_LONGEST_MESSAGE] + _matched(
+            _VALUE, error.message[variable.end() :], "the value is not valid"
+        )
     if error.nodes and _is_value(error.nodes[0]):
         return _matched(_VALUE, error.message, "This value is not valid")
     # A rule's message names what it points at; what points at nothing may be a scalar's, with the value in it.
-    return error.message if error.nodes else "The document is not valid."
+    return error.message[:_LONGEST_MESSAGE] if error.nodes else "The document is not valid."
 
 
 def _is_public(error: GraphQLError) -> bool:
