@@ -55,7 +55,9 @@ class Metrics(Observer):
         self._places = gauge(
             "hashing_places_taken", "Logins, registrations and new passwords that wait for hashing, or are in it."
         )
-        self._refused = counter("hashing_refused", "Logins, registrations and new passwords that found no place.")
+        self._refused = counter(
+            "hashing_refused", "Logins, registrations and new passwords that found no slot, or lost it."
+        )
         self._busy = gauge("hashing_threads_busy", "Threads that hash or judge a password now.")
         self._hashing_seconds = histogram("hashing_seconds", "One job of a hashing thread.", _REQUEST_SECONDS)
         in_progress = gauge("database_transactions", "Transactions now, by whether they have a connection.", "state")

@@ -27,13 +27,13 @@ class Observer:
         """An error is masked for a client."""
 
     def hashing_place_taken(self) -> None:
-        """A login or registration has a place before the hashing threads, or in one of them."""
+        """A login, registration or new password took a slot before the hashing threads."""
 
     def hashing_place_left(self) -> None:
-        """It needs the place no more."""
+        """It left the slot."""
 
     def hashing_place_refused(self) -> None:
-        """None was free for it."""
+        """One found no free slot, or was displaced from its slot."""
 
     def hashing_began(self) -> None:
         """A thread is busy."""

@@ -253,7 +253,7 @@ class Settings(BaseSettings):
         Count,
         Field(
             description="Logins, registrations and new passwords that may wait for the password hashing of one "
-            "process, or be in it; half of them for one address. Others get RateLimited at once."
+            "process, or be in it. When all are taken, the address that has most of them gets RateLimited first."
         ),
     ] = 64
     max_body_bytes: Annotated[Count, Field(description="Longest request body, and longest query string.")] = 65_536

@@ -7,7 +7,8 @@ from functools import lru_cache
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_IPV6_NETWORK = 64  # a single subscriber usually holds at least a /64 (RFC 6177)
+_IPV6_NETWORK = 64  # a single subscriber usually has at least a /64 (RFC 6177)
+_WIDER_IPV6_NETWORKS = (48, 56)  # what providers assign to one site (RFC 6177 2)
 _CACHED_ADDRESSES = 1024
 
 
@@ -40,6 +41,15 @@ def address_group(address: Address | None) -> str:
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((address, _IPV6_NETWORK), strict=False))
     return str(address)
+
+
+@lru_cache(_CACHED_ADDRESSES)
+def networks(group: str) -> tuple[str, ...]:
+    """The networks that contain an address group, from the widest to the group itself: IPv6 also by its /48 and /56."""
+    if "/" not in group:
+        return (group,)
+    network = ipaddress.IPv6Network(group)
+    return (*(str(network.supernet(new_prefix=length)) for length in _WIDER_IPV6_NETWORKS), group)
 
 
 @lru_cache(_CACHED_ADDRESSES)

@@ -1,5 +1,7 @@
 """Set a new password in place of the current one."""
 
+from datetime import timedelta
+
 from graphql_mfa.core import passwords
 from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
@@ -30,21 +32,21 @@ async def change_password(
 ) -> ChangePasswordOutcome:
     """Compare the current password, judge the new one, and store it if the compared one is still there.
 
-    The place before the hashing threads is taken first, but nobody is told that it is not free whose session is over,
-    or stale, or whose new password has faults that are seen at a glance.
+    A missing slot before the hashing threads is reported last: after a session that ended or is stale, and after a new
+    password with a wrong form.
     """
     settings = services.settings
     problem = passwords.format_problem(
         new_password, shortest=settings.password_min_length, longest=settings.password_max_length, field=_FIELD
     )
-    with services.hashing.place(client.address) as place_wait:
+    async with services.hashing.slot(client.address) as slot:
 
         def admit(connection: Connection, caller: Caller) -> Caller | InvalidInput | RateLimited:
             if problem:
                 return InvalidInput([problem])
-            wait = place_wait
-            if wait is None:
-                wait = throttles.reserve_all(connection, _counted(services, caller), caller.now)
+            if isinstance(slot, timedelta):
+                return RateLimited.until(slot)
+            wait = throttles.reserve_all(connection, _counted(services, caller), caller.now)
             return caller if wait is None else RateLimited.until(wait)
 
         caller = await act_freshly(services, access_token, admit)

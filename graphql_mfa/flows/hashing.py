@@ -1,16 +1,17 @@
-"""The thread pool for what keeps a core busy: password hashing and judging."""
+"""The thread pool for password hashing and scoring, and the fair queue before it."""
 
 import asyncio
 import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
+from graphql_mfa.core.addresses import networks
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.observer import NOBODY, Observer
 
@@ -19,41 +20,82 @@ T = TypeVar("T")
 
 _NICENESS = 10
 _THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# One more than there are threads, since a use case also waits for the store.
+_RUNNING = _THREADS + 1
+# A login counts as a wrong one until it has succeeded. Colleagues who sign in at once, through several workers, must
+# not use up the limit of their address by that.
+_RUNNING_FOR_ONE_ADDRESS = 4
+
+
+class Slot:
+    """The slot of one use case: it waits for its turn, or has it, or is paused."""
+
+    def __init__(self, address: str) -> None:
+        """address: the address group of the client."""
+        self.networks = networks(address)
+        self.turn: asyncio.Future[timedelta | None] = asyncio.get_running_loop().create_future()
+        self.had_turn = False
 
 
 class HashingPool:
-    """A thread for each core that it may use, at a lower priority than the event loop, and bounded places before them.
+    """One low-priority thread for each core, and a bounded queue before them that is fair by address.
 
-    places: how many use cases may wait for it or be in it at once; half of them for one address, so that nobody can
-    take them all.
+    A use case takes a slot before it counts anything, and waits in it for its turn. As many have their turn at once as
+    there are threads, and one more. The next turn goes to the address that has waited longest for one; of IPv6, first
+    to the /48, then to the /56 in it, then to the /64.
+
+    slots: how many use cases may wait or run at once. When all are taken, a newcomer displaces the last one in the
+    queue of the address that has the most, unless its own address would then have as many.
     """
 
-    def __init__(self, hasher: PasswordHasher, places: int, observer: Observer = NOBODY) -> None:
+    def __init__(self, hasher: PasswordHasher, slots: int, observer: Observer = NOBODY) -> None:
         self.hasher = hasher
         self._observer = observer
-        self._places = places
-        self._taken: Counter[str] = Counter()
+        self._slots = slots
+        self._taken: list[Slot] = []
+        self._waiting: list[Slot] = []
+        self._running: list[Slot] = []
+        self._turns = 0
+        # For each network that has a slot: the number of its last turn, or of the last one of all when it came.
+        self._last_turns: dict[str, int] = {}
         self._seconds_per_job = 0.0
         self._threads = ThreadPoolExecutor(_THREADS, "hashing", initializer=_lower_priority)
 
-    @contextmanager
-    def place(self, address: str) -> Iterator[timedelta | None]:
-        """Take a place for as long as the context lasts, or be told how long the places taken now will need."""
-        if self._taken.total() >= self._places or self._taken[address] >= max(1, self._places // 2):
+    @asynccontextmanager
+    async def slot(self, address: str) -> AsyncIterator[Slot | timedelta]:
+        """Take a slot, and enter the context when it has its turn.
+
+        Yields the time that the slots taken now will need, when there is none for this address, or another address
+        displaced it while it waited.
+        """
+        slot = Slot(address)
+        if len(self._taken) >= self._slots and not self._displace_for(slot):
             self._observer.hashing_place_refused()
-            yield timedelta(seconds=self._taken.total() / _THREADS * self._seconds_per_job)
+            yield self._time_needed()
             return
-        self._taken[address] += 1
+        self._taken.append(slot)
         self._observer.hashing_place_taken()
         try:
-            yield None
+            displaced = await self._turn(slot)
+            yield slot if displaced is None else displaced
         finally:
+            self._leave(slot)
             self._observer.hashing_place_left()
-            self._taken[address] -= 1
-            self._taken += Counter()  # forgets the addresses that have none
+
+    @asynccontextmanager
+    async def pause(self, slot: Slot) -> AsyncIterator[None]:
+        """Give the turn to others while something slow runs that needs no thread, then wait for another turn.
+
+        The slot stays taken: a use case that had a turn is not displaced.
+        """
+        self._running.remove(slot)
+        self._start_next()
+        yield
+        slot.turn = asyncio.get_running_loop().create_future()
+        await self._turn(slot)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run CPU-bound work beside the event loop."""
+        """Run CPU-bound work outside the event loop's thread."""
 
         def timed() -> T:
             self._observer.hashing_began()
@@ -69,8 +111,60 @@ class HashingPool:
         return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
 
     def close(self) -> None:
-        """Finish what was begun and let the threads end."""
+        """Finish the jobs that were submitted and end the threads."""
         self._threads.shutdown()
+
+    async def _turn(self, slot: Slot) -> timedelta | None:
+        for network in slot.networks:
+            self._last_turns.setdefault(network, self._turns)
+        self._waiting.append(slot)
+        self._start_next()
+        return await slot.turn
+
+    def _start_next(self) -> None:
+        while len(self._running) < _RUNNING and (startable := [slot for slot in self._waiting if self._may_run(slot)]):
+            slot = min(startable, key=lambda slot: [self._last_turns[network] for network in slot.networks])
+            self._waiting.remove(slot)
+            self._running.append(slot)
+            self._turns += 1
+            self._last_turns.update(dict.fromkeys(slot.networks, self._turns))
+            slot.had_turn = True
+            slot.turn.set_result(None)
+
+    def _may_run(self, slot: Slot) -> bool:
+        running = sum(other.networks == slot.networks for other in self._running)
+        # The future of a cancelled request is done before its slot is left.
+        return running < _RUNNING_FOR_ONE_ADDRESS and not slot.turn.done()
+
+    def _displace_for(self, newcomer: Slot) -> bool:
+        """Free a slot for the newcomer, if another address has at least two more than its own."""
+        taken = Counter(network for slot in self._taken for network in slot.networks)
+        # A use case that had a turn may have counted something.
+        displaceable = [slot for slot in reversed(self._waiting) if not (slot.had_turn or slot.turn.done())]
+        if not displaceable:
+            return False
+        last = max(displaceable, key=lambda slot: [taken[network] for network in slot.networks])
+        pairs = zip(last.networks, newcomer.networks, strict=False)
+        if not next((taken[theirs] > taken[own] + 1 for theirs, own in pairs if theirs != own), False):
+            return False
+        self._taken.remove(last)
+        self._waiting.remove(last)
+        last.turn.set_result(self._time_needed())
+        self._observer.hashing_place_refused()
+        return True
+
+    def _leave(self, slot: Slot) -> None:
+        for slots in (self._taken, self._waiting, self._running):
+            if slot in slots:
+                slots.remove(slot)
+        present = {network for other in self._taken for network in other.networks}
+        for network in slot.networks:
+            if network not in present:
+                self._last_turns.pop(network, None)
+        self._start_next()
+
+    def _time_needed(self) -> timedelta:
+        return timedelta(seconds=len(self._taken) / _THREADS * self._seconds_per_job)
 
 
 def _lower_priority() -> None:

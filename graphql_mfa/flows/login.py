@@ -1,6 +1,6 @@
 """Check username and password, and ask for the second factor."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from graphql_mfa.core.password_hashing import PasswordVerdict
 from graphql_mfa.core.usernames import lookup_key
@@ -17,9 +17,11 @@ LoginOutcome = OtpRequired | InvalidCredentials | RateLimited
 
 
 async def login(services: Services, username: str, password: str, client: Client) -> LoginOutcome:
-    """Take a place before the hashing threads, or be told to come back; then check the password."""
-    with services.hashing.place(client.address) as wait:
-        return RateLimited.until(wait) if wait is not None else await _check(services, username, password, client)
+    """Wait for a turn of the hashing threads, then check the password."""
+    async with services.hashing.slot(client.address) as slot:
+        if isinstance(slot, timedelta):
+            return RateLimited.until(slot)
+        return await _check(services, username, password, client)
 
 
 async def _check(services: Services, username: str, password: str, client: Client) -> LoginOutcome:

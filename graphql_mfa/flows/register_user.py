@@ -12,6 +12,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
 from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import enroll_device
+from graphql_mfa.flows.hashing import Slot
 from graphql_mfa.flows.outcomes import (
     InvalidInput,
     RateLimited,
@@ -35,7 +36,6 @@ async def register_user(services: Services, username: str, password: str, client
     settings = services.settings
     if not settings.registration_open:
         return RegistrationClosed()
-    now = services.clock()
     name = usernames.parse_username(
         username, shortest=settings.username_min_length, longest=settings.username_max_length
     )
@@ -44,16 +44,17 @@ async def register_user(services: Services, username: str, password: str, client
     )
     if password_problem:
         return _invalid(name, password_problem)
-    with services.hashing.place(client.address) as wait:
-        if wait is not None:
-            return RateLimited.until(wait)
-        return await _register(services, name, password, client, now)
+    async with services.hashing.slot(client.address) as slot:
+        if isinstance(slot, timedelta):
+            return RateLimited.until(slot)
+        return await _register(services, slot, name, password, client)
 
 
 async def _register(
-    services: Services, name: Username | Problem, password: str, client: Client, now: datetime
+    services: Services, slot: Slot, name: Username | Problem, password: str, client: Client
 ) -> RegisterUserOutcome:
     settings = services.settings
+    now = services.clock()
 
     def reserve(connection: Connection) -> RateLimited | UsernameTaken | None:
         wait = throttles.reserve_all(connection, limits.registration(settings, client.address), now)
@@ -77,7 +78,8 @@ async def _register(
     if refusal:
         return refusal
     # Last, since it may use something up, such as an invitation.
-    objection = await services.before_registration(Registration(name.shown, client))
+    async with services.hashing.pause(slot):
+        objection = await services.before_registration(Registration(name.shown, client))
     if objection is not None:
         return RegistrationRefused(objection)
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)

@@ -52,9 +52,9 @@ async def reset_password(
     )
     if problem:
         return InvalidInput([problem])
-    with services.hashing.place(client.address) as wait:
-        if wait is not None:
-            return RateLimited.until(wait)
+    async with services.hashing.slot(client.address) as slot:
+        if isinstance(slot, timedelta):
+            return RateLimited.until(slot)
         decoy = decoy_device(services.key_ring)
         request = _Request(username, otp, recovery_code, client, services.clock(), decoy)
         return await _reset(services, request, new_password)

@@ -1,7 +1,6 @@
 """changePassword."""
 
 import json
-from contextlib import ExitStack
 
 import pytest
 
@@ -14,6 +13,7 @@ from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.security.attacks import events_of, scalar
+from tests.slots import slots_taken
 
 WRONG = failure("InvalidCredentials")
 
@@ -137,14 +137,12 @@ async def test_a_password_that_is_refused_or_right_is_no_wrong_one(run_app: RunA
 
 
 async def test_what_is_wrong_is_told_in_order(run_app: RunApp, connect: Connect, clock: Clock) -> None:
-    """Session, freshness, the new password's form; only then that every place before the hashing threads is taken."""
+    """Session, freshness, the new password's form; only then that every slot before the hashing threads is taken."""
     async with run_app(hashing_places=2) as app:
         api, services = connect(app), app.state.services
         member = await api.member()
         counted = await scalar(services, "SELECT sum(attempts) FROM throttles")
-        with ExitStack() as taken:
-            for address in ("192.0.2.1", "192.0.2.2"):
-                assert taken.enter_context(services.hashing.place(address)) is None
+        async with slots_taken(services.hashing, "192.0.2.1", "192.0.2.2"):
             assert (await change_password(api, member.access_token))["__typename"] == "RateLimited"
             assert await scalar(services, "SELECT sum(attempts) FROM throttles") == counted
             assert await change_password(api, member.access_token, new_password="short") == invalid("TOO_SHORT")

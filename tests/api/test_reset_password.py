@@ -12,6 +12,7 @@ from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.security.attacks import FULLWIDTH_ALICE, events_of, execute, failures_counted, guess, scalar
+from tests.slots import slots_taken
 
 REJECTED = failure("ResetRejected")
 
@@ -223,11 +224,10 @@ async def test_an_operator_takes_the_waits_back(run_app: RunApp, connect: Connec
         assert (await reset_with_both_codes(api, member))["__typename"] == "PasswordChanged"
 
 
-async def test_no_place_before_the_hashing_threads_counts_nothing(run_app: RunApp, connect: Connect) -> None:
+async def test_no_slot_before_the_hashing_threads_counts_nothing(run_app: RunApp, connect: Connect) -> None:
     async with run_app(hashing_places=1) as app:
         services: Services = app.state.services
-        with services.hashing.place("192.0.2.1") as wait:
-            assert wait is None
+        async with slots_taken(services.hashing, "192.0.2.1"):
             refused = await reset_password(connect(app), "000000", NO_RECOVERY_CODE)
         assert refused["__typename"] == "RateLimited"
         assert await scalar(services, "SELECT count(*) FROM throttles") == 0

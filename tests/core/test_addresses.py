@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.addresses import address_group, client_address, parse_address
+from graphql_mfa.core.addresses import address_group, client_address, networks, parse_address
 from tests.core.texts import any_text
 
 
@@ -64,6 +64,19 @@ def test_an_ipv4_address_is_its_own_group_also_inside_ipv6(address: IPv4Address)
 
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
+
+
+@pytest.mark.parametrize(
+    ("address", "around"),
+    [
+        ("198.51.100.7", ["198.51.100.7"]),
+        ("::ffff:198.51.100.7", ["198.51.100.7"]),
+        ("2001:db8:1:2345::7", ["2001:db8:1::/48", "2001:db8:1:2300::/56", "2001:db8:1:2345::/64"]),
+        ("", ["unknown"]),
+    ],
+)
+def test_an_ipv6_address_is_in_three_networks_and_any_other_in_its_own(address: str, around: list[str]) -> None:
+    assert list(networks(group_of(address))) == around
 
 
 @pytest.mark.parametrize(

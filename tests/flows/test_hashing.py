@@ -5,8 +5,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 
@@ -14,17 +13,20 @@ import pytest
 
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.flows import hashing
-from graphql_mfa.flows.hashing import HashingPool
-from tests.conftest import on_each_engine
-
-pytestmark = on_each_engine
+from graphql_mfa.flows.hashing import HashingPool, Slot
+from tests.slots import slots_taken
 
 WAIT = 10  # seconds, for what takes no time unless it is broken
 
 
+RUNNING = 2
+
+
 @pytest.fixture
-def pool() -> Iterator[HashingPool]:
-    pool = HashingPool(PasswordHasher(4), places=8)
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[HashingPool]:
+    """Two use cases have their turn at once, on whatever machine."""
+    monkeypatch.setattr(hashing, "_RUNNING", RUNNING)
+    pool = HashingPool(PasswordHasher(4), slots=8)
     yield pool
     pool.close()
 
@@ -69,53 +71,129 @@ async def test_closing_finishes_what_was_begun_and_takes_nothing_new(pool: Hashi
         await pool.run(time.monotonic)
 
 
-def is_refused(pool: HashingPool, address: str) -> bool:
-    with pool.place(address) as wait:
-        return wait is not None
+async def is_refused(pool: HashingPool, address: str) -> bool:
+    async with pool.slot(address) as slot:
+        return isinstance(slot, timedelta)
 
 
-async def test_half_of_the_places_are_for_one_address_and_all_of_them_for_several(pool: HashingPool) -> None:
-    with ExitStack() as taken:
-        for address in ("10.0.0.1", "10.0.0.2"):
-            assert [taken.enter_context(pool.place(address)) for _ in range(4)] == [None] * 4
-            assert is_refused(pool, address)
-        assert is_refused(pool, "10.0.0.3")
-    assert not is_refused(pool, "10.0.0.1")
+async def turns(pool: HashingPool, *addresses: str, before: Sequence[str] = ()) -> list[str]:
+    """Whose turn it is, one after the other, when they come in this order and those before them have all turns."""
+    order: list[str] = []
+
+    async def wait_for_turn(address: str) -> None:
+        async with pool.slot(address):
+            order.append(address)
+
+    async with slots_taken(pool, *(before or [f"192.0.2.{number}" for number in range(RUNNING)])):
+        tasks = [asyncio.create_task(wait_for_turn(address)) for address in addresses]
+        await asyncio.sleep(0)
+        assert order == []
+    await asyncio.gather(*tasks)
+    return order
 
 
-def test_the_only_place_is_one_that_an_address_can_take() -> None:
-    pool = HashingPool(PasswordHasher(4), places=1)
-    with pool.place("10.0.0.1") as wait:
-        assert wait is None
-        assert is_refused(pool, "10.0.0.2")
+async def test_turns_go_round_the_addresses_that_wait(pool: HashingPool) -> None:
+    assert await turns(pool, *"aaabbc") == list("abcaba")
+
+
+async def test_an_address_that_comes_later_does_not_wait_for_the_queue_of_another(pool: HashingPool) -> None:
+    assert await turns(pool, *"aaab", before="a" * RUNNING) == list("abaa")
+
+
+async def test_turns_go_round_the_ipv6_networks_that_wait_and_within_each_round_its_parts(pool: HashingPool) -> None:
+    noisy, its_neighbour, quiet = "2001:db8::/64", "2001:db8:0:1::/64", "2001:db8:1::/64"
+    order = await turns(pool, noisy, noisy, noisy, its_neighbour, quiet)
+    assert order == [noisy, quiet, its_neighbour, noisy, noisy]
+
+
+async def test_one_address_has_four_turns_at_once(pool: HashingPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "_RUNNING", 6)
+    over = asyncio.Event()
+    began: list[str] = []
+
+    async def use(address: str) -> None:
+        async with pool.slot(address):
+            began.append(address)
+            await over.wait()
+
+    tasks = [asyncio.create_task(use(address)) for address in "aaaaaab"]
+    await asyncio.sleep(0)
+    assert began == list("aaaab")
+    over.set()
+    await asyncio.gather(*tasks)
+    assert began == list("aaaabaa")
+
+
+async def test_while_slots_are_free_one_address_may_have_them_all(pool: HashingPool) -> None:
+    async with slots_taken(pool, *"a" * 8):
+        assert await is_refused(pool, "a")
+    assert not await is_refused(pool, "a")
+
+
+async def test_with_every_slot_taken_a_newcomer_displaces_the_last_one_of_the_address_that_has_most(
+    pool: HashingPool,
+) -> None:
+    outcomes: list[tuple[str, bool]] = []
+
+    async def visit(name: str) -> None:
+        async with pool.slot(name[0]) as slot:
+            outcomes.append((name, isinstance(slot, Slot)))
+
+    async with slots_taken(pool, *(f"192.0.2.{number}" for number in range(4))):
+        crowd = [asyncio.create_task(visit(name)) for name in ("a1", "b1", "a2", "a3")]
+        await asyncio.sleep(0)
+        newcomers = [asyncio.create_task(visit(name)) for name in ("c1", "d1")]
+        await asyncio.sleep(0)
+        assert await is_refused(pool, "e")  # each of the others has one
+    await asyncio.gather(*crowd, *newcomers)
+    assert [name for name, has_turn in outcomes if not has_turn] == ["a3", "a2"]
+    assert {name for name, has_turn in outcomes if has_turn} == {"a1", "b1", "c1", "d1"}
+
+
+async def test_a_use_case_that_had_a_turn_is_not_displaced_while_it_pauses_or_waits_for_another(
+    pool: HashingPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hashing, "_RUNNING", 1)
+    paused, go_on = asyncio.Event(), asyncio.Event()
+
+    async def use_twice() -> bool:
+        async with pool.slot("a") as slot:
+            assert isinstance(slot, Slot)
+            async with pool.pause(slot):
+                paused.set()
+                await go_on.wait()
+            return True
+
+    first = [asyncio.create_task(use_twice()) for _ in range(7)]
+    await paused.wait()
+    async with slots_taken(pool, "b"):  # which has the only turn, since they pause
+        assert await is_refused(pool, "c")
+        go_on.set()
+        await asyncio.sleep(0)
+        assert await is_refused(pool, "c")
+    assert all(await asyncio.gather(*first))
+
+
+async def test_a_pool_of_one_slot_takes_one(pool: HashingPool) -> None:
+    pool = HashingPool(PasswordHasher(4), slots=1)
+    async with slots_taken(pool, "10.0.0.1"):
+        assert await is_refused(pool, "10.0.0.2")
     pool.close()
 
 
-async def test_whoever_finds_no_place_is_told_to_wait_for_as_many_jobs_as_are_before_them(
+async def test_a_refused_use_case_waits_as_long_as_the_jobs_before_it_take(
     pool: HashingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([100.0, 104.0, 200.0, 209.0])  # when each of two jobs began and ended
     monkeypatch.setattr(hashing, "time", SimpleNamespace(perf_counter=lambda: next(seconds)))
     for _ in range(2):
         await pool.run(int)
-    with ExitStack() as taken:
-        for number in range(8):
-            taken.enter_context(pool.place(f"10.0.0.{number}"))
-        with pool.place("10.0.0.9") as wait:
-            # The first job is a quarter of the average, and then the second one is.
-            assert wait == 8 / (os.cpu_count() or 1) * timedelta(seconds=4 / 4 * 3 / 4 + 9 / 4)
+    async with slots_taken(pool, *(f"10.0.0.{number}" for number in range(8))), pool.slot("10.0.0.9") as wait:
+        # The first job is a quarter of the average, and then the second one is.
+        assert wait == 8 / (os.cpu_count() or 1) * timedelta(seconds=4 / 4 * 3 / 4 + 9 / 4)
 
 
-async def test_a_refused_visit_takes_no_place_away(pool: HashingPool) -> None:
-    with ExitStack() as taken:
-        for _ in range(4):
-            taken.enter_context(pool.place("10.0.0.1"))
-        for _ in range(10):
-            assert is_refused(pool, "10.0.0.1")
-        assert not is_refused(pool, "10.0.0.2")
-
-
-async def test_a_place_comes_back_after_success_failure_and_cancellation(pool: HashingPool) -> None:
+async def test_a_slot_is_free_again_after_success_failure_and_cancellation(pool: HashingPool) -> None:
     begun = asyncio.Event()
 
     async def succeed() -> None:
@@ -130,11 +208,11 @@ async def test_a_place_comes_back_after_success_failure_and_cancellation(pool: H
         await asyncio.Event().wait()
 
     async def visit(work: Callable[[], Awaitable[None]]) -> None:
-        with pool.place("10.0.0.1") as wait:
-            assert wait is None
+        async with pool.slot("10.0.0.1") as slot:
+            assert isinstance(slot, Slot)
             await work()
 
-    for _ in range(10):  # more often than there are places
+    for _ in range(10):  # more often than there are slots
         for work, outcome in ((succeed, None), (fail, ZeroDivisionError), (hang, asyncio.CancelledError)):
             begun.clear()
             task = asyncio.create_task(visit(work))
@@ -143,6 +221,19 @@ async def test_a_place_comes_back_after_success_failure_and_cancellation(pool: H
                 task.cancel()
             (ended,) = await asyncio.gather(task, return_exceptions=True)
             assert ended is outcome if outcome is None else isinstance(ended, outcome)
+
+
+async def test_a_use_case_that_was_cancelled_before_its_turn_leaves_its_slot_to_others(pool: HashingPool) -> None:
+    async with slots_taken(pool, *(f"192.0.2.{number}" for number in range(RUNNING))):
+        waiting = [asyncio.create_task(is_refused(pool, f"10.0.0.{number}")) for number in range(8 - RUNNING)]
+        await asyncio.sleep(0)
+        assert await is_refused(pool, "10.0.0.9")
+        waiting[0].cancel()
+        another = asyncio.create_task(is_refused(pool, "10.0.0.9"))
+        waiting[1].cancel()  # while the turns of others end
+    assert not await another
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [outcome for outcome in outcomes if not isinstance(outcome, asyncio.CancelledError)] == [False] * 4
 
 
 async def test_a_job_that_was_given_up_before_its_turn_never_runs(pool: HashingPool) -> None:
@@ -161,7 +252,7 @@ async def test_a_job_that_was_given_up_before_its_turn_never_runs(pool: HashingP
 
 async def test_an_address_that_left_is_forgotten(pool: HashingPool) -> None:
     for number in range(1000):
-        is_refused(pool, f"10.0.{number // 256}.{number % 256}")
-    with pool.place("10.0.0.1"), pool.place("10.0.0.1"):
-        assert dict(pool._taken) == {"10.0.0.1": 2}
-    assert dict(pool._taken) == {}
+        await is_refused(pool, f"10.0.{number // 256}.{number % 256}")
+    async with slots_taken(pool, "10.0.0.1", "10.0.0.1"):
+        assert pool._last_turns.keys() == {"10.0.0.1"}
+    assert pool._last_turns == {}

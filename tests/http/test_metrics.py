@@ -26,6 +26,7 @@ from tests.conftest import Connect, sqlite_only
 from tests.http.requests import operation, post
 from tests.metrics import Scrape
 from tests.security.attacks import WRONG_PASSWORD
+from tests.slots import slots_taken
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 FAIL_SAFE_SECONDS = 60
@@ -200,9 +201,11 @@ async def test_a_request_in_flight_and_what_it_holds_are_shown(
 ) -> None:
     hashing = asyncio.create_task(services.hashing.run(go_on.wait))
     writing = asyncio.create_task(services.database.write(lambda _: go_on.wait()))
-    with services.hashing.place("10.0.0.2"), services.hashing.place("10.0.0.2"):
+    async with slots_taken(services.hashing, "10.0.0.2"):
         login = asyncio.create_task(api.login())
         await scrape_until(api, transactions_are_shown)
+        async with services.hashing.slot("10.0.0.3"):
+            pass  # both are taken
         scraped = await scrape_until(api, lambda scraped: scraped("hashing_threads_busy"))
         assert scraped("requests_in_flight") == 1
         assert scraped("hashing_places_taken") == 2

@@ -1,0 +1,91 @@
+"""Attack: from one address, keep the password hashing busy for everybody else, with right passwords or wrong ones."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from fastapi import FastAPI
+
+from graphql_mfa.core.password_hashing import PasswordHasher, PasswordVerdict
+from tests.api_client import Result
+from tests.conftest import Connect
+from tests.security.attacks import WRONG_PASSWORD, at_once, kinds
+from tests.security.test_hashing_flood import hashing_blocked
+from tests.slots import RUNNING_FOR_ONE_ADDRESS
+
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
+Login = asyncio.Task[Result]
+
+NOISY, QUIET = "203.0.113.9", "198.51.100.1"
+
+
+async def until_queued() -> None:
+    """Everything that was sent has come as far as it can without a hash."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("noisy", "quiet"),
+    [(NOISY, QUIET), ("2001:db8::1", "2001:db8:1::1"), ("2001:db8::1", "2001:db8:0:1::1")],
+    ids=["IPv4", "another IPv6 site", "another network of the site"],
+)
+async def test_a_quiet_address_waits_for_its_own_turn_alone(
+    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, noisy: str, quiet: str
+) -> None:
+    """However many logins of a noisy address wait: those that have their turn are before it, and one more."""
+    hashed: list[str | None] = []
+    verify = PasswordHasher.verify
+
+    def recorded(hasher: PasswordHasher, password: str, stored: str | None, *, longest: int) -> PasswordVerdict:
+        hashed.append(password)
+        return verify(hasher, password, stored, longest=longest)
+
+    monkeypatch.setattr(PasswordHasher, "verify", recorded)
+    async with run_app() as app:
+        await connect(app).member()
+        async with hashing_blocked(app.state.services):
+            flood = [asyncio.create_task(connect(app, noisy).login()) for _ in range(40)]
+            await until_queued()
+            sign_in = asyncio.create_task(connect(app, quiet).login(password=WRONG_PASSWORD))
+            await until_queued()
+        assert (await sign_in)["__typename"] == "InvalidCredentials"
+        await asyncio.gather(*flood)
+
+    assert len(hashed) == 41
+    assert hashed.index(WRONG_PASSWORD) <= RUNNING_FOR_ONE_ADDRESS + 1
+
+
+@pytest.mark.parametrize("noisy", [[NOISY], [NOISY, "203.0.113.10", "203.0.113.11"]], ids=["one", "three"])
+async def test_noisy_addresses_can_not_refuse_a_quiet_one(run_app: RunApp, connect: Connect, noisy: list[str]) -> None:
+    """The last login in the longest queue makes room, before anything of it is counted."""
+    async with run_app(hashing_places=12, login_attempts=1) as app:
+        services = app.state.services
+        await connect(app).member()
+        attackers = [connect(app, noisy[number % len(noisy)]) for number in range(12)]
+        async with hashing_blocked(services):
+            flood = [
+                asyncio.create_task(attacker.login(f"name{number}", WRONG_PASSWORD))
+                for number, attacker in enumerate(attackers)
+            ]
+            await until_queued()
+            sign_in = asyncio.create_task(connect(app, QUIET).login())
+            displaced = await next(asyncio.as_completed(flood))
+        outcomes = kinds(await asyncio.gather(*flood))
+        again = [await attacker.login(f"name{number}", WRONG_PASSWORD) for number, attacker in enumerate(attackers)]
+
+    assert (await sign_in)["__typename"] == "OtpRequired"
+    assert displaced["__typename"] == "RateLimited"
+    assert outcomes == {"InvalidCredentials": 11, "RateLimited": 1}
+    assert kinds(again) == {"RateLimited": 11, "InvalidCredentials": 1}
+
+
+async def test_sixty_colleagues_sign_in_from_one_address_at_once(run_app: RunApp, connect: Connect) -> None:
+    """With the settings as they are: while slots are free, nobody is refused."""
+    async with run_app() as app:
+        office = connect(app)
+        for number in range(60):
+            await office.register(f"user{number}")
+
+        assert kinds(await at_once(office.login(f"user{number}") for number in range(60))) == {"OtpRequired": 60}

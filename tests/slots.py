@@ -1,0 +1,30 @@
+"""Slots before the hashing threads, taken by use cases that don't end."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from graphql_mfa.flows.hashing import HashingPool, Slot
+
+RUNNING = (os.cpu_count() or 1) + 1  # use cases that have their turn at once
+RUNNING_FOR_ONE_ADDRESS = min(RUNNING, 4)
+
+
+@asynccontextmanager
+async def slots_taken(pool: HashingPool, *addresses: str) -> AsyncIterator[None]:
+    """A slot for each of the addresses; none of them is displaced meanwhile."""
+    over = asyncio.Event()
+
+    async def take(address: str) -> bool:
+        async with pool.slot(address) as slot:
+            await over.wait()
+            return isinstance(slot, Slot)
+
+    tasks = [asyncio.create_task(take(address)) for address in addresses]
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        over.set()
+        assert all(await asyncio.gather(*tasks))
