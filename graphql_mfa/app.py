@@ -74,7 +74,8 @@ def create_app(
             return JSONResponse({"status": "The database is out of reach, or not migrated."}, 503)
         if missing:
             return JSONResponse({"status": str(MissingKeyError.of(missing))}, 503)
-        return JSONResponse({"status": "ok"})
+        warning = mfa.unnamed_proxy.warning(clock())
+        return JSONResponse({"status": "ok"} | ({"warning": warning} if warning else {}))
 
     async def jwks(_: Request) -> Response:
         headers = {"Cache-Control": f"public, max-age={_JWKS_CACHE_SECONDS}"}

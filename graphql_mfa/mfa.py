@@ -18,6 +18,7 @@ from graphql_mfa.api.queries import Query
 from graphql_mfa.api.router import build_router
 from graphql_mfa.api.schema import build_schema
 from graphql_mfa.api.signed_in import signed_in
+from graphql_mfa.api.unnamed_proxy import UnnamedProxy
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.flows.authenticate import Authenticated
@@ -68,6 +69,7 @@ class GraphQLMFA:
         self.schema = build_schema(
             self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars
         )
+        self.unnamed_proxy = UnnamedProxy()
         self._clock = clock
         self._before_registration = before_registration
         self._observer = _observer(metrics)
@@ -87,7 +89,7 @@ class GraphQLMFA:
 
     def router(self, path: str = "/graphql") -> APIRouter:
         """The GraphQL endpoint at `path`, for `app.include_router`; limits and headers come with it."""
-        return build_router(self.schema, lambda: self.services, path=path)
+        return build_router(self.schema, lambda: self.services, self.unnamed_proxy, path=path)
 
     def signed_in(self, *, max_age: int | None = None) -> Callable[[Request], Awaitable[Authenticated]]:
         """A dependency for routes: `Depends(mfa.signed_in(max_age=300))` is the session, or answers 401.

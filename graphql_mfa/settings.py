@@ -125,9 +125,20 @@ class Settings(BaseSettings):
         ),
     ] = 10
     login_address_attempts: Annotated[
-        Count, Field(description="Wrong passwords per address in a window; refused password resets alike.")
+        Count,
+        Field(
+            description="Wrong passwords per address in a window; refused password resets alike. Each account that "
+            "signed in from the address before has 3 beside that, and all of them together 10 times as many."
+        ),
     ] = 30
-    login_window_seconds: Annotated[Seconds, Field(description="Window of both.")] = 300
+    login_address_total: Annotated[
+        Count,
+        Field(
+            description="Logins per address in a window, right ones included; 10 times as many of accounts that signed "
+            "in from the address before."
+        ),
+    ] = 300
+    login_window_seconds: Annotated[Seconds, Field(description="Window of these three.")] = 300
     login_backoff_first_seconds: Annotated[Seconds, Field(description="The first wait; each next one doubles.")] = 1
     login_backoff_longest_seconds: Annotated[Seconds, Field(description="The longest wait.")] = 900
     login_stranger_attempts: Annotated[

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from http import HTTPMethod
@@ -27,11 +26,10 @@ from graphql_mfa.api.schema import Schema
 from graphql_mfa.api.security_headers import HEADERS
 from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.api.unexpected import log_unexpected
-from graphql_mfa.core.addresses import Address, address_group, client_address, is_proxy, parse_address
+from graphql_mfa.api.unnamed_proxy import UnnamedProxy
+from graphql_mfa.core.addresses import address_group, is_proxy, parse_address, source
 from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.services import Services
-
-_log = logging.getLogger("graphql_mfa")
 
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"
@@ -39,6 +37,7 @@ _HEADERS = HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _CACHED_HEADERS = 256
 _LONGEST_CACHED_HEADER = 256  # browsers send 150 characters at most
+_OTHER_FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip")
 _ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
     "HEAD": frozenset({OperationType.QUERY}),
@@ -46,12 +45,14 @@ _ALLOWED = {
 }
 
 
-def build_router(schema: Schema, services: Callable[[], Services], *, path: str = "/graphql") -> APIRouter:
+def build_router(
+    schema: Schema, services: Callable[[], Services], unnamed_proxy: UnnamedProxy, *, path: str = "/graphql"
+) -> APIRouter:
     """A router with the GraphQL endpoint at `path`, and the explorer there when it is switched on.
 
     `services` is called for each request, so that the router can be made before its dependencies are open.
     """
-    endpoint = _Endpoint(schema, services)
+    endpoint = _Endpoint(schema, services, unnamed_proxy)
     return APIRouter(
         routes=[
             Route(path, endpoint, methods=list(HTTPMethod)),
@@ -65,10 +66,10 @@ def build_router(schema: Schema, services: Callable[[], Services], *, path: str 
 class _Endpoint:
     """GraphQL over HTTP for one schema: an ASGI application, since Starlette wraps functions in several others."""
 
-    def __init__(self, schema: Schema, services: Callable[[], Services]) -> None:
+    def __init__(self, schema: Schema, services: Callable[[], Services], unnamed_proxy: UnnamedProxy) -> None:
         self._schema = schema
         self._services = services
-        self._warned_of_a_proxy = False
+        self._unnamed_proxy = unnamed_proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -83,12 +84,11 @@ class _Endpoint:
                 explorer.page(f"{request.url.path}/explorer"),
                 headers=_HEADERS | {"Content-Security-Policy": explorer.CONTENT_SECURITY_POLICY},
             )
-        address = self._address(request, services)
         context = RequestContext(
             request=request,
             request_id=request_id(request),
             services=services,
-            client=Client(address_group(address), request.headers, str(address) if address else None),
+            client=self._client(request, services),
             access_token=bearer_token(request),
         )
         with observed(context) as finish:
@@ -149,18 +149,16 @@ class _Endpoint:
         response.raw_headers.extend(context.response_headers.raw)
         return response
 
-    def _address(self, request: Request, services: Services) -> Address | None:
+    def _client(self, request: Request, services: Services) -> Client:
         forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
         peer = parse_address(request.client.host) if request.client else None
         proxies = services.settings.trusted_proxies
-        if forwarded_for and not is_proxy(peer, proxies) and not self._warned_of_a_proxy:
-            self._warned_of_a_proxy = True
-            _log.warning(
-                "X-Forwarded-For came from %s, which GRAPHQL_MFA_TRUSTED_PROXIES does not name: it is ignored, and all "
-                "clients behind that address count as one.",
-                peer,
-            )
-        return client_address(peer, forwarded_for, proxies)
+        address, shared = source(peer, forwarded_for, proxies)
+        if not is_proxy(peer, proxies):
+            shared = shared or any(name in request.headers for name in _OTHER_FORWARDING_HEADERS)
+            if forwarded_for:
+                self._unnamed_proxy.report(peer, services.clock())
+        return Client(address_group(address), request.headers, str(address) if address else None, shared)
 
     async def asset(self, request: Request) -> Response:
         """One of the explorer's files."""

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Collection
 from functools import lru_cache
+from typing import NamedTuple
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -12,24 +13,30 @@ _WIDER_IPV6_NETWORKS = (48, 56)  # what providers assign to one site (RFC 6177 2
 _CACHED_ADDRESSES = 1024
 
 
-def client_address(peer: Address | None, forwarded_for: str, proxies: Collection[Network]) -> Address | None:
-    """The client's address: the peer's, unless the peer is one of the proxies that are believed.
+class Source(NamedTuple):
+    """Where a request came from. shared: whether the address may be a proxy's, and so that of other clients too."""
 
-    forwarded_for: what `X-Forwarded-For` says, all of its lines joined by commas. Each proxy appends whom it heard, so
-    it is read from its end, and only as far as those proxies wrote it; what comes before is the client's own claim.
+    address: Address | None
+    shared: bool
+
+
+def source(peer: Address | None, forwarded_for: str, proxies: Collection[Network]) -> Source:
+    """The client's address: the peer's, unless the peer is one of the trusted proxies.
+
+    forwarded_for: the lines of `X-Forwarded-For`, joined by commas. Each proxy appends the address that connected to
+    it, so the header is read from its end, and only as far as trusted proxies wrote it; what comes before is the
+    client's own claim, or was written by a proxy that is not trusted.
     """
-    address = peer
-    for hop in reversed(forwarded_for.split(",")):
-        if not is_proxy(address, proxies):
-            break
-        if (named := parse_address(_without_port(hop))) is None:
-            break
+    address, hops = peer, forwarded_for.split(",")
+    while hops and is_proxy(address, proxies) and (named := parse_address(_without_port(hops[-1]))) is not None:
         address = named
-    return address
+        hops.pop()
+    claimed = any(hop.strip() for hop in hops)
+    return Source(address, shared=address is None or is_proxy(address, proxies) or claimed)
 
 
 def is_proxy(address: Address | None, proxies: Collection[Network]) -> bool:
-    """Whether that is one of the proxies that are believed."""
+    """Whether that is the address of a trusted proxy."""
     return address is not None and any(address in network for network in proxies)
 
 

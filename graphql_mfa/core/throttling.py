@@ -20,11 +20,15 @@ class Backoff:
 
 @dataclass(frozen=True)
 class Limit:
-    """So many attempts in a window; beyond them none until it ends or, with a back-off, one after each wait."""
+    """So many attempts in a window; beyond them none until it ends or, with a back-off, one after each wait.
+
+    counts_successes: whether an attempt stays counted when it turns out to be right.
+    """
 
     attempts: int
     window: timedelta
     backoff: Backoff | None = None
+    counts_successes: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,27 +1,42 @@
 """The limits that are counted in the store, and the keys they are counted under."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
+from graphql_mfa.core.addresses import networks
 from graphql_mfa.core.throttling import Backoff, Limit
+from graphql_mfa.flows.client import Client
 from graphql_mfa.settings import Settings
 
-Limits = dict[bytes, Limit]
+Limits = Mapping[bytes, Limit]
+
+# By how much the limits of an IPv6 /56 and /48 are wider than those of a /64: room for neighbours and for the networks
+# of one site, and far from the 256 and 65,536 times of an attacker who has the whole of it.
+_TIMES_WIDER = (1, 4, 16)
+# Failures of an account at one of its known addresses, up to which the limit of that address does not apply to it.
+_FAILURES_AT_A_KNOWN_ADDRESS = 3
+_TIMES_WIDER_FOR_KNOWN = 10
 
 
 def registration(settings: Settings, address: str) -> Limits:
     """Registrations per address."""
     window = timedelta(seconds=settings.registration_window_seconds)
-    return {_key("registration", address): Limit(settings.registration_attempts, window)}
+    return _per_address("registration", address, Limit(settings.registration_attempts, window))
 
 
-def login(settings: Settings, name: str, address: str, *, knows_address: bool) -> Limits:
-    """Wrong passwords: per account and address, per address, and per account for all strange addresses together.
+def login(settings: Settings, name: str, client: Client, *, knows_address: bool) -> Sequence[Limits]:
+    """Wrong passwords per account and address, per address, and per account for all strange addresses together.
 
-    An unknown name is counted like a known one; nothing here tells them apart.
+    Logins per address are limited too, right ones included. As `_guesses_by_name` for the choices.
     """
-    return _guesses_by_name(settings, "login", name, address, knows_address=knows_address)
+    window = timedelta(seconds=settings.login_window_seconds)
+    logins = Limit(settings.login_address_total, window, counts_successes=True)
+    return _guesses_by_name(
+        settings, "login", name, client, knows_address=knows_address, per_address={"logins of address": logins}
+    )
 
 
 def recovery_code(settings: Settings, user_id: UUID, address: str) -> Limits:
@@ -45,7 +60,7 @@ def account_changes(settings: Settings, session_id: UUID) -> Limits:
 def refresh(settings: Settings, address: str) -> Limits:
     """Refused refresh tokens per address."""
     window = timedelta(seconds=settings.refresh_window_seconds)
-    return {_key("refresh", address): Limit(settings.refresh_attempts, window)}
+    return _per_address("refresh", address, Limit(settings.refresh_attempts, window))
 
 
 def current_password(settings: Settings, session_id: UUID) -> Limits:
@@ -53,9 +68,9 @@ def current_password(settings: Settings, session_id: UUID) -> Limits:
     return {_key("current password", str(session_id)): _wrong_passwords(settings)}
 
 
-def password_reset(settings: Settings, name: str, address: str, *, knows_address: bool) -> Limits:
+def password_reset(settings: Settings, name: str, client: Client, *, knows_address: bool) -> Sequence[Limits]:
     """Refused resets, in the way of wrong passwords, but apart from them: neither uses the other's tries up."""
-    return _guesses_by_name(settings, "password reset", name, address, knows_address=knows_address)
+    return _guesses_by_name(settings, "password reset", name, client, knows_address=knows_address, per_address={})
 
 
 def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
@@ -77,21 +92,50 @@ def otp_backoff(settings: Settings) -> Backoff:
     )
 
 
-def _guesses_by_name(settings: Settings, what: str, name: str, address: str, *, knows_address: bool) -> Limits:
-    limits = {
-        _key(what, name, address): _wrong_passwords(settings),
-        _key(f"{what} address", address): Limit(
-            settings.login_address_attempts, timedelta(seconds=settings.login_window_seconds)
-        ),
-    }
+def _guesses_by_name(
+    settings: Settings,
+    what: str,
+    name: str,
+    client: Client,
+    *,
+    knows_address: bool,
+    per_address: Mapping[str, Limit],
+) -> Sequence[Limits]:
+    """The limits of an attempt to prove whose account a name is; the first choice that allows it counts.
+
+    An unknown name is counted like a known one. An account at an address from which it signed in before has a choice
+    more: others at that address, who may be guests of the same network, don't use up its attempts. That is for the
+    first failures of the account only, and under limits that are wider for all known accounts of the address together.
+    """
+    address = client.address
+    window = timedelta(seconds=settings.login_window_seconds)
+    own = _key(what, name, address)
+    per_address = {f"{what} address": Limit(settings.login_address_attempts, window), **per_address}
+    usual = {own: _wrong_passwords(settings)}
+    for key, limit in per_address.items():
+        usual |= _per_address(key, address, limit)
     if not knows_address:
         wait = timedelta(seconds=settings.login_stranger_wait_seconds)
-        limits[_key(f"{what} strangers", name)] = Limit(
+        usual[_key(f"{what} strangers", name)] = Limit(
             settings.login_stranger_attempts,
             timedelta(seconds=settings.login_stranger_window_seconds),
             Backoff(wait, wait),
         )
-    return limits
+        return [usual]
+    if client.shares_address:
+        return [usual]
+    known = {own: Limit(_FAILURES_AT_A_KNOWN_ADDRESS + 1, window)}
+    for key, limit in per_address.items():
+        known |= _per_address(f"known {key}", address, limit, times=_TIMES_WIDER_FOR_KNOWN)
+    return [known, usual]
+
+
+def _per_address(what: str, address: str, limit: Limit, times: int = 1) -> dict[bytes, Limit]:
+    """A limit of that many times an address and, for IPv6, wider ones for the networks that contain it."""
+    return {
+        _key(what, network): replace(limit, attempts=limit.attempts * times * wider)
+        for network, wider in zip(reversed(networks(address)), _TIMES_WIDER, strict=False)
+    }
 
 
 def _wrong_passwords(settings: Settings) -> Limit:

@@ -38,9 +38,9 @@ async def _check(services: Services, username: str, password: str, client: Clien
         candidate = users.find_for_login(connection, name_key, client.address, now)
         knows_address = candidate is not None and candidate.knows_address
         # A name that no account can have is counted as it was typed.
-        counted = limits.login(settings, name_key or username, client.address, knows_address=knows_address)
-        wait = throttles.reserve_all(connection, counted, now)
-        return RateLimited.until(wait) if wait else (candidate, counted)
+        choices = limits.login(settings, name_key or username, client, knows_address=knows_address)
+        counted = throttles.reserve_first(connection, choices, now)
+        return RateLimited.until(counted) if isinstance(counted, timedelta) else (candidate, counted)
 
     reserved = await services.database.write(reserve)
     if isinstance(reserved, RateLimited):

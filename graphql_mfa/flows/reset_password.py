@@ -87,17 +87,16 @@ async def _reset(services: Services, request: _Request, new_password: str) -> Re
 
 
 def _reserve(connection: Connection, services: Services, request: _Request) -> limits.Limits | RateLimited:
-    address = request.client.address
-    candidate = users.find_for_login(connection, request.name_key, address, request.now)
-    counted = limits.password_reset(
+    candidate = users.find_for_login(connection, request.name_key, request.client.address, request.now)
+    choices = limits.password_reset(
         services.settings,
         # A name that no account can have is counted as it was typed.
         request.name_key or request.username,
-        address,
+        request.client,
         knows_address=candidate is not None and candidate.knows_address,
     )
-    wait = throttles.reserve_all(connection, counted, request.now)
-    return RateLimited.until(wait) if wait else counted
+    counted = throttles.reserve_first(connection, choices, request.now)
+    return RateLimited.until(counted) if isinstance(counted, timedelta) else counted
 
 
 def _prove(connection: Connection, services: Services, request: _Request) -> UUID | None:

@@ -1,6 +1,6 @@
 """Limits, counted in the store, so that they hold across workers, restarts and replicas."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -31,18 +31,31 @@ _GIVE_BACK = (
 
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
     """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
-    keys = sorted(limits)  # one order for every transaction, so that no two wait for each other
+    reserved = reserve_first(connection, [limits], now)
+    return reserved if isinstance(reserved, timedelta) else None
+
+
+def reserve_first(
+    connection: Connection, choices: Sequence[Mapping[bytes, Limit]], now: datetime
+) -> Mapping[bytes, Limit] | timedelta:
+    """Count one attempt under every key of the first choice that allows it, and return that choice.
+
+    When none does, count nothing and return the wait of the last choice.
+    """
+    # One order of locks for every transaction, so that no two wait for each other.
+    keys = sorted({key for limits in choices for key in limits})
     given = _named(keys)
-    # Looked at before anything is written, so that a flood of refused attempts writes nothing.
-    if wait := _wait(_decide(connection.execute(_usages(len(keys)), given), limits, now)):
-        return wait
+    # Read before anything is written, so that a flood of refused attempts writes nothing.
+    decision = _decide(connection.execute(_usages(len(keys)), given), choices, now)
+    if isinstance(decision, timedelta):
+        return decision
     held = _hold(connection.dialect.name, len(keys))
-    decisions = _decide(connection.execute(held, given | {"now": now}), limits, now)
-    if wait := _wait(decisions):
-        return wait
-    used = [{"of": key, **vars(usage)} for key, usage in decisions.items() if isinstance(usage, Usage)]
-    connection.execute(_SET, used)
-    return None
+    decision = _decide(connection.execute(held, given | {"now": now}), choices, now)
+    if isinstance(decision, timedelta):
+        return decision
+    chosen, usages = decision
+    connection.execute(_SET, [{"of": key, **vars(usage)} for key, usage in usages.items()])
+    return chosen
 
 
 def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
@@ -85,19 +98,22 @@ def _key(number: int) -> "BindParameter[bytes]":
 
 
 def _decide(
-    rows: "Iterable[Row[*tuple[Any, ...]]]", limits: Mapping[bytes, Limit], now: datetime
-) -> dict[bytes, Usage | timedelta]:
-    return {
-        row.key: reserve(limits[row.key], Usage(row.attempts, row.window_ends_at, row.blocked_until), now)
-        for row in rows
-    }
+    rows: "Iterable[Row[*tuple[Any, ...]]]", choices: Sequence[Mapping[bytes, Limit]], now: datetime
+) -> tuple[Mapping[bytes, Limit], dict[bytes, Usage]] | timedelta:
+    """The first choice that allows an attempt, with what is then used of it; or the wait of the last one."""
+    used = {row.key: Usage(row.attempts, row.window_ends_at, row.blocked_until) for row in rows}
+    wait = timedelta()
+    for limits in choices:
+        decisions = {key: reserve(limit, used.get(key, Usage()), now) for key, limit in limits.items()}
+        waits = [decision for decision in decisions.values() if isinstance(decision, timedelta)]
+        if not waits:
+            return limits, {key: usage for key, usage in decisions.items() if isinstance(usage, Usage)}
+        wait = max(waits)
+    return wait
 
 
-def _wait(decisions: Mapping[bytes, Usage | timedelta]) -> timedelta | None:
-    return max((decision for decision in decisions.values() if isinstance(decision, timedelta)), default=None)
-
-
-def give_back(connection: Connection, keys: Collection[bytes]) -> None:
-    """Take a counted attempt back, with the wait that it made."""
+def give_back(connection: Connection, limits: Mapping[bytes, Limit]) -> None:
+    """Take back an attempt that succeeded, with the wait that it made."""
     # One by one: a single statement over all of them would lock them in an order of its own.
-    connection.execute(_GIVE_BACK, [{"of": key} for key in sorted(keys)])
+    keys = sorted(key for key, limit in limits.items() if not limit.counts_successes)
+    connection.execute(_GIVE_BACK, [{"of": key} for key in keys])

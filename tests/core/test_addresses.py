@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.addresses import address_group, client_address, networks, parse_address
+from graphql_mfa.core.addresses import address_group, networks, parse_address, source
 from tests.core.texts import any_text
 
 
@@ -103,13 +103,30 @@ def test_an_ipv6_address_is_in_three_networks_and_any_other_in_its_own(address: 
 def test_client_is_whom_the_outermost_believed_proxy_heard(
     peer: str | None, forwarded_for: str, client: str | None
 ) -> None:
-    found = client_address(parse_address(peer or ""), forwarded_for, PROXIES)
+    found = source(parse_address(peer or ""), forwarded_for, PROXIES)
 
-    assert found == parse_address(client or "")
+    assert found.address == parse_address(client or "")
 
 
 @given(any_text)
 def test_any_text_of_a_stranger_leaves_the_peer(forwarded_for: str) -> None:
     peer = parse_address("203.0.113.1")
 
-    assert client_address(peer, forwarded_for, PROXIES) == peer
+    assert source(peer, forwarded_for, PROXIES).address == peer
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded_for", "shared"),
+    [
+        ("203.0.113.1", "", False),
+        ("10.0.0.1", "198.51.100.7", False),
+        ("10.0.0.1", "198.51.100.7, 10.0.0.2", False),
+        ("203.0.113.1", "198.51.100.7", True),  # a proxy that is not named
+        ("10.0.0.1", "198.51.100.7, 203.0.113.1", True),  # the same, before a named one
+        ("10.0.0.1", "", True),  # a named one that does not say for whom
+        ("10.0.0.1", "unknown", True),
+        (None, "", True),
+    ],
+)
+def test_an_address_is_shared_when_it_may_be_a_proxys(peer: str | None, forwarded_for: str, shared: bool) -> None:
+    assert source(parse_address(peer or ""), forwarded_for, PROXIES).shared is shared

@@ -32,7 +32,7 @@ async def test_throttle_that_can_not_count_lets_nobody_in(api: Api, monkeypatch:
     def falter(*_: object) -> NoReturn:
         raise OperationalError("UPDATE throttles", {}, Exception())
 
-    monkeypatch.setattr(throttles, "reserve_all", falter)
+    monkeypatch.setattr(throttles, "reserve_first", falter)
     answer = (await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})).json()
 
     assert answer["data"] is None

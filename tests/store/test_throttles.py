@@ -69,7 +69,7 @@ async def test_an_attempt_can_be_given_back_with_the_wait_that_it_made(database:
     for _ in range(2):
         await reserve(database, ADDRESS, ACCOUNT)
     assert await reserve(database, ACCOUNT) == timedelta(seconds=5)
-    await database.write(lambda connection: throttles.give_back(connection, [ADDRESS, ACCOUNT]))
+    await database.write(lambda connection: throttles.give_back(connection, LIMITS))
     assert await database.read(counts) == {ADDRESS: 1, ACCOUNT: 1}
     assert await reserve(database, ACCOUNT) is None
 
@@ -77,5 +77,5 @@ async def test_an_attempt_can_be_given_back_with_the_wait_that_it_made(database:
 async def test_no_more_is_given_back_than_was_counted(database: Database) -> None:
     await reserve(database, ADDRESS)
     for _ in range(3):
-        await database.write(lambda connection: throttles.give_back(connection, [ADDRESS, ACCOUNT]))
+        await database.write(lambda connection: throttles.give_back(connection, LIMITS))
     assert await database.read(counts) == {ADDRESS: 0}

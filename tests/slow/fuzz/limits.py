@@ -7,6 +7,7 @@ NO_LIMITS = dict.fromkeys(
         "registration_attempts",
         "login_attempts",
         "login_address_attempts",
+        "login_address_total",
         "login_stranger_attempts",
         "recovery_code_attempts",
         "challenge_attempts",
