@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
 from graphql_mfa.core.security_events import SecurityEvent, SecurityEventKind
@@ -25,7 +25,6 @@ PLACES = 8
 _PAUSES = [timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30)]
 _PAUSES += [timedelta(hours=hours) for hours in (2, 5, 10, 14, 20, 24)]
 _LOOK_SECONDS = 5  # how often to look for what other processes wrote, and what is due again
-_LOOK_ROWS = 100
 _LEASE_SLACK = timedelta(seconds=30)  # beyond the longest delivery
 _STOP_SECONDS = 5  # for deliveries under way; what is not done by then is done again once its lease is over
 _COUNTED = 1000
@@ -68,17 +67,16 @@ class _Queue:
     def __init__(self, services: Services, sink: str, tell: OnEvent, woken: asyncio.Event) -> None:
         self._services, self._sink, self._tell, self._woken = services, sink, tell, woken
         self._seconds = services.settings.event_delivery_seconds
-        self._lines: set[asyncio.Task[None]] = set()
-        self._stopping = False
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         while True:
             self._woken.clear()
             try:
-                for message in await self._claim(PLACES - len(self._lines)):
-                    line = asyncio.create_task(self._deliver_line(message))
-                    self._lines.add(line)
-                    line.add_done_callback(self._leave)
+                for message in await self._claim(PLACES - len(self._deliveries)):
+                    delivery = asyncio.create_task(self._deliver(message))
+                    self._deliveries.add(delivery)
+                    delivery.add_done_callback(self._leave)
             except Exception as error:  # noqa: BLE001 - a lost database must not end it for good
                 _log.warning("Looking for events to deliver failed, will try again: %s", type(error).__name__)
             with suppress(TimeoutError):
@@ -87,16 +85,14 @@ class _Queue:
                     await self._woken.wait()
 
     async def stop(self) -> None:
-        self._stopping = True
-        if self._lines:
-            _, late = await asyncio.wait(self._lines, timeout=_STOP_SECONDS)
-            for line in late:
-                line.cancel()
+        if self._deliveries:
+            _, late = await asyncio.wait(self._deliveries, timeout=_STOP_SECONDS)
+            for delivery in late:
+                delivery.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _leave(self, line: asyncio.Task[None]) -> None:
-        self._lines.discard(line)
-        # A place is free; and what was written while the last message was noted may have waited for that.
+    def _leave(self, delivery: asyncio.Task[None]) -> None:
+        self._deliveries.discard(delivery)
         self._woken.set()
 
     async def _claim(self, places: int) -> list[Message]:
@@ -107,51 +103,34 @@ class _Queue:
             return []
         # Most looks find nothing, and need no lock for that.
         now = self._services.clock()
-        due = await database.read(partial(outbox.due, sink=self._sink, now=now, rows=_LOOK_ROWS))
-        numbers, crowded = due.first[:places], len(due.first) + len(due.behind) == _LOOK_ROWS
-        if not numbers and not crowded:
+        numbers = await database.read(partial(outbox.due, sink=self._sink, now=now, rows=places))
+        if not numbers:
             return []
+        lease_ends_at = now + timedelta(seconds=self._seconds) + _LEASE_SLACK
+        return await database.write(partial(outbox.claim, numbers=numbers, now=now, lease_ends_at=lease_ends_at))
 
-        def claim(connection: Connection) -> list[Message]:
-            claimed = outbox.claim(connection, numbers, now, self._lease_end(now)) if numbers else []
-            if due.behind and crowded:
-                outbox.hold_back(connection, due.behind)
-            return claimed
-
-        claimed = await database.write(claim)
-        if crowded and due.behind:
-            self._woken.set()
-        return claimed
-
-    async def _deliver_line(self, first: Message) -> None:
-        """Deliver a message, and what waits behind it for the same account."""
-        message: Message | None = first
+    async def _deliver(self, message: Message) -> None:
+        fault = await self._fault(message)
         try:
-            while message and not self._stopping:
-                message = await self._deliver(message)
+            await self._services.database.write(self._result_of(message, fault))
         except Exception as error:  # noqa: BLE001 - the lease ends, and it is tried again
             _log.warning("An event's delivery could not be noted, it will be repeated: %s", type(error).__name__)
 
-    async def _deliver(self, message: Message) -> Message | None:
-        """The next message, if there is one and this one needs no further try."""
-        observer, database = self._services.observer, self._services.database
-        fault = await self._fault(message)
-        now = self._services.clock()
-        lease_ends_at = self._lease_end(now)
+    def _result_of(self, message: Message, fault: str | None) -> Callable[[Connection], None]:
+        """The transaction that stores how the delivery went."""
+        observer, now = self._services.observer, self._services.clock()
         if fault is None:
             observer.event_delivered(self._sink)
-            return await database.write(lambda connection: outbox.delivered(connection, message, now, lease_ends_at))
+            return partial(outbox.delivered, message=message, now=now)
         observer.event_delivery_failed(self._sink)
         ends_at = message.since + timedelta(days=self._services.settings.event_delivery_days)
         if now >= ends_at:
             observer.event_given_up(self._sink)
             _log.error("An event is given up by %s after %s tries: %s", self._sink, message.attempts, fault)
-            return await database.write(lambda connection: outbox.give_up(connection, message, now, lease_ends_at))
+            return partial(outbox.give_up, message=message, now=now)
         pause = _PAUSES[min(message.attempts, len(_PAUSES)) - 1] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        next_at = min(now + pause, ends_at)
         _log.warning("An event is not delivered by %s, try %s: %s", self._sink, message.attempts, fault)
-        await database.write(lambda connection: outbox.postpone(connection, message, next_at))
-        return None
+        return partial(outbox.postpone, message=message, next_at=min(now + pause, ends_at))
 
     async def _fault(self, message: Message) -> str | None:
         """What kept it from being delivered."""
@@ -163,9 +142,6 @@ class _Queue:
         except Exception as error:  # noqa: BLE001 - its message may hold anything
             return type(error).__name__
         return None
-
-    def _lease_end(self, now: datetime) -> datetime:
-        return now + timedelta(seconds=self._seconds) + _LEASE_SLACK
 
 
 def _event_of(message: Message) -> SecurityEvent:

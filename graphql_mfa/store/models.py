@@ -337,8 +337,8 @@ class OutboxMessage(Base):
     username: Mapped[str | None]
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
-    # From when on it is tried, and how often it was. While it is being delivered, and before its next try, due_at is
-    # in the future; it is null once the message is given up.
+    # From when on it is tried, and how often it was. While it is being delivered, before its next try, and while it
+    # waits for an earlier one of its account, due_at is in the future; it is null once the message is given up.
     since: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int]
     due_at: Mapped[datetime | None]

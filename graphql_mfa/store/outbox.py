@@ -1,14 +1,16 @@
 """The outbox: events to tell others of, written by the transaction that they are about, each claimed by one deliverer.
 
-A message waits for the earlier ones of its account and sink that are open: neither delivered nor given up.
+A message waits for the earlier ones of its account and sink that are open: neither delivered nor given up. Only the
+first open message of an account is due, so the search for due messages meets few others. When it is gone the next one
+becomes due, behind all that are due already: accounts are served in turns.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from graphql_mfa.store.models import OutboxMessage, User, UtcDateTime
@@ -17,38 +19,43 @@ from graphql_mfa.store.security_events import StoredEvent
 WRITTEN = "outbox"
 """The mark of a transaction that wrote to the outbox, for `Database.after_commit`."""
 
-_that_line = and_(
-    OutboxMessage.sink == bindparam("of_sink"),
-    OutboxMessage.user_id == bindparam("of_user"),
-    OutboxMessage.due_at.is_not(None),
-)
-_ADD = insert(OutboxMessage).values(
-    username=select(User.username).where(User.id == bindparam("of_user")).scalar_subquery(), attempts=0
-)
-_REMOVE_ALL = delete(OutboxMessage).where(OutboxMessage.user_id == bindparam("of_user"), _that_line)
+# A message that waits for another is due after this time all the same, should that one be deleted by hand.
+_LONGEST_WAIT = timedelta(days=7)
 
 _of_sink = OutboxMessage.sink == bindparam("of_sink")
+_that_queue = and_(_of_sink, OutboxMessage.user_id == bindparam("of_user"), OutboxMessage.due_at.is_not(None))
+# Locked, so that its deliverer either sees the message that is added behind it, or has deleted it before.
+_last_of_queue = (
+    select(OutboxMessage.number)
+    .where(_that_queue)
+    .order_by(OutboxMessage.number.desc())
+    .limit(1)
+    .with_for_update()
+    .scalar_subquery()
+)
+_ADD = insert(OutboxMessage).values(
+    username=select(User.username).where(User.id == bindparam("of_user")).scalar_subquery(),
+    attempts=0,
+    due_at=case(
+        (_last_of_queue.is_(None), bindparam("due_first", type_=UtcDateTime)),
+        else_=bindparam("due_behind", type_=UtcDateTime),
+    ),
+)
+_REMOVE_ALL = delete(OutboxMessage).where(_that_queue)
+
 _is_due = OutboxMessage.due_at <= bindparam("now")
 _earlier = aliased(OutboxMessage)
-_before = (
+_waits = exists().where(
     _earlier.sink == OutboxMessage.sink,
     _earlier.user_id == OutboxMessage.user_id,
     _earlier.due_at.is_not(None),
     _earlier.number < OutboxMessage.number,
 )
-_waits = exists().where(*_before)
 _DUE = (
-    select(OutboxMessage.number, _waits.label("waits"))
-    .where(_of_sink, _is_due)
+    select(OutboxMessage.number)
+    .where(_of_sink, _is_due, ~_waits)
     .order_by(OutboxMessage.due_at, OutboxMessage.number)
     .limit(bindparam("rows"))
-)
-_HOLD_BACK = (
-    update(OutboxMessage)
-    .where(OutboxMessage.number.in_(bindparam("numbers", expanding=True)), OutboxMessage.attempts == 0, _waits)
-    .values(
-        due_at=select(_earlier.due_at).where(*_before).order_by(_earlier.number).limit(1).scalar_subquery(),
-    )
 )
 _some_open = select(1).where(_of_sink, OutboxMessage.due_at.is_not(None)).limit(bindparam("rows")).subquery()
 _COUNT_OPEN = select(func.count()).select_from(_some_open)
@@ -59,11 +66,12 @@ _take = (
     .returning(*OutboxMessage.__table__.columns)
 )
 _CLAIM = _take.where(OutboxMessage.number.in_(bindparam("numbers", expanding=True)), _is_due)
-_first = select(func.min(OutboxMessage.number)).where(_that_line).scalar_subquery()
-_CLAIM_NEXT = _take.where(
-    OutboxMessage.number == _first,
-    # It waited for nothing but the one before it, unless it had its turn before that one was taken up again.
-    or_(OutboxMessage.attempts == 0, _is_due),
+_first = select(func.min(OutboxMessage.number)).where(_that_queue).scalar_subquery()
+# One that was tried before has a lease, or a pause before its next try.
+_MAKE_FIRST_DUE = (
+    update(OutboxMessage)
+    .where(OutboxMessage.number == _first, OutboxMessage.attempts == 0)
+    .values(due_at=bindparam("now"))
 )
 # Whoever claims a message counts up, so that a deliverer whose lease ran out changes nothing any more.
 _is_mine = and_(OutboxMessage.number == bindparam("mine"), OutboxMessage.attempts == bindparam("tries"))
@@ -129,8 +137,10 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
             "ip_address": event.ip_address,
             "user_agent": event.user_agent,
             "since": event.at,
-            "due_at": event.at,
+            "of_sink": sink,
             "of_user": user_id,
+            "due_first": event.at,
+            "due_behind": event.at + _LONGEST_WAIT,
         }
         for sink in sinks
         for event in events
@@ -149,23 +159,9 @@ def tell_later(connection: Connection) -> None:
     connection.info.pop(WRITTEN, None)
 
 
-@dataclass(frozen=True)
-class Due:
-    """The numbers of messages that are due: each the first of its account, or behind another one."""
-
-    first: list[int]
-    behind: list[int]
-
-
-def due(connection: Connection, sink: str, now: datetime, rows: int) -> Due:
-    """Messages that are due, those that waited longest; of both sorts together no more than that."""
-    found = connection.execute(_DUE, {"of_sink": sink, "now": now, "rows": rows}).all()
-    return Due([row.number for row in found if not row.waits], [row.number for row in found if row.waits])
-
-
-def hold_back(connection: Connection, numbers: Sequence[int]) -> None:
-    """Don't look at those again before the first of their account is due, so that others are seen behind them."""
-    connection.execute(_HOLD_BACK, {"numbers": numbers})
+def due(connection: Connection, sink: str, now: datetime, rows: int) -> list[int]:
+    """The numbers of messages that are due, each the first open one of its account; those that have waited longest."""
+    return list(connection.scalars(_DUE, {"of_sink": sink, "now": now, "rows": rows}))
 
 
 def count_open(connection: Connection, sink: str, most: int) -> int:
@@ -179,16 +175,16 @@ def claim(connection: Connection, numbers: Sequence[int], now: datetime, lease_e
     return [Message(**row) for row in found.mappings()]
 
 
-def delivered(connection: Connection, message: Message, now: datetime, lease_ends_at: datetime) -> Message | None:
-    """Delete it, and take the next one of its account, if there is one. Nothing, if somebody else has it by now."""
-    gone = connection.execute(_DELIVERED, _mine(message)).rowcount
-    return _claim_next(connection, message, now, lease_ends_at) if gone else None
+def delivered(connection: Connection, message: Message, now: datetime) -> None:
+    """Delete it, and make the next one of its account due. Nothing, if another deliverer has claimed it by now."""
+    if connection.execute(_DELIVERED, _mine(message)).rowcount:
+        _make_first_due(connection, message, now)
 
 
-def give_up(connection: Connection, message: Message, now: datetime, lease_ends_at: datetime) -> Message | None:
-    """Try it no more, and take the next one of its account likewise."""
-    dead = connection.execute(_GIVE_UP, _mine(message)).rowcount
-    return _claim_next(connection, message, now, lease_ends_at) if dead else None
+def give_up(connection: Connection, message: Message, now: datetime) -> None:
+    """Try it no more, and make the next one of its account due likewise."""
+    if connection.execute(_GIVE_UP, _mine(message)).rowcount:
+        _make_first_due(connection, message, now)
 
 
 def postpone(connection: Connection, message: Message, next_at: datetime) -> None:
@@ -206,15 +202,9 @@ def revive(connection: Connection, now: datetime, rows: int) -> int:
     return connection.execute(_REVIVE, {"now": now, "rows": rows}).rowcount
 
 
-def _claim_next(connection: Connection, message: Message, now: datetime, lease_ends_at: datetime) -> Message | None:
-    given = _line(message) | {"now": now, "lease_ends_at": lease_ends_at}
-    row = connection.execute(_CLAIM_NEXT, given).mappings().one_or_none()
-    return Message(**row) if row else None
+def _make_first_due(connection: Connection, message: Message, now: datetime) -> None:
+    connection.execute(_MAKE_FIRST_DUE, {"of_sink": message.sink, "of_user": message.user_id, "now": now})
 
 
 def _mine(message: Message) -> dict[str, object]:
     return {"mine": message.number, "tries": message.attempts}
-
-
-def _line(message: Message) -> dict[str, object]:
-    return {"of_sink": message.sink, "of_user": message.user_id}

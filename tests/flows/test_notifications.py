@@ -205,7 +205,7 @@ async def test_a_slow_receiver_keeps_nobody_from_signing_in_and_other_accounts_f
     slow = [f"slow {number}" for number in range(notifications.PLACES)]
     for name in slow:
         receiver.gates[name] = asyncio.Event()
-    async with run_app(on_event=receiver) as app:
+    async with run_app(on_event=receiver, event_delivery_seconds=300) as app:
         services = app.state.services
         for name in slow[1:]:
             await record(services, name, SecurityEventKind.SIGNED_IN)

@@ -28,7 +28,7 @@ async def claim(database: Database, *, at: timedelta = SECOND * 0, sink: str = "
     """What a deliverer gets that looks then."""
     now = NOW + at
     due = await database.read(partial(outbox.due, sink=sink, now=now, rows=20))
-    return await database.write(partial(outbox.claim, numbers=due.first, now=now, lease_ends_at=now + LEASE))
+    return await database.write(partial(outbox.claim, numbers=due, now=now, lease_ends_at=now + LEASE))
 
 
 async def add(database: Database, user_id: UUID, count: int = 1, sinks: Sequence[str] = ("hook",)) -> list[UUID]:
@@ -62,26 +62,65 @@ async def test_each_sink_has_messages_of_its_own(database: Database) -> None:
         assert [message.event_id for message in await claim(database, sink=sink)] == event
 
 
-async def test_only_the_first_message_of_an_account_is_due_and_the_next_comes_with_its_delivery(
-    database: Database,
-) -> None:
+async def test_only_the_first_message_of_an_account_is_due_and_the_next_after_its_delivery(database: Database) -> None:
     user = uuid4()
     events = await add(database, user, count=2)
     events += await add(database, user)
     told = []
-    message: Message | None = await claimed(database)
-    while message:
+    for _ in events:
+        message = await claimed(database)
         assert await claim(database) == []
         told.append(message.event_id)
-        message = await database.write(partial(outbox.delivered, message=message, now=NOW, lease_ends_at=NOW + LEASE))
+        await database.write(partial(outbox.delivered, message=message, now=NOW))
     assert told == events
     assert await size(database) == 0
+
+
+async def test_an_account_that_was_served_comes_after_all_that_wait(database: Database) -> None:
+    busy, quiet = uuid4(), uuid4()
+    await add(database, busy, count=2)
+    message = await claimed(database)
+    (event,) = await add(database, quiet)
+    await database.write(partial(outbox.delivered, message=message, now=NOW + SECOND))
+
+    numbers = await database.read(partial(outbox.due, sink="hook", now=NOW + SECOND, rows=2))
+    first, second = [
+        (await database.write(partial(outbox.claim, numbers=[number], now=NOW + SECOND, lease_ends_at=NOW + LEASE)))[0]
+        for number in numbers
+    ]
+    assert first.event_id == event
+    assert second.user_id == busy
+
+
+async def test_messages_that_wait_for_others_are_not_looked_at(database: Database) -> None:
+    """Otherwise each look would go through all of them."""
+    for _ in range(3):
+        await add(database, uuid4(), count=5)
+    due = select(func.count()).where(OutboxMessage.due_at <= NOW)
+    assert await database.read(lambda connection: connection.scalar(due)) == 3
+    (message, *_) = await claim(database)
+    await database.write(partial(outbox.give_up, message=message, now=NOW))
+    assert await database.read(lambda connection: connection.scalar(due)) == 1
+
+
+async def test_a_message_that_is_added_while_the_one_before_it_is_delivered_becomes_due(
+    database: Database, other_process: Database
+) -> None:
+    for _ in range(20):
+        user = uuid4()
+        await add(database, user)
+        message = await claimed(database)
+        await asyncio.gather(
+            add(database, user), other_process.write(partial(outbox.delivered, message=message, now=NOW))
+        )
+        following = await claimed(database)
+        await database.write(partial(outbox.delivered, message=following, now=NOW))
 
 
 async def test_two_that_look_at_once_never_get_the_same_message(database: Database, other_process: Database) -> None:
     for _ in range(20):
         await add(database, uuid4())
-    numbers = (await database.read(partial(outbox.due, sink="hook", now=NOW, rows=20))).first
+    numbers = await database.read(partial(outbox.due, sink="hook", now=NOW, rows=20))
     take = partial(outbox.claim, numbers=numbers, now=NOW, lease_ends_at=NOW + LEASE)
     one, other = await asyncio.gather(database.write(take), other_process.write(take))
     assert sorted(message.number for message in one + other) == sorted(numbers)
@@ -97,10 +136,9 @@ async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
     (taken,) = await claim(other_process, at=LEASE)
     assert (taken.number, taken.attempts) == (late.number, 2)
 
-    lease = NOW + 2 * LEASE
-    # The first was not dead, but slow: it changes nothing any more, and gets nothing.
-    assert await database.write(partial(outbox.delivered, message=late, now=NOW, lease_ends_at=lease)) is None
-    assert await database.write(partial(outbox.give_up, message=late, now=NOW, lease_ends_at=lease)) is None
+    # The first was not dead, but slow: it changes nothing any more.
+    await database.write(partial(outbox.delivered, message=late, now=NOW))
+    await database.write(partial(outbox.give_up, message=late, now=NOW))
     await database.write(partial(outbox.postpone, message=late, next_at=NOW))
     assert await claim(database, at=LEASE) == []
     assert await size(database) == 2
@@ -117,29 +155,11 @@ async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database:
     assert [message.event_id for message in await claim(database, at=5 * SECOND)] == [first]
 
 
-async def test_what_is_behind_another_hides_nobody_once_it_is_held_back(database: Database) -> None:
-    first, *_ = await add(database, uuid4(), count=4)
-    await database.write(partial(outbox.postpone, message=await claimed(database), next_at=NOW + 5 * SECOND))
-    await add(database, uuid4())
-    look = partial(outbox.due, sink="hook", now=NOW, rows=3)
-    crowd = await database.read(look)
-    assert (len(crowd.first), len(crowd.behind)) == (0, 3)
-    await database.write(partial(outbox.hold_back, numbers=crowd.behind))
-    seen = await database.read(look)
-    assert (len(seen.first), len(seen.behind)) == (1, 0)
-    # They come back with the one that they wait for.
-    assert first in [message.event_id for message in await claim(database, at=5 * SECOND)]
-    assert len((await database.read(partial(outbox.due, sink="hook", now=NOW + 5 * SECOND, rows=10))).behind) == 3
-
-
 async def test_what_is_given_up_holds_nobody_up_and_can_be_taken_up_again(database: Database) -> None:
     user = uuid4()
     first, second = await add(database, user, count=2)
-    following = await database.write(
-        partial(outbox.give_up, message=await claimed(database), now=NOW, lease_ends_at=NOW + LEASE)
-    )
-    assert following is not None
-    assert following.event_id == second
+    await database.write(partial(outbox.give_up, message=await claimed(database), now=NOW))
+    assert (await claimed(database)).event_id == second
     (state,) = await database.read(outbox.counts)
     assert (state.sink, state.waiting, state.dead, state.oldest) == ("hook", 1, 1, NOW)
 
@@ -153,15 +173,13 @@ async def test_a_message_under_way_is_not_taken_by_whoever_delivers_an_earlier_o
     database: Database, other_process: Database
 ) -> None:
     await add(database, uuid4(), count=2)
-    lease = NOW + LEASE
-    under_way = await database.write(
-        partial(outbox.give_up, message=await claimed(database), now=NOW, lease_ends_at=lease)
-    )
-    assert under_way is not None
+    await database.write(partial(outbox.give_up, message=await claimed(database), now=NOW))
+    under_way = await claimed(database)
     await other_process.write(partial(outbox.revive, now=NOW, rows=10))
     (first,) = await claim(other_process)
-    assert await other_process.write(partial(outbox.delivered, message=first, now=NOW, lease_ends_at=lease)) is None
-    assert await database.write(partial(outbox.delivered, message=under_way, now=NOW, lease_ends_at=lease)) is None
+    await other_process.write(partial(outbox.delivered, message=first, now=NOW))
+    assert await claim(other_process) == []
+    await database.write(partial(outbox.delivered, message=under_way, now=NOW))
     assert await size(database) == 0
 
 

@@ -29,10 +29,7 @@ async def test_neither_reading_the_user_nor_the_purge_scans_a_table(run_app: Run
     demand_no_scan(plans)
 
 
-async def test_telling_others_of_events_scans_no_table(
-    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("graphql_mfa.flows.notifications._LOOK_ROWS", 1)  # so that some are held back
+async def test_telling_others_of_events_scans_no_table(run_app: RunApp, connect: Connect) -> None:
     left = ["REGISTERED", "ENROLLMENT_CONFIRMED", "SIGNED_IN"]
     over = asyncio.Event()
 

@@ -97,5 +97,5 @@ async def test_status_counts_and_retry_makes_what_was_given_up_due_again(databas
     (state,) = await database.read(outbox.counts)
     assert (state.waiting, state.dead) == (4, 0)
     later = partial(outbox.due, sink="webhook", now=rows.NOW + timedelta(days=36_500), rows=10)
-    assert len((await database.read(later)).first) == 4
+    assert len(await database.read(later)) == 4
     assert (await asyncio.to_thread(command, "webhooks", "status")).exit_code == 0
