@@ -316,6 +316,13 @@ class Settings(BaseSettings):
             "others, with neither account nor address nor client."
         ),
     ] = "anonymous"
+    known_address_days: Annotated[
+        Days,
+        Field(
+            description="Days after its last sign-in for which an account's address counts as known; an account has 50 "
+            "at most."
+        ),
+    ] = 90
     purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
 
     webhook_url: Annotated[

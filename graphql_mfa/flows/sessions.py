@@ -55,7 +55,7 @@ def open_session(
     if user.sessions > SESSIONS_PER_ACCOUNT - _UNCOUNTED:
         sessions.end_beyond(connection, user.id, now, SESSIONS_PER_ACCOUNT - 1)
     sessions.add(connection, session)
-    users.remember_address(connection, user.id, client.address)
+    users.remember_address(connection, user.id, client.address, now)
     return token_pair(services, session, refresh_token, services.key_ring.current)
 
 

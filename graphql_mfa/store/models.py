@@ -235,7 +235,7 @@ class UsedRefreshToken(Base):
 
 
 class KnownAddress(Base):
-    """An address from which the account signed in."""
+    """An address from which the account signed in. An account has at most 50; unused ones are deleted after 90 days."""
 
     __tablename__ = "known_addresses"
     bounds = Bounds(
@@ -246,6 +246,8 @@ class KnownAddress(Base):
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
     address: Mapped[str] = mapped_column(primary_key=True)
+    # Null only in rows of a replica that still runs a version without this column.
+    last_used_at: Mapped[datetime | None] = mapped_column(index=True)
 
 
 class Throttle(Base):

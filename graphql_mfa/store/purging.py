@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
 from graphql_mfa.store import deletions
 from graphql_mfa.store.models import (
     Base,
     Challenge,
+    KnownAddress,
     OtpFailure,
     OutboxMessage,
     ReservedName,
@@ -29,6 +30,7 @@ def batches(
     rows: int,
     otp_failure_window: timedelta,
     event_retention: timedelta,
+    known_address_retention: timedelta,
     outbox_retention: timedelta,
 ) -> dict[str, Batch]:
     """One transaction per table: it deletes up to `rows` expired rows and returns how many.
@@ -44,6 +46,7 @@ def batches(
         "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
         "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
         "outbox": _batch(OutboxMessage, OutboxMessage.number, OutboxMessage.since <= now - outbox_retention, rows),
+        "known_addresses": _batch_of_addresses(now - known_address_retention, rows),
         "reserved_names": _batch(ReservedName, ReservedName.digest, ReservedName.ends_at <= now, rows),
         "totp_devices": _batch(TotpDevice, TotpDevice.id, TotpDevice.expires_at <= now, rows),
         "throttles": _batch(Throttle, Throttle.key, and_(Throttle.window_ends_at <= now, idle), rows),
@@ -54,6 +57,13 @@ def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: Colum
     some = select(key).where(expired).limit(rows)
     # `expired` again: a row that changed while this statement waited for it is judged by what it is now.
     return lambda connection: connection.execute(delete(model).where(key.in_(some), expired)).rowcount
+
+
+def _batch_of_addresses(used_before: datetime, rows: int) -> Batch:
+    unused = or_(KnownAddress.last_used_at <= used_before, KnownAddress.last_used_at.is_(None))
+    some = select(KnownAddress.user_id, KnownAddress.address).where(unused).limit(rows)
+    removed = delete(KnownAddress).where(tuple_(KnownAddress.user_id, KnownAddress.address).in_(some), unused)
+    return lambda connection: connection.execute(removed).rowcount
 
 
 def _batch_of_users(abandoned: ColumnElement[bool], now: datetime, rows: int) -> Batch:

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.store import deletions, reserved_names
-from graphql_mfa.store.inserts import insert_unless_there
+from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there
 from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, Session, User
+
+_KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
 
 _recovery_codes_left = (
     select(func.count())
@@ -79,6 +83,17 @@ _SET_OTP_STATE = _change.values(
     otp_disabled_at=bindparam("off_since"),
 )
 _FORGET_OTP_FAILURES = delete(OtpFailure).where(OtpFailure.user_id == bindparam("user"))
+_known = aliased(KnownAddress)
+_of_user = _known.user_id == bindparam("of")
+_other_addresses = (
+    select(func.count()).select_from(_known).where(_of_user, _known.address != bindparam("this")).scalar_subquery()
+)
+_used_last = (
+    select(_known.address).where(_of_user).order_by(_known.last_used_at.desc().nulls_last()).limit(_KNOWN_ADDRESSES)
+)
+_FORGET_ADDRESSES = delete(KnownAddress).where(
+    KnownAddress.user_id == bindparam("user"), KnownAddress.address.not_in(_used_last)
+)
 _ADDRESSES = select(KnownAddress.address).where(KnownAddress.user_id == bindparam("user"))
 _KEEP = select(User.id).where(_that_user).with_for_update(read=True, key_share=True)
 
@@ -261,9 +276,23 @@ def forget_otp_failures(connection: Connection, id: UUID) -> None:
     set_otp_state(connection, id)
 
 
-def remember_address(connection: Connection, id: UUID, address: str) -> None:
-    """The account signed in from there."""
-    insert_unless_there(connection, KnownAddress, [{"user_id": id, "address": address}])
+def remember_address(connection: Connection, id: UUID, address: str, now: datetime) -> None:
+    """Store that the account signed in from there. Beyond 50 addresses the least recently used ones are deleted."""
+    given = {"user_id": id, "address": address, "last_used_at": now, "of": id, "this": address}
+    others = connection.scalar(_remember_address(connection.dialect.name), given) or 0
+    if others >= _KNOWN_ADDRESSES:
+        connection.execute(_FORGET_ADDRESSES, {"user": id, "of": id})
+
+
+@cache
+def _remember_address(dialect: str) -> Executable:
+    """An upsert that returns how many other addresses the account has."""
+    insertion = insert_by_engine(dialect, KnownAddress)
+    upsert: Executable = insertion.on_conflict_do_update(
+        index_elements=[KnownAddress.user_id, KnownAddress.address],
+        set_={"last_used_at": insertion.excluded.last_used_at},
+    ).returning(_other_addresses)
+    return upsert
 
 
 def known_addresses(connection: Connection, id: UUID) -> list[str]:

@@ -141,7 +141,14 @@ async def test_a_device_is_confirmed_at_its_last_moment_or_purged_but_never_both
 
     await database.write(fill)
     day = timedelta(days=1)
-    batches = purging.batches(LATER, rows=1, otp_failure_window=day, event_retention=day, outbox_retention=day)
+    batches = purging.batches(
+        LATER,
+        rows=1,
+        otp_failure_window=day,
+        event_retention=day,
+        known_address_retention=day,
+        outbox_retention=day,
+    )
     purge = batches["totp_devices"]
     outcomes = await asyncio.gather(
         *(other_process.write(purge) for _ in devices), *(database.write(confirm(device)) for device in devices)

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, tex
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Base, SecurityEvent, Session, TotpDevice, UsedRefreshToken
+from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY, on_each_engine
 from tests.postgresql import PostgresqlServer
@@ -186,6 +186,26 @@ async def test_a_database_of_the_third_version_keeps_the_newest_sessions_and_use
         sessions, generations = await database.read(kept)
     assert sessions == {UUID(int=number) for number in range(3, 103)}
     assert generations == list(range(40, 100))
+
+
+async def test_known_addresses_of_the_third_version_count_as_used_now(fresh_url: str) -> None:
+    def third_version(connection: Connection) -> None:
+        migrations.upgrade(connection, "0003")
+        user = "'11111111111111111111111111111111'"
+        for row in (
+            "users (id, username, username_key, password_hash, created_at, otp_failures)"
+            f" VALUES ({user}, 'alice', 'alice', '', '2026-01-01', 0)",
+            f"known_addresses (user_id, address) VALUES ({user}, '10.0.0.1')",
+        ):
+            connection.execute(text(f"INSERT INTO {row}"))
+
+    before = datetime.now(UTC)
+    async with opened(fresh_url) as database:
+        await database.write(third_version)
+        await database.migrate()
+        used_at = await database.read(lambda connection: connection.scalar(select(KnownAddress.last_used_at)))
+    assert used_at is not None
+    assert before <= used_at <= datetime.now(UTC)
 
 
 def _tables(connection: Connection) -> list[str]:

@@ -29,13 +29,19 @@ pytestmark = on_each_engine
 SECOND = timedelta(seconds=1)
 WINDOW = timedelta(days=30)
 RETENTION = timedelta(days=365)
+ADDRESS_RETENTION = timedelta(days=90)
 OUTBOX_RETENTION = timedelta(days=33)
 
 
 async def purge(database: Database, *, rows: int = 100) -> dict[str, int]:
     """One batch of each table."""
     batches = purging.batches(
-        NOW, rows=rows, otp_failure_window=WINDOW, event_retention=RETENTION, outbox_retention=OUTBOX_RETENTION
+        NOW,
+        rows=rows,
+        otp_failure_window=WINDOW,
+        event_retention=RETENTION,
+        known_address_retention=ADDRESS_RETENTION,
+        outbox_retention=OUTBOX_RETENTION,
     )
     return {table: await database.write(batch) for table, batch in batches.items()}
 
@@ -59,6 +65,8 @@ async def test_what_has_expired_goes_and_nothing_else(database: Database, expire
         connection.execute(insert(Throttle).values(key=b"idle", attempts=5, window_ends_at=expires_at))
         event = {"id": uuid4(), "user_id": user, "kind": "IMPORTED_BY_OPERATOR", "at": expires_at - RETENTION}
         connection.execute(insert(SecurityEvent).values(event))
+        known = {"user_id": user, "address": "10.0.0.1", "last_used_at": expires_at - ADDRESS_RETENTION}
+        connection.execute(insert(KnownAddress).values(known))
         rows.add_message(connection, since=expires_at - OUTBOX_RETENTION, due_at=None)
         connection.execute(insert(ReservedName).values(digest=b"reserved", ends_at=expires_at))
         abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
@@ -71,7 +79,7 @@ async def test_what_has_expired_goes_and_nothing_else(database: Database, expire
     gone = 1 - kept
     purged = (
         *("challenges", "sessions", "users", "otp_failures", "throttles", "security_events", "outbox"),
-        "reserved_names",
+        *("known_addresses", "reserved_names"),
     )
     assert await purge(database) == dict.fromkeys((*purged, "totp_devices"), gone) | {"deletions": 0}
     tables = dict.fromkeys((*purged, "used_refresh_tokens"), gone) | {"totp_devices": 2 * gone}
@@ -86,7 +94,7 @@ async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(databa
         session = rows.add_session(connection, user)
         connection.execute(insert(UsedRefreshToken).values(digest=session.bytes, session_id=session, generation=0))
         connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=NOW))
-        connection.execute(insert(KnownAddress).values(user_id=user, address="10.0.0.1"))
+        connection.execute(insert(KnownAddress).values(user_id=user, address="10.0.0.1", last_used_at=NOW))
         recovery_codes.replace(connection, user, [b"one", b"two"])
 
     await database.write(fill)

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 
 # Sessions are deleted with their account in one statement, and used tokens with their session: bound both.
 _END_SESSIONS_BEYOND = """

@@ -1,0 +1,17 @@
+"""When each known address was last used, so that it can be forgotten."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Add it. Addresses that are known already count as used now."""
+    op.add_column("known_addresses", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+    known = sa.table("known_addresses", sa.column("last_used_at", sa.DateTime(timezone=True)))
+    op.execute(sa.update(known).values(last_used_at=sa.bindparam("now", datetime.now(UTC))))
+    op.create_index("ix_known_addresses_last_used_at", "known_addresses", ["last_used_at"])
