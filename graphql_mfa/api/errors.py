@@ -201,10 +201,13 @@ class RateLimited(UserError):
     retry_after: int = strawberry.field(description="Seconds to wait.")
 
     @classmethod
-    def of(cls, retry_after: int) -> "RateLimited":
+    def of(cls, retry_after: int, *, new_address: bool) -> "RateLimited":
         minutes = math.ceil(retry_after / 60)
         wait = f"{minutes} minutes" if minutes > 1 else f"{retry_after} seconds"
-        return cls(message=f"Too many attempts. Try again in {wait}.", retry_after=retry_after)
+        message = f"Too many attempts. Try again in {wait}."
+        if new_address:
+            message += " If that keeps failing, use a network from which you signed in before, or ask for help."
+        return cls(message=message, retry_after=retry_after)
 
 
 @strawberry.type(

@@ -151,8 +151,8 @@ def present(outcome: Outcome, now: datetime) -> Result:
             return errors.InvalidCredentials(message="Your current password is wrong.")
         case outcomes.ResetRejected():
             return errors.ResetRejected()
-        case outcomes.RateLimited(retry_after):
-            return errors.RateLimited.of(retry_after)
+        case outcomes.RateLimited(retry_after, new_address):
+            return errors.RateLimited.of(retry_after, new_address=new_address)
         case outcomes.TooManyDevices():
             return errors.TooManyDevices()
         case outcomes.LastFactor():

@@ -22,13 +22,23 @@ class Backoff:
 class Limit:
     """So many attempts in a window; beyond them none until it ends or, with a back-off, one after each wait.
 
-    counts_successes: whether an attempt stays counted when it turns out to be right.
+    counts_successes: whether an attempt stays counted when it turns out to be right. new_addresses: whether it is
+    shared by all addresses that are new to an account.
     """
 
     attempts: int
     window: timedelta
     backoff: Backoff | None = None
     counts_successes: bool = False
+    new_addresses: bool = False
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How long to wait, and the limit that makes the wait; of several the one that makes the longest."""
+
+    wait: timedelta
+    limit: Limit
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ def _guesses_by_name(
             settings.login_stranger_attempts,
             timedelta(seconds=settings.login_stranger_window_seconds),
             Backoff(wait, wait),
+            new_addresses=True,
         )
         return [usual]
     if client.shares_address:

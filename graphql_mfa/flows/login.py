@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from graphql_mfa.core.password_hashing import PasswordVerdict
+from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
@@ -40,7 +41,7 @@ async def _check(services: Services, username: str, password: str, client: Clien
         # A name that no account can have is counted as it was typed.
         choices = limits.login(settings, name_key or username, client, knows_address=knows_address)
         counted = throttles.reserve_first(connection, choices, now)
-        return RateLimited.until(counted) if isinstance(counted, timedelta) else (candidate, counted)
+        return RateLimited.by(counted) if isinstance(counted, Refusal) else (candidate, counted)
 
     reserved = await services.database.write(reserve)
     if isinstance(reserved, RateLimited):

@@ -286,14 +286,23 @@ class ResetRejected:
 
 @dataclass(frozen=True)
 class RateLimited:
-    """Nothing was tried or counted: wait so many seconds."""
+    """Nothing was tried or counted: wait so many seconds.
+
+    new_address: whether others, at addresses that are new to the account too, may take the next try first.
+    """
 
     retry_after: int
+    new_address: bool = False
 
     @classmethod
     def until(cls, wait: timedelta) -> "RateLimited":
         """The refusal for a wait."""
         return cls(throttling.seconds(wait))
+
+    @classmethod
+    def by(cls, refusal: throttling.Refusal) -> "RateLimited":
+        """The refusal of a limit."""
+        return cls(throttling.seconds(refusal.wait), refusal.limit.new_addresses)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.core import passwords
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.client import Client
@@ -96,7 +97,7 @@ def _reserve(connection: Connection, services: Services, request: _Request) -> l
         knows_address=candidate is not None and candidate.knows_address,
     )
     counted = throttles.reserve_first(connection, choices, request.now)
-    return RateLimited.until(counted) if isinstance(counted, timedelta) else counted
+    return RateLimited.by(counted) if isinstance(counted, Refusal) else counted
 
 
 def _prove(connection: Connection, services: Services, request: _Request) -> UUID | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Executable, LargeBinary, Row, bindparam, delete, select, update
 
-from graphql_mfa.core.throttling import Limit, Usage, reserve
+from graphql_mfa.core.throttling import Limit, Refusal, Usage, reserve
 from graphql_mfa.store.inserts import insert_by_engine
 from graphql_mfa.store.models import Throttle, UtcDateTime
 
@@ -32,26 +32,26 @@ _GIVE_BACK = (
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
     """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
     reserved = reserve_first(connection, [limits], now)
-    return reserved if isinstance(reserved, timedelta) else None
+    return reserved.wait if isinstance(reserved, Refusal) else None
 
 
 def reserve_first(
     connection: Connection, choices: Sequence[Mapping[bytes, Limit]], now: datetime
-) -> Mapping[bytes, Limit] | timedelta:
+) -> Mapping[bytes, Limit] | Refusal:
     """Count one attempt under every key of the first choice that allows it, and return that choice.
 
-    When none does, count nothing and return the wait of the last choice.
+    When none does, count nothing and return why the last choice refused it. choices: not empty.
     """
     # One order of locks for every transaction, so that no two wait for each other.
     keys = sorted({key for limits in choices for key in limits})
     given = _named(keys)
     # Read before anything is written, so that a flood of refused attempts writes nothing.
     decision = _decide(connection.execute(_usages(len(keys)), given), choices, now)
-    if isinstance(decision, timedelta):
+    if isinstance(decision, Refusal):
         return decision
     held = _hold(connection.dialect.name, len(keys))
     decision = _decide(connection.execute(held, given | {"now": now}), choices, now)
-    if isinstance(decision, timedelta):
+    if isinstance(decision, Refusal):
         return decision
     chosen, usages = decision
     connection.execute(_SET, [{"of": key, **vars(usage)} for key, usage in usages.items()])
@@ -99,17 +99,16 @@ def _key(number: int) -> "BindParameter[bytes]":
 
 def _decide(
     rows: "Iterable[Row[*tuple[Any, ...]]]", choices: Sequence[Mapping[bytes, Limit]], now: datetime
-) -> tuple[Mapping[bytes, Limit], dict[bytes, Usage]] | timedelta:
-    """The first choice that allows an attempt, with what is then used of it; or the wait of the last one."""
+) -> tuple[Mapping[bytes, Limit], dict[bytes, Usage]] | Refusal:
+    """The first choice that allows an attempt, with what is then used of it; or why the last one refuses it."""
     used = {row.key: Usage(row.attempts, row.window_ends_at, row.blocked_until) for row in rows}
-    wait = timedelta()
     for limits in choices:
         decisions = {key: reserve(limit, used.get(key, Usage()), now) for key, limit in limits.items()}
-        waits = [decision for decision in decisions.values() if isinstance(decision, timedelta)]
-        if not waits:
-            return limits, {key: usage for key, usage in decisions.items() if isinstance(usage, Usage)}
-        wait = max(waits)
-    return wait
+        usages = {key: decision for key, decision in decisions.items() if isinstance(decision, Usage)}
+        if len(usages) == len(limits):
+            return limits, usages
+    refusals = [Refusal(wait, limits[key]) for key, wait in decisions.items() if isinstance(wait, timedelta)]
+    return max(refusals, key=lambda refusal: refusal.wait)
 
 
 def give_back(connection: Connection, limits: Mapping[bytes, Limit]) -> None:

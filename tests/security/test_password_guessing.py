@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
+from graphql_mfa.flows.operators.acts import unlock
 from graphql_mfa.flows.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.clock import Clock
@@ -256,6 +257,36 @@ async def test_password_guessing_from_many_addresses_lets_the_owner_in_elsewhere
     clock.advance(60)
 
     assert (await traveller.login())["__typename"] == "OtpRequired"
+
+
+@pytest.mark.parametrize("name", ["alice", "nobody"])
+async def test_password_guessing_that_polls_closes_new_addresses_and_the_answer_says_what_to_do(
+    app: FastAPI, connect: Connect, clock: Clock, name: str
+) -> None:
+    """The one try a minute goes to the thief who polls. The owner signs in at home, or anywhere after an unlock."""
+    home, traveller, thief = connect(app), connect(app, "198.51.100.77"), connect(app, "198.51.100.78")
+    await home.member()
+    await exhaust_strangers(app, connect, name)
+    for _ in range(12):
+        clock.advance(60)
+        assert await guess(thief, name) in {"InvalidCredentials", "RateLimited"}
+        answer = await traveller.login(name)
+        assert answer["__typename"] == "RateLimited"
+        assert "from which you signed in before" in answer["message"]
+
+    assert (await home.login())["__typename"] == "OtpRequired"
+    services = app.state.services
+    await unlock(services.database, services.settings, "alice", clock())
+    assert (await traveller.login())["__typename"] == "OtpRequired"
+
+
+async def test_password_guessing_of_one_address_gets_no_advice_about_networks(api: Api) -> None:
+    for _ in range(10):
+        await guess(api, "nobody")
+
+    answer = await api.login("nobody")
+    assert answer["__typename"] == "RateLimited"
+    assert "signed in before" not in answer["message"]
 
 
 async def test_password_guessing_from_the_address_of_another_account(app: FastAPI, connect: Connect) -> None:
