@@ -125,7 +125,8 @@ def _guesses_by_name(
         return [usual]
     if client.shares_address:
         return [usual]
-    known = {own: Limit(_FAILURES_AT_A_KNOWN_ADDRESS + 1, window)}
+    # Fewer than make waits, which are for the usual limits to count.
+    known = {own: Limit(min(_FAILURES_AT_A_KNOWN_ADDRESS + 1, settings.login_attempts - 1), window)}
     for key, limit in per_address.items():
         known |= _per_address(f"known {key}", address, limit, times=_TIMES_WIDER_FOR_KNOWN)
     return [known, usual]
