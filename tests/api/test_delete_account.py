@@ -64,9 +64,9 @@ async def test_nothing_personal_is_left(api: Api, services: Services, clock: Clo
         return {name: connection.execute(select(table)).mappings().all() for name, table in tables.items()}
 
     left = {name: found for name, found in (await services.database.read(rows)).items() if found}
-    # What is left of throttles is about an address and a session that is over.
+    # What is left of throttles: registrations and four limits of logins from an address, and a session that is over.
     assert left.keys() == {"reserved_names", "security_events", "throttles"}
-    assert len(left["throttles"]) == 3
+    assert len(left["throttles"]) == 6
     everything = repr(left)
     for personal in (repr(user_id), user_id.hex, str(user_id), "alice", "Alice", "10.0.0.1", "httpx"):
         assert personal not in everything
