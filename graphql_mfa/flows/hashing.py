@@ -18,7 +18,8 @@ from graphql_mfa.observer import NOBODY, Observer
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_NICENESS = 10
+_NICER = 10  # than the event loop's thread
+_NICEST = 19
 _THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # One more than there are threads, since a use case also waits for the store.
 _RUNNING = _THREADS + 1
@@ -170,4 +171,5 @@ class HashingPool:
 def _lower_priority() -> None:
     # Linux schedules threads one by one; elsewhere the pool runs at normal priority.
     with suppress(AttributeError, OSError):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(own + _NICER, _NICEST))

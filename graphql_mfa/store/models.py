@@ -239,9 +239,9 @@ class KnownAddress(Base):
 
     __tablename__ = "known_addresses"
     bounds = Bounds(
-        per_account="one for each address that it signed in from, which takes two factors",
-        per_address="as its accounts",
-        gone="with its account",
+        per_account="50; another one replaces the one used least recently",
+        per_address="one for each account that signed in from it, which takes two factors",
+        gone="unused for 90 days, or with its account",
     )
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
@@ -255,8 +255,8 @@ class Throttle(Base):
 
     __tablename__ = "throttles"
     bounds = Bounds(
-        per_account="by name 3, by account 1, by session 2, and 3 for each address that tried",
-        per_address="3, and for sign-in and reset one for each of 30 names in five minutes",
+        per_account="by name 2, by account 1, by session 2, and 3 for each address that tried",
+        per_address="8 (24 with IPv6: of the /64, /56 and /48), and one for each of 30 names in five minutes",
         gone="its window and its wait are over, at most an hour and 15 minutes later",
     )
 

@@ -5,8 +5,6 @@ Those of the mutations are checked in tests/api/test_union_coverage.py.
 
 import asyncio
 
-import pytest
-
 from graphql_mfa import SecurityEvent
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.store.models import Base
