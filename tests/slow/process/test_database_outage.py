@@ -145,7 +145,8 @@ async def test_a_crash_of_the_database_in_the_middle_of_the_load_loses_nothing_a
             while len(registered) < REGISTRATIONS:
                 assert await health(api) == (200, 200)
             async with away(server):
-                while len(failed) < FAILURES:
+                before = len(failed)
+                while len(failed) < before + FAILURES:
                     meanwhile.add(await health(api))
             before = len(registered)
             while len(registered) < before + REGISTRATIONS:
