@@ -70,7 +70,7 @@ async def first_device(api: Api, token: str) -> str:
 
 async def events_of(services: Services) -> Counter[str]:
     """What is remembered of all accounts together, and how often. A clock that stands tells no order."""
-    kinds = text("SELECT kind FROM security_events")
+    kinds = text("SELECT kind FROM mfa_security_events")
     return Counter(await services.database.read(lambda connection: list(connection.scalars(kinds))))
 
 

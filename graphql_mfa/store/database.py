@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import URL, Connection, make_url, text
+from sqlalchemy import URL, Connection, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -40,13 +40,16 @@ class UnsupportedDatabaseError(ValueError):
 class Database:
     """Runs transactions on one database, whichever its engine is."""
 
-    def __init__(self, where: str | AsyncEngine, pool_size: int = 10, observer: Observer = NOBODY) -> None:
+    def __init__(
+        self, where: str | AsyncEngine, pool_size: int = 10, observer: Observer = NOBODY, schema: str | None = None
+    ) -> None:
         """where: a URL, or an engine, which `close` leaves open.
 
-        pool_size: connections to PostgreSQL that one process may have.
+        pool_size: connections to PostgreSQL that one process may have. schema: the schema of the tables there; None is
+        the first one of the connection's search path. Raises UnsupportedDatabaseError.
         """
         self._file = sqlite_file(where) if isinstance(where, str) else None
-        self._engine = _opened(where, pool_size) if isinstance(where, str) else _adopted(where)
+        self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
         self._observer = observer
         self._after_commit: dict[str, Callable[[], None]] = {}
 
@@ -112,12 +115,12 @@ class Database:
                 raise
 
     async def migrated(self) -> bool:
-        """Whether the schema is this version's or a later one's.
+        """Whether the schema is this version's or a later one's that only adds to it.
 
-        A later one has only more than this version needs, so that replicas can be upgraded one by one.
+        Raises UnknownVersionError for any other that this version does not know.
         """
         try:
-            return (await self.read(_revision) or "") >= migrations.HEAD
+            return await self.read(migrations.version) >= migrations.HEAD
         except SQLAlchemyError:  # its table is not there
             return False
 
@@ -150,8 +153,15 @@ def sqlite_file(url: str) -> Path | None:
     return Path(parsed.database)
 
 
-def _opened(url: str, pool_size: int) -> "Sqlite | Postgresql":
+def is_of_another_program(file: Path) -> bool:
+    """Whether an SQLite file has tables, but no store. Raises OutOfReachError."""
+    with translate_connection_errors(), sqlite.read_only(file) as connection:
+        return bool(inspect(connection).get_table_names()) and not migrations.has_store(connection)
+
+
+def _opened(url: str, pool_size: int, schema: str | None) -> "Sqlite | Postgresql":
     if file := sqlite_file(url):
+        _refuse_schema(schema)
         return Sqlite(sqlite.engine_for(file), owned=True)
     from graphql_mfa.store import postgresql  # a start on SQLite needs none of it
 
@@ -160,15 +170,21 @@ def _opened(url: str, pool_size: int) -> "Sqlite | Postgresql":
         raise UnsupportedDatabaseError(
             "The database URL has an option that asyncpg does not know; TLS, for one, is `ssl=require` there."
         )
-    return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), owned=True)
+    return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), owned=True, schema=schema)
 
 
-def _adopted(engine: AsyncEngine) -> "Sqlite | Postgresql":
+def _adopted(engine: AsyncEngine, schema: str | None) -> "Sqlite | Postgresql":
     if engine.dialect.name == "sqlite":
+        _refuse_schema(schema)
         return Sqlite(engine.execution_options(isolation_level="AUTOCOMMIT"), owned=False)
     from graphql_mfa.store.postgresql import Postgresql
 
-    return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), owned=False)
+    return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), owned=False, schema=schema)
+
+
+def _refuse_schema(schema: str | None) -> None:
+    if schema:
+        raise UnsupportedDatabaseError("GRAPHQL_MFA_DATABASE_SCHEMA is for PostgreSQL: SQLite has no schemas.")
 
 
 def _parse(url: str) -> URL:
@@ -179,7 +195,3 @@ def _parse(url: str) -> URL:
     if parsed.drivername not in _DRIVERS:
         raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")
     return parsed
-
-
-def _revision(connection: Connection) -> str | None:
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

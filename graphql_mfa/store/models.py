@@ -39,7 +39,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
-OwnerId = Annotated[UUID, mapped_column(ForeignKey("users.id", ondelete="CASCADE"))]
+OwnerId = Annotated[UUID, mapped_column(ForeignKey("mfa_users.id", ondelete="CASCADE"))]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Base(DeclarativeBase):
 class User(Base):
     """An account. Its row is the lock under which everything that counts for the account happens."""
 
-    __tablename__ = "users"
+    __tablename__ = "mfa_users"
     bounds = Bounds(
         per_account="one",
         per_address="20 registrations an hour",
@@ -102,7 +102,7 @@ class User(Base):
 class OtpFailure(Base):
     """A wrong one-time code, remembered for the limit that a success does not reset."""
 
-    __tablename__ = "otp_failures"
+    __tablename__ = "mfa_otp_failures"
     bounds = Bounds(
         per_account="100 in 30 days; then codes are off, and none is compared",
         per_address="as its accounts",
@@ -121,7 +121,7 @@ class TotpDevice(Base):
     key_id: the key that sealed it, which the blob itself names too; here it can be looked for.
     """
 
-    __tablename__ = "totp_devices"
+    __tablename__ = "mfa_totp_devices"
     bounds = Bounds(
         per_account="5, those to be confirmed included",
         per_address="as its accounts",
@@ -147,7 +147,7 @@ class TotpDevice(Base):
 class RecoveryCode(Base):
     """An unused recovery code; using it deletes the row."""
 
-    __tablename__ = "recovery_codes"
+    __tablename__ = "mfa_recovery_codes"
     bounds = Bounds(
         per_account="10",
         per_address="as its accounts",
@@ -161,7 +161,7 @@ class RecoveryCode(Base):
 class Challenge(Base):
     """An open challenge; answering it deletes the row."""
 
-    __tablename__ = "challenges"
+    __tablename__ = "mfa_challenges"
     bounds = Bounds(
         per_account="10; another one ends the oldest",
         per_address="as its accounts",
@@ -179,7 +179,7 @@ class Challenge(Base):
 class Session(Base):
     """A live session; ending it deletes the row."""
 
-    __tablename__ = "sessions"
+    __tablename__ = "mfa_sessions"
     bounds = Bounds(
         per_account="100; another one ends the one used least recently",
         per_address="as its accounts",
@@ -222,7 +222,7 @@ class UsedRefreshToken(Base):
     replaced while both ran.
     """
 
-    __tablename__ = "used_refresh_tokens"
+    __tablename__ = "mfa_used_refresh_tokens"
     bounds = Bounds(
         per_account="none, but while replicas of earlier versions run: then one for each refresh there",
         per_address="as its accounts",
@@ -230,14 +230,14 @@ class UsedRefreshToken(Base):
     )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
-    session_id: Mapped[UUID] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    session_id: Mapped[UUID] = mapped_column(ForeignKey("mfa_sessions.id", ondelete="CASCADE"), index=True)
     generation: Mapped[int]
 
 
 class KnownAddress(Base):
     """An address from which the account signed in. An account has at most 50; unused ones are deleted after 90 days."""
 
-    __tablename__ = "known_addresses"
+    __tablename__ = "mfa_known_addresses"
     bounds = Bounds(
         per_account="50; another one replaces the one used least recently",
         per_address="one for each account that signed in from it, which takes two factors",
@@ -253,7 +253,7 @@ class KnownAddress(Base):
 class Throttle(Base):
     """What was used of one limit. The key is a digest: it reveals neither name nor address."""
 
-    __tablename__ = "throttles"
+    __tablename__ = "mfa_throttles"
     bounds = Bounds(
         per_account="by name 2, by account 1, by session 2, and 3 for each address that tried",
         per_address="8 (24 with IPv6: of the /64, /56 and /48), and one for each of 30 names in five minutes",
@@ -269,7 +269,7 @@ class Throttle(Base):
 class SecurityEvent(Base):
     """Something that happened to an account. It outlives its account, hence no foreign key; ids are in time order."""
 
-    __tablename__ = "security_events"
+    __tablename__ = "mfa_security_events"
     bounds = Bounds(
         per_account="of a kind that others can cause 10 an hour; else one for each change (60 an hour in a session),"
         " two for each sign-in",
@@ -292,7 +292,7 @@ class Deletion(Base):
     replacement_id: what they have in place of the account's id; null: they are removed.
     """
 
-    __tablename__ = "deletions"
+    __tablename__ = "mfa_deletions"
     bounds = Bounds(
         per_account="one",
         per_address="as its accounts",
@@ -311,7 +311,7 @@ class OutboxMessage(Base):
     number: messages of one account are delivered in this order. sink: who is told.
     """
 
-    __tablename__ = "outbox"
+    __tablename__ = "mfa_outbox"
     bounds = Bounds(
         per_account="one for each security event and receiver",
         per_address="as its accounts",
@@ -349,7 +349,7 @@ class OutboxMessage(Base):
 class ReservedName(Base):
     """The name of a deleted account, as a digest: nobody may take it for a while."""
 
-    __tablename__ = "reserved_names"
+    __tablename__ = "mfa_reserved_names"
     bounds = Bounds(
         per_account="one",
         per_address="as its accounts",

@@ -43,11 +43,12 @@ def engine_for(url: URL, pool_size: int) -> AsyncEngine:
 class Postgresql:
     """Transactions on an engine in READ COMMITTED. A caller that is cancelled takes its connection with it."""
 
-    def __init__(self, engine: AsyncEngine, *, owned: bool) -> None:
-        """owned: whether `close` closes the engine too."""
-        self.engine = engine
+    def __init__(self, engine: AsyncEngine, *, owned: bool, schema: str | None) -> None:
+        """owned: whether `close` closes the engine too. schema: where the tables are; None is the search path."""
+        self._options = {"schema_translate_map": {None: schema}} if schema else {}
+        self.engine = engine.execution_options(**self._options)
         self._owned = owned
-        self._reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction."""
@@ -61,7 +62,7 @@ class Postgresql:
 
     async def change_schema(self, change: Callable[[Connection], None]) -> None:
         """Run one transaction that may take as long as it has to."""
-        engine = create_async_engine(self.engine.url, hide_parameters=True)
+        engine = create_async_engine(self.engine.url, hide_parameters=True, execution_options=self._options)
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(change)

@@ -2,13 +2,14 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection
+from sqlalchemy import URL, Connection, NullPool, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from graphql_mfa.store.sqlite_connection import SqliteConnection, open_connection
@@ -52,6 +53,15 @@ def engine_for(file: Path) -> AsyncEngine:
         # `Sqlite` ends every transaction itself; a rollback would be another trip to the thread.
         pool_reset_on_return=None,
     )
+
+
+@contextmanager
+def read_only(file: Path) -> Iterator[Connection]:
+    """A connection to a file that stays as it is."""
+    uri = f"{file.absolute().as_uri()}?mode=ro"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection
 
 
 class Sqlite:

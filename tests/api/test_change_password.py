@@ -141,10 +141,10 @@ async def test_what_is_wrong_is_told_in_order(run_app: RunApp, connect: Connect,
     async with run_app(hashing_places=2) as app:
         api, services = connect(app), app.state.services
         member = await api.member()
-        counted = await scalar(services, "SELECT sum(attempts) FROM throttles")
+        counted = await scalar(services, "SELECT sum(attempts) FROM mfa_throttles")
         async with slots_taken(services.hashing, "192.0.2.1", "192.0.2.2"):
             assert (await change_password(api, member.access_token))["__typename"] == "RateLimited"
-            assert await scalar(services, "SELECT sum(attempts) FROM throttles") == counted
+            assert await scalar(services, "SELECT sum(attempts) FROM mfa_throttles") == counted
             assert await change_password(api, member.access_token, new_password="short") == invalid("TOO_SHORT")
             clock.advance(300)
             stale = await change_password(api, member.access_token, new_password="short")

@@ -65,8 +65,8 @@ async def test_nothing_personal_is_left(api: Api, services: Services, clock: Clo
 
     left = {name: found for name, found in (await services.database.read(rows)).items() if found}
     # What is left of throttles: registrations and four limits of logins from an address, and a session that is over.
-    assert left.keys() == {"reserved_names", "security_events", "throttles"}
-    assert len(left["throttles"]) == 6
+    assert left.keys() == {"mfa_reserved_names", "mfa_security_events", "mfa_throttles"}
+    assert len(left["mfa_throttles"]) == 6
     everything = repr(left)
     for personal in (repr(user_id), user_id.hex, str(user_id), "alice", "Alice", "10.0.0.1", "httpx"):
         assert personal not in everything
@@ -102,7 +102,7 @@ async def test_others_keep_what_they_have(api: Api, services: Services) -> None:
     before = await api.me(bob.access_token)
     assert await act(api, "deleteAccount", alice.access_token) == DELETED
     assert await api.me(bob.access_token) == before
-    assert await scalar(services, "SELECT count(*) FROM recovery_codes") == 10
+    assert await scalar(services, "SELECT count(*) FROM mfa_recovery_codes") == 10
 
 
 async def test_of_several_at_once_one_deletes_the_account(api: Api, services: Services, clock: Clock) -> None:
@@ -127,4 +127,4 @@ async def test_a_name_can_be_deleted_again_before_its_first_reservation_is_purge
 async def test_nobody_deletes_nothing(api: Api, services: Services, token: str | None) -> None:
     await api.member()
     assert (await act(api, "deleteAccount", token))["__typename"] == "NotAuthenticated"
-    assert await scalar(services, "SELECT count(*) FROM users") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1

@@ -35,7 +35,9 @@ async def member(run_app: RunApp, connect: Connect) -> Member:
 
 async def sealed_by(services: Services) -> bytes:
     """The key of alice's secret: the column and the blob name the same one."""
-    key: bytes = await scalar(services, "SELECT key_id FROM totp_devices WHERE key_id = substr(sealed_secret, 1, 4)")
+    key: bytes = await scalar(
+        services, "SELECT key_id FROM mfa_totp_devices WHERE key_id = substr(sealed_secret, 1, 4)"
+    )
     return key
 
 
@@ -70,7 +72,7 @@ async def test_a_session_moves_to_the_current_key_when_it_is_refreshed(
 ) -> None:
     async with run_app(secret_keys=ring) as app:
         refreshed = await connect(app).refresh(member.refresh_token)
-        assert await scalar(app.state.services, "SELECT key_id FROM sessions") == key_id(NEW)
+        assert await scalar(app.state.services, "SELECT key_id FROM mfa_sessions") == key_id(NEW)
     async with run_app(secret_keys=NEW) as app:
         assert await connect(app).me(refreshed["tokens"]["accessToken"]) == member.session["user"]
 

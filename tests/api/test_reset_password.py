@@ -135,9 +135,9 @@ async def test_a_pending_and_a_disabled_account_are_none(api: Api, services: Ser
     code = code_at(registered["enrollment"]["secret"], clock())
     assert await reset_password(api, code, NO_RECOVERY_CODE, "bob") == REJECTED
     assert await events_of(services, "bob") == {"REGISTERED": 1}
-    await execute(services, "UPDATE users SET disabled_at = created_at WHERE username = 'alice'")
+    await execute(services, "UPDATE mfa_users SET disabled_at = created_at WHERE username = 'alice'")
     assert await reset_with_both_codes(api, member) == REJECTED
-    await execute(services, "UPDATE users SET disabled_at = NULL")
+    await execute(services, "UPDATE mfa_users SET disabled_at = NULL")
     assert (await reset_with_both_codes(api, member))["__typename"] == "PasswordChanged"
 
 
@@ -165,7 +165,7 @@ async def test_a_refused_password_uses_no_code_up(api: Api) -> None:
 async def test_the_form_of_a_password_is_told_without_counting(api: Api, services: Services) -> None:
     for _ in range(40):
         await reset_password(api, "000000", NO_RECOVERY_CODE, new_password="short")
-    assert await scalar(services, "SELECT count(*) FROM throttles") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_throttles") == 0
 
 
 async def test_a_success_is_not_counted(run_app: RunApp, connect: Connect, clock: Clock) -> None:
@@ -230,4 +230,4 @@ async def test_no_slot_before_the_hashing_threads_counts_nothing(run_app: RunApp
         async with slots_taken(services.hashing, "192.0.2.1"):
             refused = await reset_password(connect(app), "000000", NO_RECOVERY_CODE)
         assert refused["__typename"] == "RateLimited"
-        assert await scalar(services, "SELECT count(*) FROM throttles") == 0
+        assert await scalar(services, "SELECT count(*) FROM mfa_throttles") == 0

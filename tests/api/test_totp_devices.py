@@ -60,7 +60,7 @@ async def test_they_are_read_only_when_they_are_asked_for(api: Api) -> None:
 async def test_a_restarted_enrollment_leaves_one_device(api: Api, clock: Clock, services: Services) -> None:
     registered = await api.register()
     restarted = await api.restart_enrollment(registered["challenge"])
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 1
     confirmed = await api.verify_otp(restarted["challenge"], code_at(restarted["enrollment"]["secret"], clock()))
     assert await names_of(api, confirmed["tokens"]["accessToken"]) == ["Authenticator app"]
 
@@ -71,7 +71,7 @@ async def test_an_operators_reset_removes_all_of_them(api: Api, clock: Clock, se
     pending = await added(api, member.access_token)
     code = await acts.reset_mfa(services.database, services.settings, "alice", clock())
     assert isinstance(code, str)
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 0
     late = await confirm(api, member.access_token, pending.id, code_at(pending.secret, clock()))
     assert late == failure("NotAuthenticated", reason="SESSION_ENDED")
     restarted = await api.restart_enrollment(await api.challenge(), code)

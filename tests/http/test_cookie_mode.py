@@ -208,7 +208,7 @@ async def test_a_session_that_was_opened_is_in_the_cookie_whatever_else_goes_wro
     )
     response = await browser.api.send(query, {"input": answer, "everywhere": None})
     assert "errors" in response.json()
-    assert await scalar(services, "SELECT count(*) FROM sessions") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 1
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
@@ -248,7 +248,7 @@ async def test_logging_out_everywhere_without_arguments_ends_all_sessions(browse
     await sign_in(browser, member)
     assert await browser.api.logout(everywhere=True) == {"__typename": "LogoutSuccess", "sessionsEnded": 2}
     assert (browser.cookie, browser.max_age) == ("", 0)
-    assert await scalar(services, "SELECT count(*) FROM sessions") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 0
 
 
 async def test_logging_out_by_access_token_drops_the_cookie_too(browser: Browser) -> None:
@@ -377,7 +377,7 @@ OTHER_SCHEMES = ["ftp://testserver", "chrome-extension://testserver", "x://tests
 async def demand_unharmed(browser: Browser, cookie: str, services: Services) -> None:
     """The attack neither used the session, nor ended it, nor changed the cookie."""
     assert browser.cookie == cookie
-    assert await scalar(services, "SELECT generation FROM sessions") == 0
+    assert await scalar(services, "SELECT generation FROM mfa_sessions") == 0
 
 
 async def test_the_page_of_another_origin_uses_the_cookie(

@@ -57,7 +57,7 @@ async def call(app: FastAPI, scope: dict[str, Any]) -> tuple[Message, bytes]:
 
 
 async def accounts(services: Services) -> int:
-    count: int = await scalar(services, "SELECT count(*) FROM users")
+    count: int = await scalar(services, "SELECT count(*) FROM mfa_users")
     return count
 
 

@@ -41,7 +41,7 @@ async def test_several_mutations_without_a_name_run_none(api: Api, services: Ser
     response = await post(api, operation(f"mutation A {{ {mutation} }} query B {{ me {{ id }} }}"))
 
     assert set(response.json()) == {"errors"}
-    assert await scalar(services, "SELECT count(*) FROM users") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 0
 
 
 async def test_unknown_operation_name(api: Api, subtests: pytest.Subtests) -> None:

@@ -52,7 +52,7 @@ async def store_locked(services: Services) -> AsyncIterator[None]:
         return
     other = create_async_engine(services.settings.database_url)
     async with other.begin() as transaction:
-        await transaction.execute(text("LOCK TABLE users, throttles IN EXCLUSIVE MODE"))
+        await transaction.execute(text("LOCK TABLE mfa_users, mfa_throttles IN EXCLUSIVE MODE"))
         yield
     await other.dispose()
 
@@ -65,7 +65,7 @@ def demand_time_out(response: httpx.Response, status: int) -> None:
 
 async def attempts(services: Services) -> list[int]:
     """What is counted: one registration; and of logins, right ones only by the limit of all logins of the address."""
-    sql = text("SELECT attempts FROM throttles WHERE attempts > 0 ORDER BY attempts")
+    sql = text("SELECT attempts FROM mfa_throttles WHERE attempts > 0 ORDER BY attempts")
     return await services.database.read(lambda connection: list(connection.scalars(sql)))
 
 
@@ -104,7 +104,7 @@ async def test_what_waited_for_a_locked_store_is_not_done_once_nobody_waits_for_
 
     demand_time_out(response, 503)
     assert (await api.login())["__typename"] == "OtpRequired"
-    assert await scalar(services, "SELECT count(*) FROM users") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1
     assert await attempts(services) == [1, 1]
 
 
@@ -173,4 +173,4 @@ async def test_a_condition_of_the_hosts_that_hangs_is_answered_all_the_same(
         response = await connect(app).send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 
         demand_time_out(response, 503)
-        assert await scalar(app.state.services, "SELECT count(*) FROM users") == 1
+        assert await scalar(app.state.services, "SELECT count(*) FROM mfa_users") == 1

@@ -40,10 +40,10 @@ async def test_readyz(api: Api) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE alembic_version SET version_num = '0000'",
-        "DELETE FROM alembic_version",
-        "DROP TABLE alembic_version",
-        "ALTER TABLE totp_devices RENAME COLUMN key_id TO key",
+        "UPDATE mfa_version SET version_num = '0000'",
+        "DELETE FROM mfa_version",
+        "DROP TABLE mfa_version",
+        "ALTER TABLE mfa_totp_devices RENAME COLUMN key_id TO key",
     ],
 )
 async def test_readyz_of_a_database_that_is_not_migrated(

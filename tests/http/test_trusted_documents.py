@@ -268,7 +268,7 @@ async def test_an_untrusted_mutation_changes_nothing(api: Api, services: Service
     document = f'mutation {{ registerUser(input: {{username: "eve", password: "{PASSWORD}"}}) {{ __typename }} }}'
     for members in ({"query": document}, {"query": document, "documentId": hash_of(REGISTER_USER)}):
         demand_refusal(await post(api, **members), 400)
-    assert await scalar(services, "SELECT count(*) FROM users") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 0
 
 
 # ---------------------------------------------------------------------------------------------- manifests that are none

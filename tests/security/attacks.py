@@ -57,27 +57,27 @@ async def execute(services: Services, sql: str, **parameters: object) -> None:
 
 async def sessions_of(services: Services, username: str = "alice") -> int:
     """Sessions that the account has."""
-    sql = "SELECT count(*) FROM sessions JOIN users ON users.id = user_id WHERE username = :username"
+    sql = "SELECT count(*) FROM mfa_sessions JOIN mfa_users ON mfa_users.id = user_id WHERE username = :username"
     count: int = await scalar(services, sql, username=username)
     return count
 
 
 async def attempts_counted(services: Services) -> int:
     """Answers counted on all open challenges together."""
-    count: int = await scalar(services, "SELECT coalesce(sum(attempts), 0) FROM challenges")
+    count: int = await scalar(services, "SELECT coalesce(sum(attempts), 0) FROM mfa_challenges")
     return count
 
 
 async def attempts_on(services: Services, challenge: Result) -> int:
     """Answers counted on that challenge."""
     key = digest(Purpose.CHALLENGE, challenge["token"])
-    count: int = await scalar(services, "SELECT attempts FROM challenges WHERE digest = :digest", digest=key)
+    count: int = await scalar(services, "SELECT attempts FROM mfa_challenges WHERE digest = :digest", digest=key)
     return count
 
 
 async def failures_counted(services: Services) -> int:
     """Wrong codes remembered for all accounts together."""
-    count: int = await scalar(services, "SELECT count(*) FROM otp_failures")
+    count: int = await scalar(services, "SELECT count(*) FROM mfa_otp_failures")
     return count
 
 
@@ -98,5 +98,7 @@ async def real_member(api: Api, username: str) -> Member:
 
 async def events_of(services: Services, username: str = "alice") -> Counter[str]:
     """How often what happened to the account."""
-    sql = text("SELECT kind FROM security_events JOIN users ON users.id = user_id WHERE username = :username")
+    sql = text(
+        "SELECT kind FROM mfa_security_events JOIN mfa_users ON mfa_users.id = user_id WHERE username = :username"
+    )
     return await services.database.read(lambda connection: Counter(connection.scalars(sql, {"username": username})))

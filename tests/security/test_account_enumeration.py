@@ -100,7 +100,7 @@ async def test_enumeration_of_disabled_accounts_by_message(app: FastAPI, connect
     """Not even who knows the password learns that there is such an account."""
     api = connect(app)
     await api.member()
-    await execute(app.state.services, "UPDATE users SET disabled_at = created_at")
+    await execute(app.state.services, "UPDATE mfa_users SET disabled_at = created_at")
 
     right, wrong = [await log_in(api, "alice", password) for password in (PASSWORD, WRONG_PASSWORD)]
     unknown = await log_in(api, "nobody", PASSWORD)
@@ -201,7 +201,7 @@ async def test_enumeration_of_imported_accounts_by_work(
     async with run_app(bcrypt_rounds=7) as app:
         await connect(app).member()
         old_hash = scheme.using(rounds=rounds).hash("older horse older staple")
-        await execute(app.state.services, "UPDATE users SET password_hash = :hash", hash=old_hash)
+        await execute(app.state.services, "UPDATE mfa_users SET password_hash = :hash", hash=old_hash)
 
         imported = await work_of_login(app, connect, monkeypatch, "alice", WRONG_PASSWORD, "203.0.113.1")
         unknown = await work_of_login(app, connect, monkeypatch, "nobody", WRONG_PASSWORD, "203.0.113.2")
@@ -241,7 +241,7 @@ async def test_enumeration_of_disabled_accounts_by_work(
 ) -> None:
     await connect(app).member()
     enabled = await work_of_login(app, connect, monkeypatch, "alice", WRONG_PASSWORD, "203.0.113.1")
-    await execute(app.state.services, "UPDATE users SET disabled_at = created_at")
+    await execute(app.state.services, "UPDATE mfa_users SET disabled_at = created_at")
     disabled = await work_of_login(app, connect, monkeypatch, "alice", password, "203.0.113.2")
     unknown = await work_of_login(app, connect, monkeypatch, "nobody", password, "203.0.113.3")
 

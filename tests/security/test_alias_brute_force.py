@@ -210,7 +210,7 @@ async def test_alias_brute_force_over_different_fields(api: Api, services: Servi
     for name, other in others.items():
         response = await api.send(f"mutation {{ {other} {right} }}")
         assert set(response.json()) == {"errors"}, name
-    assert await scalar(services, "SELECT count(*) FROM users") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1
 
     await nothing_was_tried(api, services, member, challenge, response)
 

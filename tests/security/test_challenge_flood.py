@@ -11,7 +11,7 @@ from tests.security.attacks import WRONG_PASSWORD, at_once, kinds, scalar
 
 
 async def open_challenges(services: Services) -> int:
-    count: int = await scalar(services, "SELECT count(*) FROM challenges")
+    count: int = await scalar(services, "SELECT count(*) FROM mfa_challenges")
     return count
 
 

@@ -78,7 +78,7 @@ async def test_a_deletion_changes_a_bounded_number_of_rows_and_the_purge_does_th
             owners = select(SecurityEvent.user_id, SecurityEvent.ip_address, SecurityEvent.user_agent).distinct()
             ((owner, *client),) = await services.database.read(lambda connection: connection.execute(owners).all())
             assert (owner != user, client) == (True, [None, None])
-            assert await scalar(services, "SELECT count(*) FROM deletions") == 0
+            assert await scalar(services, "SELECT count(*) FROM mfa_deletions") == 0
     assert max(changed) == MOST_ROWS
 
 
@@ -89,7 +89,7 @@ async def test_nothing_is_left_where_nothing_may_be_kept(run_app: RunApp, connec
         await act(api, "deleteAccount", member.access_token)
         assert await events_of(services, user) > 0
         await purge_now(services)
-        assert await scalar(services, "SELECT count(*) FROM security_events") == 0
+        assert await scalar(services, "SELECT count(*) FROM mfa_security_events") == 0
 
 
 async def test_purges_at_once_leave_no_event_that_names_the_account(api: Api, services: Services) -> None:
@@ -98,14 +98,14 @@ async def test_purges_at_once_leave_no_event_that_names_the_account(api: Api, se
         await act(api, "deleteAccount", member.access_token)
     await asyncio.gather(*(purge_now(services) for _ in range(4)))
     assert [await events_of(services, user) for _, user in members] == [0, 0, 0]
-    assert await scalar(services, "SELECT count(*) FROM deletions") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_deletions") == 0
 
 
 async def test_an_abandoned_registration_with_many_events_is_purged_in_steps(
     api: Api, services: Services, clock: Clock
 ) -> None:
     await api.register("abandoned")
-    user = UUID(await scalar(services, "SELECT CAST(id AS VARCHAR) FROM users"))
+    user = UUID(await scalar(services, "SELECT CAST(id AS VARCHAR) FROM mfa_users"))
     await add_events(services, user, clock)
     clock.advance(86_400)
     with changed_rows() as changed:

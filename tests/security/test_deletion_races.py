@@ -91,7 +91,7 @@ async def test_race_leaves_no_event_that_names_the_account(api: Api, services: S
     assert answers[-1]["__typename"] == "AccountDeleted"
     named = select(func.count()).where(SecurityEvent.user_id == user_id)
     assert await services.database.read(lambda connection: connection.scalar(named)) == 0
-    assert await scalar(services, "SELECT count(*) FROM sessions") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 0
 
 
 @pytest.mark.parametrize("password", ["correct horse battery staple", WRONG_PASSWORD])
@@ -109,7 +109,7 @@ async def test_race_of_a_password_that_is_being_hashed(
 
     monkeypatch.setattr(services.hashing, "run", run_while_the_owner_deletes)
     assert (await api.login(password=password))["__typename"] == "InvalidCredentials"
-    assert await scalar(services, "SELECT count(*) FROM challenges") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_challenges") == 0
     kept = select(func.count()).where((SecurityEvent.user_id == user_id) | (SecurityEvent.kind == "SIGN_IN_FAILED"))
     assert await services.database.read(lambda connection: connection.scalar(kept)) == 0
 

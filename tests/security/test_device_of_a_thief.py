@@ -15,7 +15,7 @@ async def test_device_added_with_a_stolen_stale_session(api: Api, clock: Clock, 
     stolen = (await api.refresh(member.refresh_token))["tokens"]["accessToken"]
     for token in (member.access_token, stolen):
         assert (await add(api, token, "thief"))["__typename"] == "ReauthenticationRequired"
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 1
 
 
 async def test_last_device_removed_with_a_stolen_stale_session(api: Api, clock: Clock) -> None:

@@ -59,7 +59,7 @@ async def first(count: int, tasks: list[asyncio.Task[Result]]) -> list[Result]:
 
 async def throttles(services: Services) -> list[tuple[Any, ...]]:
     """What was counted, of everything."""
-    sql = text("SELECT * FROM throttles ORDER BY key")
+    sql = text("SELECT * FROM mfa_throttles ORDER BY key")
     return await services.database.read(lambda connection: [tuple(row) for row in connection.execute(sql)])
 
 
@@ -100,7 +100,7 @@ async def test_hashing_flood_of_registrations(app: FastAPI, connect: Connect, se
     assert kinds(refused) == {"RateLimited": 20 - SLOTS}
     assert all(answer["retryAfter"] >= 1 for answer in refused)
     assert kinds(await asyncio.gather(*waiting)) == {"RegisterUserSuccess": SLOTS}
-    assert await scalar(services, "SELECT count(*) FROM users") == 1 + SLOTS
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1 + SLOTS
 
 
 async def test_hashing_flood_counts_and_tries_nothing_beyond_the_slots(
@@ -119,7 +119,7 @@ async def test_hashing_flood_counts_and_tries_nothing_beyond_the_slots(
 
     assert answers == {"RateLimited": 60}
     assert await throttles(services) == before
-    assert await scalar(services, "SELECT count(*) FROM users") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1
     assert (await alice.login())["__typename"] == "OtpRequired"
     assert (await alice.register("user0"))["__typename"] == "RegisterUserSuccess"
 

@@ -78,7 +78,7 @@ async def import_bcrypt_user(api: Api, services: Services, password: bytes, roun
     """Alice, with the plain bcrypt hash that an older system made."""
     await api.member()
     old_hash = bcrypt.using(rounds=rounds).hash(password)
-    await execute(services, "UPDATE users SET password_hash = :hash", hash=old_hash)
+    await execute(services, "UPDATE mfa_users SET password_hash = :hash", hash=old_hash)
 
 
 async def test_password_of_an_imported_account_cut_at_a_nul(api: Api, services: Services) -> None:
@@ -95,7 +95,7 @@ async def test_password_of_an_imported_account_past_72_bytes(api: Api, services:
     await import_bcrypt_user(api, services, LONG.encode()[:72])
     assert (await api.login(password=f"{LONG}otters"))["__typename"] == "OtpRequired"
 
-    assert (await scalar(services, "SELECT password_hash FROM users")).startswith("$bcrypt-sha256$")
+    assert (await scalar(services, "SELECT password_hash FROM mfa_users")).startswith("$bcrypt-sha256$")
     assert (await api.login(password=f"{LONG}badgers"))["__typename"] == "InvalidCredentials"
     assert (await api.login(password=f"{LONG}otters"))["__typename"] == "OtpRequired"
 
@@ -226,7 +226,7 @@ HOSTILE = {
     "combining": "a" + "\u0301" * 5_000,
     "empty": "",
     "blank": " ",
-    "SQL": "'; DROP TABLE users; --",
+    "SQL": "'; DROP TABLE mfa_users; --",
     "format": "%s%n{0}{}",
     "HTML": "<script>alert(1)</script>",
 }

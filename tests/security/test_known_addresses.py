@@ -70,7 +70,7 @@ async def test_an_account_has_no_more_than_fifty_known_addresses_and_keeps_those
     for number in range(49):
         await sign_in(connect(app, f"203.0.113.{number}"), member.secret)
 
-    assert await scalar(services, "SELECT count(*) FROM known_addresses") == 50
+    assert await scalar(services, "SELECT count(*) FROM mfa_known_addresses") == 50
     for api, known in ((other, False), (first, True)):
         await use_up_logins(api)
         assert await is_known(api) is known

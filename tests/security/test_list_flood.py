@@ -36,8 +36,8 @@ async def member_with_much(api: Api, services: Services) -> Member:
 async def test_all_that_a_page_shows_fits_into_one_operation(api: Api, services: Services) -> None:
     """Every field of as many sessions and events as are listed, whose clients call themselves as long as they can."""
     member = await member_with_much(api, services)
-    await execute(services, "UPDATE sessions SET user_agent = :text", text="x" * 255)
-    await execute(services, "UPDATE security_events SET user_agent = :text", text="x" * 255)
+    await execute(services, "UPDATE mfa_sessions SET user_agent = :text", text="x" * 255)
+    await execute(services, "UPDATE mfa_security_events SET user_agent = :text", text="x" * 255)
     sessions = "sessions { id current createdAt lastUsedAt authenticatedAt factors userAgent ipAddress }"
     document = f"{{ me {{ id username {sessions} {LISTS['events']} totpDevices {{ id }} }} }}"
     me = await api.run(document, token=member.access_token)
@@ -47,7 +47,7 @@ async def test_all_that_a_page_shows_fits_into_one_operation(api: Api, services:
 async def test_lists_of_clients_with_long_names_are_shorter(api: Api, services: Services) -> None:
     """An answer that is not read stays in memory: 1000 rows of these took a megabyte."""
     member = await member_with_much(api, services)
-    await execute(services, "UPDATE security_events SET user_agent = :text", text="\U0001f9a6" * 255)
+    await execute(services, "UPDATE mfa_security_events SET user_agent = :text", text="\U0001f9a6" * 255)
     longest = 0
     for count in range(1, 11):
         lists = " ".join(f"a{number}: securityEvents(first: 100) {{ userAgent }}" for number in range(count))

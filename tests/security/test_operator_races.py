@@ -68,7 +68,7 @@ async def test_race_of_a_sign_in_against_the_end_of_the_account(
         *("SignedIn", "OtpAlreadyUsed", "InvalidOtp", "ChallengeExpired", "OtpRequired", "InvalidCredentials"),
     }
     left = await rows_of_tables(services)
-    assert (left["sessions"], left["used_refresh_tokens"], left["challenges"]) == (0, 0, 0)
+    assert (left["mfa_sessions"], left["mfa_used_refresh_tokens"], left["mfa_challenges"]) == (0, 0, 0)
     assert await api.me(member.access_token) is None
 
 
@@ -80,7 +80,7 @@ async def test_race_of_a_refresh_against_the_end_of_the_account(
 
     assert ended
     left = await rows_of_tables(services)
-    assert (left["sessions"], left["used_refresh_tokens"]) == (0, 0)
+    assert (left["mfa_sessions"], left["mfa_used_refresh_tokens"]) == (0, 0)
     if refreshed["__typename"] == "SignedIn":
         assert await api.me(refreshed["tokens"]["accessToken"]) is None
 
@@ -98,7 +98,7 @@ async def test_race_of_a_password_against_the_end_of_the_account(
 
     monkeypatch.setattr(services.hashing, "run", run_while_the_operator_acts)
     assert (await api.login())["__typename"] == "InvalidCredentials"
-    assert (await rows_of_tables(services))["challenges"] == 0
+    assert (await rows_of_tables(services))["mfa_challenges"] == 0
 
 
 async def test_race_of_registrations_against_the_deletion_of_the_name(
@@ -111,7 +111,7 @@ async def test_race_of_registrations_against_the_deletion_of_the_name(
     )
     assert deleted
     assert kinds(outcomes) == {"UsernameTaken": ROUNDS}
-    assert (await rows_of_tables(services))["users"] == 0
+    assert (await rows_of_tables(services))["mfa_users"] == 0
 
 
 async def test_race_of_an_import_against_the_deletion_of_the_name(
@@ -128,4 +128,4 @@ async def test_race_of_an_import_against_the_deletion_of_the_name(
     deleted, imports = await asyncio.gather(deletion, asyncio.gather(*(import_once() for _ in range(ROUNDS))))
     assert deleted
     assert [type(outcome) for outcomes in imports for outcome in outcomes] == [Refused] * ROUNDS
-    assert (await rows_of_tables(services))["users"] == 0
+    assert (await rows_of_tables(services))["mfa_users"] == 0

@@ -83,7 +83,7 @@ async def test_parallel_replay_of_the_enrollment_code(api: Api, clock: Clock, se
     assert answers["EnrollmentConfirmed"] == 1
     assert set(answers) <= LOSERS | {"EnrollmentConfirmed"}
     assert await sessions_of(services) == 1
-    assert await scalar(services, "SELECT count(*) FROM recovery_codes") == 10
+    assert await scalar(services, "SELECT count(*) FROM mfa_recovery_codes") == 10
 
 
 async def test_parallel_replay_to_two_processes(processes: list[Api], username: str) -> None:

@@ -59,7 +59,7 @@ async def test_race_of_changes_in_two_sessions(api: Api, services: Services) -> 
     )
     assert kinds(answers) == {"PasswordChanged": 1, "NotAuthenticated": 1}
     await demand_one_password(api, answers)
-    assert await scalar(services, "SELECT count(*) FROM sessions") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 1
 
 
 async def test_race_of_changes_at_two_processes(processes: list[Api], username: str) -> None:
@@ -101,7 +101,7 @@ async def test_race_of_a_sign_in_whose_password_is_hashed_meanwhile(
 
     while_a_password_is_hashed(services, monkeypatch, meanwhile)
     assert (await api.login())["__typename"] == "InvalidCredentials"
-    assert await scalar(services, "SELECT count(*) FROM challenges") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_challenges") == 0
     assert (await api.login(password=NEW_PASSWORD))["__typename"] == "OtpRequired"
 
 
@@ -128,5 +128,5 @@ async def test_race_of_sign_ins_and_a_change(api: Api, services: Services, clock
     assert changed["__typename"] == "PasswordChanged"
     assert set(kinds(others)) <= {"SignedIn", "OtpAlreadyUsed", "ChallengeExpired", "OtpRequired", "InvalidCredentials"}
     assert changed["sessionsEnded"] == kinds(others)["SignedIn"]
-    assert await scalar(services, "SELECT count(*) FROM sessions") == 1
-    assert await scalar(services, "SELECT count(*) FROM challenges") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_challenges") == 0

@@ -314,9 +314,9 @@ async def test_password_guessing_beyond_the_limit_of_an_address_fills_no_table(
     """A new name with each guess, which is refused, leaves nothing behind."""
     thief = connect(app, "203.0.113.1")
     assert kinds([await thief.login(f"user{number}") for number in range(30)]) == {"InvalidCredentials": 30}
-    before = await scalar(services, "SELECT count(*) FROM throttles")
+    before = await scalar(services, "SELECT count(*) FROM mfa_throttles")
 
     refused = [await thief.login(f"another{number}") for number in range(20)]
 
     assert kinds(refused) == {"RateLimited": 20}
-    assert await scalar(services, "SELECT count(*) FROM throttles") == before
+    assert await scalar(services, "SELECT count(*) FROM mfa_throttles") == before

@@ -44,7 +44,7 @@ async def test_reset_by_name_burns_no_budget_of_its_owner(
     """As many tries as there are; then everything of the owner's is as it was, from where the owner is."""
     owner = connect(app)
     member = await owner.member()
-    sessions = await scalar(services, "SELECT count(*) FROM sessions")
+    sessions = await scalar(services, "SELECT count(*) FROM mfa_sessions")
     for number in range(15):
         thief = connect(app, f"203.0.113.{number}")
         for _ in range(10):
@@ -52,9 +52,9 @@ async def test_reset_by_name_burns_no_budget_of_its_owner(
     assert (await reset_password(connect(app, "203.0.113.99"), "", ""))["__typename"] == "RateLimited"
 
     assert await failures_counted(services) == 0
-    assert await scalar(services, "SELECT otp_failures FROM users") == 0
-    assert await scalar(services, "SELECT count(*) FROM recovery_codes") == 10
-    assert await scalar(services, "SELECT count(*) FROM sessions") == sessions
+    assert await scalar(services, "SELECT otp_failures FROM mfa_users") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_recovery_codes") == 10
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == sessions
     challenge = await owner.challenge()
     assert challenge["factors"] == ["TOTP", "RECOVERY_CODE"]
     assert (await owner.verify_otp(challenge, code_at(member.secret, clock())))["__typename"] == "SignedIn"
@@ -112,7 +112,7 @@ async def test_reset_by_name_is_answered_the_same_for_every_name(app: FastAPI, c
     await owner.member()
     await owner.member("carol")
     await owner.register("bob")
-    await execute(app.state.services, "UPDATE users SET disabled_at = created_at WHERE username = 'carol'")
+    await execute(app.state.services, "UPDATE mfa_users SET disabled_at = created_at WHERE username = 'carol'")
     names = ["alice", "bob", "carol", "nobody", "", "al:ice", "alice\0", "\ud800", "n" * 60_000]
 
     answers = [await raw_reset(connect(app, f"203.0.113.{number}"), name) for number, name in enumerate(names)]
@@ -180,7 +180,7 @@ async def test_reset_by_name_costs_the_same_for_every_name(
     await owner.member()
     await owner.member("carol")
     await owner.register("bob")
-    await execute(app.state.services, "UPDATE users SET disabled_at = created_at WHERE username = 'carol'")
+    await execute(app.state.services, "UPDATE mfa_users SET disabled_at = created_at WHERE username = 'carol'")
 
     works = []
     for number, name in enumerate(("alice", "bob", "carol", "nobody", "", "n" * 60_000)):

@@ -16,7 +16,7 @@ ONE_WINS = {"PasswordChanged": 1, "ResetRejected": PARALLEL - 1}
 
 
 async def recovery_codes_left(services: Services) -> int:
-    left: int = await scalar(services, "SELECT count(*) FROM recovery_codes")
+    left: int = await scalar(services, "SELECT count(*) FROM mfa_recovery_codes")
     return left
 
 
@@ -81,7 +81,7 @@ async def test_parallel_resets_with_one_recovery_code(api: Api, services: Servic
 
     assert kinds(answers) == {"PasswordChanged": 1, "ResetRejected": 2}
     assert await recovery_codes_left(services) == 9
-    claimed = await scalar(services, "SELECT last_step FROM totp_devices")
+    claimed = await scalar(services, "SELECT last_step FROM mfa_totp_devices")
     assert claimed == int(clock().timestamp()) // 30 + [a["__typename"] for a in answers].index("PasswordChanged") - 1
 
 
@@ -113,4 +113,4 @@ async def test_reset_and_sign_in_with_one_code_at_once(api: Api, services: Servi
         ("ChallengeExpired", "PasswordChanged"),
         ("OtpAlreadyUsed", "PasswordChanged"),
     }
-    assert await scalar(services, "SELECT count(*) FROM sessions") == (2 if signed_in == "SignedIn" else 0)
+    assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == (2 if signed_in == "SignedIn" else 0)

@@ -24,7 +24,10 @@ async def test_reauthentication_with_anothers_one_time_code(api: Api, services: 
     assert answer["__typename"] == "InvalidOtp"
     assert await is_stale(api, alice.access_token)
     # It is counted against the session's user, and still good for its own.
-    assert await scalar(services, "SELECT username FROM users JOIN otp_failures ON users.id = user_id") == "alice"
+    assert (
+        await scalar(services, "SELECT username FROM mfa_users JOIN mfa_otp_failures ON mfa_users.id = user_id")
+        == "alice"
+    )
     assert (await reauthenticate(api, mallory.access_token, otp=code))["__typename"] == "Reauthenticated"
 
 

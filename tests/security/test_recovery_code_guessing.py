@@ -21,7 +21,7 @@ from tests.security.attacks import (
 
 
 async def codes_left(services: Services) -> int:
-    count: int = await scalar(services, "SELECT count(*) FROM recovery_codes")
+    count: int = await scalar(services, "SELECT count(*) FROM mfa_recovery_codes")
     return count
 
 

@@ -40,7 +40,7 @@ async def test_refreshes_of_a_session_are_limited_and_leave_no_rows(api: Api, se
 
     refused = await api.refresh(token)
     assert (refused["__typename"], refused["retryAfter"]) == ("RateLimited", WINDOW)
-    assert await scalar(services, "SELECT count(*) FROM used_refresh_tokens") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_used_refresh_tokens") == 0
     clock.advance(WINDOW)
     await refresh(api, token)
 
@@ -153,13 +153,13 @@ async def session_of_an_earlier_version(api: Api, services: Services, clock: Clo
 async def test_a_session_of_an_earlier_version_goes_on(api: Api, services: Services, clock: Clock) -> None:
     *_, used, token = await session_of_an_earlier_version(api, services, clock)
     assert await refresh(api, used) == token, "the answer was lost while the server was upgraded"
-    before = await scalar(services, "SELECT count(*) FROM used_refresh_tokens")
+    before = await scalar(services, "SELECT count(*) FROM mfa_used_refresh_tokens")
 
     for _ in range(5):
         clock.advance(60)
         token = await refresh(api, token)
 
-    assert await scalar(services, "SELECT count(*) FROM used_refresh_tokens") == before
+    assert await scalar(services, "SELECT count(*) FROM mfa_used_refresh_tokens") == before
 
 
 @pytest.mark.parametrize("used", [0, 2, 3], ids=["used before", "current at", "issued after"])

@@ -70,7 +70,7 @@ async def test_refresh_token_reuse_within_the_grace_brings_the_same_pair(
         # The access token's remaining seconds run; the rest is the same.
         assert {**again, "accessTokenExpiresIn": None} == {**pair, "accessTokenExpiresIn": None}
 
-    assert await scalar(services, "SELECT generation FROM sessions") == 1
+    assert await scalar(services, "SELECT generation FROM mfa_sessions") == 1
     assert await sessions_of(services) == 1
 
 
@@ -277,8 +277,8 @@ async def test_parallel_refresh(api: Api, services: Services) -> None:
 
     assert kinds(answers) == {"SignedIn": 50}
     assert len({(answer["tokens"]["accessToken"], answer["tokens"]["refreshToken"]) for answer in answers}) == 1
-    assert await scalar(services, "SELECT generation FROM sessions") == 1
-    assert await scalar(services, "SELECT count(*) FROM used_refresh_tokens") == 0
+    assert await scalar(services, "SELECT generation FROM mfa_sessions") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_used_refresh_tokens") == 0
 
 
 @on_each_engine

@@ -45,7 +45,7 @@ async def test_parallel_registration_flood(app: FastAPI, connect: Connect) -> No
     answers = kinds(await at_once(api.register(f"user{number}") for number in range(50)))
 
     assert answers == {"RegisterUserSuccess": 20, "RateLimited": 30}
-    assert await scalar(app.state.services, "SELECT count(*) FROM users") == 20
+    assert await scalar(app.state.services, "SELECT count(*) FROM mfa_users") == 20
 
 
 async def test_registration_flood_from_one_ipv6_network(app: FastAPI, connect: Connect) -> None:
@@ -104,7 +104,7 @@ async def test_parallel_registration_of_one_name(app: FastAPI, connect: Connect)
     )
 
     assert answers == {"RegisterUserSuccess": 1, "UsernameTaken": 49}
-    assert await scalar(app.state.services, "SELECT count(*) FROM users") == 1
+    assert await scalar(app.state.services, "SELECT count(*) FROM mfa_users") == 1
 
 
 @on_each_engine
@@ -122,4 +122,4 @@ async def test_registration_at_a_closed_door(run_app: RunApp, connect: Connect) 
         answer = await connect(app).register()
 
         assert answer["__typename"] == "RegistrationClosed"
-        assert await scalar(app.state.services, "SELECT count(*) FROM users") == 0
+        assert await scalar(app.state.services, "SELECT count(*) FROM mfa_users") == 0

@@ -106,7 +106,7 @@ async def test_secrets_in_the_log_of_whole_flows(api: Api, caplog: pytest.LogCap
     _, secrets, codes = await whole_story(api)
     log = messages(caplog)
 
-    assert "INSERT INTO users" in log  # it does see something
+    assert "INSERT INTO mfa_users" in log  # it does see something
     assert [secret for secret in secrets if secret in log] == []
     assert [code for code in codes if re.search(rf"\b{code}\b", log)] == []
     assert own_records(caplog) == []
@@ -370,7 +370,7 @@ async def test_new_secrets_in_the_log_of_a_failure(
 
 
 @pytest.mark.usefixtures("schema_that_breaks")
-@pytest.mark.parametrize("table", ["throttles", "users", "known_addresses"])
+@pytest.mark.parametrize("table", ["mfa_throttles", "mfa_users", "mfa_known_addresses"])
 async def test_secrets_in_the_log_of_a_broken_database(
     api: Api, services: Services, caplog: pytest.LogCaptureFixture, table: str
 ) -> None:
@@ -394,7 +394,7 @@ async def test_secrets_in_the_log_of_a_database_that_refuses_a_value(
     api: Api, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A constraint fails on the new password's hash, the sealed secret, the digest: none of it is logged."""
-    await execute(services, "CREATE UNIQUE INDEX refuse ON totp_devices (created_at)")
+    await execute(services, "CREATE UNIQUE INDEX refuse ON mfa_totp_devices (created_at)")
     assert (await api.register("bob"))["__typename"] == "RegisterUserSuccess"
 
     response = await api.send(REGISTER_USER, {"input": {"username": "alice", "password": PASSWORD}})

@@ -55,7 +55,7 @@ async def test_session_fixation_by_a_session_and_a_challenge_of_before(
     assert (await change(api, member))["__typename"] == "PasswordChanged"
 
     await demand_dead(api, left, challenge, member.recovery_codes[1])
-    assert await scalar(services, "SELECT count(*) FROM challenges") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_challenges") == 0
 
 
 @on_each_engine

@@ -74,7 +74,7 @@ async def test_sessions_that_other_factors_opened_go_on(api: Api, services: Serv
     """Also those of which it is not known, which an earlier version opened."""
     member, lost = await member_with_two_apps(api)
     unknown = await sign_in(api, lost.secret)
-    await execute(services, "UPDATE sessions SET opened_by = NULL, verified_by = NULL")
+    await execute(services, "UPDATE mfa_sessions SET opened_by = NULL, verified_by = NULL")
     others = [
         unknown,
         await sign_in(api, member.secret),

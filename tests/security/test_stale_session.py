@@ -62,7 +62,7 @@ async def test_a_stale_session_has_to_verify_a_second_factor_again(
             assert refused["factors"] == ["TOTP", "RECOVERY_CODE"]
             assert await user_of(api, member.access_token) == before
             # The registration alone.
-            assert await scalar(services, "SELECT sum(attempts) FROM throttles") == 1
+            assert await scalar(services, "SELECT sum(attempts) FROM mfa_throttles") == 1
 
 
 @pytest.mark.parametrize("mutation", SENSITIVE)

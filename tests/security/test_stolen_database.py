@@ -99,16 +99,16 @@ async def test_stolen_database_holds_no_secret_in_any_column(api: Api, services:
     await api.challenge()
     await api.refresh(member.refresh_token)
 
-    (password_hash,) = await column(services, "users.password_hash")
+    (password_hash,) = await column(services, "mfa_users.password_hash")
     assert re.fullmatch(r"\$bcrypt-sha256\$v=2,t=2b,r=4\$[./A-Za-z0-9]{22}\$[./A-Za-z0-9]{31}", password_hash)
-    (sealed,) = await column(services, "totp_devices.sealed_secret")
+    (sealed,) = await column(services, "mfa_totp_devices.sealed_secret")
     assert len(sealed) == 4 + 12 + 32 + 16
     for digests in (
-        "recovery_codes.digest",
-        "challenges.digest",
-        "sessions.refresh_digest",
-        "sessions.family_digest",
-        "throttles.key",
+        "mfa_recovery_codes.digest",
+        "mfa_challenges.digest",
+        "mfa_sessions.refresh_digest",
+        "mfa_sessions.family_digest",
+        "mfa_throttles.key",
     ):
         assert {len(value) for value in await column(services, digests)} == {32}, digests
 
@@ -121,13 +121,13 @@ async def test_stolen_database_opens_nothing(run_app: RunApp, connect: Connect) 
         challenge = await api.challenge()
         services: Services = app.state.services
         stolen = [
-            *await column(services, "challenges.digest"),
-            *await column(services, "sessions.refresh_digest"),
-            *await column(services, "sessions.family_digest"),
-            *(codes := await column(services, "recovery_codes.digest")),
-            *await column(services, "totp_devices.sealed_secret"),
+            *await column(services, "mfa_challenges.digest"),
+            *await column(services, "mfa_sessions.refresh_digest"),
+            *await column(services, "mfa_sessions.family_digest"),
+            *(codes := await column(services, "mfa_recovery_codes.digest")),
+            *await column(services, "mfa_totp_devices.sealed_secret"),
         ]
-        (password_hash,) = await column(services, "users.password_hash")
+        (password_hash,) = await column(services, "mfa_users.password_hash")
         for value in stolen:
             for text in (value.hex(), base64.urlsafe_b64encode(value).rstrip(b"=").decode()):
                 assert (await api.verify_otp({"token": f"mfac_{text}"}, "000000"))["__typename"] == "ChallengeExpired"
@@ -144,9 +144,9 @@ async def test_written_database_with_the_secret_of_another_row(api: Api, clock: 
     thief = await api.member("mallory")
     await execute(
         services,
-        "UPDATE totp_devices SET sealed_secret = (SELECT sealed_secret FROM totp_devices JOIN users "
-        "ON users.id = user_id WHERE username = 'mallory') "
-        "WHERE user_id = (SELECT id FROM users WHERE username = 'alice')",
+        "UPDATE mfa_totp_devices SET sealed_secret = (SELECT sealed_secret FROM mfa_totp_devices JOIN mfa_users "
+        "ON mfa_users.id = user_id WHERE username = 'mallory') "
+        "WHERE user_id = (SELECT id FROM mfa_users WHERE username = 'alice')",
     )
 
     challenge = await api.challenge("alice")
@@ -167,11 +167,11 @@ async def test_written_database_with_an_altered_secret(
     """Key id, nonce, ciphertext, tag: whichever byte is changed, nothing is accepted."""
     member = await api.member()
     row = await services.database.read(
-        lambda connection: connection.exec_driver_sql("SELECT sealed_secret FROM totp_devices").scalar_one()
+        lambda connection: connection.exec_driver_sql("SELECT sealed_secret FROM mfa_totp_devices").scalar_one()
     )
     altered = bytearray(row)
     altered[position] ^= 1
-    await execute(services, "UPDATE totp_devices SET sealed_secret = :sealed", sealed=bytes(altered))
+    await execute(services, "UPDATE mfa_totp_devices SET sealed_secret = :sealed", sealed=bytes(altered))
 
     challenge = await api.challenge()
     variables = {"input": {"challengeToken": challenge["token"], "otp": code_at(member.secret, clock())}}
@@ -191,10 +191,12 @@ async def test_written_database_with_the_id_of_another_key_of_the_ring(
     async with run_app(secret_keys=f"{KEY},{stolen}") as app:
         api = connect(app)
         member = await api.member()
-        (sealed,) = await column(app.state.services, "totp_devices.sealed_secret")
+        (sealed,) = await column(app.state.services, "mfa_totp_devices.sealed_secret")
         key = KeyRing.parse(stolen).current.id
         marked = {"key": key, "sealed": key + sealed[4:]}
-        await execute(app.state.services, "UPDATE totp_devices SET key_id = :key, sealed_secret = :sealed", **marked)
+        await execute(
+            app.state.services, "UPDATE mfa_totp_devices SET key_id = :key, sealed_secret = :sealed", **marked
+        )
 
         challenge = await api.challenge()
         variables = {"input": {"challengeToken": challenge["token"], "otp": code_at(member.secret, clock())}}
@@ -214,15 +216,16 @@ async def test_written_database_with_the_secret_of_another_row_and_a_rotation_of
         thief = await api.member("mallory")
         await execute(
             app.state.services,
-            "UPDATE totp_devices SET sealed_secret = (SELECT sealed_secret FROM totp_devices JOIN users "
-            "ON users.id = user_id WHERE username = 'mallory')",
+            "UPDATE mfa_totp_devices SET sealed_secret = (SELECT sealed_secret FROM mfa_totp_devices JOIN mfa_users "
+            "ON mfa_users.id = user_id WHERE username = 'mallory')",
         )
     async with run_app(secret_keys=f"{new_key()},{KEY}") as app:
         services, api = app.state.services, connect(app)
         faults = [fault async for batch in rotate_keys(services.database, services.key_ring) for fault in batch.faults]
         victim = await scalar(
             services,
-            "SELECT totp_devices.id FROM totp_devices JOIN users ON users.id = user_id WHERE username = 'alice'",
+            "SELECT mfa_totp_devices.id FROM mfa_totp_devices JOIN mfa_users ON mfa_users.id = user_id "
+            "WHERE username = 'alice'",
         )
         assert faults == [f"totp_devices.sealed_secret:{UUID(str(victim))} was altered, or sealed for another row."]
 

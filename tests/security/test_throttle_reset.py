@@ -30,7 +30,7 @@ async def test_throttle_that_can_not_count_lets_nobody_in(api: Api, monkeypatch:
     await api.member()
 
     def falter(*_: object) -> NoReturn:
-        raise OperationalError("UPDATE throttles", {}, Exception())
+        raise OperationalError("UPDATE mfa_throttles", {}, Exception())
 
     monkeypatch.setattr(throttles, "reserve_first", falter)
     answer = (await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})).json()

@@ -53,7 +53,7 @@ async def test_unconfirmed_account_is_dead_after_a_day(api: Api, clock: Clock, s
     assert (await api.verify_recovery_code(challenges[1], ""))["__typename"] == "ChallengeExpired"
     assert (await api.restart_enrollment(challenges[2]))["__typename"] == "ChallengeExpired"
     assert await sessions_of(services) == 0
-    assert await scalar(services, "SELECT count(*) FROM users") == 1  # nothing has purged it
+    assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1  # nothing has purged it
 
 
 async def test_unconfirmed_account_lives_until_then(api: Api, clock: Clock) -> None:
@@ -117,7 +117,7 @@ async def test_restart_kills_the_old_secret_and_every_challenge(api: Api, clock:
         assert (await api.restart_enrollment(challenge))["__typename"] == "ChallengeExpired"
     for fresh in (restarted["challenge"], await api.challenge()):
         assert (await api.verify_otp(fresh, code_at(old_secret, clock())))["__typename"] == "InvalidOtp"
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 1
     assert await sessions_of(services) == 0
 
 
@@ -137,7 +137,7 @@ async def test_restart_races_with_a_code_for_the_old_secret(
     answers = kinds(await at_once(mixed))
 
     assert answers["EnrollmentConfirmed"] + answers["EnrollmentRestarted"] == 1
-    enabled = await scalar(services, "SELECT count(*) FROM users WHERE mfa_enabled_at IS NOT NULL")
+    enabled = await scalar(services, "SELECT count(*) FROM mfa_users WHERE mfa_enabled_at IS NOT NULL")
     assert enabled == answers["EnrollmentConfirmed"]
     assert await sessions_of(services) == answers["EnrollmentConfirmed"]
     if answers["EnrollmentRestarted"]:
@@ -174,7 +174,7 @@ async def test_parallel_restarts_leave_one_secret(api: Api, clock: Clock, servic
 
     assert kinds(answers)["EnrollmentRestarted"] == 1
     (restarted,) = [answer for answer in answers if answer["__typename"] == "EnrollmentRestarted"]
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 1
     code = code_at(restarted["enrollment"]["secret"], clock())
     assert (await api.verify_otp(restarted["challenge"], code))["__typename"] == "EnrollmentConfirmed"
 
@@ -194,7 +194,7 @@ async def test_confirmed_account_is_not_enrolled_by_its_password(
         assert answer["__typename"] == "AlreadyEnrolled"
     assert (await thief.register())["__typename"] == "UsernameTaken"
 
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 1
     signed_in = await owner.verify_otp(await owner.challenge(), code_at(member.secret, clock()))
     assert signed_in["__typename"] == "SignedIn"
 
@@ -219,11 +219,11 @@ async def test_confirmed_account_is_not_enrolled_after_its_codes_were_switched_o
 async def reset_by_operator(api: Api, services: Services, code: str = OPERATORS_CODE) -> None:
     """Alice's factors are gone, for good her password is known to others, and an operator gave her a code."""
     await api.member()
-    for table in ("totp_devices", "recovery_codes", "sessions", "challenges"):
+    for table in ("mfa_totp_devices", "mfa_recovery_codes", "mfa_sessions", "mfa_challenges"):
         await execute(services, f"DELETE FROM {table}")
     await execute(
         services,
-        "UPDATE users SET mfa_enabled_at = NULL, enrollment_expires_at = NULL, enrollment_code_digest = :digest",
+        "UPDATE mfa_users SET mfa_enabled_at = NULL, enrollment_expires_at = NULL, enrollment_code_digest = :digest",
         digest=enrollment_code_digest(code),
     )
 
@@ -238,7 +238,7 @@ async def test_operators_code_is_needed(api: Api, clock: Clock, services: Servic
     wrong = [None, "", " ", OPERATORS_CODE[:-1], OPERATORS_CODE + "0", "0", "%", "NULL"]
     for code in wrong:
         assert (await restart(api, code))["__typename"] == "EnrollmentCodeRequired"
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 0
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 0
 
     restarted = await restart(api, OPERATORS_CODE)
 
@@ -274,7 +274,7 @@ async def test_operators_enrollment_is_guessed_without_end(api: Api, clock: Cloc
         assert guessed["__typename"] == "InvalidOtp"
 
     assert (await api.verify_otp(await api.challenge(), code_at(secret, clock())))["__typename"] == "RateLimited"
-    assert await scalar(services, "SELECT count(*) FROM otp_failures") == 5
+    assert await scalar(services, "SELECT count(*) FROM mfa_otp_failures") == 5
 
 
 async def test_operators_code_is_needed_by_an_account_that_its_owner_registered(api: Api, services: Services) -> None:
@@ -282,7 +282,7 @@ async def test_operators_code_is_needed_by_an_account_that_its_owner_registered(
     await api.register()
     await execute(
         services,
-        "UPDATE users SET enrollment_code_digest = :digest",
+        "UPDATE mfa_users SET enrollment_code_digest = :digest",
         digest=enrollment_code_digest(OPERATORS_CODE),
     )
 
@@ -346,7 +346,7 @@ async def test_operators_code_in_parallel(api: Api, services: Services) -> None:
 
     assert answers["EnrollmentRestarted"] == 1
     assert set(answers) <= {"EnrollmentRestarted", "EnrollmentCodeRequired", "ChallengeExpired"}
-    assert await scalar(services, "SELECT count(*) FROM totp_devices") == 1
+    assert await scalar(services, "SELECT count(*) FROM mfa_totp_devices") == 1
 
 
 async def test_operators_code_is_used_up(app: FastAPI, connect: Connect, clock: Clock, services: Services) -> None:

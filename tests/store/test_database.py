@@ -106,7 +106,7 @@ async def test_a_read_neither_waits_for_a_write_nor_sees_half_of_it(database: Da
     await database.write(rows.add_user)
     with closing(sqlite3.connect(database_url.removeprefix("sqlite+aiosqlite:///"), isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        other.execute("DELETE FROM users")
+        other.execute("DELETE FROM mfa_users")
         assert await database.read(usernames) == ["alice"]
         other.execute("COMMIT")
     assert await database.read(usernames) == []
@@ -188,7 +188,7 @@ async def test_closing_waits_for_connections_that_are_being_given_up(database: D
 
 async def test_foreign_keys_are_held(database: Database) -> None:
     nobody = await database.write(rows.add_user)
-    await database.write(lambda connection: connection.execute(text("DELETE FROM users")))
+    await database.write(lambda connection: connection.execute(text("DELETE FROM mfa_users")))
     with pytest.raises(IntegrityError):
         await database.write(lambda connection: rows.add_session(connection, nobody))
 

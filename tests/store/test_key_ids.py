@@ -110,7 +110,7 @@ async def test_an_index_finds_them_however_many_devices_there_are(
 
     steps = await database.read(plans)
     assert steps
-    assert [step for step in steps if "ix_totp_devices_key_id_id (key_id" not in step] == []
+    assert [step for step in steps if "ix_mfa_totp_devices_key_id_id (key_id" not in step] == []
 
 
 async def test_a_session_counts_for_its_key_while_it_lives_and_its_tokens_are_young(database: Database) -> None:

@@ -31,7 +31,8 @@ pytestmark = on_each_engine
 
 async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        options = {"compare_type": True, "compare_server_default": True, "version_table": migrations.VERSION_TABLE}
+        context = MigrationContext.configure(connection, opts=options)
         return list(compare_metadata(context, Base.metadata))
 
     assert await database.read(differences) == []
@@ -104,9 +105,9 @@ async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_whic
         migrations.upgrade(connection, "0001")
         user = "'11111111111111111111111111111111', "
         for row in (
-            "users (id, username, username_key, password_hash, created_at, otp_failures)"
+            "mfa_users (id, username, username_key, password_hash, created_at, otp_failures)"
             f" VALUES ({user} 'alice', 'alice', '', '2026-01-01', 0)",
-            f"totp_devices (id, user_id, sealed_secret, created_at) VALUES ({user} {user} :secret, '2026-01-01')",
+            f"mfa_totp_devices (id, user_id, sealed_secret, created_at) VALUES ({user} {user} :secret, '2026-01-01')",
         ):
             connection.execute(text(f"INSERT INTO {row}"), {"secret": b"key1 and the rest"})
 
@@ -125,7 +126,7 @@ async def test_events_of_the_second_version_are_older_than_those_that_follow(fre
     def second_version(connection: Connection) -> None:
         migrations.upgrade(connection, "0002")
         stored = ("id", "user_id", "kind", "at")
-        table = Table("security_events", MetaData(), *(SecurityEvent.__table__.c[name]._copy() for name in stored))
+        table = Table("mfa_security_events", MetaData(), *(SecurityEvent.__table__.c[name]._copy() for name in stored))
         events = [
             (UUID("ffffffff-ffff-4fff-bfff-ffffffffffff"), then),
             (uuid4(), then - timedelta(hours=1)),
@@ -156,8 +157,8 @@ async def test_a_database_of_the_third_version_keeps_the_newest_sessions_and_use
     def third_version(connection: Connection) -> None:
         migrations.upgrade(connection, "0003")
         tables = MetaData()
-        tables.reflect(connection, only=["users", "sessions", "used_refresh_tokens"])
-        users, sessions, used = (tables.tables[name] for name in ("users", "sessions", "used_refresh_tokens"))
+        tables.reflect(connection, only=["mfa_users", "mfa_sessions", "mfa_used_refresh_tokens"])
+        users, sessions, used = (tables.tables[f"mfa_{name}"] for name in ("users", "sessions", "used_refresh_tokens"))
         is_sqlite = connection.dialect.name == "sqlite"
         ids = [UUID(int=number).hex if is_sqlite else UUID(int=number) for number in range(1, 103)]
         owner = {"id": ids[0], "username": "alice", "username_key": "alice", "password_hash": "", "otp_failures": 0}

@@ -57,7 +57,7 @@ async def failure_at(url: str) -> Exception:
 async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> None:
     assert not isinstance(await failure_of(database, "SELECT * FROM nowhere"), OutOfReachError)
     await database.write(rows.add_user)
-    assert not isinstance(await failure_of(database, "UPDATE users SET username = NULL"), OutOfReachError)
+    assert not isinstance(await failure_of(database, "UPDATE mfa_users SET username = NULL"), OutOfReachError)
 
 
 @pytest.mark.parametrize("begin", [b"SQLite format 3\0", b""], ids=["its header alone", "nothing of one"])

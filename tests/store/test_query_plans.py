@@ -40,7 +40,7 @@ async def test_telling_others_of_events_scans_no_table(run_app: RunApp, connect:
         async with run_app(on_event=on_event) as app:
             await connect(app).member()
             await asyncio.wait_for(over.wait(), 20)
-    statements = {verb for statement in plans if " outbox" in statement for verb in (statement.split()[0],)}
+    statements = {verb for statement in plans if " mfa_outbox" in statement for verb in (statement.split()[0],)}
     assert statements == {"INSERT", "SELECT", "UPDATE", "DELETE"}
     demand_no_scan(plans)
 
@@ -49,7 +49,7 @@ async def test_the_check_sees_a_scan(run_app: RunApp) -> None:
     async with run_app() as app:
         with full_scans() as plans:
             await app.state.services.database.read(
-                lambda connection: connection.exec_driver_sql("SELECT id FROM users WHERE password_hash = ''")
+                lambda connection: connection.exec_driver_sql("SELECT id FROM mfa_users WHERE password_hash = ''")
             )
     assert [len(scans) for scans in plans.values()] == [1]
 

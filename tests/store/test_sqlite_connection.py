@@ -53,7 +53,7 @@ async def test_whatever_a_connection_can_do_it_can_do_in_its_thread(database: Da
         copies = [dict(users[0]) | {"id": uuid4(), "username": name, "username_key": name} for name in "xy"]
         connection.execute(insert(User), copies)
         savepoint = connection.begin_nested()
-        connection.execute(text("DELETE FROM users"))
+        connection.execute(text("DELETE FROM mfa_users"))
         savepoint.rollback()
         renamed = update(User).where(User.username == "alice").values(username="alicia").returning(User.username)
         assert connection.execute(renamed).scalars().all() == ["alicia"]
@@ -70,7 +70,7 @@ async def test_whatever_a_connection_can_do_it_can_do_in_its_thread(database: Da
 
 async def test_a_transaction_that_waits_for_something_else_is_refused_and_undone(database: Database) -> None:
     def wait(connection: Connection) -> None:
-        connection.execute(text("DELETE FROM users"))
+        connection.execute(text("DELETE FROM mfa_users"))
         await_only(asyncio.sleep(0))
 
     with pytest.raises(RuntimeError, match="can't wait"):

@@ -1,18 +1,91 @@
-"""The schema's versions, applied with Alembic."""
+"""The schema's versions, applied with Alembic.
 
+A version is four digits. The first one changes with a version that does more than add to the one before it, so a
+release works on every later version with the first digit of its own, and replicas can be upgraded one by one.
+"""
+
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
+from sqlalchemy.schema import CreateSchema
+
+from graphql_mfa.store.outages import UnusableDatabaseError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 HEAD = "0005"
+VERSION_TABLE = "mfa_version"
+
+_COMPATIBLE = re.compile("0(?!000)[0-9]{3}")
+_version = Table(VERSION_TABLE, MetaData(), Column("version_num", String))
+_VERSIONS = select(_version.c.version_num)
 
 
-def upgrade(connection: Connection, version: str = HEAD) -> None:
+class UnknownVersionError(UnusableDatabaseError):
+    """The store has a version that this release neither knows nor can work on."""
+
+    def __init__(self, versions: Sequence[str]) -> None:
+        """versions: the rows of the version table."""
+        found = " and ".join(map(repr, versions)) or "no version"
+        Exception.__init__(
+            self, f"{VERSION_TABLE} holds {found}, which this release does not know: run the one that wrote it."
+        )
+
+
+def version(connection: Connection) -> str:
+    """The store's version, which may be a later one than HEAD.
+
+    Raises UnknownVersionError, and SQLAlchemyError where there is no store.
+    """
+    versions = connection.scalars(_VERSIONS).all()
+    if len(versions) != 1 or not _COMPATIBLE.fullmatch(versions[0]):
+        raise UnknownVersionError(versions)
+    return str(versions[0])
+
+
+def has_store(connection: Connection) -> bool:
+    """Whether a store is there, of this release or of any other."""
+    from graphql_mfa.store.migrations import unprefixed
+
+    return _has_version(connection) or unprefixed.find(connection) is not None
+
+
+def upgrade(connection: Connection, target: str = HEAD) -> None:
     """Bring the schema to that version inside the caller's transaction."""
     from alembic import command
+
+    from graphql_mfa.store.migrations import unprefixed
+
+    schema = _schema(connection)
+    if schema and not inspect(connection).has_schema(schema):
+        connection.execute(CreateSchema(schema, if_not_exists=True))
+    moved = None if _has_version(connection) else unprefixed.move(connection, schema)
+    if schema:
+        # Alembic's statements that alter a table are not translated to a schema, and neither is SQL in a migration.
+        quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
+        connection.exec_driver_sql(f"SET LOCAL search_path TO {quoted}")
+    if moved:
+        command.stamp(alembic_config(connection), moved)
+    command.upgrade(alembic_config(connection), target)
+
+
+def alembic_config(connection: Connection) -> "Config":
+    """Alembic's configuration for commands on that connection."""
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, version)
+    return config
+
+
+def _has_version(connection: Connection) -> bool:
+    return inspect(connection).has_table(VERSION_TABLE, schema=_schema(connection))
+
+
+def _schema(connection: Connection) -> str | None:
+    return connection.schema_for_object(_version)

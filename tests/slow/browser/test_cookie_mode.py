@@ -120,7 +120,7 @@ def kept(page: "Page") -> dict[str, str]:
 def refreshes(server: Server) -> int:
     """How often the only session was renewed."""
     with closing(sqlite3.connect(server.folder / "graphql_mfa.db")) as database:
-        ((generation,),) = database.execute("SELECT generation FROM sessions").fetchall()
+        ((generation,),) = database.execute("SELECT generation FROM mfa_sessions").fetchall()
     count: int = generation
     return count
 

@@ -17,7 +17,7 @@ HOSTILE = [
     "a" + "\u0301" * 500,
     "x" * 4_000,
     "9" * 4_000,
-    "'; DROP TABLE users; --",
+    "'; DROP TABLE mfa_users; --",
     "%s%n%x{0}{}${7*7}{{7*7}}",
     "<script>alert(1)</script>",
     '{"__typename": "SignedIn"}',

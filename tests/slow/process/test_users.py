@@ -275,7 +275,11 @@ async def test_deleting_leaves_nothing_personal_and_reserves_the_name_for_thirty
         }
     )
     # What is left of throttles is about addresses, which are no account's.
-    assert {name for name, count in counts.items() if count} == {"reserved_names", "security_events", "throttles"}
+    assert {name for name, count in counts.items() if count} == {
+        "mfa_reserved_names",
+        "mfa_security_events",
+        "mfa_throttles",
+    }
     assert await api.me(member.access_token) is None
     assert (await api.register("ALICE"))["__typename"] == "UsernameTaken"
     ran = await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))

@@ -10,28 +10,28 @@ down_revision = "0001"
 def upgrade() -> None:
     """Add them."""
     op.create_table(
-        "security_events",
+        "mfa_security_events",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_security_events"),
+        sa.PrimaryKeyConstraint("id", name="pk_mfa_security_events"),
     )
-    op.create_index("ix_security_events_at", "security_events", ["at"])
-    op.create_index("ix_security_events_user_id_at", "security_events", ["user_id", "at"])
+    op.create_index("ix_mfa_security_events_at", "mfa_security_events", ["at"])
+    op.create_index("ix_mfa_security_events_user_id_at", "mfa_security_events", ["user_id", "at"])
 
     op.create_table(
-        "reserved_names",
+        "mfa_reserved_names",
         sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("digest", name="pk_reserved_names"),
+        sa.PrimaryKeyConstraint("digest", name="pk_mfa_reserved_names"),
     )
-    op.create_index("ix_reserved_names_ends_at", "reserved_names", ["ends_at"])
+    op.create_index("ix_mfa_reserved_names_ends_at", "mfa_reserved_names", ["ends_at"])
 
-    op.add_column("users", sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_users", sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True))
 
-    op.add_column("totp_devices", sa.Column("key_id", sa.LargeBinary(length=4), nullable=True))
-    op.execute("UPDATE totp_devices SET key_id = substr(sealed_secret, 1, 4)")
-    with op.batch_alter_table("totp_devices") as table:
+    op.add_column("mfa_totp_devices", sa.Column("key_id", sa.LargeBinary(length=4), nullable=True))
+    op.execute("UPDATE mfa_totp_devices SET key_id = substr(sealed_secret, 1, 4)")
+    with op.batch_alter_table("mfa_totp_devices") as table:
         table.alter_column("key_id", nullable=False)
-    op.create_index("ix_totp_devices_key_id_id", "totp_devices", ["key_id", "id"])
+    op.create_index("ix_mfa_totp_devices_key_id_id", "mfa_totp_devices", ["key_id", "id"])

@@ -8,31 +8,34 @@ down_revision = "0002"
 
 # The milliseconds, the version 7, and what follows that of the random one (RFC 9562 5.7).
 _IDS_IN_ORDER = {
-    "sqlite": "UPDATE security_events SET id = printf('%012x', strftime('%s', at) * 1000 + substr(at, 21, 3))"
+    "sqlite": "UPDATE mfa_security_events SET id = printf('%012x', strftime('%s', at) * 1000 + substr(at, 21, 3))"
     " || '7' || substr(id, 14)",
-    "postgresql": "UPDATE security_events SET id = (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0')"
+    "postgresql": "UPDATE mfa_security_events SET id = "
+    "(lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0')"
     " || '7' || substr(replace(id::text, '-', ''), 14))::uuid",
 }
 
 
 def upgrade() -> None:
     """Add it."""
-    for table in ("sessions", "security_events"):
+    for table in ("mfa_sessions", "mfa_security_events"):
         op.add_column(table, sa.Column("ip_address", sa.String(), nullable=True))
         op.add_column(table, sa.Column("user_agent", sa.String(), nullable=True))
-    op.drop_index("ix_security_events_user_id_at", "security_events")
-    op.create_index("ix_security_events_user_id_id", "security_events", ["user_id", "id"])
+    op.drop_index("ix_mfa_security_events_user_id_at", "mfa_security_events")
+    op.create_index("ix_mfa_security_events_user_id_id", "mfa_security_events", ["user_id", "id"])
     # Ids are in the order of time from here on; those that are there are random UUIDs.
     op.execute(_IDS_IN_ORDER[op.get_bind().dialect.name])
 
-    op.add_column("totp_devices", sa.Column("name", sa.String(), nullable=False, server_default="Authenticator app"))
-    op.add_column("totp_devices", sa.Column("session_id", sa.Uuid(), nullable=True))
-    op.add_column("totp_devices", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("totp_devices", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
-    op.create_index("ix_totp_devices_expires_at", "totp_devices", ["expires_at"])
+    op.add_column(
+        "mfa_totp_devices", sa.Column("name", sa.String(), nullable=False, server_default="Authenticator app")
+    )
+    op.add_column("mfa_totp_devices", sa.Column("session_id", sa.Uuid(), nullable=True))
+    op.add_column("mfa_totp_devices", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_totp_devices", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+    op.create_index("ix_mfa_totp_devices_expires_at", "mfa_totp_devices", ["expires_at"])
 
     op.create_table(
-        "outbox",
+        "mfa_outbox",
         sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("sink", sa.String(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
@@ -45,14 +48,14 @@ def upgrade() -> None:
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("number", name="pk_outbox"),
+        sa.PrimaryKeyConstraint("number", name="pk_mfa_outbox"),
     )
-    op.create_index("ix_outbox_since", "outbox", ["since"])
-    op.create_index("ix_outbox_sink_due_at", "outbox", ["sink", "due_at"])
+    op.create_index("ix_mfa_outbox_since", "mfa_outbox", ["since"])
+    op.create_index("ix_mfa_outbox_sink_due_at", "mfa_outbox", ["sink", "due_at"])
     open_only = sa.text("due_at IS NOT NULL")
     op.create_index(
-        "ix_outbox_sink_user_id_number",
-        "outbox",
+        "ix_mfa_outbox_sink_user_id_number",
+        "mfa_outbox",
         ["sink", "user_id", "number"],
         sqlite_where=open_only,
         postgresql_where=open_only,

@@ -8,34 +8,34 @@ down_revision = "0004"
 
 # Sessions are deleted with their account in one statement, and used tokens with their session: bound both.
 _END_SESSIONS_BEYOND = """
-DELETE FROM sessions WHERE id IN (
+DELETE FROM mfa_sessions WHERE id IN (
   SELECT id FROM (
-    SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY refreshed_at DESC, id) AS place FROM sessions
+    SELECT id, row_number() OVER (PARTITION BY user_id ORDER BY refreshed_at DESC, id) AS place FROM mfa_sessions
   ) AS placed WHERE place > 100
 )"""
 _FORGET_TOKENS_BEYOND = """
-DELETE FROM used_refresh_tokens WHERE generation < (
-  SELECT sessions.generation - 60 FROM sessions WHERE sessions.id = used_refresh_tokens.session_id
+DELETE FROM mfa_used_refresh_tokens WHERE generation < (
+  SELECT mfa_sessions.generation - 60 FROM mfa_sessions WHERE mfa_sessions.id = mfa_used_refresh_tokens.session_id
 )"""
 
 
 def upgrade() -> None:
     """Add it."""
-    op.add_column("sessions", sa.Column("family_digest", sa.LargeBinary(32), nullable=True))
-    op.create_index("ix_sessions_family_digest", "sessions", ["family_digest"], unique=True)
-    op.add_column("sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))
-    op.add_column("sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("sessions", sa.Column("opened_by", sa.Uuid(), nullable=True))
-    op.add_column("sessions", sa.Column("verified_by", sa.Uuid(), nullable=True))
-    op.add_column("sessions", sa.Column("stale_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_sessions", sa.Column("family_digest", sa.LargeBinary(32), nullable=True))
+    op.create_index("ix_mfa_sessions_family_digest", "mfa_sessions", ["family_digest"], unique=True)
+    op.add_column("mfa_sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("mfa_sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_sessions", sa.Column("opened_by", sa.Uuid(), nullable=True))
+    op.add_column("mfa_sessions", sa.Column("verified_by", sa.Uuid(), nullable=True))
+    op.add_column("mfa_sessions", sa.Column("stale_since", sa.DateTime(timezone=True), nullable=True))
     op.execute(_FORGET_TOKENS_BEYOND)
     op.execute(_END_SESSIONS_BEYOND)
 
     op.create_table(
-        "deletions",
+        "mfa_deletions",
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("replacement_id", sa.Uuid(), nullable=True),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", name="pk_deletions"),
+        sa.PrimaryKeyConstraint("user_id", name="pk_mfa_deletions"),
     )
-    op.create_index("ix_deletions_since_user_id", "deletions", ["since", "user_id"])
+    op.create_index("ix_mfa_deletions_since_user_id", "mfa_deletions", ["since", "user_id"])
