@@ -132,7 +132,7 @@ async def open_services(
     """
     key_ring = load_key_ring(settings)
     events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
-    database = Database(settings.database_url, settings.database_pool_size, observer)
+    database = Database(settings.database_url, settings.database_pool_size, observer, settings.database_schema)
     if notifier:
         database.after_commit(outbox.WRITTEN, notifier.wake)
     hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, observer)

@@ -79,6 +79,14 @@ class Settings(BaseSettings):
     database_pool_size: Annotated[
         Count, Field(description="Connections to PostgreSQL that one process may have; SQLite has two.")
     ] = 10
+    database_schema: Annotated[
+        str | None,
+        Field(
+            pattern="^[a-z_][a-z0-9_]{0,62}$",
+            description="The schema of the tables on PostgreSQL, which `graphql-mfa migrate` creates; without it, the "
+            "first one of the role's search path.",
+        ),
+    ] = None
     secret_keys: Annotated[
         SecretStr | None,
         Field(

@@ -42,7 +42,8 @@ async def opened_database(settings: Settings, *, migrating: bool = False) -> Asy
 
     migrating: make it one of this version, which for an SQLite file is done in any case.
     """
-    database = Database(settings.database_url)
+    with wrong_configuration_ends_it():
+        database = Database(settings.database_url, schema=settings.database_schema)
     try:
         if settings.embedded:
             # A key is made before its database, so that a lost one is noticed.

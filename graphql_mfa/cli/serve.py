@@ -150,7 +150,7 @@ async def _demand_that_keys_fit(settings: Settings, key_ring: KeyRing) -> None:
 
     Raises MissingKeyError, UnusableDatabaseError and, of an SQLite file, OutOfReachError.
     """
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, schema=settings.database_schema)
     try:
         if settings.embedded:
             await database.migrate()
