@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graphql_mfa.core.key_ring import InvalidKeyError, KeyRing, new_key
 from graphql_mfa.settings import Settings
-from graphql_mfa.store.database import sqlite_file
+from graphql_mfa.store.database import UnsupportedDatabaseError, is_of_another_program, sqlite_file
 
 
 class MissingKeyError(ValueError):
@@ -27,7 +27,7 @@ class MissingKeyError(ValueError):
 def load_key_ring(settings: Settings) -> KeyRing:
     """The key ring of a deployment; with SQLite and no setting, a key is made beside the database file.
 
-    Raises MissingKeyError, InvalidKeyError and UnsupportedDatabaseError.
+    Raises MissingKeyError, InvalidKeyError, UnsupportedDatabaseError and OutOfReachError.
     """
     database = sqlite_file(settings.database_url)
     if settings.secret_keys is not None:
@@ -38,6 +38,11 @@ def load_key_ring(settings: Settings) -> KeyRing:
     # In this order: whoever else is starting makes the key first, then the database.
     used = database.exists() and database.stat().st_size > 0
     if not file.exists():
+        if used and is_of_another_program(database):
+            raise UnsupportedDatabaseError(
+                f"{database} is another program's database: choose a file of its own in GRAPHQL_MFA_DATABASE_URL, or "
+                "set GRAPHQL_MFA_SECRET_KEYS to share it."
+            )
         if used:
             raise MissingKeyError(
                 f"{database} was written with a key that is not here: restore {file}, or set GRAPHQL_MFA_SECRET_KEYS."
