@@ -1,16 +1,35 @@
 """A store without an application around it."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from graphql_mfa.store.database import Database
+from tests.postgresql import PostgresqlServer
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def fresh_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Where no table is yet."""
+    if engine == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.empty_database()
+
+
+@pytest.fixture
+async def fresh(fresh_url: str) -> AsyncIterator[Database]:
+    """A store without tables."""
+    database = Database(fresh_url)
     yield database
     await database.close()
 

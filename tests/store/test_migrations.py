@@ -21,10 +21,10 @@ from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, tex
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.migrations import UnknownVersionError
 from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY, on_each_engine
-from tests.postgresql import PostgresqlServer
 
 pytestmark = on_each_engine
 
@@ -42,15 +42,6 @@ def test_the_last_version_is_the_one_that_the_code_migrates_to() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))
     assert ScriptDirectory.from_config(config).get_heads() == [migrations.HEAD]
-
-
-@pytest.fixture
-def fresh_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
-    """Where no table is yet."""
-    if engine == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
-    server: PostgresqlServer = request.getfixturevalue("postgresql")
-    return server.empty_database()
 
 
 @asynccontextmanager
@@ -189,24 +180,63 @@ async def test_a_database_of_the_third_version_keeps_the_newest_sessions_and_use
     assert generations == list(range(40, 100))
 
 
-async def test_known_addresses_of_the_third_version_count_as_used_now(fresh_url: str) -> None:
+async def test_known_addresses_of_the_third_version_count_as_used_now(fresh: Database) -> None:
     def third_version(connection: Connection) -> None:
         migrations.upgrade(connection, "0003")
         user = "'11111111111111111111111111111111'"
         for row in (
-            "users (id, username, username_key, password_hash, created_at, otp_failures)"
+            "mfa_users (id, username, username_key, password_hash, created_at, otp_failures)"
             f" VALUES ({user}, 'alice', 'alice', '', '2026-01-01', 0)",
-            f"known_addresses (user_id, address) VALUES ({user}, '10.0.0.1')",
+            f"mfa_known_addresses (user_id, address) VALUES ({user}, '10.0.0.1')",
         ):
             connection.execute(text(f"INSERT INTO {row}"))
 
     before = datetime.now(UTC)
-    async with opened(fresh_url) as database:
-        await database.write(third_version)
-        await database.migrate()
-        used_at = await database.read(lambda connection: connection.scalar(select(KnownAddress.last_used_at)))
+    await fresh.write(third_version)
+    await fresh.migrate()
+    used_at = await fresh.read(lambda connection: connection.scalar(select(KnownAddress.last_used_at)))
     assert used_at is not None
     assert before <= used_at <= datetime.now(UTC)
+
+
+@pytest.mark.usefixtures("schema_that_breaks")
+@pytest.mark.parametrize("versions", [["9999"], ["abc"], ["0000"], ["00055"], ["0005", "0006"], []])
+async def test_a_version_that_this_release_can_not_know_is_refused(database: Database, versions: list[str]) -> None:
+    await database.write(partial(_set_versions, versions=versions))
+    before = await database.read(_tables)
+    for attempt in (database.migrate, database.migrated):
+        with pytest.raises(UnknownVersionError, match="which this release does not know"):
+            await attempt()
+    assert await database.read(_tables) == before
+
+
+@pytest.mark.usefixtures("schema_that_breaks")
+@pytest.mark.parametrize("later", ["0006", "0999"])
+async def test_a_later_version_that_only_adds_is_worked_on_and_left_as_it_is(database: Database, later: str) -> None:
+    await database.write(partial(_set_versions, versions=[later]))
+    assert await database.migrated()
+    await database.migrate()
+    assert await database.read(migrations.version) == later
+
+
+@pytest.mark.parametrize("version", ["0000", "0003", "9999"])
+async def test_the_versions_of_another_program_are_not_ours(fresh: Database, version: str) -> None:
+    def others(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
+        connection.execute(text(f"INSERT INTO alembic_version VALUES ('{version}')"))
+
+    await fresh.write(others)
+    assert not await fresh.migrated()
+    await fresh.migrate()
+    assert await fresh.read(migrations.version) == migrations.HEAD
+    found = await fresh.read(lambda connection: connection.scalars(text("SELECT * FROM alembic_version")).all())
+    assert found == [version]
+
+
+def _set_versions(connection: Connection, versions: list[str]) -> None:
+    connection.execute(text("DELETE FROM mfa_version"))
+    for version in versions:
+        connection.execute(text(f"INSERT INTO mfa_version VALUES ('{version}')"))
 
 
 def _tables(connection: Connection) -> list[str]:

@@ -11,7 +11,7 @@ down_revision = "0003"
 
 def upgrade() -> None:
     """Add it. Addresses that are known already count as used now."""
-    op.add_column("known_addresses", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
-    known = sa.table("known_addresses", sa.column("last_used_at", sa.DateTime(timezone=True)))
+    op.add_column("mfa_known_addresses", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+    known = sa.table("mfa_known_addresses", sa.column("last_used_at", sa.DateTime(timezone=True)))
     op.execute(sa.update(known).values(last_used_at=sa.bindparam("now", datetime.now(UTC))))
-    op.create_index("ix_known_addresses_last_used_at", "known_addresses", ["last_used_at"])
+    op.create_index("ix_mfa_known_addresses_last_used_at", "mfa_known_addresses", ["last_used_at"])
