@@ -7,10 +7,13 @@ from threading import Barrier
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import NullPool, create_engine
 
 from graphql_mfa import Settings
 from graphql_mfa.core.key_ring import InvalidKeyError, KeyRing, new_key
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
+from graphql_mfa.store import migrations
+from tests.store import unprefixed
 
 WORKERS = 20
 
@@ -120,3 +123,15 @@ def test_a_key_that_cannot_be_made_leaves_no_draft(
     with pytest.raises(PermissionError):
         load_key_ring(settings)
     assert list(file.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("revision", ["0003", migrations.HEAD])
+def test_a_key_that_was_lost_is_asked_for_by_stores_of_every_release(
+    settings: Settings, file: Path, revision: str
+) -> None:
+    engine = create_engine(f"sqlite:///{file.with_suffix('')}", poolclass=NullPool)
+    with engine.begin() as connection:
+        (unprefixed if revision == "0003" else migrations).upgrade(connection, revision)
+    with pytest.raises(MissingKeyError, match="restore"):
+        load_key_ring(settings)
+    assert not file.exists()

@@ -1,14 +1,17 @@
 """The graphql-mfa command, apart from what `serve` does once it runs, and from `demo`."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from sqlalchemy import make_url
 from typer.testing import Result
 
 from graphql_mfa.core.key_ring import KeyRing
@@ -203,6 +206,57 @@ def test_a_file_that_can_not_be_read_ends_every_command(
     monkeypatch.setattr(Path, "open", refuse)
     ran = command(*name.split(), GRAPHQL_MFA_SECRET_KEYS=KEY)
     _is_one_line_about_the_database(ran, "Permission denied: 'graphql_mfa.db'", 2)
+
+
+@COMMANDS
+@pytest.mark.parametrize("version", ["9999", "abc"])
+def test_a_store_of_a_version_that_is_not_known_ends_every_command(
+    command: Command, tmp_path: Path, name: str, version: str
+) -> None:
+    command("migrate")
+    with closing(sqlite3.connect(tmp_path / "graphql_mfa.db", isolation_level=None)) as database:
+        database.execute("UPDATE mfa_version SET version_num = ?", (version,))
+    ran = command(*name.split())
+    _is_one_line_about_the_database(ran, f"mfa_version holds '{version}', which this release does not know", 2)
+
+
+@postgresql_only
+@COMMANDS
+def test_a_shared_store_of_a_version_that_is_not_known_ends_every_command(
+    command: Command, postgresql: PostgresqlServer, name: str
+) -> None:
+    url = postgresql.migrated_database()
+    postgresql.execute(make_url(url).database or "", "UPDATE mfa_version SET version_num = '9999'")
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "mfa_version holds '9999', which this release does not know", 2)
+
+
+@COMMANDS
+def test_a_file_of_another_program_ends_every_command_and_stays_as_it_is(
+    command: Command, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "graphql_mfa.db"
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
+    before = file.read_bytes()
+    ran = command(*name.split())
+    _is_one_line_about_the_database(ran, "graphql_mfa.db is another program's database", 2)
+    assert list(tmp_path.iterdir()) == [file]
+    assert file.read_bytes() == before
+
+
+def test_a_file_that_another_program_uses_too_is_fine(command: Command, tmp_path: Path) -> None:
+    command("migrate")
+    with closing(sqlite3.connect(tmp_path / "graphql_mfa.db")) as database:
+        database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
+    assert command("migrate").stdout == "The database is up to date.\n"
+
+
+@COMMANDS
+def test_a_schema_on_sqlite_ends_every_command(command: Command, tmp_path: Path, name: str) -> None:
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_SCHEMA="sign_in", GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "SQLite has no schemas", 2)
+    assert list(tmp_path.iterdir()) == []
 
 
 @postgresql_only
