@@ -36,25 +36,26 @@ async def restart_enrollment(
         return ChallengeExpired()
 
     def restart(connection: Connection) -> RestartEnrollmentOutcome:
-        user = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
-        if user is None:
+        challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        if challenge is None:
             return ChallengeExpired()
+        user = challenge.user
         if user.account.mfa_enabled:
             return AlreadyEnrolled()
         counted = limits.enrollment_restart(settings, user.id)
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
-        challenges.count_attempt(connection, token, settings.challenge_attempts)
         if not _may_enroll(connection, user, enrollment_code):
             # Counted on the challenge only: a guesser must not use up the owner's restarts.
+            challenges.count_attempt(connection, token)
             throttles.give_back(connection, counted)
             return EnrollmentCodeRequired()
         challenges.end_all(connection, user.id)
         totp_devices.remove_all(connection, user.id)
         users.forget_otp_failures(connection, user.id)
         enrollment = enroll_device(connection, services, user.id, user.account.username, now)
-        challenge = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
-        return EnrollmentRestarted(enrollment, challenge)
+        issued = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
+        return EnrollmentRestarted(enrollment, issued)
 
     return await services.database.write(restart)
 

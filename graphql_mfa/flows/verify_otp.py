@@ -28,10 +28,10 @@ VerifyOtpOutcome = (
 
 
 async def verify_otp(services: Services, challenge_token: str, otp: str, client: Client) -> VerifyOtpOutcome:
-    """Count the answer, compare it, use up challenge and time step, open a session: one transaction.
+    """Compare the answer; count it, or use up challenge and time step and open a session: one transaction.
 
-    The account's row is held from its first statement on, so every answer for the account is judged after the one
-    before it was counted.
+    The first statement locks the account's row, so an answer is compared after every earlier one for the account was
+    counted.
     """
     settings = services.settings
     now = services.clock()
@@ -40,15 +40,16 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
         return ChallengeExpired()
 
     def transact(connection: Connection) -> VerifyOtpOutcome:
-        user = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
-        if user is None:
+        challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        if challenge is None:
             return ChallengeExpired()
+        user = challenge.user
         if refusal := otp_refusal(user, now):
             return refusal
-        attempts_left = challenges.count_attempt(connection, token, settings.challenge_attempts)
         devices = totp_devices.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
-        answer = answer_with_otp(connection, services, user, devices, otp, client, now, attempts_left)
+        answer = answer_with_otp(connection, services, user, devices, otp, client, now, challenge.attempts_left)
         if not isinstance(answer, Verified):
+            challenges.count_attempt(connection, token)
             return answer
         challenges.consume(connection, token)
         return _sign_in(connection, services, user, answer, client, now)

@@ -17,7 +17,7 @@ VerifyRecoveryCodeOutcome = SignedIn | InvalidRecoveryCode | ChallengeExpired | 
 async def verify_recovery_code(
     services: Services, challenge_token: str, recovery_code: str, client: Client
 ) -> VerifyRecoveryCodeOutcome:
-    """Count the answer, use up code and challenge, open a session: one transaction.
+    """Use up code and challenge and open a session, or count the answer: one transaction.
 
     The wait for one-time codes does not touch recovery codes, nor the other way round.
     """
@@ -28,16 +28,17 @@ async def verify_recovery_code(
         return ChallengeExpired()
 
     def answer(connection: Connection) -> VerifyRecoveryCodeOutcome:
-        user = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
-        if user is None:
+        challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        if challenge is None:
             return ChallengeExpired()
+        user = challenge.user
         counted = limits.recovery_code(settings, user.id, client.address)
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
-        attempts_left = challenges.count_attempt(connection, token, settings.challenge_attempts)
         if not consume_recovery_code(connection, user.id, recovery_code):
+            challenges.count_attempt(connection, token)
             services.events.record(connection, user.id, now, client, SecurityEventKind.SIGN_IN_FAILED)
-            return InvalidRecoveryCode(attempts_left)
+            return InvalidRecoveryCode(challenge.attempts_left)
         challenges.consume(connection, token)
         throttles.give_back(connection, counted)
         tokens = open_session(connection, services, user, FactorKind.RECOVERY_CODE, client, now)

@@ -16,10 +16,7 @@ _newest = (
 _END_OLDEST = delete(Challenge).where(Challenge.user_id == bindparam("user"), Challenge.digest.not_in(_newest))
 _ADD = insert(Challenge)
 _COUNT_ATTEMPT = (
-    update(Challenge)
-    .where(Challenge.digest == bindparam("challenge"), Challenge.attempts < bindparam("at_most"))
-    .values(attempts=Challenge.attempts + 1)
-    .returning(Challenge.attempts)
+    update(Challenge).where(Challenge.digest == bindparam("challenge")).values(attempts=Challenge.attempts + 1)
 )
 _CONSUME = delete(Challenge).where(Challenge.digest == bindparam("challenge")).returning(Challenge.digest)
 _END_ALL = delete(Challenge).where(Challenge.user_id == bindparam("user"))
@@ -34,9 +31,9 @@ def add(
     connection.execute(_ADD, row)
 
 
-def count_attempt(connection: Connection, digest: bytes, at_most: int) -> int:
-    """Count an answer before it is looked at; return how many are left. The caller holds the challenge, still open."""
-    return at_most - connection.execute(_COUNT_ATTEMPT, {"challenge": digest, "at_most": at_most}).scalar_one()
+def count_attempt(connection: Connection, digest: bytes) -> None:
+    """Count a wrong answer. The caller holds the challenge since before the answer was compared."""
+    connection.execute(_COUNT_ATTEMPT, {"challenge": digest})
 
 
 def consume(connection: Connection, digest: bytes) -> None:

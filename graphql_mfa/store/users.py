@@ -55,7 +55,8 @@ _lockable = select(
 _LOCK = _lockable.where(_that_user).with_for_update(of=User)
 # Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
-    _lockable.join(Challenge, Challenge.user_id == User.id)
+    _lockable.add_columns(Challenge.attempts)
+    .join(Challenge, Challenge.user_id == User.id)
     .where(
         Challenge.digest == bindparam("challenge"),
         Challenge.expires_at > bindparam("now"),
@@ -133,6 +134,17 @@ class LockedUser:
 
 
 @dataclass(frozen=True)
+class LockedChallenge:
+    """An open challenge and its account, whose rows the transaction holds.
+
+    attempts_left: how many answers are left if this one is wrong.
+    """
+
+    user: LockedUser
+    attempts_left: int
+
+
+@dataclass(frozen=True)
 class LoginCandidate:
     """What a password is compared with."""
 
@@ -200,9 +212,11 @@ def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
     return _lock(connection, _LOCK, {"user": id, "now": now})
 
 
-def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedUser | None:
-    """Hold the row of the account whose open challenge that is, and the challenge's."""
-    return _lock(connection, _LOCK_BY_CHALLENGE, {"challenge": digest, "now": now, "attempts": attempts})
+def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedChallenge | None:
+    """Hold the row of the account whose open challenge that is, and the challenge's. attempts: answers it may have."""
+    given = {"challenge": digest, "now": now, "attempts": attempts}
+    row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
+    return None if row is None else LockedChallenge(_locked(row), attempts - row.attempts - 1)
 
 
 def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser | None:
@@ -212,8 +226,10 @@ def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser 
 
 def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> LockedUser | None:
     row = connection.execute(query, given).one_or_none()
-    if row is None:
-        return None
+    return None if row is None else _locked(row)
+
+
+def _locked(row: "Row[*tuple[Any, ...]]") -> LockedUser:
     return LockedUser(
         account=account_of(row),
         sessions=row.sessions,

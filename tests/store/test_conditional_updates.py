@@ -164,8 +164,11 @@ async def test_no_more_attempts_are_counted_than_a_challenge_has(database: Datab
     challenge = await database.write(lambda connection: rows.add_challenge(connection, rows.add_user(connection)))
 
     def answer(connection: Connection) -> int | None:
-        user = users.lock_by_challenge(connection, challenge, NOW, 5)
-        return None if user is None else challenges.count_attempt(connection, challenge, 5)
+        locked = users.lock_by_challenge(connection, challenge, NOW, 5)
+        if locked is None:
+            return None
+        challenges.count_attempt(connection, challenge)
+        return locked.attempts_left
 
     left = await asyncio.gather(*((database, other_process)[number % 2].write(answer) for number in range(10)))
     assert left.count(None) == 5
