@@ -13,7 +13,7 @@ from graphql_mfa.flows.outcomes import TokenPair
 from graphql_mfa.flows.services import Services
 from graphql_mfa.store import Connection, sessions, users
 from graphql_mfa.store.sessions import StoredSession
-from graphql_mfa.store.users import LockedUser
+from graphql_mfa.store.users import LockedChallenge
 
 SESSIONS_PER_ACCOUNT = 100
 # Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
@@ -23,7 +23,7 @@ _UNCOUNTED = 50
 def open_session(
     connection: Connection,
     services: Services,
-    user: LockedUser,
+    challenge: LockedChallenge,
     factor: FactorKind,
     client: Client,
     now: datetime,
@@ -33,6 +33,7 @@ def open_session(
 
     device_id: the authenticator app that answered it, if one did.
     """
+    user = challenge.user
     refresh_token = first_refresh_token()
     ends_at = now + timedelta(seconds=services.settings.session_lifetime_seconds)
     session = StoredSession(
@@ -55,7 +56,8 @@ def open_session(
     if user.sessions > SESSIONS_PER_ACCOUNT - _UNCOUNTED:
         sessions.end_beyond(connection, user.id, now, SESSIONS_PER_ACCOUNT - 1)
     sessions.add(connection, session)
-    users.remember_address(connection, user.id, client.address, now)
+    if client.address != challenge.latest_address:
+        users.remember_address(connection, user.id, client.address, now)
     return token_pair(services, session, refresh_token, services.key_ring.current)
 
 

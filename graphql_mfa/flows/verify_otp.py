@@ -20,7 +20,7 @@ from graphql_mfa.flows.second_factor import Verified, answer_with_otp, otp_refus
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import open_session
 from graphql_mfa.store import Connection, challenges, totp_devices, users
-from graphql_mfa.store.users import LockedUser
+from graphql_mfa.store.users import LockedChallenge
 
 VerifyOtpOutcome = (
     SignedIn | EnrollmentConfirmed | InvalidOtp | OtpAlreadyUsed | ChallengeExpired | FactorDisabled | RateLimited
@@ -52,15 +52,21 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
             challenges.count_attempt(connection, token)
             return answer
         challenges.consume(connection, token)
-        return _sign_in(connection, services, user, answer, client, now)
+        return _sign_in(connection, services, challenge, answer, client, now)
 
     return await services.database.write(transact)
 
 
 def _sign_in(
-    connection: Connection, services: Services, user: LockedUser, verified: Verified, client: Client, now: datetime
+    connection: Connection,
+    services: Services,
+    challenge: LockedChallenge,
+    verified: Verified,
+    client: Client,
+    now: datetime,
 ) -> SignedIn | EnrollmentConfirmed:
-    tokens = open_session(connection, services, user, FactorKind.TOTP, client, now, verified.device_id)
+    user = challenge.user
+    tokens = open_session(connection, services, challenge, FactorKind.TOTP, client, now, verified.device_id)
     if user.account.mfa_enabled:
         services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)
         return SignedIn(tokens, user.account)

@@ -41,7 +41,7 @@ async def verify_recovery_code(
             return InvalidRecoveryCode(challenge.attempts_left)
         challenges.consume(connection, token)
         throttles.give_back(connection, counted)
-        tokens = open_session(connection, services, user, FactorKind.RECOVERY_CODE, client, now)
+        tokens = open_session(connection, services, challenge, FactorKind.RECOVERY_CODE, client, now)
         events = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
         services.events.record(connection, user.id, now, client, *events)
         return SignedIn(tokens, users.find(connection, user.id))

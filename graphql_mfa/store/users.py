@@ -53,9 +53,17 @@ _lockable = select(
     User.otp_disabled_at,
 ).where(_may_sign_in)
 _LOCK = _lockable.where(_that_user).with_for_update(of=User)
+_latest_address = (
+    select(KnownAddress.address)
+    .where(KnownAddress.user_id == User.id, KnownAddress.last_used_at > bindparam("yesterday"))
+    .order_by(KnownAddress.last_used_at.desc())
+    .limit(1)
+    .correlate(User)
+    .scalar_subquery()
+)
 # Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
-    _lockable.add_columns(Challenge.attempts)
+    _lockable.add_columns(Challenge.attempts, _latest_address.label("latest_address"))
     .join(Challenge, Challenge.user_id == User.id)
     .where(
         Challenge.digest == bindparam("challenge"),
@@ -137,11 +145,13 @@ class LockedUser:
 class LockedChallenge:
     """An open challenge and its account, whose rows the transaction holds.
 
-    attempts_left: how many answers are left if this one is wrong.
+    attempts_left: how many answers are left if this one is wrong. latest_address: from where the account signed in
+    last, if that was within a day.
     """
 
     user: LockedUser
     attempts_left: int
+    latest_address: str | None
 
 
 @dataclass(frozen=True)
@@ -214,9 +224,9 @@ def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
 
 def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedChallenge | None:
     """Hold the row of the account whose open challenge that is, and the challenge's. attempts: answers it may have."""
-    given = {"challenge": digest, "now": now, "attempts": attempts}
+    given = {"challenge": digest, "now": now, "attempts": attempts, "yesterday": now - timedelta(days=1)}
     row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
-    return None if row is None else LockedChallenge(_locked(row), attempts - row.attempts - 1)
+    return None if row is None else LockedChallenge(_locked(row), attempts - row.attempts - 1, row.latest_address)
 
 
 def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser | None:
@@ -293,7 +303,7 @@ def forget_otp_failures(connection: Connection, id: UUID) -> None:
 
 
 def remember_address(connection: Connection, id: UUID, address: str, now: datetime) -> None:
-    """Store that the account signed in from there. Beyond 50 addresses the least recently used ones are deleted."""
+    """Store when the account signed in from there. Beyond 50 addresses the least recently used ones are deleted."""
     given = {"user_id": id, "address": address, "last_used_at": now, "of": id, "this": address}
     others = connection.scalar(_remember_address(connection.dialect.name), given) or 0
     if others >= _KNOWN_ADDRESSES:
