@@ -3,9 +3,9 @@
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, LargeBinary, Uuid, bindparam, delete, func, insert, literal, select, update
 
-from graphql_mfa.store.models import Challenge
+from graphql_mfa.store.models import Challenge, UtcDateTime
 
 _newest = (
     select(Challenge.digest)
@@ -14,7 +14,17 @@ _newest = (
     .limit(bindparam("others"))
 )
 _END_OLDEST = delete(Challenge).where(Challenge.user_id == bindparam("user"), Challenge.digest.not_in(_newest))
-_ADD = insert(Challenge)
+_open = select(func.count()).select_from(Challenge).where(Challenge.user_id == bindparam("user", type_=Uuid()))
+_ADD = insert(Challenge).from_select(
+    ["digest", "user_id", "created_at", "expires_at", "attempts"],
+    select(
+        bindparam("challenge", type_=LargeBinary),
+        bindparam("user", type_=Uuid()),
+        bindparam("now", type_=UtcDateTime),
+        bindparam("end", type_=UtcDateTime),
+        literal(0),
+    ).where(_open.scalar_subquery() < bindparam("at_most")),
+)
 _COUNT_ATTEMPT = (
     update(Challenge).where(Challenge.digest == bindparam("challenge")).values(attempts=Challenge.attempts + 1)
 )
@@ -26,9 +36,10 @@ def add(
     connection: Connection, *, digest: bytes, user_id: UUID, now: datetime, expires_at: datetime, at_most: int
 ) -> None:
     """Issue a challenge, ending the oldest ones beyond `at_most`. The caller holds the account's row."""
-    connection.execute(_END_OLDEST, {"user": user_id, "others": at_most - 1})
-    row = {"digest": digest, "user_id": user_id, "created_at": now, "expires_at": expires_at, "attempts": 0}
-    connection.execute(_ADD, row)
+    given = {"challenge": digest, "user": user_id, "now": now, "end": expires_at, "at_most": at_most}
+    if connection.execute(_ADD, given).rowcount == 0:
+        connection.execute(_END_OLDEST, {"user": user_id, "others": at_most - 1})
+        connection.execute(_ADD, given)
 
 
 def count_attempt(connection: Connection, digest: bytes) -> None:
