@@ -53,6 +53,7 @@ _lockable = select(
     User.otp_disabled_at,
 ).where(_may_sign_in)
 _LOCK = _lockable.where(_that_user).with_for_update(of=User)
+# Within a day, so that `last_used_at` is too old by a day at most; which address was used last is exact.
 _latest_address = (
     select(KnownAddress.address)
     .where(KnownAddress.user_id == User.id, KnownAddress.last_used_at > bindparam("yesterday"))
@@ -189,10 +190,13 @@ def add(
 def add_row(connection: Connection, row: Mapping[str, Any], now: datetime) -> bool:
     """Create an account unless the name is taken, or reserved; the name of an abandoned one is free."""
     key = row["username_key"]
-    if abandoned := connection.scalar(_DELETE_ABANDONED, {"name": key, "now": now}):
-        deletions.erase_events(connection, abandoned, None, now)
     if not insert_unless_there(connection, User, [row]):
-        return False
+        abandoned = connection.scalar(_DELETE_ABANDONED, {"name": key, "now": now})
+        if abandoned is None:
+            return False
+        deletions.erase_events(connection, abandoned, None, now)
+        if not insert_unless_there(connection, User, [row]):
+            return False
     # Now, since whoever deletes an account holds its name until it is reserved.
     if reserved_names.is_reserved(connection, key, now):
         remove(connection, row["id"])
