@@ -1,12 +1,14 @@
 """Give the user a new set of recovery codes."""
 
+from dataclasses import replace
+
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import NotAuthenticated, RateLimited, ReauthenticationRequired, RecoveryCodes
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
-from graphql_mfa.store import Connection, sessions, users
+from graphql_mfa.store import Connection, sessions
 
 RegenerateRecoveryCodesOutcome = RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited
 
@@ -25,6 +27,7 @@ async def regenerate_recovery_codes(
         sessions.make_others_stale(connection, caller.session.id, caller.user.id, caller.now)
         kind = SecurityEventKind.RECOVERY_CODES_REGENERATED
         services.events.record(connection, caller.user.id, caller.now, client, kind)
-        return RecoveryCodes(codes, users.find(connection, caller.user.id), caller.session.id)
+        account = replace(caller.user.account, recovery_codes_left=len(codes))
+        return RecoveryCodes(codes, account, caller.session.id)
 
     return await act_freshly(services, access_token, regenerate)

@@ -6,7 +6,7 @@ from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import NotAuthenticated, NotFound, RateLimited, SessionRevoked
 from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_counted
-from graphql_mfa.store import Connection, sessions, users
+from graphql_mfa.store import Connection, sessions
 
 RevokeSessionOutcome = SessionRevoked | NotFound | NotAuthenticated | RateLimited
 
@@ -21,6 +21,6 @@ async def revoke_session(
         if not sessions.end_own(connection, revoked_id, caller.user.id, caller.now):
             return NotFound()
         services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SESSION_ENDED)
-        return SessionRevoked(revoked_id, users.find(connection, caller.user.id), caller.session.id)
+        return SessionRevoked(revoked_id, caller.user.account, caller.session.id)
 
     return await act_counted(services, access_token, revoke)

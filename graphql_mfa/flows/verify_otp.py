@@ -1,5 +1,6 @@
 """Answer a challenge with a one-time code."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from graphql_mfa.core.accounts import FactorKind
@@ -74,4 +75,5 @@ def _sign_in(
     codes = replace_recovery_codes(connection, services, user.id)
     events = (SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
     services.events.record(connection, user.id, now, client, *events)
-    return EnrollmentConfirmed(tokens, users.find(connection, user.id), codes)
+    account = replace(user.account, mfa_enabled=True, recovery_codes_left=len(codes))
+    return EnrollmentConfirmed(tokens, account, codes)
