@@ -3,7 +3,7 @@
 from dataclasses import replace
 from uuid import UUID
 
-from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.client import Client
@@ -47,9 +47,11 @@ async def reauthenticate(
             answer = _answer_with_otp(connection, services, caller, otp, client)
             if not isinstance(answer, Verified):
                 return answer
-            return _renew(connection, services, caller, FactorKind.TOTP, answer.device_id)
-        refusal = _answer_with_code(connection, services, caller, recovery_code or "", client)
-        return refusal or _renew(connection, services, caller, FactorKind.RECOVERY_CODE)
+            return _renew(connection, services, caller, caller.user.account, FactorKind.TOTP, answer.device_id)
+        if refusal := _answer_with_code(connection, services, caller, recovery_code or "", client):
+            return refusal
+        account = users.find(connection, caller.user.id)
+        return _renew(connection, services, caller, account, FactorKind.RECOVERY_CODE)
 
     return await act_counted(services, access_token, transact)
 
@@ -80,10 +82,15 @@ def _answer_with_code(
 
 
 def _renew(
-    connection: Connection, services: Services, caller: Caller, factor: FactorKind, device_id: UUID | None = None
+    connection: Connection,
+    services: Services,
+    caller: Caller,
+    account: Account,
+    factor: FactorKind,
+    device_id: UUID | None = None,
 ) -> Reauthenticated:
     factors = tuple(dict.fromkeys((*caller.session.factors, factor)))
     session = replace(caller.session, authenticated_at=caller.now, factors=factors, verified_by=device_id)
     sessions.reauthenticate(connection, session)
     token, expires_at = access_token_of(services, session, caller.now, services.key_ring.current)
-    return Reauthenticated(token, expires_at, users.find(connection, caller.user.id), session.id)
+    return Reauthenticated(token, expires_at, account, session.id)
