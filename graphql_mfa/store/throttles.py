@@ -1,11 +1,23 @@
 """Limits, counted in the store, so that they hold across workers, restarts and replicas."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Executable, LargeBinary, Row, bindparam, delete, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Executable,
+    Integer,
+    LargeBinary,
+    and_,
+    bindparam,
+    delete,
+    or_,
+    select,
+    update,
+)
 
 from graphql_mfa.core.throttling import Limit, Refusal, Usage, reserve
 from graphql_mfa.store.inserts import insert_by_engine
@@ -29,6 +41,14 @@ _GIVE_BACK = (
 )
 
 
+@dataclass(frozen=True)
+class _Allowed:
+    """The limits that allow an attempt, and what is used of them with it."""
+
+    limits: Mapping[bytes, Limit]
+    usages: dict[bytes, Usage]
+
+
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
     """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
     reserved = reserve_first(connection, [limits], now)
@@ -44,18 +64,18 @@ def reserve_first(
     """
     # One order of locks for every transaction, so that no two wait for each other.
     keys = sorted({key for limits in choices for key in limits})
-    given = _named(keys)
-    # Read before anything is written, so that a flood of refused attempts writes nothing.
-    decision = _decide(connection.execute(_usages(len(keys)), given), choices, now)
+    used = _used(connection, keys, now)
+    # Decided before anything is written, so that a flood of refused attempts writes nothing.
+    decision = _decide(used, choices, now)
     if isinstance(decision, Refusal):
         return decision
-    held = _hold(connection.dialect.name, len(keys))
-    decision = _decide(connection.execute(held, given | {"now": now}), choices, now)
-    if isinstance(decision, Refusal):
-        return decision
-    chosen, usages = decision
-    connection.execute(_SET, [{"of": key, **vars(usage)} for key, usage in usages.items()])
-    return chosen
+    if changed := used.keys() - _write(connection, used, used | decision.usages):
+        # Other transactions counted in between. The rows are locked by now.
+        used |= _used(connection, changed, now)
+        decision = _decide(used, choices, now)
+        usages = used if isinstance(decision, Refusal) else used | decision.usages
+        connection.execute(_SET, [{"of": key, **vars(usage)} for key, usage in usages.items()])
+    return decision if isinstance(decision, Refusal) else decision.limits
 
 
 def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
@@ -76,17 +96,53 @@ def _usages(count: int) -> Executable:
 
 
 @cache
-def _hold(dialect: str, count: int) -> Executable:
-    """The same, with the rows made where there are none, and held, in their order."""
-    rows = [
-        {"key": _key(number), "attempts": 0, "window_ends_at": bindparam("now", type_=UtcDateTime)}
+def _upsert(dialect: str, count: int) -> Executable:
+    """Lock so many rows in the order given, and write those that are still as they were read; return their keys."""
+    insertion = insert_by_engine(dialect, Throttle).values(
+        [
+            {
+                "key": _key(number),
+                "attempts": bindparam(f"attempts_{number}", type_=Integer),
+                "window_ends_at": bindparam(f"window_ends_at_{number}", type_=UtcDateTime),
+                "blocked_until": bindparam(f"blocked_until_{number}", type_=UtcDateTime),
+            }
+            for number in range(count)
+        ]
+    )
+    # Whatever changes the wait changes one of these two as well.
+    unchanged = (
+        and_(
+            Throttle.key == _key(number),
+            Throttle.attempts == bindparam(f"read_attempts_{number}"),
+            Throttle.window_ends_at == bindparam(f"read_window_ends_at_{number}"),
+        )
         for number in range(count)
-    ]
-    made = insert_by_engine(dialect, Throttle).values(rows)
-    held: Executable = made.on_conflict_do_update(
-        index_elements=[Throttle.key], set_={"attempts": Throttle.attempts}
-    ).returning(*_usage)
-    return held
+    )
+    upsert: Executable = insertion.on_conflict_do_update(
+        index_elements=[Throttle.key],
+        set_={name: insertion.excluded[name] for name in ("attempts", "window_ends_at", "blocked_until")},
+        where=or_(*unchanged),
+    ).returning(Throttle.key)
+    return upsert
+
+
+def _write(connection: Connection, read: Mapping[bytes, Usage], usages: Mapping[bytes, Usage]) -> set[bytes]:
+    """Lock the rows, in the order of `read`, and write those that are as they were read; return their keys."""
+    given = _named(read)
+    for number, key in enumerate(read):
+        given |= {f"{name}_{number}": value for name, value in vars(usages[key]).items()}
+        given |= {
+            f"read_attempts_{number}": read[key].attempts,
+            f"read_window_ends_at_{number}": read[key].window_ends_at,
+        }
+    return set(connection.scalars(_upsert(connection.dialect.name, len(read)), given))
+
+
+def _used(connection: Connection, keys: Collection[bytes], now: datetime) -> dict[bytes, Usage]:
+    """What was used under each key, in the order of the keys. Where there is no row, a window that is over."""
+    rows = connection.execute(_usages(len(keys)), _named(keys))
+    used = {row.key: Usage(row.attempts, row.window_ends_at, row.blocked_until) for row in rows}
+    return dict.fromkeys(keys, Usage(0, now)) | used
 
 
 def _named(keys: Iterable[bytes]) -> dict[str, object]:
@@ -97,16 +153,13 @@ def _key(number: int) -> "BindParameter[bytes]":
     return bindparam(f"key_{number}", type_=LargeBinary)
 
 
-def _decide(
-    rows: "Iterable[Row[*tuple[Any, ...]]]", choices: Sequence[Mapping[bytes, Limit]], now: datetime
-) -> tuple[Mapping[bytes, Limit], dict[bytes, Usage]] | Refusal:
+def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]], now: datetime) -> _Allowed | Refusal:
     """The first choice that allows an attempt, with what is then used of it; or why the last one refuses it."""
-    used = {row.key: Usage(row.attempts, row.window_ends_at, row.blocked_until) for row in rows}
     for limits in choices:
-        decisions = {key: reserve(limit, used.get(key, Usage()), now) for key, limit in limits.items()}
+        decisions = {key: reserve(limit, used[key], now) for key, limit in limits.items()}
         usages = {key: decision for key, decision in decisions.items() if isinstance(decision, Usage)}
         if len(usages) == len(limits):
-            return limits, usages
+            return _Allowed(limits, usages)
     refusals = [Refusal(wait, limits[key]) for key, wait in decisions.items() if isinstance(wait, timedelta)]
     return max(refusals, key=lambda refusal: refusal.wait)
 

@@ -1,15 +1,18 @@
 """Limits in the store."""
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 
 from graphql_mfa.core.throttling import Backoff, Limit
 from graphql_mfa.store import throttles
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Throttle
-from tests.conftest import on_each_engine
+from tests.conftest import on_each_engine, postgresql_only
 from tests.store.rows import NOW
 
 pytestmark = on_each_engine
@@ -63,6 +66,62 @@ async def test_of_many_attempts_at_once_as_many_pass_as_the_limit_allows(
 ) -> None:
     waits = await asyncio.gather(*(reserve((database, other_process)[number % 2], ADDRESS) for number in range(20)))
     assert waits.count(None) == 3
+
+
+async def test_of_attempts_at_once_under_several_keys_those_that_pass_are_counted_and_no_others(
+    database: Database, other_process: Database
+) -> None:
+    asked = [(ADDRESS, ACCOUNT), (ADDRESS,), (ACCOUNT,)] * 8
+    waits = await asyncio.gather(
+        *(reserve((database, other_process)[number % 2], *keys) for number, keys in enumerate(asked))
+    )
+    passed = [keys for keys, wait in zip(asked, waits, strict=True) if wait is None]
+    assert await database.read(counts) == {ADDRESS: 3, ACCOUNT: 2}
+    assert {key: sum(key in keys for keys in passed) for key in LIMITS} == {ADDRESS: 3, ACCOUNT: 2}
+
+
+@contextmanager
+def counted_in_between(url: str, *keys: bytes, seconds: int = 0) -> Iterator[None]:
+    """Another process counts attempts, one by one, after the first transaction inside read and before it writes."""
+    todo = list(keys)
+
+    async def count() -> None:
+        other = Database(url)
+        while todo:
+            assert await reserve(other, todo.pop(0), seconds=seconds) is None
+        await other.close()
+
+    def see(connection: Connection, cursor: object, statement: str, *_: object) -> None:
+        if threading.current_thread() is threading.main_thread() and todo and statement.startswith("INSERT"):
+            thread = threading.Thread(target=asyncio.run, args=(count(),))
+            thread.start()
+            thread.join()
+
+    event.listen(Engine, "before_cursor_execute", see)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "before_cursor_execute", see)
+    assert not todo
+
+
+@postgresql_only
+async def test_an_attempt_that_is_refused_for_one_counted_in_between_is_counted_under_no_key(
+    database: Database, database_url: str
+) -> None:
+    with counted_in_between(database_url, ACCOUNT, ACCOUNT):
+        assert await reserve(database, ADDRESS, ACCOUNT) == timedelta(seconds=5)
+    assert await database.read(counts) == {ADDRESS: 0, ACCOUNT: 2}
+
+
+@postgresql_only
+async def test_an_attempt_adds_to_one_that_was_counted_in_between_in_a_new_window(
+    database: Database, database_url: str
+) -> None:
+    await reserve(database, ADDRESS)
+    with counted_in_between(database_url, ADDRESS, seconds=60):
+        assert await reserve(database, ADDRESS, seconds=60) is None
+    assert await database.read(counts) == {ADDRESS: 2}
 
 
 async def test_an_attempt_can_be_given_back_with_the_wait_that_it_made(database: Database) -> None:
