@@ -74,10 +74,14 @@ async def test_that_the_events_of_a_name_are_not_recorded_any_more_does_not_tell
             await guess_passwords(app, connect, MOST_PER_HOUR, name)
             with statements() as seen[name]:
                 await connect(app, "203.0.113.99").login(name, WRONG_PASSWORD)
-    of_delivery = (" mfa_outbox WHERE", "UPDATE mfa_outbox")
-    asked = {name: [sql for sql in sqls if not any(part in sql for part in of_delivery)] for name, sqls in seen.items()}
+    asked = {name: [sql for sql in sqls if not _is_of_delivery(sql)] for name, sqls in seen.items()}
     assert asked["alice"] == asked["nobody"]
     assert any("INSERT INTO mfa_security_events" in sql for sql in asked["alice"])
+
+
+def _is_of_delivery(sql: str) -> bool:
+    """Whether the sender of events, which runs beside requests, asked it."""
+    return "mfa_outbox" in sql and (sql.startswith(("SELECT", "UPDATE")) or "mfa_outbox.attempts" in sql)
 
 
 async def test_a_used_refresh_token_sent_from_everywhere_is_recorded_ten_times_an_hour(
