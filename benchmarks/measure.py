@@ -16,7 +16,7 @@ import pyotp
 import uvloop
 
 from benchmarks.client import Job, Sample, connected, drive, pace
-from benchmarks.server import CORES, Server, pinned, serving
+from benchmarks.server import CORES, ONE_CORE, Server, pinned, serving
 from benchmarks.target import OperationName, Target, UnexpectedAnswerError, User
 
 OPERATIONS: tuple[OperationName, ...] = ("registerUser", "login", "verifyOtp", "me", "refreshSession")
@@ -34,9 +34,6 @@ _BATCH_SECONDS = 10.0
 _NO_LIMIT = float("inf")
 _PASSWORD = "four-otters-row-upstream"
 _numbers = itertools.count(1)
-
-# Of the load while the operations are measured: one core serves, another one asks.
-ONE_CORE = CORES[:1]
 
 
 @dataclass(frozen=True)

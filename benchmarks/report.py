@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers import PEERS
 from benchmarks.plot import plot
 
 _ROOT = Path(__file__).parent.parent
@@ -39,6 +40,7 @@ def sections(figures: Mapping[str, Any]) -> dict[str, str]:
         "machine": _machine(figures),
         "aims": _aims(figures),
         "ratios": _ratios(figures),
+        "peers": _peers(figures),
         "figures": _figures(figures),
     }
 
@@ -90,6 +92,24 @@ def _ratios(figures: Mapping[str, Any]) -> str:
             for operation in operations
         )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _peers(figures: Mapping[str, Any]) -> str:
+    """How many times as fast this API is, beside those that do the same work."""
+    targets, operations = figures["targets"], figures["plan"]["operations"]
+    last = str(figures["plan"]["connections"][-1])
+
+    def times(name: str, operation: str) -> str:
+        ours, theirs = (targets[target]["operations"].get(operation, {}).get(last) for target in ("ours", name))
+        return f"{ours['rate'] / theirs['rate']:.1f} times" if ours and theirs else "-"
+
+    lines = ["| beside | " + " | ".join(operations) + " |", "|---|" + "---|" * len(operations)]
+    lines += [
+        f"| {targets[name]['description']} | {' | '.join(times(name, operation) for operation in operations)} |"
+        for name in (peer.name for peer in PEERS)
+        if {"ours", name} <= targets.keys()
+    ]
     return "\n".join(lines) + "\n"
 
 

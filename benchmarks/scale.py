@@ -20,12 +20,12 @@ import uvloop
 from sqlalchemy import make_url
 
 from benchmarks.client import Job, Sample, connected, drive
-from benchmarks.measure import CHEAP_ROUNDS, ONE_CORE
+from benchmarks.measure import CHEAP_ROUNDS
 from benchmarks.population import Population, expired_rows, fill
 from benchmarks.results import percentile
-from benchmarks.server import GENERATOR_CORE, Server, cpu_seconds, pinned, serving
+from benchmarks.server import GENERATOR_CORE, ONE_CORE, Server, cpu_seconds, pinned, serving
 from benchmarks.target import User
-from benchmarks.targets import OURS, ours
+from benchmarks.targets import DURABLE, OURS, ours
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
@@ -36,8 +36,6 @@ ENGINES = ("sqlite", "postgresql")
 _CONNECTIONS = 8  # for as much as the server can do
 _LOOK_SECONDS = 0.25
 _A_DAY = 86_400
-# As a deployment has it, unlike the one of the tests.
-_DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "autovacuum=on")
 
 
 @dataclass(frozen=True)
@@ -111,7 +109,7 @@ def stores(engine: str) -> Iterator[Make]:
     """Where stores of that engine can be made. They are gone afterwards."""
     with ExitStack() as stack:
         if engine == "postgresql":
-            server = stack.enter_context(running_server(*_DURABLE))
+            server = stack.enter_context(running_server(*DURABLE))
 
             def make(population: Population) -> Store:
                 settings = _settings(server.migrated_database())

@@ -14,6 +14,8 @@ from benchmarks.target import Request, Target
 CORES = sorted(os.sched_getaffinity(0))
 # Where there is only one core, the load generator and the server share it, and nothing can be said of ratios.
 GENERATOR_CORE = CORES[-1]
+# Of the load while the operations are measured: one core serves, another one asks.
+ONE_CORE = CORES[:1]
 
 _LONGEST_START_SECONDS = 60
 _LONGEST_STOP_SECONDS = 15

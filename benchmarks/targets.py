@@ -1,9 +1,12 @@
 """What is measured: this API, the framework's ceiling, the tutorial, and the peers."""
 
+import atexit
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -11,9 +14,15 @@ from typing import Any
 from urllib.parse import urlencode
 
 from benchmarks.peers import PEERS
+from benchmarks.server import ONE_CORE, pinned
 from benchmarks.target import Answer, Launch, OperationName, Request, Step, Target, UnexpectedAnswerError, User
+from graphql_mfa.core.key_ring import new_key
+from tests.postgresql import PostgresqlServer, program, running_server
 
 _ROOT = Path(__file__).parent.parent
+# As a deployment has it, unlike the server of the tests.
+DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "autovacuum=on")
+_KEY = new_key()
 # So that throttling is no part of what is measured; everything else is as it comes.
 _LIMITS = (
     "REGISTRATION_ATTEMPTS",
@@ -181,6 +190,43 @@ def ours(environment: Mapping[str, str] = MappingProxyType({})) -> Target:
 
 
 OURS = ours()
+
+
+class _OnPostgresql(_Own):
+    """A deployment on a PostgreSQL server of its own, which shares its core and keeps what it acknowledged."""
+
+    def install(self) -> None:
+        """Start the server, which ends with this process."""
+        with pinned(ONE_CORE):
+            _postgresql()
+
+    def prepare(self, folder: Path) -> None:
+        """Make a database, and note it where `launch` finds it: in the working directory."""
+        (folder / "database.url").write_text(_postgresql().migrated_database())
+
+    def launch(self, port: int, rounds: int) -> Launch:
+        """As the interface says."""
+        launch = super().launch(port, rounds)
+        script = 'GRAPHQL_MFA_DATABASE_URL=$(cat database.url) exec "$0" "$@"'
+        return replace(launch, command=["/bin/sh", "-c", script, *launch.command])
+
+
+@cache
+def _postgresql() -> PostgresqlServer:
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(running_server(*DURABLE))
+
+
+ON_POSTGRESQL: Target = _OnPostgresql(
+    name="ours-postgresql",
+    description=f"graphql-mfa {version('graphql-mfa')}, its database beside it on the same core",
+    hashes=True,
+    codes_once=True,
+    operations=OURS.operations,
+    ready=_READY,
+    start=lambda port, rounds: _serve(port, rounds, {"GRAPHQL_MFA_SECRET_KEYS": _KEY}),
+)
 BARE: Target = _Own(
     name="bare",
     description=f"Strawberry {version('strawberry-graphql')} with constant answers",
@@ -224,4 +270,5 @@ TUTORIAL: Target = _Own(
     start=lambda port, _: _uvicorn(port, "benchmarks.apps.tutorial:app"),
 )
 
-TARGETS: Mapping[str, Target] = {target.name: target for target in (OURS, BARE, TUTORIAL, *PEERS)}
+_DATABASES = (ON_POSTGRESQL,) if program("initdb") else ()
+TARGETS: Mapping[str, Target] = {target.name: target for target in (OURS, *_DATABASES, *PEERS, TUTORIAL, BARE)}
