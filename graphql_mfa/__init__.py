@@ -10,6 +10,7 @@ from graphql_mfa.flows.authenticate import Authenticated
 from graphql_mfa.flows.services import Registration
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.settings import Settings
+from graphql_mfa.store.sqlite import configure_sqlite
 
 __all__ = [
     "Authenticated",
@@ -21,5 +22,6 @@ __all__ = [
     "SecurityEvent",
     "Settings",
     "SignedIn",
+    "configure_sqlite",
     "create_app",
 ]

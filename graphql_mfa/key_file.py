@@ -24,12 +24,13 @@ class MissingKeyError(ValueError):
         return cls(f"The database holds secrets that were sealed with a key which the key ring lacks: {keys}.")
 
 
-def load_key_ring(settings: Settings) -> KeyRing:
+def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:
     """The key ring of a deployment; with SQLite and no setting, a key is made beside the database file.
 
-    Raises MissingKeyError, InvalidKeyError, UnsupportedDatabaseError and OutOfReachError.
+    shared: whether the database is a host's, beside which no key is made. Raises MissingKeyError, InvalidKeyError,
+    UnsupportedDatabaseError and OutOfReachError.
     """
-    database = sqlite_file(settings.database_url)
+    database = None if shared else sqlite_file(settings.database_url)
     if settings.secret_keys is not None:
         return _parse(settings.secret_keys.get_secret_value(), "GRAPHQL_MFA_SECRET_KEYS")
     if database is None:

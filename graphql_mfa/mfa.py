@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
+from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.requests import Request
 from strawberry.extensions import SchemaExtension
 from strawberry.types.scalar import ScalarDefinition
@@ -49,6 +50,7 @@ class GraphQLMFA:
         self,
         settings: Settings | None = None,
         *,
+        engine: AsyncEngine | None = None,
         clock: Clock = utc_now,
         before_registration: BeforeRegistration = no_condition,
         on_event: OnEvent | None = None,
@@ -60,6 +62,9 @@ class GraphQLMFA:
     ) -> None:
         """Without `settings` they are read from the environment. `clock` is where the time comes from.
 
+        engine: the host's, on aiosqlite or asyncpg, in place of `settings.database_url`; it is never closed here. A
+        database on SQLite is migrated at start. No key is made beside it: set `settings.secret_keys`.
+
         before_registration: a condition of the host's own. on_event: is told of each security event, and again if it
         raises or takes too long. query, mutation: the host's types, which inherit from `graphql_mfa.Query` and
         `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as Strawberry takes them. metrics: the
@@ -70,6 +75,7 @@ class GraphQLMFA:
             self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars
         )
         self.unnamed_proxy = UnnamedProxy()
+        self._engine = engine
         self._clock = clock
         self._before_registration = before_registration
         self._observer = _observer(metrics)
@@ -98,12 +104,24 @@ class GraphQLMFA:
         """
         return signed_in(lambda: self.services, max_age)
 
+    async def migrate(self) -> None:
+        """Bring the store to this version, as `graphql-mfa migrate` does. For a step before a deployment starts.
+
+        Raises UnsupportedDatabaseError and OutOfReachError.
+        """
+        database = _database(self.settings, self._engine, NOBODY)
+        try:
+            await database.check()
+            await database.migrate()
+        finally:
+            await database.close()
+
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """Open the services; meanwhile purge what expired and tell of events: `FastAPI(lifespan=mfa.lifespan)`."""
         notifier = Notifier(self._sinks)
         async with open_services(
-            self.settings, self._clock, self._before_registration, self._observer, notifier
+            self.settings, self._clock, self._before_registration, self._observer, notifier, self._engine
         ) as services:
             await _tell_what_is_missing(services)
             self._services = services
@@ -125,19 +143,21 @@ async def open_services(
     before_registration: BeforeRegistration = no_condition,
     observer: Observer = NOBODY,
     notifier: Notifier | None = None,
+    engine: AsyncEngine | None = None,
 ) -> AsyncIterator[Services]:
-    """The dependencies of every use case, open and, for the embedded database, migrated.
+    """The dependencies of every use case, open and, for a database on SQLite, migrated.
 
-    notifier: of this process; without one, other processes tell of its events.
+    notifier: of this process; without one, other processes tell of its events. engine: a host's, which stays open.
     """
-    key_ring = load_key_ring(settings)
+    key_ring = load_key_ring(settings, shared=engine is not None)
     events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
-    database = Database(settings.database_url, settings.database_pool_size, observer, settings.database_schema)
+    database = _database(settings, engine, observer)
     if notifier:
         database.after_commit(outbox.WRITTEN, notifier.wake)
     hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, observer)
     try:
-        if settings.embedded:
+        await database.check()
+        if database.embedded:
             await database.migrate()
         yield Services(
             settings=settings,
@@ -153,6 +173,11 @@ async def open_services(
     finally:
         hashing.close()
         await database.close()
+
+
+def _database(settings: Settings, engine: AsyncEngine | None, observer: Observer) -> Database:
+    where = settings.database_url if engine is None else engine
+    return Database(where, settings.database_pool_size, observer, settings.database_schema)
 
 
 def _observer(metrics: "CollectorRegistry | None") -> Observer:

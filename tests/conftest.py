@@ -122,6 +122,15 @@ def database_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) ->
 
 
 @pytest.fixture
+def fresh_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
+    """Where no table is yet."""
+    if engine == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    return server.empty_database()
+
+
+@pytest.fixture
 def schema_that_breaks(request: pytest.FixtureRequest, engine: str) -> Iterator[None]:
     """For a test that changes tables: nobody uses them after it."""
     yield

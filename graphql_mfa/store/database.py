@@ -34,7 +34,7 @@ _FIRST_PAUSE_SECONDS = 0.01
 
 
 class UnsupportedDatabaseError(ValueError):
-    """A URL that the store can't keep its promises on."""
+    """A URL or an engine that the store can't keep its promises on."""
 
 
 class Database:
@@ -48,10 +48,24 @@ class Database:
         pool_size: connections to PostgreSQL that one process may have. schema: the schema of the tables there; None is
         the first one of the connection's search path. Raises UnsupportedDatabaseError.
         """
+        self._adopted = not isinstance(where, str)
         self._file = sqlite_file(where) if isinstance(where, str) else None
         self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
         self._observer = observer
         self._after_commit: dict[str, Callable[[], None]] = {}
+
+    @property
+    def embedded(self) -> bool:
+        """Whether it is a file, which processes migrate when they start."""
+        return isinstance(self._engine, Sqlite)
+
+    async def check(self) -> None:
+        """Raise UnsupportedDatabaseError for a host's engine on which transactions would not be safe."""
+        if self._adopted and isinstance(self._engine, Sqlite):
+            with translate_connection_errors():
+                fault = await self._engine.fault()
+            if fault:
+                raise UnsupportedDatabaseError(fault)
 
     def after_commit(self, mark: str, call: Callable[[], None]) -> None:
         """Call a function after each commit of a transaction that set this mark in `connection.info`.
@@ -130,7 +144,7 @@ class Database:
         except UnusableDatabaseError:
             raise
         except OutOfReachError:
-            if self._file is None:
+            if not self.embedded:
                 raise
             # Another process that starts may have locked it, and the change of the schema waits once more.
             return False
@@ -149,7 +163,7 @@ def sqlite_file(url: str) -> Path | None:
     if parsed.drivername != _SQLITE:
         return None
     if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
-        raise UnsupportedDatabaseError("An SQLite store is a file: in memory, one rollback undoes another's commit.")
+        raise UnsupportedDatabaseError(sqlite.IN_MEMORY)
     return Path(parsed.database)
 
 
@@ -174,6 +188,8 @@ def _opened(url: str, pool_size: int, schema: str | None) -> "Sqlite | Postgresq
 
 
 def _adopted(engine: AsyncEngine, schema: str | None) -> "Sqlite | Postgresql":
+    if f"{engine.dialect.name}+{engine.dialect.driver}" not in _DRIVERS:
+        raise UnsupportedDatabaseError(f"The engine must be of one of {', '.join(_DRIVERS)}.")
     if engine.dialect.name == "sqlite":
         _refuse_schema(schema)
         return Sqlite(engine.execution_options(isolation_level="AUTOCOMMIT"), owned=False)

@@ -61,7 +61,10 @@ class Postgresql:
             return await connection.run_sync(query)
 
     async def change_schema(self, change: Callable[[Connection], None]) -> None:
-        """Run one transaction that may take as long as it has to."""
+        """Run one transaction that may take as long as it has to; on a host's engine, as long as that one allows."""
+        if not self._owned:
+            await self.write(change)
+            return
         engine = create_async_engine(self.engine.url, hide_parameters=True, execution_options=self._options)
         try:
             async with engine.begin() as connection:

@@ -9,21 +9,33 @@ from pathlib import Path
 from threading import Event
 from typing import TypeVar
 
-from sqlalchemy import URL, Connection, NullPool, create_engine
+from sqlalchemy import URL, Connection, NullPool, StaticPool, create_engine, event, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from graphql_mfa.store.sqlite_connection import SqliteConnection, open_connection
 
 T = TypeVar("T")
 
+IN_MEMORY = "An SQLite store is a file: in memory, one rollback undoes another's commit."
+
 _CONNECTIONS = 4  # one that writes; a read takes some 0.1 ms, and waits for no writer
 _BUSY_SECONDS = 10
 _PRAGMAS = (
+    f"busy_timeout={_BUSY_SECONDS * 1000}",
     "journal_mode=WAL",
     # An acknowledged write survives a crash of the process and of the machine.
     "synchronous=FULL",
     "foreign_keys=ON",
 )
+_FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
+# What SQLite answers where a host's engine has these or stricter ones. EXTRA is 3.
+_ACCEPTED = {
+    "busy_timeout": range(1, 2**31),
+    "journal_mode": ("wal",),
+    "synchronous": (2, 3),
+    "foreign_keys": (1,),
+}
 
 
 def engine_for(file: Path) -> AsyncEngine:
@@ -31,10 +43,9 @@ def engine_for(file: Path) -> AsyncEngine:
 
     def connect() -> sqlite3.Connection:
         # Without an isolation level the driver begins no transactions.
-        connection = sqlite3.connect(file, timeout=_BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(file, isolation_level=None)
         try:
-            for pragma in _PRAGMAS:
-                connection.execute(f"PRAGMA {pragma}")
+            _set_pragmas(connection)
         except BaseException:
             connection.close()
             raise
@@ -53,6 +64,24 @@ def engine_for(file: Path) -> AsyncEngine:
         # `Sqlite` ends every transaction itself; a rollback would be another trip to the thread.
         pool_reset_on_return=None,
     )
+
+
+def configure_sqlite(engine: AsyncEngine) -> None:
+    """Set what `GraphQLMFA(engine=…)` requires on each connection that the engine opens from now on.
+
+    WAL, synchronous=FULL, foreign keys, and a wait of ten seconds for other writers. Call it before the engine's first
+    use.
+    """
+    event.listen(engine.sync_engine, "connect", lambda connection, _: _set_pragmas(connection))
+
+
+def _set_pragmas(connection: sqlite3.Connection | DBAPIConnection) -> None:
+    cursor = connection.cursor()
+    try:
+        for pragma in _PRAGMAS:
+            cursor.execute(f"PRAGMA {pragma}")
+    finally:
+        cursor.close()
 
 
 @contextmanager
@@ -76,6 +105,14 @@ class Sqlite:
         self._owned = owned
         self._writing = asyncio.Lock()
         self._unfinished: set[asyncio.Task[object]] = set()
+
+    async def fault(self) -> str | None:
+        """Why transactions on a host's engine would not be safe, in one sentence."""
+        if fault := await self.read(_fault):
+            return fault
+        if isinstance(self.engine.pool, StaticPool):
+            return "The engine's StaticPool gives one connection to several transactions at once: use another pool."
+        return None
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction."""
@@ -148,6 +185,27 @@ def _in_autocommit(connection: Connection, transaction: Callable[[Connection], T
     with connection.begin():
         _stop_if(cancelled)
         return transaction(connection)
+
+
+def _fault(connection: Connection) -> str | None:
+    if not connection.scalar(_FILE):
+        return IN_MEMORY
+    if getattr(connection.connection.driver_connection, "in_transaction", False):
+        return (
+            "The engine begins transactions by an event of its own or `autocommit=False`, which loses updates: give "
+            "graphql_mfa an engine without it."
+        )
+    wrong = [
+        name
+        for name, accepted in _ACCEPTED.items()
+        if connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() not in accepted
+    ]
+    if not wrong:
+        return None
+    return (
+        f"The engine's connections lack what the store needs ({', '.join(wrong)}): write "
+        "`graphql_mfa.configure_sqlite(engine)` where the engine is created."
+    )
 
 
 def _stop_if(cancelled: Event) -> None:

@@ -1,13 +1,11 @@
 """A store without an application around it."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from graphql_mfa.store.database import Database
-from tests.postgresql import PostgresqlServer
 
 
 @pytest.fixture
@@ -15,15 +13,6 @@ async def database(database_url: str) -> AsyncIterator[Database]:
     database = Database(database_url)
     yield database
     await database.close()
-
-
-@pytest.fixture
-def fresh_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> str:
-    """Where no table is yet."""
-    if engine == "sqlite":
-        return f"sqlite+aiosqlite:///{tmp_path}/fresh.db"
-    server: PostgresqlServer = request.getfixturevalue("postgresql")
-    return server.empty_database()
 
 
 @pytest.fixture
