@@ -10,7 +10,12 @@ from graphql_mfa.flows.authenticate import Authenticated
 from graphql_mfa.flows.services import Registration
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.settings import Settings
+from graphql_mfa.store.migrations import include_object
+from graphql_mfa.store.models import Base
 from graphql_mfa.store.sqlite import configure_sqlite
+
+metadata = Base.metadata
+"""The tables of the store, for foreign keys: `ForeignKey(graphql_mfa.metadata.tables["mfa_users"].c.id)`."""
 
 __all__ = [
     "Authenticated",
@@ -24,4 +29,6 @@ __all__ = [
     "SignedIn",
     "configure_sqlite",
     "create_app",
+    "include_object",
+    "metadata",
 ]

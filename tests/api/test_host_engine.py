@@ -186,7 +186,7 @@ async def test_an_engine_that_is_stricter_is_taken(database_url: str, settings: 
 @sqlite_only
 async def test_an_engine_of_another_database_is_refused(settings: Settings) -> None:
     driver = SimpleNamespace(paramstyle="qmark", version="1", Cursor=object)
-    engine = create_async_engine("mssql+aioodbc://root:hunter2@db/test", module=driver)
+    engine = create_async_engine("mssql+aioodbc://root:hunter2@db/test?driver=any", module=driver)
     with pytest.raises(UnsupportedDatabaseError, match=r"sqlite\+aiosqlite, postgresql\+asyncpg") as refusal:
         async with GraphQLMFA(settings, engine=engine).lifespan():
             pass

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Column, Connection, MetaData, String, Table, inspect, select
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateSchema, SchemaItem
 
+from graphql_mfa.store.models import Base
 from graphql_mfa.store.outages import UnusableDatabaseError
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ def upgrade(connection: Connection, target: str = HEAD) -> None:
     if moved:
         command.stamp(alembic_config(connection), moved)
     command.upgrade(alembic_config(connection), target)
+
+
+def include_object(_object: SchemaItem, name: str | None, type_: str, *_: object) -> bool:
+    """For `context.configure(include_object=…)` in a host's Alembic environment: leave our tables out.
+
+    Without it `alembic revision --autogenerate` would drop them, and their version table.
+    """
+    return type_ != "table" or (name not in Base.metadata.tables and name != VERSION_TABLE)
 
 
 def alembic_config(connection: Connection) -> "Config":
