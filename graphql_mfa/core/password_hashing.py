@@ -2,7 +2,9 @@
 
 import re
 import secrets
+import warnings
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 
 from passlib.context import CryptContext
 from passlib.hash import bcrypt, bcrypt_sha256
@@ -10,6 +12,18 @@ from passlib.utils.binary import bcrypt64
 
 from graphql_mfa.core.passwords import normalize_password
 from graphql_mfa.core.texts import is_text
+
+try:
+    distribution("passlib")
+except PackageNotFoundError:
+    pass
+else:
+    warnings.warn(
+        "passlib and libpass are both installed, and both are the package `passlib`: their files are mixed. Repair it "
+        "by `pip uninstall passlib libpass`, then `pip install 'libpass[bcrypt]'`.",
+        RuntimeWarning,
+        stacklevel=1,
+    )
 
 # bcrypt reads no more than this many bytes; bcrypt_sha256 hashes the whole password first.
 _BCRYPT_BYTES = 72

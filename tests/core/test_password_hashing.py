@@ -1,11 +1,15 @@
 # ruff: noqa: RUF001 - look-alike characters are what these tests are about
 
+import runpy
+from pathlib import Path
+
 import bcrypt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from passlib.hash import bcrypt_sha256
 
+from graphql_mfa.core import password_hashing
 from graphql_mfa.core.password_hashing import PasswordHasher, PasswordVerdict, stored_cost
 
 ROUNDS = 5
@@ -213,3 +217,13 @@ def test_a_hash_whose_cost_is_told_can_be_compared_with(stored: str) -> None:
 )
 def test_no_cost_is_told_of_what_nothing_can_be_compared_with(stored: str) -> None:
     assert stored_cost(stored) is None
+
+
+def test_passlib_beside_libpass_is_warned_of_at_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "passlib-1.7.4.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: passlib\nVersion: 1.7.4\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(RuntimeWarning, match="pip uninstall passlib libpass") as warned:
+        runpy.run_path(password_hashing.__file__)
+    assert len(warned) == 1
