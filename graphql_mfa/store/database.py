@@ -192,7 +192,7 @@ def _adopted(engine: AsyncEngine, schema: str | None) -> "Sqlite | Postgresql":
         raise UnsupportedDatabaseError(f"The engine must be of one of {', '.join(_DRIVERS)}.")
     if engine.dialect.name == "sqlite":
         _refuse_schema(schema)
-        return Sqlite(engine.execution_options(isolation_level="AUTOCOMMIT"), owned=False)
+        return Sqlite(engine, owned=False)
     from graphql_mfa.store.postgresql import Postgresql
 
     return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), owned=False, schema=schema)

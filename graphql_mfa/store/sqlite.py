@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, NullPool, StaticPool, create_engine, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -94,7 +94,7 @@ def read_only(file: Path) -> Iterator[Connection]:
 
 
 class Sqlite:
-    """Transactions on an engine in AUTOCOMMIT, where no layer begins one before we do.
+    """Transactions where no layer begins one before we do.
 
     SQLAlchemy and the driver would begin with a plain BEGIN, under which a transaction that reads first loses updates.
     """
@@ -162,7 +162,17 @@ class Sqlite:
             driver = (await connection.get_raw_connection()).driver_connection
             if isinstance(driver, SqliteConnection):
                 return await driver.run(connection.run_sync(function))
-            return await connection.run_sync(function)
+            return await connection.run_sync(_beginning_nothing, function)
+
+
+def _beginning_nothing(connection: Connection, function: Callable[[Connection], T]) -> T:
+    """Call it while the driver begins no transactions. SQLAlchemy's AUTOCOMMIT would reset what the host had set."""
+    driver: Any = connection.connection.dbapi_connection
+    before, driver.isolation_level = driver.isolation_level, None
+    try:
+        return function(connection)
+    finally:
+        driver.isolation_level = before
 
 
 def _immediately(connection: Connection, transaction: Callable[[Connection], T], cancelled: Event) -> T:

@@ -175,6 +175,21 @@ async def test_an_engine_in_memory_is_refused(settings: Settings, name: str) -> 
 
 
 @sqlite_only
+@pytest.mark.parametrize("level", ["IMMEDIATE", None])
+async def test_how_the_driver_begins_transactions_of_the_host_stays_as_the_host_set_it(
+    database_url: str, settings: Settings, level: str | None
+) -> None:
+    engine = create_async_engine(database_url, pool_size=1, connect_args={"isolation_level": level})
+    graphql_mfa.configure_sqlite(engine)
+    async with GraphQLMFA(settings, engine=engine).lifespan():
+        pass
+    async with engine.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        assert driver.isolation_level == level
+    await engine.dispose()
+
+
+@sqlite_only
 async def test_an_engine_that_is_stricter_is_taken(database_url: str, settings: Settings) -> None:
     engine = create_async_engine(database_url)
     configure_without("PRAGMA synchronous = EXTRA")(engine)
