@@ -8,6 +8,8 @@ uvicorn --no-access-log --no-proxy-headers notebook:app
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import strawberry
 from fastapi import FastAPI
@@ -49,8 +51,21 @@ class Mutation(graphql_mfa.Mutation):
 
 mfa = GraphQLMFA(engine=engine, query=Query, mutation=Mutation)
 
-app = FastAPI(title="Notebook", lifespan=mfa.lifespan, telemetry={"tracing": False})
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async with mfa.lifespan():
+        yield
+    await engine.dispose()  # it is the application's, so graphql_mfa leaves it open
+
+
+async def migrate() -> None:
+    await mfa.migrate()
+    await engine.dispose()
+
+
+app = FastAPI(title="Notebook", lifespan=lifespan, telemetry={"tracing": False})
 app.include_router(mfa.router())
 
 if __name__ == "__main__":
-    asyncio.run(mfa.migrate())
+    asyncio.run(migrate())
