@@ -48,7 +48,6 @@ class Database:
         pool_size: connections to PostgreSQL that one process may have. schema: the schema of the tables there; None is
         the first one of the connection's search path. Raises UnsupportedDatabaseError.
         """
-        self._adopted = not isinstance(where, str)
         self._file = sqlite_file(where) if isinstance(where, str) else None
         self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
         self._observer = observer
@@ -61,7 +60,7 @@ class Database:
 
     async def check(self) -> None:
         """Raise UnsupportedDatabaseError for a host's engine on which transactions would not be safe."""
-        if self._adopted and isinstance(self._engine, Sqlite):
+        if isinstance(self._engine, Sqlite):
             with translate_connection_errors():
                 fault = await self._engine.fault()
             if fault:

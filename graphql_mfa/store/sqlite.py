@@ -108,6 +108,8 @@ class Sqlite:
 
     async def fault(self) -> str | None:
         """Why transactions on a host's engine would not be safe, in one sentence."""
+        if self._owned:
+            return None
         if fault := await self.read(_fault):
             return fault
         if isinstance(self.engine.pool, StaticPool):
