@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     or_,
     select,
+    union_all,
     update,
 )
 
@@ -98,16 +99,20 @@ def _usages(count: int) -> Executable:
 @cache
 def _upsert(dialect: str, count: int) -> Executable:
     """Lock so many rows in the order given, and write those that are still as they were read; return their keys."""
-    insertion = insert_by_engine(dialect, Throttle).values(
-        [
-            {
-                "key": _key(number),
-                "attempts": bindparam(f"attempts_{number}", type_=Integer),
-                "window_ends_at": bindparam(f"window_ends_at_{number}", type_=UtcDateTime),
-                "blocked_until": bindparam(f"blocked_until_{number}", type_=UtcDateTime),
-            }
+    # Not `values` of several rows, which SQLAlchemy compiles anew each time.
+    rows = union_all(
+        *(
+            select(
+                _key(number).label("key"),
+                bindparam(f"attempts_{number}", type_=Integer),
+                bindparam(f"window_ends_at_{number}", type_=UtcDateTime),
+                bindparam(f"blocked_until_{number}", type_=UtcDateTime),
+            )
             for number in range(count)
-        ]
+        )
+    )
+    insertion = insert_by_engine(dialect, Throttle).from_select(
+        ["key", "attempts", "window_ends_at", "blocked_until"], rows.order_by("key")
     )
     # Whatever changes the wait changes one of these two as well.
     unchanged = (
