@@ -24,25 +24,14 @@ def first_refresh_token() -> str:
 
 def next_refresh_token(key: Key, previous: str) -> str:
     """The token that follows `previous`: its family, then the first 128 bits of HMAC-SHA-256."""
-    return _encoded(_decoded(previous)[:_FAMILY_BYTES] + _mac(key, previous)[:_DERIVED_BYTES])
-
-
-def next_refresh_token_without_family(key: Key, previous: str) -> str:
-    """The token that replicas of earlier versions derive from `previous`: all 256 bits of HMAC-SHA-256."""
-    return _encoded(_mac(key, previous))
+    derived = hmac.digest(key.refresh, previous.encode(), hashlib.sha256)[:_DERIVED_BYTES]
+    value = base64.urlsafe_b64encode(_decoded(previous)[:_FAMILY_BYTES] + derived)
+    return REFRESH_TOKEN_PREFIX + value.rstrip(b"=").decode()
 
 
 def family_digest(token: str) -> bytes:
     """The digest under which the session of a well-formed token is looked up, also after it was traded in."""
     return digest(Purpose.REFRESH_FAMILY, _decoded(token)[:_FAMILY_BYTES].hex())
-
-
-def _mac(key: Key, previous: str) -> bytes:
-    return hmac.digest(key.refresh, previous.encode(), hashlib.sha256)
-
-
-def _encoded(value: bytes) -> str:
-    return REFRESH_TOKEN_PREFIX + base64.urlsafe_b64encode(value).rstrip(b"=").decode()
 
 
 def _decoded(token: str) -> bytes:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from graphql_mfa.core.addresses import address_group, parse_address
 from graphql_mfa.core.key_ring import Key
-from graphql_mfa.core.refresh_tokens import family_digest, next_refresh_token, next_refresh_token_without_family
+from graphql_mfa.core.refresh_tokens import family_digest, next_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Usage, reserve
@@ -99,11 +99,8 @@ def _rotate(
 
 def _current_after(key: Key, refresh_token: str, session: StoredSession) -> str | None:
     """The session's current token, if it is the one that this token was traded for."""
-    for derive in (next_refresh_token, next_refresh_token_without_family):
-        successor = derive(key, refresh_token)
-        if digest(Purpose.REFRESH_TOKEN, successor) == session.refresh_digest:
-            return successor
-    return None
+    successor = next_refresh_token(key, refresh_token)
+    return successor if digest(Purpose.REFRESH_TOKEN, successor) == session.refresh_digest else None
 
 
 def _got_the_pair(session: StoredSession, client: Client) -> bool:

@@ -208,7 +208,8 @@ class Session(Base):
     refreshed_at: Mapped[datetime]
     key_id: Mapped[bytes] = mapped_column(LargeBinary(4))
     refresh_digest: Mapped[Digest] = mapped_column(unique=True)
-    # What all refresh tokens of the session have in common. Null until a replica of this version rotates it.
+    # What all refresh tokens of the session have in common. Null until the first rotation, if an
+    # earlier release opened it.
     family_digest: Mapped[Digest | None] = mapped_column(index=True, unique=True)
     # Rotations in the current window of their limit.
     refreshes: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -216,15 +217,14 @@ class Session(Base):
 
 
 class UsedRefreshToken(Base):
-    """A refresh token, or a family, that a session no longer has.
+    """A refresh token that a session traded in before its store was upgraded to families.
 
-    Replicas of earlier versions write a row per rotation; this version writes one for a family that such a replica
-    replaced while both ran.
+    Rows are read, so that reuse of such a token is recognised, and never added.
     """
 
     __tablename__ = "mfa_used_refresh_tokens"
     bounds = Bounds(
-        per_account="none, but while replicas of earlier versions run: then one for each refresh there",
+        per_account="none is added; the last 60 of each session that an earlier release opened",
         per_address="as its accounts",
         gone="with its session",
     )

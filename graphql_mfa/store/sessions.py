@@ -112,12 +112,7 @@ _HOLD = (
 )
 _is_current = Session.refresh_digest == bindparam("token")
 # A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
-_earlier = (
-    select(UsedRefreshToken.session_id)
-    .where(UsedRefreshToken.digest.in_((bindparam("token"), bindparam("family"))))
-    .limit(1)
-    .scalar_subquery()
-)
+_earlier = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token")).scalar_subquery()
 _is_of_token = and_(
     or_(_is_current, Session.family_digest == bindparam("family"), Session.id == _earlier),
     _lives,
@@ -140,7 +135,6 @@ _ROTATE = (
         refresh_window_ends_at=bindparam("window_end"),
     )
 )
-_ADD_USED_TOKEN = insert(UsedRefreshToken)
 _COUNT_BY_KEY = (
     select(Session.key_id, func.count().label("sessions"))
     .where(_lives, Session.refreshed_at > bindparam("since"))
@@ -250,12 +244,7 @@ def rotate(connection: Connection, session: StoredSession, rotated: StoredSessio
         "count": rotated.refreshes,
         "window_end": rotated.refresh_window_ends_at,
     }
-    if connection.execute(_ROTATE, given).rowcount != 1:
-        return False
-    if session.family_digest not in (None, rotated.family_digest):
-        used = {"digest": session.family_digest, "session_id": session.id, "generation": session.generation}
-        connection.execute(_ADD_USED_TOKEN, used)
-    return True
+    return connection.execute(_ROTATE, given).rowcount == 1
 
 
 def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> TokenOwner | None:
