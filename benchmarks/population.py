@@ -165,7 +165,8 @@ def _add_account(rows: Rows, number: int, seal: bytes, ring: KeyRing, now: datet
             "confirmed_at": now,
         }
     )
-    rows[KnownAddress].append({"user_id": user, "address": f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"})
+    address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
+    rows[KnownAddress].append({"user_id": user, "address": address, "last_used_at": now - _DAY})
     if not number % _USERS_OF_RECOVERY_CODES:
         codes = range(number * _RECOVERY_CODES, (number + 1) * _RECOVERY_CODES)
         rows[RecoveryCode] += [{"user_id": user, "digest": _digest("code", code)} for code in codes]

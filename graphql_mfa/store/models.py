@@ -246,8 +246,7 @@ class KnownAddress(Base):
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
     address: Mapped[str] = mapped_column(primary_key=True)
-    # Null only in rows of a replica that still runs a version without this column.
-    last_used_at: Mapped[datetime | None] = mapped_column(index=True)
+    last_used_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Throttle(Base):

@@ -60,7 +60,7 @@ def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: Colum
 
 
 def _batch_of_addresses(used_before: datetime, rows: int) -> Batch:
-    unused = or_(KnownAddress.last_used_at <= used_before, KnownAddress.last_used_at.is_(None))
+    unused = KnownAddress.last_used_at <= used_before
     some = select(KnownAddress.user_id, KnownAddress.address).where(unused).limit(rows)
     removed = delete(KnownAddress).where(tuple_(KnownAddress.user_id, KnownAddress.address).in_(some), unused)
     return lambda connection: connection.execute(removed).rowcount

@@ -98,9 +98,7 @@ _of_user = _known.user_id == bindparam("of")
 _other_addresses = (
     select(func.count()).select_from(_known).where(_of_user, _known.address != bindparam("this")).scalar_subquery()
 )
-_used_last = (
-    select(_known.address).where(_of_user).order_by(_known.last_used_at.desc().nulls_last()).limit(_KNOWN_ADDRESSES)
-)
+_used_last = select(_known.address).where(_of_user).order_by(_known.last_used_at.desc()).limit(_KNOWN_ADDRESSES)
 _FORGET_ADDRESSES = delete(KnownAddress).where(
     KnownAddress.user_id == bindparam("user"), KnownAddress.address.not_in(_used_last)
 )
