@@ -161,13 +161,10 @@ _MAKE_STALE = _make_stale.where(Session.id == bindparam("session"))
 _MAKE_OTHERS_STALE = _make_stale.where(
     Session.user_id == bindparam("user"), Session.id != bindparam("session"), Session.stale_since.is_(None), _lives
 )
-# By rows, not by accounts: one that has more is from a version without the limit, and shrinks at each sign-in.
-_MOST_ENDED = 1000
 _beyond = (
     select(Session.id)
     .where(Session.user_id == bindparam("user"), _lives)
     .order_by(Session.refreshed_at.desc(), Session.id)
-    .limit(bindparam("rows"))
     .offset(bindparam("most"))
 )
 _END_BEYOND = delete(Session).where(Session.id.in_(_beyond))
@@ -208,7 +205,7 @@ def add(connection: Connection, session: StoredSession) -> None:
 
 def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) -> None:
     """End the account's live sessions but the `most` used last. The caller holds the account's row."""
-    connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most, "rows": _MOST_ENDED})
+    connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most})
 
 
 def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime, bool] | None:
