@@ -1,5 +1,7 @@
 """The table of `make mutants` fits the code."""
 
+import ast
+
 from tests.mutants import ROOT, TESTS, load_mutants
 
 
@@ -8,6 +10,13 @@ def test_every_fault_changes_a_text_that_its_file_has_exactly_once() -> None:
     assert mutants
     assert {mutant.name: mutant.occurrences() for mutant in mutants if mutant.occurrences() != 1} == {}
     assert [mutant.name for mutant in mutants if mutant.text == mutant.replacement] == []
+
+
+def test_every_fault_leaves_a_file_that_python_can_read() -> None:
+    """Otherwise every test would notice it."""
+    for mutant in load_mutants():
+        changed = (ROOT / mutant.file).read_text().replace(mutant.text, mutant.replacement)
+        ast.parse(changed, mutant.name)
 
 
 def test_every_folder_of_tests_that_runs_exists() -> None:
