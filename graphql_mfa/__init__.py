@@ -1,14 +1,14 @@
 """Multi-factor sign-in as a GraphQL API."""
 
 from graphql_mfa.api.mutations import Mutation
-from graphql_mfa.api.public_errors import PublicError
 from graphql_mfa.api.queries import Query
-from graphql_mfa.api.signed_in import SignedIn
 from graphql_mfa.app import create_app
+from graphql_mfa.context import Authenticated
 from graphql_mfa.core.security_events import SecurityEvent
-from graphql_mfa.flows.authenticate import Authenticated
-from graphql_mfa.flows.services import Registration
+from graphql_mfa.http.public_errors import PublicError
+from graphql_mfa.http.signed_in import SignedIn
 from graphql_mfa.mfa import GraphQLMFA
+from graphql_mfa.services import Registration
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.migrations import include_object
 from graphql_mfa.store.models import Base

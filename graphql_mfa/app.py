@@ -10,15 +10,15 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from graphql_mfa.api import cookie_mode
-from graphql_mfa.api.request_log import REQUEST_ID_HEADER
-from graphql_mfa.api.security_headers import HEADERS, SecurityHeaders
-from graphql_mfa.api.signed_in import bearer_token
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.notifications import OnEvent
-from graphql_mfa.flows.services import BeforeRegistration, Clock, no_condition, utc_now
+from graphql_mfa.http import cookie_mode
+from graphql_mfa.http.request_log import REQUEST_ID_HEADER
+from graphql_mfa.http.security_headers import HEADERS, SecurityHeaders
+from graphql_mfa.http.signed_in import bearer_token
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
+from graphql_mfa.services import BeforeRegistration, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.outages import OutOfReachError
 

@@ -5,7 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from graphql_mfa.api.unexpected import trace_of
+from graphql_mfa.http.unexpected import trace_of
 
 # What a record has without anybody's doing, and what uvicorn adds for a terminal.
 _NOT_ADDED = {*vars(logging.makeLogRecord({})), "message", "color_message"}

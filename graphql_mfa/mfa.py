@@ -16,21 +16,21 @@ from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
-from graphql_mfa.api.router import build_router
-from graphql_mfa.api.schema import build_schema
-from graphql_mfa.api.signed_in import signed_in
-from graphql_mfa.api.unnamed_proxy import UnnamedProxy
+from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
-from graphql_mfa.flows.authenticate import Authenticated
-from graphql_mfa.flows.event_log import WEBHOOK, EventLog
-from graphql_mfa.flows.hashing import HashingPool
+from graphql_mfa.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purge import cause_of, purge
-from graphql_mfa.flows.services import BeforeRegistration, Clock, Services, no_condition, utc_now
+from graphql_mfa.hashing import HashingPool
+from graphql_mfa.http.router import build_router
+from graphql_mfa.http.schema import build_schema
+from graphql_mfa.http.signed_in import signed_in
+from graphql_mfa.http.unnamed_proxy import UnnamedProxy
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
+from graphql_mfa.services import BeforeRegistration, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database

@@ -16,7 +16,7 @@ from graphql_mfa.core.addresses import Address, Network, parse_address
 from graphql_mfa.core.outbound_addresses import may_be_called
 from graphql_mfa.core.security_events import SecurityEvent
 from graphql_mfa.flows.notifications import DeliveryError
-from graphql_mfa.flows.services import Clock
+from graphql_mfa.services import Clock
 from graphql_mfa.settings import Settings
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]

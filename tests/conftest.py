@@ -19,7 +19,7 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.notifications import OnEvent
-from graphql_mfa.flows.services import BeforeRegistration, Services, no_condition
+from graphql_mfa.services import BeforeRegistration, Services, no_condition
 from graphql_mfa.store.database import Database
 from tests import leaks
 from tests.api_client import Api

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act, user_of
 from tests.api_client import Api, Result
 from tests.authenticator import code_at

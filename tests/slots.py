@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from graphql_mfa.flows.hashing import HashingPool, Slot
+from graphql_mfa.hashing import HashingPool, Slot
 
 RUNNING = (os.cpu_count() or 1) + 1  # use cases that have their turn at once
 RUNNING_FOR_ONE_ADDRESS = min(RUNNING, 4)

@@ -6,8 +6,8 @@ import strawberry
 
 from graphql_mfa.api import inputs, results
 from graphql_mfa.api.answer import answer
-from graphql_mfa.api.context import Info
 from graphql_mfa.api.present import Result
+from graphql_mfa.context import Info
 from graphql_mfa.flows.add_totp_device import add_totp_device
 from graphql_mfa.flows.change_password import change_password
 from graphql_mfa.flows.confirm_totp_device import confirm_totp_device

@@ -1,9 +1,10 @@
 """What a mutation answers: the outcome as a type, and what goes with it in the headers."""
 
-from graphql_mfa.api import cookie_mode, errors, results
-from graphql_mfa.api.context import Info
+from graphql_mfa.api import errors, results
 from graphql_mfa.api.present import Outcome, Result, present
-from graphql_mfa.api.signed_in import tell_of_invalid_token
+from graphql_mfa.context import Info
+from graphql_mfa.http import cookie_mode
+from graphql_mfa.http.signed_in import tell_of_invalid_token
 
 
 def answer(info: Info, outcome: Outcome, *, refused_cookie: bool = False) -> Result:

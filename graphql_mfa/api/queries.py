@@ -2,11 +2,11 @@
 
 import strawberry
 
-from graphql_mfa.api.context import Info
-from graphql_mfa.api.signed_in import tell_of_invalid_token
 from graphql_mfa.api.types import AuthPolicy, FactorKind, User
+from graphql_mfa.context import Authenticated, Info
 from graphql_mfa.core import accounts
-from graphql_mfa.flows.authenticate import Authenticated, authenticate
+from graphql_mfa.flows.authenticate import authenticate
+from graphql_mfa.http.signed_in import tell_of_invalid_token
 
 
 @strawberry.type(description="Read operations.")

@@ -4,10 +4,10 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api import cookie_mode, inputs, results
+from graphql_mfa.api import inputs, results
 from graphql_mfa.api.answer import answer
-from graphql_mfa.api.context import Info
 from graphql_mfa.api.present import Result
+from graphql_mfa.context import Info
 from graphql_mfa.flows.login import login
 from graphql_mfa.flows.logout import logout
 from graphql_mfa.flows.refresh_session import refresh_session
@@ -16,6 +16,7 @@ from graphql_mfa.flows.reset_password import reset_password
 from graphql_mfa.flows.restart_enrollment import restart_enrollment
 from graphql_mfa.flows.verify_otp import verify_otp
 from graphql_mfa.flows.verify_recovery_code import verify_recovery_code
+from graphql_mfa.http import cookie_mode
 
 _input = strawberry.argument(description="What the operation takes.")
 

@@ -10,8 +10,7 @@ from uuid import UUID
 import strawberry
 from strawberry.types.nodes import SelectedField, Selection
 
-from graphql_mfa.api.context import Info
-from graphql_mfa.api.public_errors import PublicError
+from graphql_mfa.context import Info
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.core.ids import parse_id
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
@@ -19,6 +18,7 @@ from graphql_mfa.core.totp_devices import Device
 from graphql_mfa.flows.list_security_events import list_security_events
 from graphql_mfa.flows.list_sessions import list_sessions
 from graphql_mfa.flows.list_totp_devices import list_totp_devices
+from graphql_mfa.http.public_errors import PublicError
 from graphql_mfa.store.security_events import StoredEvent
 from graphql_mfa.store.sessions import ListedSession
 

@@ -14,7 +14,7 @@ from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.purge import PurgeError
 from graphql_mfa.flows.purge import purge as delete_expired
-from graphql_mfa.flows.services import utc_now
+from graphql_mfa.services import utc_now
 
 # Typer's own tracebacks print local variables, and so secrets.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
@@ -49,7 +49,7 @@ def migrate() -> None:
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from graphql_mfa.api.schema import build_schema
+    from graphql_mfa.http.schema import build_schema
 
     settings = read_settings()
     with wrong_configuration_ends_it():

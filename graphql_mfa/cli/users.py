@@ -13,7 +13,7 @@ from graphql_mfa.core.texts import is_text
 from graphql_mfa.flows.operators import acts
 from graphql_mfa.flows.operators.import_users import Imported, import_users
 from graphql_mfa.flows.operators.look_up import list_users, show_user
-from graphql_mfa.flows.services import utc_now
+from graphql_mfa.services import utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.administration import UserRecord
 from graphql_mfa.store.database import Database

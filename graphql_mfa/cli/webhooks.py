@@ -7,7 +7,7 @@ import typer
 from graphql_mfa.cli.configuration import opened_database, read_settings
 from graphql_mfa.flows.operators.undelivered import retry as retry_all
 from graphql_mfa.flows.operators.undelivered import undelivered
-from graphql_mfa.flows.services import utc_now
+from graphql_mfa.services import utc_now
 from graphql_mfa.store.outbox import SinkState
 
 app = typer.Typer(no_args_is_help=True, help="See which security events are undelivered, and try those given up again.")

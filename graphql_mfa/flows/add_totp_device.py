@@ -12,8 +12,8 @@ from graphql_mfa.flows.outcomes import (
     TooManyDevices,
     TotpDeviceAdded,
 )
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, totp_devices
 
 AddTotpDeviceOutcome = (

@@ -1,27 +1,12 @@
 """Find out whom an access token speaks for."""
 
-from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
+from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid, TokenSubject
-from graphql_mfa.core.accounts import Account
 from graphql_mfa.flows.outcomes import NotAuthenticated, NotAuthenticatedReason
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import sessions
-
-
-@dataclass(frozen=True)
-class Authenticated:
-    """A live session, when it verified a second factor, and its account.
-
-    may_be_fresh: False once that factor was removed or replaced, so that another one has to be verified.
-    """
-
-    session_id: UUID
-    authenticated_at: datetime
-    account: Account
-    may_be_fresh: bool = True
 
 
 def check_token(services: Services, access_token: str | None, now: datetime) -> TokenSubject | NotAuthenticated:

@@ -7,7 +7,7 @@ from graphql_mfa.core import throttling
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
 from graphql_mfa.flows.outcomes import IssuedChallenge
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges
 
 

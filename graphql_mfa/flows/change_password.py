@@ -2,12 +2,12 @@
 
 from datetime import timedelta
 
+from graphql_mfa.client import Client
 from graphql_mfa.core import passwords
 from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import (
     InvalidInput,
     NotAuthenticated,
@@ -16,8 +16,8 @@ from graphql_mfa.flows.outcomes import (
     ReauthenticationRequired,
     WrongCurrentPassword,
 )
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act, act_freshly
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, sessions, throttles, users
 
 ChangePasswordOutcome = (

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.ids import id_to_look_for
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import (
     FactorDisabled,
     InvalidOtp,
@@ -15,8 +15,8 @@ from graphql_mfa.flows.outcomes import (
     TotpDeviceConfirmed,
 )
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, attempts_before_a_wait, otp_refusal
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_counted
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, totp_devices
 
 ConfirmTotpDeviceOutcome = (

@@ -1,12 +1,12 @@
 """Delete the user's own account."""
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import username_key
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
 from graphql_mfa.flows.outcomes import AccountDeleted, NotAuthenticated, RateLimited, ReauthenticationRequired
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection
 
 DeleteAccountOutcome = AccountDeleted | NotAuthenticated | ReauthenticationRequired | RateLimited

@@ -10,7 +10,7 @@ from graphql_mfa.core.sealing import seal, unseal
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
 from graphql_mfa.flows.outcomes import Enrollment
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, totp_devices
 from graphql_mfa.store.totp_devices import StoredDevice
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.addresses import networks
 from graphql_mfa.core.throttling import Backoff, Limit
-from graphql_mfa.flows.client import Client
 from graphql_mfa.settings import Settings
 
 Limits = Mapping[bytes, Limit]

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import security_events
 from graphql_mfa.store.security_events import StoredEvent
 

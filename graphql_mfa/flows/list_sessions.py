@@ -2,8 +2,8 @@
 
 from uuid import UUID
 
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import SESSIONS_PER_ACCOUNT
+from graphql_mfa.services import Services
 from graphql_mfa.store import sessions
 from graphql_mfa.store.sessions import ListedSession
 

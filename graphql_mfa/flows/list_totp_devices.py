@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from graphql_mfa.core.totp_devices import Device
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import totp_devices
 
 

@@ -2,15 +2,15 @@
 
 from datetime import datetime, timedelta
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.password_hashing import PasswordVerdict
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import InvalidCredentials, OtpRequired, RateLimited
 from graphql_mfa.flows.second_factor import usable_factors
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, throttles, totp_devices, users
 from graphql_mfa.store.users import LockedUser, LoginCandidate
 

@@ -1,12 +1,13 @@
 """End a session, or all of a user's sessions."""
 
+from graphql_mfa.client import Client
+from graphql_mfa.context import Authenticated
 from graphql_mfa.core.refresh_tokens import family_digest
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.authenticate import Authenticated, authenticate
-from graphql_mfa.flows.client import Client
+from graphql_mfa.flows.authenticate import authenticate
 from graphql_mfa.flows.outcomes import LoggedOut, NotAuthenticated, NotAuthenticatedReason
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions
 from graphql_mfa.store.sessions import TokenOwner
 

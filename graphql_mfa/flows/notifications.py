@@ -9,7 +9,7 @@ from datetime import timedelta
 from functools import partial
 
 from graphql_mfa.core.security_events import SecurityEvent, SecurityEventKind
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, outbox
 from graphql_mfa.store.outbox import Message
 

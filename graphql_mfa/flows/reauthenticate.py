@@ -3,10 +3,10 @@
 from dataclasses import replace
 from uuid import UUID
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import (
     FactorDisabled,
     InvalidOtp,
@@ -18,9 +18,9 @@ from graphql_mfa.flows.outcomes import (
 )
 from graphql_mfa.flows.recovery_codes import consume_recovery_code
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, attempts_before_a_wait, otp_refusal
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import access_token_of
 from graphql_mfa.flows.signed_in import Caller, act_counted
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, totp_devices, users
 
 ReauthenticateOutcome = (

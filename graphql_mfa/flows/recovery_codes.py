@@ -4,7 +4,7 @@ from uuid import UUID
 
 from graphql_mfa.core.recovery_codes import new_recovery_code, parse_recovery_code
 from graphql_mfa.core.secret_tokens import Purpose, digest
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, recovery_codes
 
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.addresses import address_group, parse_address
 from graphql_mfa.core.key_ring import Key
 from graphql_mfa.core.refresh_tokens import family_digest, next_refresh_token
@@ -10,10 +11,9 @@ from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Usage, reserve
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import RateLimited, SessionExpired, SignedIn
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import idle_end, token_pair
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, users
 from graphql_mfa.store.sessions import StoredSession
 

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import NotAuthenticated, RateLimited, ReauthenticationRequired, RecoveryCodes
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions
 
 RegenerateRecoveryCodesOutcome = RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited

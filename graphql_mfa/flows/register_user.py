@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import uuid4
 
+from graphql_mfa.client import Client
 from graphql_mfa.core import passwords, usernames
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.problems import Problem
@@ -10,9 +11,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import Username
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import enroll_device
-from graphql_mfa.flows.hashing import Slot
 from graphql_mfa.flows.outcomes import (
     InvalidInput,
     RateLimited,
@@ -21,7 +20,8 @@ from graphql_mfa.flows.outcomes import (
     RegistrationRefused,
     UsernameTaken,
 )
-from graphql_mfa.flows.services import Registration, Services
+from graphql_mfa.hashing import Slot
+from graphql_mfa.services import Registration, Services
 from graphql_mfa.store import Connection, throttles, users
 
 RegisterUserOutcome = Registered | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited

@@ -1,8 +1,8 @@
 """Remove an authenticator app."""
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.ids import id_to_look_for
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import (
     FactorRemoved,
     LastFactor,
@@ -11,8 +11,8 @@ from graphql_mfa.flows.outcomes import (
     RateLimited,
     ReauthenticationRequired,
 )
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, totp_devices
 
 RemoveTotpDeviceOutcome = (

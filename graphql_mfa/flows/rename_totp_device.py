@@ -3,8 +3,8 @@
 from graphql_mfa.core.ids import id_to_look_for
 from graphql_mfa.core.totp_devices import device_name_problem
 from graphql_mfa.flows.outcomes import InvalidInput, NotAuthenticated, NotFound, TotpDeviceRenamed
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, totp_devices
 
 RenameTotpDeviceOutcome = TotpDeviceRenamed | InvalidInput | NotFound | NotAuthenticated

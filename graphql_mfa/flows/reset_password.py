@@ -4,17 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from graphql_mfa.client import Client
 from graphql_mfa.core import passwords
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import decoy_device
 from graphql_mfa.flows.outcomes import InvalidInput, OtpAlreadyUsed, PasswordChanged, RateLimited, ResetRejected
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, hold_recovery_code
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, judge, otp_refusal
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, sessions, throttles, totp_devices, users
 from graphql_mfa.store.totp_devices import StoredDevice
 

@@ -12,7 +12,7 @@ from graphql_mfa.flows.outcomes import (
     EnrollmentRestarted,
     RateLimited,
 )
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, throttles, totp_devices, users
 from graphql_mfa.store.users import LockedUser
 

@@ -1,11 +1,11 @@
 """End one of the user's sessions, from another or from itself."""
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.ids import id_to_look_for
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import NotAuthenticated, NotFound, RateLimited, SessionRevoked
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.signed_in import Caller, act_counted
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions
 
 RevokeSessionOutcome = SessionRevoked | NotFound | NotAuthenticated | RateLimited

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from graphql_mfa.client import Client
 from graphql_mfa.core import totp
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import KeyRing
@@ -12,10 +13,9 @@ from graphql_mfa.core.sealing import sealed_by
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.enrollment import seal_secret, secret_of
 from graphql_mfa.flows.outcomes import FactorDisabled, InvalidOtp, OtpAlreadyUsed, RateLimited
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, totp_devices, users
 from graphql_mfa.store.totp_devices import StoredDevice

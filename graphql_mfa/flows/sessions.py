@@ -3,14 +3,14 @@
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import Grant
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import Key
 from graphql_mfa.core.refresh_tokens import family_digest, first_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import TokenPair
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, users
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.store.users import LockedChallenge

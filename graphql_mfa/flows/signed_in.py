@@ -14,7 +14,7 @@ from graphql_mfa.flows.outcomes import (
     ReauthenticationRequired,
 )
 from graphql_mfa.flows.second_factor import usable_factors
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, users
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.store.users import LockedUser

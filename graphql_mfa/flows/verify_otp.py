@@ -3,10 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import (
     ChallengeExpired,
     EnrollmentConfirmed,
@@ -18,8 +18,8 @@ from graphql_mfa.flows.outcomes import (
 )
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, otp_refusal
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import open_session
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, totp_devices, users
 from graphql_mfa.store.users import LockedChallenge
 

@@ -1,14 +1,14 @@
 """Answer a challenge with a recovery code."""
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.client import Client
 from graphql_mfa.flows.outcomes import ChallengeExpired, InvalidRecoveryCode, RateLimited, SignedIn
 from graphql_mfa.flows.recovery_codes import consume_recovery_code
-from graphql_mfa.flows.services import Services
 from graphql_mfa.flows.sessions import open_session
+from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, throttles, users
 
 VerifyRecoveryCodeOutcome = SignedIn | InvalidRecoveryCode | ChallengeExpired | RateLimited

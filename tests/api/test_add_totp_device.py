@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api.scenarios import RunApp
 from tests.api_client import Api

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import document
 from tests.api.answers import SENTENCE, failure, rate_limited
 from tests.api.scenarios import NEW_PASSWORD, RunApp, change_password, reauthenticate

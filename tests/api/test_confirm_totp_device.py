@@ -3,7 +3,7 @@
 import pytest
 
 from graphql_mfa.flows.purge import purge
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp
 from tests.api_client import Api

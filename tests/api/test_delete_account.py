@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, func, select
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import Base, SecurityEvent
 from tests.account import act
 from tests.api.answers import CHALLENGE_EXPIRED, failure

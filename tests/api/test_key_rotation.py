@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.core.key_ring import Key, new_key
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api_client import Member
 from tests.authenticator import code_at, wrong_code

@@ -3,7 +3,7 @@
 import bcrypt
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure, rate_limited
 from tests.api.scenarios import RunApp, import_user
 from tests.api_client import PASSWORD, Api

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import document, user_of
 from tests.api.answers import failure, rate_limited
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reauthenticate

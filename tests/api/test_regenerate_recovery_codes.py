@@ -1,6 +1,6 @@
 """regenerateRecoveryCodes."""
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act, user_of
 from tests.api.answers import failure
 from tests.api.scenarios import RunApp, reauthenticate

@@ -1,6 +1,6 @@
 """removeTotpDevice."""
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act
 from tests.api.answers import failure
 from tests.api_client import Api

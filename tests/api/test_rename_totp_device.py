@@ -1,6 +1,6 @@
 """renameTotpDevice."""
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api_client import Api
 from tests.authenticator import code_at

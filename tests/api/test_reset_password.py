@@ -3,7 +3,7 @@
 import pytest
 
 from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import user_of
 from tests.api.answers import SENTENCE, failure, rate_limited
 from tests.api.scenarios import NEW_PASSWORD, NO_RECOVERY_CODE, RunApp, reset_password, reset_with_both_codes

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act, user_of
 from tests.api.answers import failure
 from tests.api.scenarios import NO_ID, own_session

@@ -27,10 +27,10 @@ from graphql_mfa import Settings
 from graphql_mfa.api import errors
 from graphql_mfa.api import types as api_types
 from graphql_mfa.api.present import present
-from graphql_mfa.api.schema import build_schema as build_own_schema
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.problems import ProblemCode
 from graphql_mfa.flows.outcomes import NotAuthenticatedReason
+from graphql_mfa.http.schema import build_schema as build_own_schema
 
 EXPORTED = (Path(__file__).parents[2] / "schema.graphql").read_text()
 SCHEMA = build_schema(EXPORTED)

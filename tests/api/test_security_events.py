@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows.operators import acts
 from graphql_mfa.flows.operators.import_users import import_users
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import SecurityEvent
 from tests.account import act, user_of
 from tests.api import scenarios

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import user_of
 from tests.api.scenarios import RunApp
 from tests.api_client import Api, Result

@@ -1,7 +1,7 @@
 """User.totpDevices, and what others do to an account that has several."""
 
 from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act
 from tests.api.answers import failure
 from tests.api_client import Api

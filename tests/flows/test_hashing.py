@@ -11,9 +11,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from graphql_mfa import hashing
 from graphql_mfa.core.password_hashing import PasswordHasher
-from graphql_mfa.flows import hashing
-from graphql_mfa.flows.hashing import HashingPool, Slot
+from graphql_mfa.hashing import HashingPool, Slot
 from tests.slots import slots_taken
 
 WAIT = 10  # seconds, for what takes no time unless it is broken

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act
 from tests.api.scenarios import NO_REFRESH_TOKEN, change_password, own_session, reauthenticate
 from tests.api_client import LOGOUT, REFRESH_SESSION, VERIFY_OTP, Api, Member, Result

@@ -16,7 +16,7 @@ from graphql import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from graphql_mfa.api.public_errors import public_error
+from graphql_mfa.http.public_errors import public_error
 from tests.api_client import LOGIN, LOGOUT, REGISTER_USER, RESTART_ENROLLMENT, VERIFY_OTP, Api
 from tests.http.requests import demand_quiet, messages, operation, post
 

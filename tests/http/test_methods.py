@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.types import Message
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import LOGIN, LOGOUT, ME, PASSWORD, REGISTER_USER, Api
 from tests.http.requests import JSON, POLICY, demand_headers, demand_quiet, demand_refusal, operation, post, raw
 from tests.security.attacks import scalar

@@ -18,7 +18,7 @@ from strawberry.tools import merge_types
 import graphql_mfa
 import graphql_mfa.api.sign_in_mutations
 from graphql_mfa import GraphQLMFA, Settings
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.database import Database
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.clock import Clock
@@ -189,7 +189,7 @@ async def test_a_request_that_fails_outside_of_an_operation_is_counted(
     async def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("graphql_mfa.api.router.read_operation", broken)
+    monkeypatch.setattr("graphql_mfa.http.router.read_operation", broken)
     await post(api, operation())
     scraped = await scrape(api)
     assert (scraped("unexpected_errors_total"), scraped("responses_total", status="500")) == (1, 1)

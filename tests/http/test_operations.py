@@ -5,8 +5,8 @@ import itertools
 import pytest
 from graphql import build_client_schema, get_introspection_query, graphql_sync, print_schema
 
-from graphql_mfa.api.schema import build_schema
-from graphql_mfa.flows.services import Services
+from graphql_mfa.http.schema import build_schema
+from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.http.requests import POLICY, demand_headers, demand_refusal, messages, operation, post
 from tests.security.attacks import scalar

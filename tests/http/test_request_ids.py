@@ -6,8 +6,8 @@ from typing import NoReturn
 
 import pytest
 
-import graphql_mfa.api.router
 import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.http.router
 from tests.api_client import LOGIN, Api
 from tests.http.requests import JSON, POLICY, operation, post, request_lines
 
@@ -129,7 +129,7 @@ async def test_an_unexpected_error_outside_of_an_operation_is_logged_with_the_re
     async def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(graphql_mfa.api.router, "read_operation", broken)
+    monkeypatch.setattr(graphql_mfa.http.router, "read_operation", broken)
 
     response = await post(api, operation(), JSON | {"X-Request-ID": GIVEN})
 

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from graphql_mfa.flows.services import Registration, Services
+from graphql_mfa.services import Registration, Services
 from graphql_mfa.store.database import sqlite_file
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
 from tests.conftest import Connect, connections_in_use, on_each_engine

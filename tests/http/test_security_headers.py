@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from graphql_mfa import explorer
 from graphql_mfa.explorer import vendored
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import ME, Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, operation

@@ -12,8 +12,8 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-import graphql_mfa.api.router
 import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.http.router
 from tests.api_client import LOGIN, ME, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.http.requests import JSON, POLICY, operation, post
@@ -164,7 +164,7 @@ async def test_no_secret_is_traced_when_a_request_fails_outside_of_an_operation(
     async def broken(*_: object) -> NoReturn:
         raise RuntimeError(f"cannot read {PASSWORD}")
 
-    monkeypatch.setattr(graphql_mfa.api.router, "read_operation", broken)
+    monkeypatch.setattr(graphql_mfa.http.router, "read_operation", broken)
 
     response = await api.send(LOGIN, RIGHT)
 
@@ -186,7 +186,7 @@ async def test_no_secret_is_traced_when_a_request_is_abandoned(
     async def broken(*_: object) -> NoReturn:
         raise AbandonedError(PASSWORD)
 
-    monkeypatch.setattr(graphql_mfa.api.router, "read_operation", broken)
+    monkeypatch.setattr(graphql_mfa.http.router, "read_operation", broken)
 
     with pytest.raises(AbandonedError):
         await api.send(LOGIN, RIGHT)

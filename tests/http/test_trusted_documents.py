@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from graphql_mfa import Settings, create_app
 from graphql_mfa.cli import app as command
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, messages

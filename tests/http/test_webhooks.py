@@ -20,7 +20,7 @@ from graphql_mfa import SecurityEvent
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows import notifications
 from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.services import utc_now
+from graphql_mfa.services import utc_now
 from graphql_mfa.webhooks import Webhook
 from tests.api.scenarios import RunApp
 from tests.clock import Clock

@@ -10,7 +10,7 @@ import httpx
 from sqlalchemy import text
 
 from graphql_mfa.core.secret_tokens import Purpose, digest
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock

@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from graphql import GraphQLBoolean, GraphQLInputObjectType, GraphQLInputType, get_named_type, parse, validate
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import SCHEMA, members_of, mutations
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at

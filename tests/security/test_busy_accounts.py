@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from graphql_mfa import SecurityEvent
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.clock import Clock
 from tests.store import rows
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api, Member, Result
 from tests.authenticator import code_at
 from tests.clock import Clock

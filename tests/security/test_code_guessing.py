@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import Connection, insert, select
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import OtpFailure
 from tests.api_client import Api, Member
 from tests.authenticator import code_at, wrong_code

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import segno
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.http.requests import function_calls
 from tests.security.test_list_flood import member_with_much

@@ -9,7 +9,7 @@ from sqlalchemy import func, insert, select
 
 from graphql_mfa.flows.operators import acts
 from graphql_mfa.flows.purge import purge
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import SecurityEvent
 from tests.account import act
 from tests.api.scenarios import RunApp

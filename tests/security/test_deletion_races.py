@@ -11,7 +11,7 @@ from sqlalchemy.util import await_only
 
 from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
 from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import SecurityEvent

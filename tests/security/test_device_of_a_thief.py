@@ -1,6 +1,6 @@
 """Attack: add a device of one's own to an account with a session that was stolen."""
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api_client import Api
 from tests.authenticator import code_at

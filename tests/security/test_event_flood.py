@@ -5,7 +5,7 @@ import asyncio
 from fastapi import FastAPI
 
 from graphql_mfa import SecurityEvent
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
 from tests.authenticator import code_at

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import Api, Member
 from tests.authenticator import code_at
 from tests.clock import Clock

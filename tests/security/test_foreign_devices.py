@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api.scenarios import NO_ID, RunApp
 from tests.api_client import Api, Result

@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import LOGIN, PASSWORD, Result
 from tests.authenticator import code_at
 from tests.clock import Clock

@@ -9,7 +9,7 @@ import pytest
 from fastapi import FastAPI
 from passlib.hash import bcrypt
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, VERIFY_OTP, Api, Result
 from tests.authenticator import code_at
 from tests.clock import Clock

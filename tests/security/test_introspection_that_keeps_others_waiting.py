@@ -8,7 +8,7 @@ import pytest
 from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
 from graphql_mfa import Settings
-from graphql_mfa.api.schema import build_schema
+from graphql_mfa.http.schema import build_schema
 from tests.api_client import Api
 from tests.http.requests import function_calls, operation, post
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import Api, Member
 from tests.security.attacks import execute
 from tests.statements import statements

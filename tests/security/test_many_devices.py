@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api.scenarios import RunApp
 from tests.api_client import Api, Member

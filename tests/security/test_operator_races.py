@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from graphql_mfa.flows.operators import acts
 from graphql_mfa.flows.operators.import_users import Imported, Refused, import_users
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
 from tests.api_client import Api

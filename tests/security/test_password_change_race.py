@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.scenarios import NEW_PASSWORD, change_password, reset_with_both_codes
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at

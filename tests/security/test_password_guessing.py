@@ -7,7 +7,7 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.flows.operators.acts import unlock
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine

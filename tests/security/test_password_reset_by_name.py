@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.sealing import unseal
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import document
 from tests.api.scenarios import NEW_PASSWORD, NO_RECOVERY_CODE, reset_password, reset_with_both_codes
 from tests.api_client import Api, Member, Result

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api.scenarios import reset_password, reset_with_both_codes
 from tests.api_client import Api
 from tests.authenticator import code_at

@@ -1,6 +1,6 @@
 """Attack: make a stale session fresh with what is not its user's: another user's codes, another session's freshness."""
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act, user_of
 from tests.api.scenarios import reauthenticate
 from tests.api_client import Api

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from graphql_mfa.core.refresh_tokens import first_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import Session, UsedRefreshToken
 from tests.api_client import Api, Member
 from tests.clock import Clock

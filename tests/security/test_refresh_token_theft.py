@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import ME, REFRESH_SESSION, Api, Member, Result
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine

@@ -14,10 +14,10 @@ import pytest
 
 import graphql_mfa.api.answer
 import graphql_mfa.api.queries
-import graphql_mfa.api.router
-import graphql_mfa.api.schema
 import graphql_mfa.api.sign_in_mutations
-from graphql_mfa.flows.services import Services
+import graphql_mfa.http.router
+import graphql_mfa.http.schema
+from graphql_mfa.services import Services
 from tests.api_client import LOGIN, REGISTER_USER, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.conftest import Server
@@ -413,7 +413,7 @@ async def test_secrets_in_the_log_of_a_failure_outside_of_an_operation(
     async def broken(*_: object) -> NoReturn:
         raise RuntimeError(f"cannot read {PASSWORD}")
 
-    monkeypatch.setattr(graphql_mfa.api.router, "read_operation", broken)
+    monkeypatch.setattr(graphql_mfa.http.router, "read_operation", broken)
 
     response = await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})
 
@@ -433,7 +433,7 @@ async def test_forged_lines_in_the_log_of_a_failure(
     def broken(self: object) -> NoReturn:
         raise RuntimeError
 
-    monkeypatch.setattr(graphql_mfa.api.schema._Steps, "parsing", broken)
+    monkeypatch.setattr(graphql_mfa.http.schema._Steps, "parsing", broken)
     name = "Run\n2026-01-01 CRITICAL root: everything is lost\r\x1b[2J"
 
     response = await api.http.post("/graphql", json={"query": "query Run { me { id } }", "operationName": name})

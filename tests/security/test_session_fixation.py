@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act
 from tests.api.scenarios import change_password, reauthenticate, reset_password
 from tests.api_client import Api, Member, Result

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import func, select
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import Session
 from tests.account import act
 from tests.api_client import Api, Member, Result

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import LOGOUT, ME, Api, Member
 from tests.authenticator import code_at
 from tests.clock import Clock

@@ -6,7 +6,7 @@ Which mutations are is read from the schema, so that a new one can't be forgotte
 import pytest
 from graphql import GraphQLInputObjectType, GraphQLInputType, get_named_type
 
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.account import act, members_of, mutations, user_of
 from tests.api_client import Api
 from tests.authenticator import code_at

@@ -8,7 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.flows.enrollment import enrollment_code_digest
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from tests.api_client import RESTART_ENROLLMENT, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from graphql_mfa import SecurityEvent, Settings, webhooks
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.notifications import DeliveryError
-from graphql_mfa.flows.services import utc_now
+from graphql_mfa.services import utc_now
 from graphql_mfa.webhooks import Webhook
 from tests.receiver import SECRET, receiving
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import username_key
+from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
 from graphql_mfa.flows.enrollment import enrollment_code_digest
-from graphql_mfa.flows.event_log import EventLog
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, administration, throttles, users
 from graphql_mfa.store.administration import UserRecord

@@ -19,7 +19,7 @@ from sqlalchemy import func, select
 from typer.testing import CliRunner, Result
 
 from graphql_mfa.cli import app as command_line
-from graphql_mfa.flows.services import Services
+from graphql_mfa.services import Services
 from graphql_mfa.store.models import Base, SecurityEvent
 from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at, wrong_code

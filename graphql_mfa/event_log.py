@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID, uuid4
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
-from graphql_mfa.flows.client import Client
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, outbox, security_events, users
 from graphql_mfa.store.security_events import StoredEvent

@@ -14,7 +14,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from starlette.requests import Request
 from starlette.responses import Response
 
-from graphql_mfa.api.context import RequestContext
+from graphql_mfa.context import RequestContext
 
 _log = logging.getLogger("graphql_mfa.requests")
 _tracer = trace.get_tracer("graphql_mfa")

@@ -20,8 +20,8 @@ from graphql import (
 )
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
-from graphql_mfa.api import introspection
-from graphql_mfa.api.public_errors import PublicError
+from graphql_mfa.http import introspection
+from graphql_mfa.http.public_errors import PublicError
 from graphql_mfa.settings import Settings
 
 _MAX_DEFINITIONS = 100

@@ -9,10 +9,10 @@ from starlette.requests import Request
 from strawberry.extensions import FieldExtension
 
 from graphql_mfa.api import errors
-from graphql_mfa.api.context import Info, RequestContext
-from graphql_mfa.api.public_errors import PublicError
-from graphql_mfa.flows.authenticate import Authenticated, authenticate
-from graphql_mfa.flows.services import Services
+from graphql_mfa.context import Authenticated, Info, RequestContext
+from graphql_mfa.flows.authenticate import authenticate
+from graphql_mfa.http.public_errors import PublicError
+from graphql_mfa.services import Services
 
 _INVALID_TOKEN = 'Bearer error="invalid_token"'
 

@@ -1,14 +1,29 @@
 """What a resolver knows of its request."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
 
 import strawberry
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from graphql_mfa.flows.authenticate import Authenticated
-from graphql_mfa.flows.client import Client
-from graphql_mfa.flows.services import Services
+from graphql_mfa.client import Client
+from graphql_mfa.core.accounts import Account
+from graphql_mfa.services import Services
+
+
+@dataclass(frozen=True)
+class Authenticated:
+    """A live session, when it verified a second factor, and its account.
+
+    may_be_fresh: False once that factor was removed or replaced, so that another one has to be verified.
+    """
+
+    session_id: UUID
+    authenticated_at: datetime
+    account: Account
+    may_be_fresh: bool = True
 
 
 @dataclass

@@ -4,11 +4,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.key_ring import KeyRing
-from graphql_mfa.flows.client import Client
-from graphql_mfa.flows.event_log import EventLog
-from graphql_mfa.flows.hashing import HashingPool
+from graphql_mfa.event_log import EventLog
+from graphql_mfa.hashing import HashingPool
 from graphql_mfa.observer import Observer
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database

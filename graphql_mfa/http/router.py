@@ -16,20 +16,20 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
-from graphql_mfa.api import cookie_mode, media_types
-from graphql_mfa.api.context import RequestContext
-from graphql_mfa.api.http_request import BadRequestError, Operation, read_operation
-from graphql_mfa.api.introspection import EncodedData
-from graphql_mfa.api.public_errors import MASKED, is_unexpected, public_error
-from graphql_mfa.api.request_log import observed, request_id
-from graphql_mfa.api.schema import Schema
-from graphql_mfa.api.security_headers import HEADERS
-from graphql_mfa.api.signed_in import bearer_token
-from graphql_mfa.api.unexpected import log_unexpected
-from graphql_mfa.api.unnamed_proxy import UnnamedProxy
+from graphql_mfa.client import Client
+from graphql_mfa.context import RequestContext
 from graphql_mfa.core.addresses import address_group, is_proxy, parse_address, source
-from graphql_mfa.flows.client import Client
-from graphql_mfa.flows.services import Services
+from graphql_mfa.http import cookie_mode, media_types
+from graphql_mfa.http.http_request import BadRequestError, Operation, read_operation
+from graphql_mfa.http.introspection import EncodedData
+from graphql_mfa.http.public_errors import MASKED, is_unexpected, public_error
+from graphql_mfa.http.request_log import observed, request_id
+from graphql_mfa.http.schema import Schema
+from graphql_mfa.http.security_headers import HEADERS
+from graphql_mfa.http.signed_in import bearer_token
+from graphql_mfa.http.unexpected import log_unexpected
+from graphql_mfa.http.unnamed_proxy import UnnamedProxy
+from graphql_mfa.services import Services
 
 _JSON = "application/json"
 _GRAPHQL_JSON = "application/graphql-response+json"

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from starlette.requests import Request
 
-from graphql_mfa.api.context import RequestContext
-from graphql_mfa.api.http_request import BadRequestError
 from graphql_mfa.api.types import TokenPair
+from graphql_mfa.context import RequestContext
+from graphql_mfa.http.http_request import BadRequestError
 from graphql_mfa.settings import Settings
 
 REQUIRED_HEADER = "GraphQL-Require-Preflight"

@@ -8,9 +8,9 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from graphql_mfa.api import media_types
-from graphql_mfa.api.trusted_documents import bare_hash
 from graphql_mfa.core.texts import is_text
+from graphql_mfa.http import media_types
+from graphql_mfa.http.trusted_documents import bare_hash
 
 _DEEPEST_JSON = 64
 _MOST_JSON_VALUES = 1000  # variables are coerced one by one, and each input here has four

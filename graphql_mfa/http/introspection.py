@@ -21,7 +21,7 @@ from graphql import (
     execute_sync,
 )
 
-from graphql_mfa.api.caches import WeighedCache
+from graphql_mfa.http.caches import WeighedCache
 
 FIELDS = frozenset({"__schema", "__type"})
 """The root fields that read the schema."""

@@ -34,16 +34,16 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
-from graphql_mfa.api.caches import WeighedCache
-from graphql_mfa.api.context import RequestContext
-from graphql_mfa.api.introspection import FIELDS, Introspection, root_fields
-from graphql_mfa.api.limits import DocumentLimits
 from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
-from graphql_mfa.api.public_errors import PublicError, is_unexpected
 from graphql_mfa.api.queries import Query
-from graphql_mfa.api.trusted_documents import load_documents
-from graphql_mfa.api.unexpected import log_unexpected
-from graphql_mfa.api.validation import RULES, validate
+from graphql_mfa.context import RequestContext
+from graphql_mfa.http.caches import WeighedCache
+from graphql_mfa.http.introspection import FIELDS, Introspection, root_fields
+from graphql_mfa.http.limits import DocumentLimits
+from graphql_mfa.http.public_errors import PublicError, is_unexpected
+from graphql_mfa.http.trusted_documents import load_documents
+from graphql_mfa.http.unexpected import log_unexpected
+from graphql_mfa.http.validation import RULES, validate
 from graphql_mfa.settings import Settings
 
 # A parsed document takes up to 150 bytes for each of its characters.
