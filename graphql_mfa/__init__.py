@@ -5,7 +5,6 @@ from graphql_mfa.api.queries import Query
 from graphql_mfa.app import create_app
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.security_events import SecurityEvent
-from graphql_mfa.http.public_errors import PublicError
 from graphql_mfa.http.signed_in import SignedIn
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import Registration
@@ -13,6 +12,7 @@ from graphql_mfa.settings import Settings
 from graphql_mfa.store.migrations import include_object
 from graphql_mfa.store.models import Base
 from graphql_mfa.store.sqlite import configure_sqlite
+from graphql_mfa.types.errors import PublicError
 
 metadata = Base.metadata
 """The tables of the store, for foreign keys: `ForeignKey(graphql_mfa.metadata.tables["mfa_users"].c.id)`."""

@@ -1,4 +1,4 @@
-"""What a resolver knows of its request."""
+"""What a resolver knows of its request, and what it leaves for the answer."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,6 +11,8 @@ from starlette.requests import Request
 from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.services import Services
+
+INVALID_TOKEN = 'Bearer error="invalid_token"'
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,13 @@ class Authenticated:
 class RequestContext:
     """One GraphQL request.
 
-    request_id: what the log and the answer call it. access_token: None when none was sent. operation_name: what the
-    client asked to run.
+    request_id: the request's name in the log and in the answer. access_token: None when none was sent. refresh_cookie:
+    the refresh token of cookie mode. operation_name: the operation that the client asked to run.
 
-    session: whose it is, set by the field extension SignedIn. listed_bytes: what its lists weigh.
+    session: the signed-in user's, set by the field extension SignedIn. listed_bytes: the size of its lists.
+    uses_cookie: whether the current field uses the refresh token of the cookie.
 
-    What comes of it: response_headers, for the answer; operation and outcomes, for the log, as in "mutation Login" and
+    response_headers: for the answer. operation and outcomes: for the log, as in "mutation Login" and
     ["login=OtpRequired"].
     """
 
@@ -44,12 +47,24 @@ class RequestContext:
     services: Services
     client: Client
     access_token: str | None
+    refresh_cookie: str | None = None
     operation_name: str | None = None
     session: Authenticated | None = None
     listed_bytes: int = 0
+    uses_cookie: bool = False
     response_headers: MutableHeaders = field(default_factory=MutableHeaders)
     operation: str | None = None
     outcomes: list[str] = field(default_factory=list)
+
+    def choose_refresh_token(self, sent: str | None) -> str | None:
+        """The refresh token that was sent as an argument, else that of the cookie."""
+        self.uses_cookie = not sent or sent == self.refresh_cookie
+        return sent or self.refresh_cookie
+
+    def reject_access_token(self) -> None:
+        """Tell a client whose access token was refused that it is time to refresh (RFC 6750 3.1)."""
+        if self.access_token is not None:
+            self.response_headers["WWW-Authenticate"] = INVALID_TOKEN
 
 
 Info = strawberry.Info[RequestContext, None]

@@ -1,28 +1,15 @@
-"""All mutations, and which of them may stand beside each other in an operation."""
+"""All mutations."""
 
 import strawberry
 
-from graphql_mfa.api.account_mutations import AccountMutation
-from graphql_mfa.api.sign_in_mutations import SignInMutation
+from graphql_mfa.api.accounts import AccountMutation
+from graphql_mfa.api.passwords import PasswordMutation
+from graphql_mfa.api.recovery_codes import RecoveryCodeMutation
+from graphql_mfa.api.sessions import SessionMutation
+from graphql_mfa.api.sign_in import SignInMutation
+from graphql_mfa.api.totp import TotpMutation
 
 
 @strawberry.type(description="Write operations. Each returns a union of its outcomes: switch on `__typename`.")
-class Mutation(AccountMutation, SignInMutation):
+class Mutation(AccountMutation, SignInMutation, SessionMutation, TotpMutation, RecoveryCodeMutation, PasswordMutation):
     pass
-
-
-# At most one of these per operation: each is a guess at a secret, and several would share one request's cost.
-CREDENTIAL_FIELDS = frozenset(
-    {
-        "registerUser",
-        "login",
-        "verifyOtp",
-        "verifyRecoveryCode",
-        "restartEnrollment",
-        "refreshSession",
-        "reauthenticate",
-        "confirmTotpDevice",
-        "changePassword",
-        "resetPassword",
-    }
-)

@@ -2,11 +2,10 @@
 
 import strawberry
 
-from graphql_mfa.api.types import AuthPolicy, FactorKind, User
 from graphql_mfa.context import Authenticated, Info
-from graphql_mfa.core import accounts
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.flows.authenticate import authenticate
-from graphql_mfa.http.signed_in import tell_of_invalid_token
+from graphql_mfa.types.accounts import AuthPolicy, User
 
 
 @strawberry.type(description="Read operations.")
@@ -21,7 +20,7 @@ class Query:
         caller = await authenticate(context.services, context.access_token)
         if isinstance(caller, Authenticated):
             return User.of(caller.account, caller.session_id)
-        tell_of_invalid_token(context)
+        context.reject_access_token()
         return None
 
     @strawberry.field(description="What a sign-in form has to know before anyone signs in.")
@@ -37,5 +36,5 @@ class Query:
             otp_digits=settings.otp_digits,
             otp_period=settings.otp_period_seconds,
             recovery_code_count=settings.recovery_code_count,
-            factors=[FactorKind[factor.name] for factor in accounts.FactorKind],
+            factors=list(FactorKind),
         )

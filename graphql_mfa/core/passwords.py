@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode, Problem
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import username_key
 
@@ -26,12 +26,12 @@ def format_problem(raw: str, *, shortest: int, longest: int, field: str = "passw
     Any character is allowed and none is demanded. Lengths are in code points.
     """
     if len(raw) > longest:
-        return Problem(field, ProblemCode.TOO_LONG, f"A password has at most {longest} characters.")
+        return Problem(field, FieldErrorCode.TOO_LONG, f"A password has at most {longest} characters.")
     if not is_text(raw):
-        return Problem(field, ProblemCode.INVALID_CHARACTERS, "This is not valid Unicode text.")
+        return Problem(field, FieldErrorCode.INVALID_CHARACTERS, "This is not valid Unicode text.")
     # One character that normalises to eighteen is still one, and eight that compose to four are four.
     if min(len(raw), len(normalize_password(raw))) < shortest:
-        return Problem(field, ProblemCode.TOO_SHORT, f"A password has at least {shortest} characters.")
+        return Problem(field, FieldErrorCode.TOO_SHORT, f"A password has at least {shortest} characters.")
     return None
 
 
@@ -45,7 +45,7 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
 
     password = normalize_password(raw)
     if len(name_key) >= _NAME_LENGTH_THAT_COUNTS and name_key in username_key(password):
-        return Problem(field, ProblemCode.CONTAINS_USERNAME, "A password does not contain the username.")
+        return Problem(field, FieldErrorCode.CONTAINS_USERNAME, "A password does not contain the username.")
     # No `user_inputs`: zxcvbn keeps them in a module global, where another thread's call would see them.
     verdict = zxcvbn(_scored_part(password))
     if verdict["guesses_log10"] >= fewest_guesses:
@@ -53,14 +53,14 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
     feedback = verdict["feedback"]
     advice = feedback["suggestions"] or ["Add another word or two. Uncommon words are better."]
     why = feedback["warning"].rstrip(".") or "This password is easy to guess"
-    return Problem(field, ProblemCode.TOO_COMMON, f"{why}. {' '.join(advice)}")
+    return Problem(field, FieldErrorCode.TOO_COMMON, f"{why}. {' '.join(advice)}")
 
 
 def unchanged_problem(raw: str, current: str, *, field: str) -> Problem | None:
     """Judge whether a new password is the current one, however either was typed."""
     if normalize_password(raw) != normalize_password(current):
         return None
-    return Problem(field, ProblemCode.UNCHANGED, "This is your password already. Choose another one.")
+    return Problem(field, FieldErrorCode.UNCHANGED, "This is your password already. Choose another one.")
 
 
 def _scored_part(password: str) -> str:

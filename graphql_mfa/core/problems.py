@@ -1,18 +1,19 @@
 """What can be wrong with one field of an input."""
 
-import enum
 from dataclasses import dataclass
 
+from graphql_mfa.core.enums import Described
 
-class ProblemCode(enum.Enum):
-    """Why a value was refused, for a program."""
 
-    TOO_SHORT = "TOO_SHORT"
-    TOO_LONG = "TOO_LONG"
-    INVALID_CHARACTERS = "INVALID_CHARACTERS"
-    TOO_COMMON = "TOO_COMMON"
-    CONTAINS_USERNAME = "CONTAINS_USERNAME"
-    UNCHANGED = "UNCHANGED"
+class FieldErrorCode(Described):
+    """Why a value was refused. New values may be added."""
+
+    TOO_SHORT = "TOO_SHORT", "Fewer characters than `policy` allows."
+    TOO_LONG = "TOO_LONG", "More characters than `policy` allows."
+    INVALID_CHARACTERS = "INVALID_CHARACTERS", "It holds characters that are not allowed in this field."
+    TOO_COMMON = "TOO_COMMON", "The password is common or easily guessed; the message says why and what would help."
+    CONTAINS_USERNAME = "CONTAINS_USERNAME", "The password contains the username."
+    UNCHANGED = "UNCHANGED", "The new value is the old one."
 
 
 @dataclass(frozen=True)
@@ -20,5 +21,5 @@ class Problem:
     """One thing that is wrong with one field. The message never repeats the value."""
 
     field: str
-    code: ProblemCode
+    code: FieldErrorCode
     message: str

@@ -3,38 +3,45 @@
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from uuid import UUID
+
+from graphql_mfa.core.enums import Described
 
 _VERSION_AND_VARIANT = (7 << 76) | (0b10 << 62)
 
 
-class SecurityEventKind(StrEnum):
-    """What happened."""
+class SecurityEventKind(Described):
+    """What happened to an account. New values may be added."""
 
-    REGISTERED = "REGISTERED"
-    ENROLLMENT_CONFIRMED = "ENROLLMENT_CONFIRMED"
-    SIGNED_IN = "SIGNED_IN"
-    SIGN_IN_FAILED = "SIGN_IN_FAILED"
-    OTP_REPLAYED = "OTP_REPLAYED"
-    FACTOR_DISABLED = "FACTOR_DISABLED"
-    FACTOR_ENABLED = "FACTOR_ENABLED"
-    RECOVERY_CODE_USED = "RECOVERY_CODE_USED"
-    RECOVERY_CODES_REGENERATED = "RECOVERY_CODES_REGENERATED"
-    TOTP_DEVICE_ADDED = "TOTP_DEVICE_ADDED"
-    TOTP_DEVICE_REMOVED = "TOTP_DEVICE_REMOVED"
-    PASSWORD_CHANGED = "PASSWORD_CHANGED"
-    PASSWORD_RESET = "PASSWORD_RESET"
-    SESSION_ENDED = "SESSION_ENDED"
-    REFRESH_TOKEN_REUSED = "REFRESH_TOKEN_REUSED"
-    ACCOUNT_DELETED = "ACCOUNT_DELETED"
-
-    IMPORTED_BY_OPERATOR = "IMPORTED_BY_OPERATOR"
-    UNLOCKED_BY_OPERATOR = "UNLOCKED_BY_OPERATOR"
-    MFA_RESET_BY_OPERATOR = "MFA_RESET_BY_OPERATOR"
-    DISABLED_BY_OPERATOR = "DISABLED_BY_OPERATOR"
-    ENABLED_BY_OPERATOR = "ENABLED_BY_OPERATOR"
-    DELETED_BY_OPERATOR = "DELETED_BY_OPERATOR"
+    REGISTERED = "REGISTERED", "The account was created."
+    ENROLLMENT_CONFIRMED = "ENROLLMENT_CONFIRMED", "The first code was verified: the second factor is on."
+    SIGNED_IN = "SIGNED_IN", "Somebody signed in."
+    SIGN_IN_FAILED = "SIGN_IN_FAILED", "A password was wrong, or a code, at sign-in or where it was asked for again."
+    OTP_REPLAYED = "OTP_REPLAYED", "A one-time code came a second time; it was not accepted."
+    FACTOR_DISABLED = "FACTOR_DISABLED", "Too many wrong codes: one-time codes were switched off."
+    FACTOR_ENABLED = "FACTOR_ENABLED", "One-time codes were switched on again."
+    RECOVERY_CODE_USED = "RECOVERY_CODE_USED", "A recovery code was used up."
+    RECOVERY_CODES_REGENERATED = "RECOVERY_CODES_REGENERATED", "The recovery codes were replaced by new ones."
+    TOTP_DEVICE_ADDED = "TOTP_DEVICE_ADDED", "An authenticator app was added."
+    TOTP_DEVICE_REMOVED = "TOTP_DEVICE_REMOVED", "An authenticator app was removed."
+    PASSWORD_CHANGED = "PASSWORD_CHANGED", "The password was changed, by somebody who knew it."
+    PASSWORD_RESET = "PASSWORD_RESET", "A new password was set without the old one."
+    SESSION_ENDED = "SESSION_ENDED", "A session was ended, or all of them were."
+    REFRESH_TOKEN_REUSED = (
+        "REFRESH_TOKEN_REUSED",
+        "A refresh token came a second time, so it may have been stolen. Its session was ended; or, where it came from "
+        "another client within seconds, that client got nothing and the session goes on.",
+    )
+    ACCOUNT_DELETED = "ACCOUNT_DELETED", "The owner deleted the account."
+    IMPORTED_BY_OPERATOR = "IMPORTED_BY_OPERATOR", "An operator took the account over from another system."
+    UNLOCKED_BY_OPERATOR = (
+        "UNLOCKED_BY_OPERATOR",
+        "An operator switched one-time codes on again, and forgave wrong codes and passwords.",
+    )
+    MFA_RESET_BY_OPERATOR = "MFA_RESET_BY_OPERATOR", "An operator removed every second factor and ended every session."
+    DISABLED_BY_OPERATOR = "DISABLED_BY_OPERATOR", "An operator closed the account and ended every session."
+    ENABLED_BY_OPERATOR = "ENABLED_BY_OPERATOR", "An operator opened the account again."
+    DELETED_BY_OPERATOR = "DELETED_BY_OPERATOR", "An operator deleted the account."
 
     @property
     def type(self) -> str:

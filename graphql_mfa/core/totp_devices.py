@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode, Problem
 from graphql_mfa.core.texts import is_visible
 
 DEFAULT_DEVICE_NAME = "Authenticator app"
@@ -25,13 +25,13 @@ class Device:
 def device_name_problem(name: str) -> Problem | None:
     """What is wrong with a name, in code points, as it is: it is shown as it was typed."""
     if not name:
-        return Problem("name", ProblemCode.TOO_SHORT, "A name has at least one character.")
+        return Problem("name", FieldErrorCode.TOO_SHORT, "A name has at least one character.")
     if len(name) > _LONGEST_NAME:
-        return Problem("name", ProblemCode.TOO_LONG, f"A name has at most {_LONGEST_NAME} characters.")
+        return Problem("name", FieldErrorCode.TOO_LONG, f"A name has at most {_LONGEST_NAME} characters.")
     if name != name.strip() or not all(map(is_visible, name)):
         return Problem(
             "name",
-            ProblemCode.INVALID_CHARACTERS,
+            FieldErrorCode.INVALID_CHARACTERS,
             "A name has no control or invisible characters, and no space at its start or end.",
         )
     return None

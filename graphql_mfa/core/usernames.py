@@ -3,7 +3,7 @@
 import unicodedata
 from dataclasses import dataclass
 
-from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode, Problem
 from graphql_mfa.core.texts import is_visible
 
 # Wider than any setting, so that accounts made under other settings are found too.
@@ -31,7 +31,7 @@ def username_key(name: str) -> str:
 def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Problem:
     """Judge a name. Lengths are in code points; the longest is checked before anything is normalised."""
     if len(raw) > longest:
-        return Problem("username", ProblemCode.TOO_LONG, f"A username has at most {longest} characters.")
+        return Problem("username", FieldErrorCode.TOO_LONG, f"A username has at most {longest} characters.")
     key = username_key(raw)
     # Both forms are looked at: a full-width colon becomes the otpauth label's separator only when it is normalised.
     if (
@@ -41,11 +41,11 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
     ):
         return Problem(
             "username",
-            ProblemCode.INVALID_CHARACTERS,
+            FieldErrorCode.INVALID_CHARACTERS,
             "A username has no control or invisible characters, no colon, and no space at its start or end.",
         )
     if min(len(raw), len(key)) < shortest:
-        return Problem("username", ProblemCode.TOO_SHORT, f"A username has at least {shortest} characters.")
+        return Problem("username", FieldErrorCode.TOO_SHORT, f"A username has at least {shortest} characters.")
     return Username(raw, key)
 
 

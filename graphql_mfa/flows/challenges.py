@@ -6,9 +6,9 @@ from uuid import UUID
 from graphql_mfa.core import throttling
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
-from graphql_mfa.flows.outcomes import IssuedChallenge
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges
+from graphql_mfa.types.challenges import Challenge
 
 
 def issue_challenge(
@@ -19,7 +19,7 @@ def issue_challenge(
     *,
     factors: list[FactorKind],
     otp_wait: timedelta | None = None,
-) -> IssuedChallenge:
+) -> Challenge:
     """Open a challenge for an account whose row the transaction holds, or has just made."""
     settings = services.settings
     token = new_token(CHALLENGE_PREFIX)
@@ -32,6 +32,11 @@ def issue_challenge(
         expires_at=expires_at,
         at_most=settings.challenges_per_user,
     )
-    return IssuedChallenge(
-        token, expires_at, settings.challenge_attempts, factors, throttling.seconds(otp_wait) if otp_wait else None
+    return Challenge(
+        token=token,
+        expires_at=expires_at,
+        expires_in=settings.challenge_lifetime_seconds,
+        attempts_left=settings.challenge_attempts,
+        factors=factors,
+        otp_retry_after=throttling.seconds(otp_wait) if otp_wait else None,
     )

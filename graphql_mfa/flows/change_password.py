@@ -8,28 +8,20 @@ from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.outcomes import (
-    InvalidInput,
-    NotAuthenticated,
-    PasswordChanged,
-    RateLimited,
-    ReauthenticationRequired,
-    WrongCurrentPassword,
-)
 from graphql_mfa.flows.signed_in import Caller, act, act_freshly
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, sessions, throttles, users
-
-ChangePasswordOutcome = (
-    PasswordChanged | WrongCurrentPassword | InvalidInput | NotAuthenticated | ReauthenticationRequired | RateLimited
-)
+from graphql_mfa.types.errors import InvalidInput
+from graphql_mfa.types.passwords import ChangePasswordResult, PasswordChanged
+from graphql_mfa.types.sign_in import InvalidCredentials
+from graphql_mfa.types.throttling import RateLimited
 
 _FIELD = "newPassword"
 
 
 async def change_password(
     services: Services, access_token: str | None, current_password: str, new_password: str, client: Client
-) -> ChangePasswordOutcome:
+) -> ChangePasswordResult:
     """Compare the current password, judge the new one, and store it if the compared one is still there.
 
     A missing slot before the hashing threads is reported last: after a session that ended or is stale, and after a new
@@ -43,7 +35,7 @@ async def change_password(
 
         def admit(connection: Connection, caller: Caller) -> Caller | InvalidInput | RateLimited:
             if problem:
-                return InvalidInput([problem])
+                return InvalidInput.of([problem])
             if isinstance(slot, timedelta):
                 return RateLimited.until(slot)
             wait = throttles.reserve_all(connection, _counted(services, caller), caller.now)
@@ -62,26 +54,26 @@ async def _change(
     current_password: str,
     new_password: str,
     client: Client,
-) -> ChangePasswordOutcome:
+) -> ChangePasswordResult:
     hashing = services.hashing
     stored_hash = before.user.password_hash
     verdict = await hashing.run(
         hashing.hasher.verify, current_password, stored_hash, longest=services.settings.password_max_length
     )
 
-    def refuse(connection: Connection, caller: Caller) -> WrongCurrentPassword:
+    def refuse(connection: Connection, caller: Caller) -> InvalidCredentials:
         services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SIGN_IN_FAILED)
-        return WrongCurrentPassword()
+        return InvalidCredentials(message="Your current password is wrong.")
 
     if not verdict.right:
         return await act(services, access_token, refuse)
     if problem := await _judge(services, before.user.account.username, current_password, new_password):
         # It was the right one: whoever chooses an easy password three times has not guessed three times.
         await services.database.write(lambda connection: throttles.give_back(connection, _counted(services, before)))
-        return InvalidInput([problem])
+        return InvalidInput.of([problem])
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
-    def replace(connection: Connection, caller: Caller) -> PasswordChanged | WrongCurrentPassword:
+    def replace(connection: Connection, caller: Caller) -> PasswordChanged | InvalidCredentials:
         if caller.user.password_hash != stored_hash:
             return refuse(connection, caller)
         throttles.give_back(connection, _counted(services, caller))
@@ -116,7 +108,7 @@ def _replace(
     challenges.end_all(connection, user.id)
     ended = sessions.end_others(connection, caller.session.id, user.id, caller.now)
     services.events.record(connection, user.id, caller.now, client, *events)
-    return PasswordChanged(ended)
+    return PasswordChanged(sessions_ended=ended)
 
 
 def _counted(services: Services, caller: Caller) -> limits.Limits:

@@ -9,15 +9,15 @@ from graphql_mfa.core.recovery_codes import parse_recovery_code
 from graphql_mfa.core.sealing import seal, unseal
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
-from graphql_mfa.flows.outcomes import Enrollment
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, totp_devices
 from graphql_mfa.store.totp_devices import StoredDevice
+from graphql_mfa.types.totp import TotpEnrollment
 
 
 def enroll_device(
     connection: Connection, services: Services, user_id: UUID, username: str, now: datetime
-) -> Enrollment:
+) -> TotpEnrollment:
     """Add the first device of an account, unconfirmed, with a fresh secret."""
     return add_device(connection, services, user_id, username, new_device(DEFAULT_DEVICE_NAME, now))
 
@@ -36,7 +36,7 @@ def add_device(
     *,
     session_id: UUID | None = None,
     expires_at: datetime | None = None,
-) -> Enrollment:
+) -> TotpEnrollment:
     """Add an unconfirmed device with a fresh secret; session_id: where alone it can be confirmed."""
     secret = totp.new_secret()
     totp_devices.add(
@@ -53,7 +53,7 @@ def add_device(
     uri = totp.provisioning_uri(
         secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp
     )
-    return Enrollment(secret, uri)
+    return TotpEnrollment(secret=secret, otpauth_uri=uri)
 
 
 def enrollment_code_digest(code: str) -> bytes:

@@ -8,16 +8,15 @@ from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
-from graphql_mfa.flows.outcomes import InvalidCredentials, OtpRequired, RateLimited
 from graphql_mfa.flows.second_factor import usable_factors
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, throttles, totp_devices, users
 from graphql_mfa.store.users import LockedUser, LoginCandidate
+from graphql_mfa.types.sign_in import InvalidCredentials, LoginResult, OtpRequired
+from graphql_mfa.types.throttling import RateLimited
 
-LoginOutcome = OtpRequired | InvalidCredentials | RateLimited
 
-
-async def login(services: Services, username: str, password: str, client: Client) -> LoginOutcome:
+async def login(services: Services, username: str, password: str, client: Client) -> LoginResult:
     """Wait for a turn of the hashing threads, then check the password."""
     async with services.hashing.slot(client.address) as slot:
         if isinstance(slot, timedelta):
@@ -25,7 +24,7 @@ async def login(services: Services, username: str, password: str, client: Client
         return await _check(services, username, password, client)
 
 
-async def _check(services: Services, username: str, password: str, client: Client) -> LoginOutcome:
+async def _check(services: Services, username: str, password: str, client: Client) -> LoginResult:
     """Count the attempt, compare the password, open a challenge.
 
     An attempt is counted, and committed, before the password is looked at; a success gives it back. An unknown name
@@ -79,4 +78,4 @@ def _ask_for_second_factor(
     has_device = enabled or bool(totp_devices.of_user(connection, user.id, confirmed=False))
     factors = usable_factors(user, now, has_device=has_device)
     challenge = issue_challenge(connection, services, user.id, now, factors=factors, otp_wait=user.otp_wait(now))
-    return OtpRequired(challenge, enrollment_pending=not enabled)
+    return OtpRequired(challenge=challenge, enrollment_pending=not enabled)

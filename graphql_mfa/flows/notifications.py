@@ -147,7 +147,7 @@ class _Queue:
 def _event_of(message: Message) -> SecurityEvent:
     return SecurityEvent(
         id=message.event_id,
-        kind=SecurityEventKind(message.kind),
+        kind=SecurityEventKind[message.kind],
         at=message.at,
         user_id=message.user_id,
         username=message.username,

@@ -7,42 +7,29 @@ from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.outcomes import (
-    FactorDisabled,
-    InvalidOtp,
-    InvalidRecoveryCode,
-    NotAuthenticated,
-    OtpAlreadyUsed,
-    RateLimited,
-    Reauthenticated,
-)
 from graphql_mfa.flows.recovery_codes import consume_recovery_code
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, attempts_before_a_wait, otp_refusal
 from graphql_mfa.flows.sessions import access_token_of
 from graphql_mfa.flows.signed_in import Caller, act_counted
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, totp_devices, users
-
-ReauthenticateOutcome = (
-    Reauthenticated
-    | InvalidOtp
-    | OtpAlreadyUsed
-    | InvalidRecoveryCode
-    | FactorDisabled
-    | NotAuthenticated
-    | RateLimited
-)
+from graphql_mfa.types.accounts import User
+from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
+from graphql_mfa.types.sessions import Reauthenticated, seconds_until
+from graphql_mfa.types.sign_in import ReauthenticateResult
+from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed
 
 
 async def reauthenticate(
     services: Services, access_token: str | None, otp: str | None, recovery_code: str | None, client: Client
-) -> ReauthenticateOutcome:
+) -> ReauthenticateResult:
     """Count and compare as at sign-in, then renew the session's `auth_time`; its refresh token stays as it is.
 
     Give one of the two: a one-time code or a recovery code.
     """
 
-    def transact(connection: Connection, caller: Caller) -> ReauthenticateOutcome:
+    def transact(connection: Connection, caller: Caller) -> ReauthenticateResult:
         if otp is not None:
             answer = _answer_with_otp(connection, services, caller, otp, client)
             if not isinstance(answer, Verified):
@@ -75,7 +62,7 @@ def _answer_with_code(
         return RateLimited.until(wait)
     if not consume_recovery_code(connection, caller.user.id, code):
         services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SIGN_IN_FAILED)
-        return InvalidRecoveryCode(throttles.attempts_left(connection, counted))
+        return InvalidRecoveryCode.of(throttles.attempts_left(connection, counted))
     throttles.give_back(connection, counted)
     services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.RECOVERY_CODE_USED)
     return None
@@ -93,4 +80,9 @@ def _renew(
     session = replace(caller.session, authenticated_at=caller.now, factors=factors, verified_by=device_id)
     sessions.reauthenticate(connection, session)
     token, expires_at = access_token_of(services, session, caller.now, services.key_ring.current)
-    return Reauthenticated(token, expires_at, account, session.id)
+    return Reauthenticated(
+        access_token=token,
+        access_token_expires_at=expires_at,
+        access_token_expires_in=seconds_until(expires_at, caller.now),
+        user=User.of(account, session.id),
+    )

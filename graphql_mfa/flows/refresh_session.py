@@ -11,16 +11,17 @@ from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Usage, reserve
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.outcomes import RateLimited, SessionExpired, SignedIn
 from graphql_mfa.flows.sessions import idle_end, token_pair
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, users
 from graphql_mfa.store.sessions import StoredSession
+from graphql_mfa.types.accounts import User
+from graphql_mfa.types.sessions import SessionExpired
+from graphql_mfa.types.sign_in import RefreshSessionResult, SignedIn
+from graphql_mfa.types.throttling import RateLimited
 
-RefreshSessionOutcome = SignedIn | SessionExpired | RateLimited
 
-
-async def refresh_session(services: Services, refresh_token: str, client: Client) -> RefreshSessionOutcome:
+async def refresh_session(services: Services, refresh_token: str, client: Client) -> RefreshSessionResult:
     """Rotate the session's tokens. An earlier token ends the session.
 
     While the current pair is new, the token that it was traded for repeats it instead, to the client that got it; sent
@@ -33,7 +34,7 @@ async def refresh_session(services: Services, refresh_token: str, client: Client
     now = services.clock()
     token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)
 
-    def refresh(connection: Connection) -> RefreshSessionOutcome:
+    def refresh(connection: Connection) -> RefreshSessionResult:
         outcome = token and _exchange(connection, services, refresh_token, token, client, now)
         if outcome:
             return outcome
@@ -58,7 +59,7 @@ def _exchange(
         return None
     if is_young and key and (successor := _current_after(key, refresh_token, session)):
         if _got_the_pair(session, client):
-            return None if key.decrypt_only else _signed_in(connection, services, session, successor, key)
+            return None if key.decrypt_only else _signed_in(connection, services, session, successor, key, now)
     else:
         sessions.end(connection, session.id)
     services.events.record(connection, session.user_id, now, client, SecurityEventKind.REFRESH_TOKEN_REUSED)
@@ -94,7 +95,7 @@ def _rotate(
         user_agent=client.user_agent,
     )
     sessions.rotate(connection, session, rotated)
-    return _signed_in(connection, services, rotated, successor, key)
+    return _signed_in(connection, services, rotated, successor, key, now)
 
 
 def _current_after(key: Key, refresh_token: str, session: StoredSession) -> str | None:
@@ -110,6 +111,12 @@ def _got_the_pair(session: StoredSession, client: Client) -> bool:
 
 
 def _signed_in(
-    connection: Connection, services: Services, session: StoredSession, refresh_token: str, key: Key
+    connection: Connection,
+    services: Services,
+    session: StoredSession,
+    refresh_token: str,
+    key: Key,
+    now: datetime,
 ) -> SignedIn:
-    return SignedIn(token_pair(services, session, refresh_token, key), users.find(connection, session.user_id))
+    tokens = token_pair(services, session, refresh_token, key, now)
+    return SignedIn(tokens=tokens, user=User.of(users.find(connection, session.user_id), session.id))

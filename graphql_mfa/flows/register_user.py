@@ -12,22 +12,22 @@ from graphql_mfa.core.usernames import Username
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
 from graphql_mfa.flows.enrollment import enroll_device
-from graphql_mfa.flows.outcomes import (
-    InvalidInput,
-    RateLimited,
-    Registered,
-    RegistrationClosed,
-    RegistrationRefused,
-    UsernameTaken,
-)
 from graphql_mfa.hashing import Slot
 from graphql_mfa.services import Registration, Services
 from graphql_mfa.store import Connection, throttles, users
+from graphql_mfa.types.accounts import (
+    RegisterUserResult,
+    RegisterUserSuccess,
+    RegistrationClosed,
+    RegistrationRefused,
+    User,
+    UsernameTaken,
+)
+from graphql_mfa.types.errors import InvalidInput
+from graphql_mfa.types.throttling import RateLimited
 
-RegisterUserOutcome = Registered | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited
 
-
-async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserOutcome:
+async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserResult:
     """Judge name and password, then create the account with an unconfirmed device and a challenge.
 
     An input whose faults are seen at a glance costs nothing and counts for nothing. Whatever costs more, judging a
@@ -52,7 +52,7 @@ async def register_user(services: Services, username: str, password: str, client
 
 async def _register(
     services: Services, slot: Slot, name: Username | Problem, password: str, client: Client
-) -> RegisterUserOutcome:
+) -> RegisterUserResult:
     settings = services.settings
     now = services.clock()
 
@@ -81,7 +81,7 @@ async def _register(
     async with services.hashing.pause(slot):
         objection = await services.before_registration(Registration(name.shown, client))
     if objection is not None:
-        return RegistrationRefused(objection)
+        return RegistrationRefused(message=objection)
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
     return await services.database.write(
         lambda connection: _create(connection, services, name, password_hash, client, now)
@@ -90,12 +90,12 @@ async def _register(
 
 def _invalid(name: Username | Problem, password_problem: Problem | None) -> InvalidInput:
     """All problems at once."""
-    return InvalidInput([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
+    return InvalidInput.of([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
 
 
 def _create(
     connection: Connection, services: Services, name: Username, password_hash: str, client: Client, now: datetime
-) -> Registered | UsernameTaken:
+) -> RegisterUserSuccess | UsernameTaken:
     account = Account(uuid4(), name.shown, now, mfa_enabled=False, recovery_codes_left=0)
     created = users.add(
         connection,
@@ -111,4 +111,4 @@ def _create(
     enrollment = enroll_device(connection, services, account.id, name.shown, now)
     challenge = issue_challenge(connection, services, account.id, now, factors=[FactorKind.TOTP])
     services.events.record(connection, account.id, now, client, SecurityEventKind.REGISTERED)
-    return Registered(account, enrollment, challenge)
+    return RegisterUserSuccess(user=User.of(account, None), enrollment=enrollment, challenge=challenge)

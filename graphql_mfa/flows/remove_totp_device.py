@@ -3,26 +3,16 @@
 from graphql_mfa.client import Client
 from graphql_mfa.core.ids import id_to_look_for
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.outcomes import (
-    FactorRemoved,
-    LastFactor,
-    NotAuthenticated,
-    NotFound,
-    RateLimited,
-    ReauthenticationRequired,
-)
 from graphql_mfa.flows.signed_in import Caller, act_freshly
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, totp_devices
-
-RemoveTotpDeviceOutcome = (
-    FactorRemoved | LastFactor | NotFound | NotAuthenticated | ReauthenticationRequired | RateLimited
-)
+from graphql_mfa.types.errors import NotFound, shown_id
+from graphql_mfa.types.totp import FactorRemoved, LastFactor, RemoveFactorResult
 
 
 async def remove_totp_device(
     services: Services, access_token: str | None, id: str, client: Client
-) -> RemoveTotpDeviceOutcome:
+) -> RemoveFactorResult:
     """Remove it, unless it is the last one that was confirmed. One that never was never counted, and makes no event.
 
     The other sessions that it opened or verified last may be a thief's: they end. This one has to verify another factor
@@ -44,6 +34,6 @@ async def remove_totp_device(
         ended = sessions.end_others_of_device(connection, device_id, session_id, user.id, caller.now)
         if caller.session.verified_by == device_id:
             sessions.make_stale(connection, session_id, caller.now)
-        return FactorRemoved(device_id, user.account, session_id, ended)
+        return FactorRemoved(id=shown_id(device_id), user=caller.shown, sessions_ended=ended)
 
     return await act_freshly(services, access_token, remove)

@@ -11,14 +11,15 @@ from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.enrollment import decoy_device
-from graphql_mfa.flows.outcomes import InvalidInput, OtpAlreadyUsed, PasswordChanged, RateLimited, ResetRejected
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, hold_recovery_code
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, judge, otp_refusal
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, sessions, throttles, totp_devices, users
 from graphql_mfa.store.totp_devices import StoredDevice
-
-ResetPasswordOutcome = PasswordChanged | ResetRejected | InvalidInput | RateLimited
+from graphql_mfa.types.errors import InvalidInput
+from graphql_mfa.types.passwords import PasswordChanged, ResetPasswordResult, ResetRejected
+from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.totp import OtpAlreadyUsed
 
 _FIELD = "newPassword"
 
@@ -41,7 +42,7 @@ class _Request:
 
 async def reset_password(
     services: Services, username: str, otp: str, recovery_code: str, new_password: str, client: Client
-) -> ResetPasswordOutcome:
+) -> ResetPasswordResult:
     """Judge the new password by itself, then count the attempt, hash the password and look at both proofs.
 
     Until the proofs are looked at, nothing depends on whether there is such an account, and after that one answer and
@@ -52,7 +53,7 @@ async def reset_password(
         new_password, shortest=settings.password_min_length, longest=settings.password_max_length, field=_FIELD
     )
     if problem:
-        return InvalidInput([problem])
+        return InvalidInput.of([problem])
     async with services.hashing.slot(client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
@@ -61,7 +62,7 @@ async def reset_password(
         return await _reset(services, request, new_password)
 
 
-async def _reset(services: Services, request: _Request, new_password: str) -> ResetPasswordOutcome:
+async def _reset(services: Services, request: _Request, new_password: str) -> ResetPasswordResult:
     hashing = services.hashing
     counted = await services.database.write(lambda connection: _reserve(connection, services, request))
     if isinstance(counted, RateLimited):
@@ -74,7 +75,7 @@ async def _reset(services: Services, request: _Request, new_password: str) -> Re
         field=_FIELD,
     )
     if problem:
-        return InvalidInput([problem])
+        return InvalidInput.of([problem])
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
     def reset(connection: Connection) -> PasswordChanged | ResetRejected:
@@ -147,4 +148,4 @@ def _replace(
     ended = sessions.end_all(connection, user_id, request.now)
     events = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.PASSWORD_RESET)
     services.events.record(connection, user_id, request.now, request.client, *events)
-    return PasswordChanged(ended)
+    return PasswordChanged(sessions_ended=ended)

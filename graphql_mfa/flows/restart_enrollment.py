@@ -5,25 +5,22 @@ from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.challenges import issue_challenge
 from graphql_mfa.flows.enrollment import enroll_device, enrollment_code_digest
-from graphql_mfa.flows.outcomes import (
-    AlreadyEnrolled,
-    ChallengeExpired,
-    EnrollmentCodeRequired,
-    EnrollmentRestarted,
-    RateLimited,
-)
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, throttles, totp_devices, users
 from graphql_mfa.store.users import LockedUser
-
-RestartEnrollmentOutcome = (
-    EnrollmentRestarted | EnrollmentCodeRequired | ChallengeExpired | AlreadyEnrolled | RateLimited
+from graphql_mfa.types.challenges import ChallengeExpired
+from graphql_mfa.types.sign_in import (
+    AlreadyEnrolled,
+    EnrollmentCodeRequired,
+    EnrollmentRestarted,
+    RestartEnrollmentResult,
 )
+from graphql_mfa.types.throttling import RateLimited
 
 
 async def restart_enrollment(
     services: Services, challenge_token: str, enrollment_code: str | None
-) -> RestartEnrollmentOutcome:
+) -> RestartEnrollmentResult:
     """Replace the device and end every open challenge, this one too; a new challenge comes with the new secret.
 
     Whoever knows only a password gets this far just for an account that its owner never finished making; one that an
@@ -35,7 +32,7 @@ async def restart_enrollment(
     if token is None:
         return ChallengeExpired()
 
-    def restart(connection: Connection) -> RestartEnrollmentOutcome:
+    def restart(connection: Connection) -> RestartEnrollmentResult:
         challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
         if challenge is None:
             return ChallengeExpired()
@@ -55,7 +52,7 @@ async def restart_enrollment(
         users.forget_otp_failures(connection, user.id)
         enrollment = enroll_device(connection, services, user.id, user.account.username, now)
         issued = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
-        return EnrollmentRestarted(enrollment, issued)
+        return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
 
     return await services.database.write(restart)
 

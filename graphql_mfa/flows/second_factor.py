@@ -14,12 +14,13 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.enrollment import seal_secret, secret_of
-from graphql_mfa.flows.outcomes import FactorDisabled, InvalidOtp, OtpAlreadyUsed, RateLimited
 from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, totp_devices, users
 from graphql_mfa.store.totp_devices import StoredDevice
 from graphql_mfa.store.users import LockedUser
+from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed
 
 
 def usable_factors(user: LockedUser, now: datetime, *, has_device: bool = True) -> list[FactorKind]:
@@ -75,13 +76,13 @@ def answer_with_otp(
             kind = SecurityEventKind.OTP_REPLAYED
             services.events.record(connection, user.id, now, client, kind, once_since=accepted_at)
             retry_after = totp.seconds_until_step(step + 1, now, services.settings.otp_period_seconds)
-            return OtpAlreadyUsed(retry_after, attempts_left)
+            return OtpAlreadyUsed(retry_after=retry_after, attempts_left=attempts_left)
         case ClockBehind(seconds):
             _count_failure(connection, services, user, client, now)
-            return InvalidOtp(attempts_left, clock_behind_seconds=seconds)
+            return InvalidOtp.of(attempts_left, seconds)
         case Wrong():
             _count_failure(connection, services, user, client, now)
-            return InvalidOtp(attempts_left)
+            return InvalidOtp.of(attempts_left)
 
 
 def judge(

@@ -5,17 +5,16 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import Grant
-from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, FactorKind
 from graphql_mfa.core.key_ring import Key
 from graphql_mfa.core.refresh_tokens import family_digest, first_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest
-from graphql_mfa.flows.outcomes import TokenPair
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, users
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.store.users import LockedChallenge
+from graphql_mfa.types.sessions import TokenPair, seconds_until
 
-SESSIONS_PER_ACCOUNT = 100
 # Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
 _UNCOUNTED = 50
 
@@ -28,7 +27,7 @@ def open_session(
     client: Client,
     now: datetime,
     device_id: UUID | None = None,
-) -> TokenPair:
+) -> tuple[StoredSession, TokenPair]:
     """Open a session for an account that has just answered a challenge; the one used least recently may end for it.
 
     device_id: the authenticator app that answered it, if one did.
@@ -58,13 +57,19 @@ def open_session(
     sessions.add(connection, session)
     if client.address != challenge.latest_address:
         users.remember_address(connection, user.id, client.address, now)
-    return token_pair(services, session, refresh_token, services.key_ring.current)
+    return session, token_pair(services, session, refresh_token, services.key_ring.current, now)
 
 
-def token_pair(services: Services, session: StoredSession, refresh_token: str, key: Key) -> TokenPair:
+def token_pair(services: Services, session: StoredSession, refresh_token: str, key: Key, now: datetime) -> TokenPair:
     """The session's current pair; the same session state gives the same pair."""
     access_token, expires_at = access_token_of(services, session, session.refreshed_at, key)
-    return TokenPair(session.id, access_token, expires_at, refresh_token, session.expires_at)
+    return TokenPair(
+        access_token=access_token,
+        access_token_expires_at=expires_at,
+        access_token_expires_in=seconds_until(expires_at, now),
+        refresh_token=refresh_token,
+        refresh_token_expires_at=session.expires_at,
+    )
 
 
 def access_token_of(services: Services, session: StoredSession, issued_at: datetime, key: Key) -> tuple[str, datetime]:

@@ -5,19 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.authenticate import check_token
-from graphql_mfa.flows.outcomes import (
-    NotAuthenticated,
-    NotAuthenticatedReason,
-    RateLimited,
-    ReauthenticationRequired,
-)
 from graphql_mfa.flows.second_factor import usable_factors
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, users
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.store.users import LockedUser
+from graphql_mfa.types.accounts import User
+from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
+from graphql_mfa.types.throttling import RateLimited
 
 T = TypeVar("T")
 
@@ -29,6 +27,11 @@ class Caller:
     user: LockedUser
     session: StoredSession
     now: datetime
+
+    @property
+    def shown(self) -> User:
+        """The user, as the API shows it."""
+        return User.of(self.user.account, self.session.id)
 
 
 Act = Callable[[Connection, Caller], T]
@@ -45,7 +48,7 @@ async def act(services: Services, access_token: str | None, transaction: Act[T])
         user = users.lock(connection, subject.user_id, now)
         session = sessions.hold(connection, subject.session_id, subject.user_id, now)
         if user is None or session is None:
-            return NotAuthenticated(NotAuthenticatedReason.SESSION_ENDED)
+            return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
         return transaction(connection, Caller(user, session, now))
 
     return await services.database.write(transact)
@@ -66,7 +69,7 @@ async def act_freshly(
     def transact(connection: Connection, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
         oldest = caller.now - timedelta(seconds=services.settings.reauthentication_seconds)
         if caller.session.stale_since or caller.session.authenticated_at < oldest:
-            return ReauthenticationRequired(usable_factors(caller.user, caller.now))
+            return ReauthenticationRequired(factors=usable_factors(caller.user, caller.now))
         return _counted(services, transaction, connection, caller)
 
     return await act(services, access_token, transact)

@@ -7,28 +7,18 @@ from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.outcomes import (
-    ChallengeExpired,
-    EnrollmentConfirmed,
-    FactorDisabled,
-    InvalidOtp,
-    OtpAlreadyUsed,
-    RateLimited,
-    SignedIn,
-)
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, otp_refusal
 from graphql_mfa.flows.sessions import open_session
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, challenges, totp_devices, users
 from graphql_mfa.store.users import LockedChallenge
+from graphql_mfa.types.accounts import User
+from graphql_mfa.types.challenges import ChallengeExpired
+from graphql_mfa.types.sign_in import EnrollmentConfirmed, SignedIn, VerifyOtpResult
 
-VerifyOtpOutcome = (
-    SignedIn | EnrollmentConfirmed | InvalidOtp | OtpAlreadyUsed | ChallengeExpired | FactorDisabled | RateLimited
-)
 
-
-async def verify_otp(services: Services, challenge_token: str, otp: str, client: Client) -> VerifyOtpOutcome:
+async def verify_otp(services: Services, challenge_token: str, otp: str, client: Client) -> VerifyOtpResult:
     """Compare the answer; count it, or use up challenge and time step and open a session: one transaction.
 
     The first statement locks the account's row, so an answer is compared after every earlier one for the account was
@@ -40,7 +30,7 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
     if token is None:
         return ChallengeExpired()
 
-    def transact(connection: Connection) -> VerifyOtpOutcome:
+    def transact(connection: Connection) -> VerifyOtpResult:
         challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
         if challenge is None:
             return ChallengeExpired()
@@ -67,13 +57,13 @@ def _sign_in(
     now: datetime,
 ) -> SignedIn | EnrollmentConfirmed:
     user = challenge.user
-    tokens = open_session(connection, services, challenge, FactorKind.TOTP, client, now, verified.device_id)
+    session, tokens = open_session(connection, services, challenge, FactorKind.TOTP, client, now, verified.device_id)
     if user.account.mfa_enabled:
         services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)
-        return SignedIn(tokens, user.account)
+        return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
     users.enable_mfa(connection, user.id, now)
     codes = replace_recovery_codes(connection, services, user.id)
     events = (SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
     services.events.record(connection, user.id, now, client, *events)
     account = replace(user.account, mfa_enabled=True, recovery_codes_left=len(codes))
-    return EnrollmentConfirmed(tokens, account, codes)
+    return EnrollmentConfirmed(tokens=tokens, user=User.of(account, session.id), recovery_codes=codes)

@@ -5,14 +5,12 @@ preflight, and the check of `Origin` hold also where a neighbour under the same 
 Request Forgery Prevention Cheat Sheet).
 """
 
-from datetime import datetime
-
 from starlette.requests import Request
 
-from graphql_mfa.api.types import TokenPair
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http.http_request import BadRequestError
 from graphql_mfa.settings import Settings
+from graphql_mfa.types.sessions import TokenPair
 
 REQUIRED_HEADER = "GraphQL-Require-Preflight"
 # The prefix makes browsers refuse it unless it is Secure, of this host alone, and of every path (RFC 6265bis 4.1.3.2).
@@ -40,34 +38,28 @@ def demand_own_page(request: Request, settings: Settings) -> None:
         raise BadRequestError(403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.")
 
 
-def given_or_cookie(context: RequestContext, given: str | None) -> tuple[str | None, bool]:
-    """The refresh token that is meant: the one written out, else the cookie's; and whether the cookie's is meant."""
-    cookie = _refresh_token(context)
-    return given or cookie, not given or given == cookie
-
-
-def _refresh_token(context: RequestContext) -> str | None:
+def refresh_cookie(request: Request, settings: Settings) -> str | None:
     """The refresh token that came in the cookie, by its exact name and once.
 
     Starlette's parser trims names as Python does: a neighbour under the same domain may set "\\xa0__Host-…", which the
     prefix does not forbid.
     """
-    if not is_on(context.services.settings):
+    if not is_on(settings):
         return None
-    pairs = ";".join(context.request.headers.getlist("cookie")).split(";")
+    pairs = ";".join(request.headers.getlist("cookie")).split(";")
     values = [value for name, _, value in (pair.strip(" ").partition("=") for pair in pairs) if name == _COOKIE]
     return values[0] if len(values) == 1 else None
 
 
-def move_to_cookie(context: RequestContext, tokens: TokenPair, now: datetime) -> None:
+def move_to_cookie(context: RequestContext, tokens: TokenPair) -> None:
     """Take the refresh token out of the answer's body and into its cookie."""
     if is_on(context.services.settings):
-        seconds = int((tokens.refresh_token_expires_at - now).total_seconds())
+        seconds = int((tokens.refresh_token_expires_at - context.services.clock()).total_seconds())
         _set(context, tokens.refresh_token or "", seconds)
         tokens.refresh_token = None
 
 
-def forget(context: RequestContext) -> None:
+def expire_cookie(context: RequestContext) -> None:
     """Have the browser drop the cookie of a session that is over."""
     if is_on(context.services.settings):
         _set(context, "", 0)

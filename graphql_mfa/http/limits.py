@@ -21,8 +21,8 @@ from graphql import (
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
 from graphql_mfa.http import introspection
-from graphql_mfa.http.public_errors import PublicError
 from graphql_mfa.settings import Settings
+from graphql_mfa.types.errors import PublicError
 
 _MAX_DEFINITIONS = 100
 # Inputs here have four members. A refused literal is printed as a whole for each error in it.

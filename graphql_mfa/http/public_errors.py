@@ -5,6 +5,8 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError, Node, ObjectFieldNode, ValueNode, VariableNode
 
+from graphql_mfa.types.errors import PublicError
+
 MASKED = "Internal server error."
 _LONGEST_MESSAGE = 1000  # a name in it may be as long as the document
 
@@ -19,10 +21,6 @@ _VALUE = re.compile(
     re.ASCII,
 )
 _SYNTAX = re.compile(r"Syntax Error: (?:Expected '?[^' ]+'?, found |Unexpected )?[\w<>.,\- ]*", re.ASCII)
-
-
-class PublicError(GraphQLError):
-    """An error that a client reads as it is; what else a resolver raises is masked and logged."""
 
 
 def public_error(error: GraphQLError) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class _Endpoint:
             services=services,
             client=self._client(request, services),
             access_token=bearer_token(request),
+            refresh_cookie=cookie_mode.refresh_cookie(request, services.settings),
         )
         with observed(context) as finish:
             return finish(await self._answer(context))

@@ -10,14 +10,11 @@ import graphql
 import strawberry
 from graphql import (
     DocumentNode,
-    GraphQLAbstractType,
     GraphQLError,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
-    GraphQLResolveInfo,
     GraphQLSchema,
-    GraphQLTypeResolver,
     GraphQLUnionType,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
@@ -25,7 +22,6 @@ from graphql import (
     get_operation_ast,
     specified_rules,
 )
-from graphql.pyutils import AwaitableOrValue
 from strawberry.extensions import SchemaExtension
 from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
@@ -34,17 +30,20 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
-from graphql_mfa.api.mutations import CREDENTIAL_FIELDS, Mutation
+from graphql_mfa.api.mutation import fields_that_take_secrets
+from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http.caches import WeighedCache
 from graphql_mfa.http.introspection import FIELDS, Introspection, root_fields
 from graphql_mfa.http.limits import DocumentLimits
-from graphql_mfa.http.public_errors import PublicError, is_unexpected
+from graphql_mfa.http.outcomes import conclude_operations
+from graphql_mfa.http.public_errors import is_unexpected
 from graphql_mfa.http.trusted_documents import load_documents
 from graphql_mfa.http.unexpected import log_unexpected
 from graphql_mfa.http.validation import RULES, validate
 from graphql_mfa.settings import Settings
+from graphql_mfa.types.errors import PublicError
 
 # A parsed document takes up to 150 bytes for each of its characters.
 _CACHED_CHARACTERS = 100_000
@@ -170,7 +169,15 @@ def build_schema(
 
     Raises ValueError when a trusted document would be refused, or a query of the host's leads to the mutations.
     """
-    limits = DocumentLimits(settings, CREDENTIAL_FIELDS)
+    schema = Schema(
+        query=query,
+        mutation=mutation,
+        config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
+        extensions=extensions,
+    )
+    graphql_schema = schema._schema  # noqa: SLF001
+    secret_fields = fields_that_take_secrets(graphql_schema)
+    limits = DocumentLimits(settings, secret_fields)
     rules = (*RULES, MaybeNullValidationRule, OneOfInputValidationRule)
     if not settings.introspection:
         rules = (*rules, NoSchemaIntrospectionCustomRule)
@@ -185,7 +192,7 @@ def build_schema(
         document = graphql.parse(text, max_tokens=settings.max_query_tokens)
         # A document that is too large does not get as far as the rules, some of which cost more than it does.
         errors = limits.errors(document) or validate(
-            schema._schema,  # noqa: SLF001
+            graphql_schema,
             document,
             rules,
             hide_suggestions=not settings.introspection,
@@ -196,16 +203,10 @@ def build_schema(
         valid.put(text, judged, len(text))
         return judged
 
-    schema = Schema(
-        query=query,
-        mutation=mutation,
-        config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
-        extensions=extensions,
-    )
     schema.judge = judge
-    schema.introspection = Introspection(schema._schema)  # noqa: SLF001
-    _demand_mutations_apart(schema._schema)  # noqa: SLF001
-    _note_outcomes(schema._schema)  # noqa: SLF001
+    schema.introspection = Introspection(graphql_schema)
+    _check_queries_lead_to_no_mutation(graphql_schema, secret_fields)
+    conclude_operations(graphql_schema)
     if settings.trusted_documents is not None:
         schema.trusted_documents = load_documents(settings.trusted_documents)
         for document_id, document in schema.trusted_documents.items():
@@ -230,8 +231,8 @@ def _name(operation: OperationDefinitionNode) -> str | None:
     return operation.name.value if operation.name else None
 
 
-def _demand_mutations_apart(schema: GraphQLSchema) -> None:
-    """Whatever a query leads to runs by GET too, where a link or another site's page could start it."""
+def _check_queries_lead_to_no_mutation(schema: GraphQLSchema, secret_fields: frozenset[str]) -> None:
+    """Queries may be sent by GET, so a query must not expose mutations (CSRF). Raises ValueError."""
     found: set[GraphQLNamedType] = set()
     left: list[GraphQLNamedType] = [cast("GraphQLObjectType", schema.query_type)]
     while left:
@@ -240,30 +241,11 @@ def _demand_mutations_apart(schema: GraphQLSchema) -> None:
             continue
         found.add(type_)
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
-            if CREDENTIAL_FIELDS & type_.fields.keys():
+            if secret_fields & type_.fields.keys():
                 raise ValueError(f"A query leads to the mutations, by the type {type_.name}.")
             left += [get_named_type(field.type) for field in type_.fields.values()]
         if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
             left += schema.get_possible_types(type_)
-
-
-def _note_outcomes(schema: GraphQLSchema) -> None:
-    """Note the outcomes of operations in their contexts, a host's too, by what the schema calls field and member."""
-
-    def noting(resolve_type: GraphQLTypeResolver) -> GraphQLTypeResolver:
-        def resolve(
-            value: object, info: GraphQLResolveInfo[RequestContext], union: GraphQLAbstractType
-        ) -> AwaitableOrValue[str | None]:
-            name = resolve_type(value, info, union)
-            if info.path.prev is None:
-                info.context.outcomes.append(f"{info.field_name}={name}")
-            return name
-
-        return resolve
-
-    for type_ in schema.type_map.values():
-        if isinstance(type_, GraphQLUnionType) and type_.resolve_type:
-            type_.resolve_type = noting(type_.resolve_type)
 
 
 _DATE_TIME = strawberry.scalar(

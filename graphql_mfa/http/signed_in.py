@@ -8,13 +8,10 @@ from fastapi import HTTPException
 from starlette.requests import Request
 from strawberry.extensions import FieldExtension
 
-from graphql_mfa.api import errors
-from graphql_mfa.context import Authenticated, Info, RequestContext
+from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
 from graphql_mfa.flows.authenticate import authenticate
-from graphql_mfa.http.public_errors import PublicError
 from graphql_mfa.services import Services
-
-_INVALID_TOKEN = 'Bearer error="invalid_token"'
+from graphql_mfa.types.errors import PublicError
 
 
 class SignedIn(FieldExtension):
@@ -63,12 +60,6 @@ def bearer_token(request: Request) -> str | None:
     return token.strip() if scheme.lower() == "bearer" else ""
 
 
-def tell_of_invalid_token(context: RequestContext) -> None:
-    """Tell a client that sent an access token in vain that it is time to refresh (RFC 6750 3.1)."""
-    if context.access_token is not None:
-        context.response_headers["WWW-Authenticate"] = _INVALID_TOKEN
-
-
 class _DeniedError(Exception):
     def __init__(self, code: str, message: str, challenge: str) -> None:
         super().__init__(message)
@@ -79,9 +70,8 @@ async def _session(services: Services, access_token: str | None, max_age: int | 
     caller = await authenticate(services, access_token)
     if not isinstance(caller, Authenticated):
         # RFC 6750 3.1: no error code where no token was sent.
-        challenge = "Bearer" if access_token is None else _INVALID_TOKEN
-        failure = errors.NotAuthenticated.of(errors.NotAuthenticatedReason[caller.reason.name])
-        raise _DeniedError("UNAUTHENTICATED", failure.message, challenge)
+        challenge = "Bearer" if access_token is None else INVALID_TOKEN
+        raise _DeniedError("UNAUTHENTICATED", caller.message, challenge)
     if max_age is not None and not (
         caller.may_be_fresh and services.clock() - caller.authenticated_at <= timedelta(seconds=max_age)
     ):

@@ -21,7 +21,7 @@ from graphql import (
 from graphql.validation.rules import ASTValidationRule
 from graphql.validation.validate import ValidationAbortedError, query_document_keys_to_validate
 
-from graphql_mfa.http.public_errors import PublicError
+from graphql_mfa.types.errors import PublicError
 
 # A person mends one error after the other, and each may print the whole literal that it is about.
 _MOST_ERRORS = 5

@@ -82,7 +82,7 @@ def add_bounded(
 def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
     """The last events of an account, newest first; those before the point in time that an event's id is."""
     found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
-    return [StoredEvent(row.id, SecurityEventKind(row.kind), row.at, row.ip_address, row.user_agent) for row in found]
+    return [StoredEvent(row.id, SecurityEventKind[row.kind], row.at, row.ip_address, row.user_agent) for row in found]
 
 
 def remove_all(connection: Connection, nobody: UUID) -> None:

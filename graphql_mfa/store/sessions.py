@@ -190,7 +190,7 @@ def _session_of(row: RowMapping | None) -> StoredSession | None:
 
 
 def _factors_of(names: str) -> tuple[FactorKind, ...]:
-    return tuple(FactorKind(name) for name in names.split())
+    return tuple(FactorKind[name] for name in names.split())
 
 
 def _names_of(factors: Iterable[FactorKind]) -> str:

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphql_mfa.core.passwords import format_problem, guessability_problem, unchanged_problem
-from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode, Problem
 from graphql_mfa.core.usernames import username_key
 
 STRONG = "kV9#tLq2!xRw"
 
 
-def format_refusal(password: str) -> ProblemCode | None:
+def format_refusal(password: str) -> FieldErrorCode | None:
     problem = format_problem(password, shortest=8, longest=128)
     if problem is None:
         return None
@@ -28,22 +28,22 @@ def judge(password: str, name: str = "alice") -> Problem | None:
 @pytest.mark.parametrize(
     ("password", "code"),
     [
-        ("", ProblemCode.TOO_SHORT),
-        ("1234567", ProblemCode.TOO_SHORT),
+        ("", FieldErrorCode.TOO_SHORT),
+        ("1234567", FieldErrorCode.TOO_SHORT),
         ("12345678", None),
-        ("🐈" * 7, ProblemCode.TOO_SHORT),
+        ("🐈" * 7, FieldErrorCode.TOO_SHORT),
         ("🐈" * 8, None),
-        ("e\u0301" * 7, ProblemCode.TOO_SHORT),  # seven characters, although fourteen code points
+        ("e\u0301" * 7, FieldErrorCode.TOO_SHORT),  # seven characters, although fourteen code points
         ("e\u0301" * 8, None),
-        pytest.param("ﷺ", ProblemCode.TOO_SHORT, id="one character that normalises to 18"),
+        pytest.param("ﷺ", FieldErrorCode.TOO_SHORT, id="one character that normalises to 18"),
         pytest.param("a" * 128, None, id="128"),
-        pytest.param("a" * 129, ProblemCode.TOO_LONG, id="129"),
+        pytest.param("a" * 129, FieldErrorCode.TOO_LONG, id="129"),
         pytest.param("🐈" * 128, None, id="128 beyond the BMP"),
         pytest.param("ﷺ" * 128, None, id="128 that normalise to 2304"),
-        pytest.param("ﷺ" * 129, ProblemCode.TOO_LONG, id="129 that normalise to more"),
+        pytest.param("ﷺ" * 129, FieldErrorCode.TOO_LONG, id="129 that normalise to more"),
     ],
 )
-def test_a_password_has_8_to_128_characters(password: str, code: ProblemCode | None) -> None:
+def test_a_password_has_8_to_128_characters(password: str, code: FieldErrorCode | None) -> None:
     assert format_refusal(password) is code
 
 
@@ -56,12 +56,12 @@ def test_any_character_is_allowed(password: str) -> None:
 
 @pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDFFF], ids=hex)
 def test_a_lone_surrogate_is_refused(code: int) -> None:
-    assert format_refusal(f"12345678{chr(code)}") is ProblemCode.INVALID_CHARACTERS
+    assert format_refusal(f"12345678{chr(code)}") is FieldErrorCode.INVALID_CHARACTERS
 
 
 def test_a_long_password_is_cut_off_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphql_mfa.core.passwords.normalize_password", lambda _: pytest.fail("normalised"))
-    assert format_refusal("ﷺ" * 129) is ProblemCode.TOO_LONG
+    assert format_refusal("ﷺ" * 129) is FieldErrorCode.TOO_LONG
 
 
 def test_a_problem_names_the_field_that_the_form_has() -> None:
@@ -94,7 +94,7 @@ def test_a_problem_names_the_field_that_the_form_has() -> None:
 def test_a_common_password_is_refused_with_why_and_what_helps(password: str) -> None:
     problem = judge(password)
     assert problem is not None
-    assert (problem.field, problem.code) == ("password", ProblemCode.TOO_COMMON)
+    assert (problem.field, problem.code) == ("password", FieldErrorCode.TOO_COMMON)
     why, _, what_helps = problem.message.partition(". ")
     assert why
     assert what_helps.endswith(".")
@@ -140,7 +140,7 @@ def test_a_password_that_is_hard_to_guess_is_accepted(password: str) -> None:
 def test_a_password_with_the_username_in_it_is_refused(name: str, password: str) -> None:
     problem = judge(password, name)
     assert problem is not None
-    assert (problem.field, problem.code) == ("password", ProblemCode.CONTAINS_USERNAME)
+    assert (problem.field, problem.code) == ("password", FieldErrorCode.CONTAINS_USERNAME)
     assert name not in problem.message
 
 
@@ -198,14 +198,14 @@ def test_characters_that_stand_for_several_letters_do_not_multiply_the_work(
 @given(st.text(min_size=1, max_size=128))
 def test_any_text_gets_a_verdict(password: str) -> None:
     problem = judge(password)
-    assert problem is None or problem.code in {ProblemCode.TOO_COMMON, ProblemCode.CONTAINS_USERNAME}
+    assert problem is None or problem.code in {FieldErrorCode.TOO_COMMON, FieldErrorCode.CONTAINS_USERNAME}
 
 
 @pytest.mark.parametrize("raw", [STRONG, "\uff4bV9#tLq2!xRw"], ids=["as it is", "in full width"])
 def test_the_current_password_is_not_a_new_one(raw: str) -> None:
     problem = unchanged_problem(raw, STRONG, field="newPassword")
     assert problem is not None
-    assert (problem.field, problem.code) == ("newPassword", ProblemCode.UNCHANGED)
+    assert (problem.field, problem.code) == ("newPassword", FieldErrorCode.UNCHANGED)
     assert STRONG not in problem.message
 
 

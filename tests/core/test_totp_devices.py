@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given
 
-from graphql_mfa.core.problems import ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode
 from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, device_name_problem
 from tests.core.texts import any_text
 
 
-def refusal(name: str) -> ProblemCode | None:
+def refusal(name: str) -> FieldErrorCode | None:
     problem = device_name_problem(name)
     if problem is None:
         return None
@@ -26,22 +26,22 @@ def test_a_name_that_can_be_seen_is_accepted(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("", ProblemCode.TOO_SHORT),
-        ("x" * 65, ProblemCode.TOO_LONG),
-        ("📱" * 65, ProblemCode.TOO_LONG),
+        ("", FieldErrorCode.TOO_SHORT),
+        ("x" * 65, FieldErrorCode.TOO_LONG),
+        ("📱" * 65, FieldErrorCode.TOO_LONG),
         *(
-            (name, ProblemCode.INVALID_CHARACTERS)
+            (name, FieldErrorCode.INVALID_CHARACTERS)
             for character in ("\0", "\n", "\x7f", "\u202e", "\u200b", "\u3164", "\u2800", "\ufe0f", "\u2028", "\ud800")
             for name in (character, f"work{character}phone")
         ),
         *(
-            (name, ProblemCode.INVALID_CHARACTERS)
+            (name, FieldErrorCode.INVALID_CHARACTERS)
             for space in (" ", "\t", "\u00a0", "\u3000")
             for name in (space, f"{space}phone", f"phone{space}")
         ),
     ],
 )
-def test_another_name_is_refused(name: str, code: ProblemCode) -> None:
+def test_another_name_is_refused(name: str, code: FieldErrorCode) -> None:
     assert refusal(name) is code
 
 

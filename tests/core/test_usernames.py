@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode, Problem
 from graphql_mfa.core.usernames import Username, lookup_key, parse_username, username_key
 from tests.core.texts import any_text
 
@@ -31,7 +31,7 @@ def parse(raw: str) -> Username | Problem:
     return parse_username(raw, shortest=3, longest=64)
 
 
-def refusal(raw: str) -> ProblemCode | None:
+def refusal(raw: str) -> FieldErrorCode | None:
     result = parse(raw)
     if isinstance(result, Username):
         return None
@@ -123,7 +123,7 @@ def test_a_name_is_shown_as_it_was_typed(name: str) -> None:
     ids=ascii,
 )
 def test_a_character_that_hides_or_misleads_is_refused(character: str) -> None:
-    assert refusal(f"al{character}ice") is ProblemCode.INVALID_CHARACTERS
+    assert refusal(f"al{character}ice") is FieldErrorCode.INVALID_CHARACTERS
 
 
 def test_no_default_ignorable_character_of_unicode_is_accepted() -> None:
@@ -134,32 +134,32 @@ def test_no_default_ignorable_character_of_unicode_is_accepted() -> None:
 @pytest.mark.parametrize("space", [" ", "\u00a0", "\u1680", "\u2003", "\u202f", "\u3000"], ids=ascii)
 @pytest.mark.parametrize("place", ["{}alice", "alice{}", "{}"])
 def test_a_space_at_an_end_is_refused(place: str, space: str) -> None:
-    assert refusal(place.format(space * 3)) is ProblemCode.INVALID_CHARACTERS
+    assert refusal(place.format(space * 3)) is FieldErrorCode.INVALID_CHARACTERS
 
 
 @pytest.mark.parametrize("name", ["´alice", "¨alice"])
 def test_a_character_that_normalises_to_a_leading_space_is_refused(name: str) -> None:
-    assert refusal(name) is ProblemCode.INVALID_CHARACTERS
+    assert refusal(name) is FieldErrorCode.INVALID_CHARACTERS
 
 
 @pytest.mark.parametrize(
     ("name", "code"),
     [
-        ("", ProblemCode.TOO_SHORT),
-        ("ab", ProblemCode.TOO_SHORT),
+        ("", FieldErrorCode.TOO_SHORT),
+        ("ab", FieldErrorCode.TOO_SHORT),
         ("abc", None),
-        ("🐈" * 2, ProblemCode.TOO_SHORT),
+        ("🐈" * 2, FieldErrorCode.TOO_SHORT),
         ("🐈" * 3, None),
-        ("ﬃ", ProblemCode.TOO_SHORT),  # one character, although three once normalised
-        ("e\u0301a\u0301", ProblemCode.TOO_SHORT),  # two characters, although four code points
+        ("ﬃ", FieldErrorCode.TOO_SHORT),  # one character, although three once normalised
+        ("e\u0301a\u0301", FieldErrorCode.TOO_SHORT),  # two characters, although four code points
         ("a" * 64, None),
-        ("a" * 65, ProblemCode.TOO_LONG),
+        ("a" * 65, FieldErrorCode.TOO_LONG),
         ("🐈" * 64, None),
-        ("🐈" * 65, ProblemCode.TOO_LONG),
+        ("🐈" * 65, FieldErrorCode.TOO_LONG),
         ("ﷺ" * 64, None),
     ],
 )
-def test_a_name_has_3_to_64_characters(name: str, code: ProblemCode | None) -> None:
+def test_a_name_has_3_to_64_characters(name: str, code: FieldErrorCode | None) -> None:
     assert refusal(name) is code
 
 
@@ -167,7 +167,7 @@ def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.Monk
     """U+FDFA becomes 18 characters: a megabyte of it would keep a core busy."""
     assert len(unicodedata.normalize("NFKC", "ﷺ")) == 18
     monkeypatch.setattr("graphql_mfa.core.usernames.username_key", lambda _: pytest.fail("normalised"))
-    assert refusal("ﷺ" * 65) is ProblemCode.TOO_LONG
+    assert refusal("ﷺ" * 65) is FieldErrorCode.TOO_LONG
 
 
 @pytest.mark.parametrize(

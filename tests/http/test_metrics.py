@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from strawberry.tools import merge_types
 
 import graphql_mfa
-import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.api.sign_in
 from graphql_mfa import GraphQLMFA, Settings
 from graphql_mfa.services import Services
 from graphql_mfa.store.database import Database
@@ -178,7 +178,7 @@ async def test_an_error_that_is_masked_is_counted(api: Api, monkeypatch: pytest.
     async def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
     await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})
     assert (await scrape(api))("unexpected_errors_total") == 1
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import pytest
 
-import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.api.sign_in
 import graphql_mfa.http.router
 from tests.api_client import LOGIN, Api
 from tests.http.requests import JSON, POLICY, operation, post, request_lines
@@ -114,7 +114,7 @@ async def test_an_unexpected_error_of_a_resolver_is_logged_with_the_requests_nam
     async def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
 
     response = await post(api, operation(LOGIN, variables=INPUT), JSON | {"X-Request-ID": GIVEN})
 

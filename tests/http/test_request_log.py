@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.api.sign_in
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.conftest import Connect, Server
@@ -136,7 +136,7 @@ async def test_a_request_that_fails_is_a_line_too(
     async def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
     await api.send(LOGIN, RIGHT)
     assert [(line["message"], line["outcomes"]) for line in request_lines(caplog)] == [("mutation Login", [])]
 

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.api.sign_in
 import graphql_mfa.http.router
 from tests.api_client import LOGIN, ME, PASSWORD, Api
 from tests.authenticator import code_at
@@ -127,7 +127,7 @@ async def test_what_a_resolver_does_belongs_to_the_span_of_its_request(
         with trace.get_tracer("host").start_as_current_span("inner"):
             raise ZeroDivisionError
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
 
     await api.send(LOGIN, RIGHT)
 
@@ -146,7 +146,7 @@ async def test_no_secret_is_traced_when_a_resolver_fails(
     async def broken(services: object, username: str, password: str, client: object) -> NoReturn:
         raise RuntimeError(f"cannot store {password}")
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
     literal = f'mutation Login {{ login(input: {{username: "alice", password: "{PASSWORD}"}}) {{ __typename }} }}'
 
     response = await (api.send(literal) if as_literal else api.send(LOGIN, RIGHT))

@@ -17,7 +17,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from graphql_mfa import Settings
 from graphql_mfa.api.queries import Query
-from graphql_mfa.api.types import FactorKind
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import Api
 from tests.conftest import Connect

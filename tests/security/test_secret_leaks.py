@@ -4,6 +4,7 @@ import itertools
 import json
 import logging
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +13,13 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
-import graphql_mfa.api.answer
 import graphql_mfa.api.queries
-import graphql_mfa.api.sign_in_mutations
+import graphql_mfa.api.sign_in
 import graphql_mfa.http.router
 import graphql_mfa.http.schema
+from graphql_mfa.http import outcomes
 from graphql_mfa.services import Services
+from graphql_mfa.types.sign_in import EnrollmentConfirmed
 from tests.api_client import LOGIN, REGISTER_USER, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.conftest import Server
@@ -200,7 +202,9 @@ def break_flow(monkeypatch: pytest.MonkeyPatch, flow: str, message: Callable[...
         text = message(*args, **kwargs)
         raise RuntimeError(text)
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, flow, broken)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("graphql_mfa.api.") and hasattr(module, flow):
+            monkeypatch.setattr(module, flow, broken)
 
 
 def demand_masked(response: httpx.Response, path: str) -> None:
@@ -313,7 +317,7 @@ async def test_secrets_in_the_log_of_a_chain_of_failures(
             last.add_note(f"The password was {password}.")
             raise last from error
 
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "login", broken)
+    monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
 
     response = await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})
 
@@ -335,7 +339,7 @@ async def test_access_token_in_the_log_of_a_failure(
         raise RuntimeError(text)
 
     monkeypatch.setattr(graphql_mfa.api.queries, "authenticate", broken)
-    monkeypatch.setattr(graphql_mfa.api.sign_in_mutations, "logout", broken)
+    monkeypatch.setattr(graphql_mfa.api.sessions, "logout", broken)
     document = {"me": "query Run { me { id } }", "logout": "mutation Run { logout { __typename } }"}[operation]
 
     response = await api.send(document, token=token)
@@ -354,11 +358,11 @@ async def test_new_secrets_in_the_log_of_a_failure(
     code = code_at(registered["enrollment"]["secret"], api.clock())
     made: list[str] = []
 
-    def broken(outcome: Any, now: object) -> NoReturn:
-        made.extend([outcome.tokens.access_token, outcome.tokens.refresh_token, *outcome.recovery_codes])
+    def broken(outcome: EnrollmentConfirmed) -> NoReturn:
+        made.extend([outcome.tokens.access_token, str(outcome.tokens.refresh_token), *outcome.recovery_codes])
         raise RuntimeError(f"cannot present {outcome}")
 
-    monkeypatch.setattr(graphql_mfa.api.answer, "present", broken)
+    monkeypatch.setattr(outcomes, "get_object_definition", broken)
     variables = {"input": {"challengeToken": registered["challenge"]["token"], "otp": code}}
     response = await api.send(
         "mutation Run($input: VerifyOtpInput!) { verifyOtp(input: $input) { __typename } }", variables

@@ -1,0 +1,42 @@
+"""Accounts: registering and deleting one."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.context import Info
+from graphql_mfa.flows.delete_account import delete_account
+from graphql_mfa.flows.register_user import register_user
+from graphql_mfa.types.accounts import DeleteAccountResult, RegisterUserResult
+
+
+@strawberry.input(description="The account to create.")
+class RegisterUserInput:
+    username: str = strawberry.field(
+        description="Shown as typed; unique whatever its case, width or composition. No colon, no control or invisible "
+        "characters, no space at its start or end. Its lengths are in `policy`."
+    )
+    password: str = strawberry.field(
+        description="Any characters, none demanded; refused when common or easily guessed. Its lengths are in `policy`."
+    )
+
+
+@strawberry.type
+class AccountMutation:
+    @mutation(
+        takes_secret=True,
+        description="Create an account and start its TOTP enrollment. The account is usable once its first code was "
+        "verified; one that never was is deleted after a day.",
+    )
+    async def register_user(self, info: Info, input: Annotated[RegisterUserInput, INPUT]) -> RegisterUserResult:
+        context = info.context
+        return await register_user(context.services, input.username, input.password, context.client)
+
+    @mutation(
+        needs_recent_factor=True,
+        description="Delete the account, with everything personal, for good. Nobody may take its name for a while.",
+    )
+    async def delete_account(self, info: Info) -> DeleteAccountResult:
+        context = info.context
+        return await delete_account(context.services, context.access_token, context.client)

@@ -1,0 +1,39 @@
+"""How mutations are declared, with the marks that rules are derived from."""
+
+from collections.abc import Callable
+from typing import Any
+
+import strawberry
+from graphql import GraphQLSchema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+
+_TAKES_SECRET = "graphql_mfa.takes_secret"
+INPUT = strawberry.argument(description="What the operation takes.")
+_NEEDS_RECENT_FACTOR = "Demands a second factor that was verified within the last five minutes: see `reauthenticate`."
+
+
+def mutation(
+    *, description: str, takes_secret: bool = False, needs_recent_factor: bool = False
+) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a mutation.
+
+    takes_secret: an argument of it can be guessed (a password, code, token or credential), so an operation may have one
+    such field at most. needs_recent_factor: it answers ReauthenticationRequired unless the session has just verified a
+    second factor.
+    """
+    if needs_recent_factor:
+        description = f"{description} {_NEEDS_RECENT_FACTOR}"
+    decorator: Callable[[Callable[..., Any]], Any] = strawberry.mutation(
+        description=description, metadata={_TAKES_SECRET: takes_secret}
+    )
+    return decorator
+
+
+def fields_that_take_secrets(schema: GraphQLSchema) -> frozenset[str]:
+    """The names of the mutations that are marked with `takes_secret`."""
+    fields = schema.mutation_type.fields if schema.mutation_type else {}
+    return frozenset(
+        name
+        for name, field in fields.items()
+        if field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].metadata.get(_TAKES_SECRET)
+    )

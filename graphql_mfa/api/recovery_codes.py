@@ -1,0 +1,19 @@
+"""Recovery codes of a signed-in user."""
+
+import strawberry
+
+from graphql_mfa.api.mutation import mutation
+from graphql_mfa.context import Info
+from graphql_mfa.flows.regenerate_recovery_codes import regenerate_recovery_codes
+from graphql_mfa.types.recovery_codes import RegenerateRecoveryCodesResult
+
+
+@strawberry.type
+class RecoveryCodeMutation:
+    @mutation(
+        needs_recent_factor=True,
+        description="A new set of recovery codes; the old one is dead at once.",
+    )
+    async def regenerate_recovery_codes(self, info: Info) -> RegenerateRecoveryCodesResult:
+        context = info.context
+        return await regenerate_recovery_codes(context.services, context.access_token, context.client)

@@ -1,0 +1,67 @@
+"""Sessions: refreshing and ending them."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.context import Info
+from graphql_mfa.flows.logout import logout
+from graphql_mfa.flows.refresh_session import refresh_session
+from graphql_mfa.flows.revoke_session import revoke_session
+from graphql_mfa.types.sessions import LogoutResult, RevokeSessionResult
+from graphql_mfa.types.sign_in import RefreshSessionResult
+
+
+@strawberry.input(description="The token to trade in.")
+class RefreshSessionInput:
+    refresh_token: str = strawberry.field(description="`TokenPair.refreshToken`, the newest one.")
+
+
+@strawberry.type
+class SessionMutation:
+    @mutation(
+        takes_secret=True,
+        description="Trade a refresh token for a new pair. An old token used again ends the session. No `input` in "
+        "cookie mode, where the token travels in an HttpOnly cookie.",
+    )
+    async def refresh_session(
+        self,
+        info: Info,
+        input: Annotated[RefreshSessionInput | None, INPUT] = strawberry.UNSET,
+    ) -> RefreshSessionResult:
+        context = info.context
+        token = context.choose_refresh_token(input.refresh_token if input else None)
+        return await refresh_session(context.services, token or "", context.client)
+
+    @mutation(
+        takes_secret=True,
+        description="End this session, or all of the user's sessions. The refresh token serves where the access token "
+        "has expired.",
+    )
+    async def logout(
+        self,
+        info: Info,
+        everywhere: Annotated[
+            bool,
+            strawberry.argument(
+                description="End all of the user's sessions. A refresh token that was traded in ends its own alone."
+            ),
+        ] = False,
+        refresh_token: Annotated[
+            str | None, strawberry.argument(description="Identifies the session without a valid access token.")
+        ] = strawberry.UNSET,
+    ) -> LogoutResult:
+        context = info.context
+        token = context.choose_refresh_token(refresh_token)
+        return await logout(context.services, context.access_token, token, context.client, everywhere=everywhere)
+
+    @mutation(
+        description="End one of the user's sessions, which may be this one. Its tokens are dead here at once; a "
+        "service that checks access tokens by itself may take one until it expires.",
+    )
+    async def revoke_session(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`Session.id`.")]
+    ) -> RevokeSessionResult:
+        context = info.context
+        return await revoke_session(context.services, context.access_token, id, context.client)

@@ -1,0 +1,107 @@
+"""Signing in: the password, then the second factor."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.context import Info
+from graphql_mfa.flows.login import login
+from graphql_mfa.flows.reauthenticate import reauthenticate
+from graphql_mfa.flows.restart_enrollment import restart_enrollment
+from graphql_mfa.flows.verify_otp import verify_otp
+from graphql_mfa.flows.verify_recovery_code import verify_recovery_code
+from graphql_mfa.types.sign_in import (
+    LoginResult,
+    ReauthenticateResult,
+    RestartEnrollmentResult,
+    VerifyOtpResult,
+    VerifyRecoveryCodeResult,
+)
+
+
+@strawberry.input(description="Username and password.")
+class LoginInput:
+    username: str = strawberry.field(
+        description="Upper and lower case, full-width and composed forms are treated alike."
+    )
+    password: str = strawberry.field(description="The account's password.")
+
+
+@strawberry.input(description="The answer to a challenge.")
+class VerifyOtpInput:
+    challenge_token: str = strawberry.field(description="`Challenge.token`.")
+    otp: str = strawberry.field(description="The code that the authenticator app shows; spaces don't matter.")
+
+
+@strawberry.input(description="The answer to a challenge when the device is lost.")
+class VerifyRecoveryCodeInput:
+    challenge_token: str = strawberry.field(description="`Challenge.token`.")
+    recovery_code: str = strawberry.field(
+        description="One of the recovery codes; case, spaces, hyphens and look-alike letters (O, I, L) don't matter."
+    )
+
+
+@strawberry.input(description="Which enrollment to restart.")
+class RestartEnrollmentInput:
+    challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
+    enrollment_code: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Issued by an operator; needed for accounts that were imported or reset.",
+    )
+
+
+@strawberry.input(one_of=True, description="One of the two: a one-time code or a recovery code.")
+class ReauthenticateInput:
+    otp: strawberry.Maybe[str] = strawberry.field(
+        description="The code that the authenticator app shows; spaces don't matter."
+    )
+    recovery_code: strawberry.Maybe[str] = strawberry.field(description="One of the recovery codes, which is used up.")
+
+
+@strawberry.type
+class SignInMutation:
+    @mutation(takes_secret=True, description="Check username and password, and ask for the second factor.")
+    async def login(self, info: Info, input: Annotated[LoginInput, INPUT]) -> LoginResult:
+        context = info.context
+        return await login(context.services, input.username, input.password, context.client)
+
+    @mutation(
+        takes_secret=True,
+        description="Answer a challenge with a one-time code. The first code an account verifies switches its second "
+        "factor on.",
+    )
+    async def verify_otp(self, info: Info, input: Annotated[VerifyOtpInput, INPUT]) -> VerifyOtpResult:
+        context = info.context
+        return await verify_otp(context.services, input.challenge_token, input.otp, context.client)
+
+    @mutation(
+        takes_secret=True,
+        description="Answer a challenge with a recovery code instead of a one-time code.",
+    )
+    async def verify_recovery_code(
+        self, info: Info, input: Annotated[VerifyRecoveryCodeInput, INPUT]
+    ) -> VerifyRecoveryCodeResult:
+        context = info.context
+        return await verify_recovery_code(context.services, input.challenge_token, input.recovery_code, context.client)
+
+    @mutation(
+        takes_secret=True,
+        description="A fresh TOTP secret for an account whose enrollment was never confirmed. The old secret and all "
+        "open challenges stop working.",
+    )
+    async def restart_enrollment(
+        self, info: Info, input: Annotated[RestartEnrollmentInput, INPUT]
+    ) -> RestartEnrollmentResult:
+        return await restart_enrollment(info.context.services, input.challenge_token, input.enrollment_code or None)
+
+    @mutation(
+        takes_secret=True,
+        description="Verify a second factor again within the current session, which then counts as fresh. The refresh "
+        "token stays as it is.",
+    )
+    async def reauthenticate(self, info: Info, input: Annotated[ReauthenticateInput, INPUT]) -> ReauthenticateResult:
+        context = info.context
+        otp = input.otp.value if input.otp else None
+        recovery_code = input.recovery_code.value if input.recovery_code else None
+        return await reauthenticate(context.services, context.access_token, otp, recovery_code, context.client)

@@ -1,0 +1,75 @@
+"""Authenticator apps of a signed-in user."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.context import Info
+from graphql_mfa.flows.add_totp_device import add_totp_device
+from graphql_mfa.flows.confirm_totp_device import confirm_totp_device
+from graphql_mfa.flows.remove_totp_device import remove_totp_device
+from graphql_mfa.flows.rename_totp_device import rename_totp_device
+from graphql_mfa.types.totp import (
+    AddTotpDeviceResult,
+    ConfirmTotpDeviceResult,
+    RemoveFactorResult,
+    RenameTotpDeviceResult,
+)
+
+_NAME = "1 to 64 Unicode code points, shown as typed. No control or invisible characters, no space at its start or end."
+
+
+@strawberry.input(description="The authenticator app to add.")
+class AddTotpDeviceInput:
+    name: str = strawberry.field(description=_NAME)
+
+
+@strawberry.input(description="The first code of an authenticator app.")
+class ConfirmTotpDeviceInput:
+    id: strawberry.ID = strawberry.field(description="`TotpDevice.id`.")
+    otp: str = strawberry.field(description="The code that this app shows; spaces don't matter.")
+
+
+@strawberry.input(description="Another name for an authenticator app.")
+class RenameTotpDeviceInput:
+    id: strawberry.ID = strawberry.field(description="`TotpDevice.id`.")
+    name: str = strawberry.field(description=_NAME)
+
+
+@strawberry.type
+class TotpMutation:
+    @mutation(
+        needs_recent_factor=True,
+        description="Add another authenticator app. It counts once its first code was confirmed.",
+    )
+    async def add_totp_device(self, info: Info, input: Annotated[AddTotpDeviceInput, INPUT]) -> AddTotpDeviceResult:
+        context = info.context
+        return await add_totp_device(context.services, context.access_token, input.name)
+
+    @mutation(
+        takes_secret=True,
+        description="Confirm an authenticator app with its first code, in the session that added it.",
+    )
+    async def confirm_totp_device(
+        self, info: Info, input: Annotated[ConfirmTotpDeviceInput, INPUT]
+    ) -> ConfirmTotpDeviceResult:
+        context = info.context
+        return await confirm_totp_device(context.services, context.access_token, input.id, input.otp, context.client)
+
+    @mutation(description="Give an authenticator app another name.")
+    async def rename_totp_device(
+        self, info: Info, input: Annotated[RenameTotpDeviceInput, INPUT]
+    ) -> RenameTotpDeviceResult:
+        context = info.context
+        return await rename_totp_device(context.services, context.access_token, input.id, input.name)
+
+    @mutation(
+        needs_recent_factor=True,
+        description="Remove an authenticator app, unless it is the last one.",
+    )
+    async def remove_totp_device(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Of what is to be removed.")]
+    ) -> RemoveFactorResult:
+        context = info.context
+        return await remove_totp_device(context.services, context.access_token, id, context.client)

@@ -1,0 +1,145 @@
+"""Accounts: registering one, what its owner sees, deleting it."""
+
+from datetime import datetime
+from typing import Annotated
+from uuid import UUID
+
+import strawberry
+
+from graphql_mfa.context import Info
+from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
+from graphql_mfa.core.ids import parse_id
+from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
+from graphql_mfa.store import security_events, sessions, totp_devices
+from graphql_mfa.types.challenges import Challenge
+from graphql_mfa.types.errors import InvalidInput, PublicError, UserError, fixed_message
+from graphql_mfa.types.lists import weigh_list, weigh_rows
+from graphql_mfa.types.security_events import SecurityEvent
+from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired, Session
+from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.totp import TotpDevice, TotpEnrollment
+
+_MAX_EVENTS = 100
+
+
+@strawberry.type(description="What a sign-in form has to know before anyone signs in.")
+class AuthPolicy:
+    issuer: str = strawberry.field(description="The name under which authenticator apps list the account.")
+    registration_open: bool = strawberry.field(description="Whether `registerUser` is open.")
+    username_min_length: int = strawberry.field(description="Shortest username, in Unicode code points.")
+    username_max_length: int = strawberry.field(description="Longest username, in Unicode code points.")
+    password_min_length: int = strawberry.field(description="Shortest password, in Unicode code points.")
+    password_max_length: int = strawberry.field(description="Longest password, in Unicode code points.")
+    otp_digits: int = strawberry.field(description="Digits of a one-time code.")
+    otp_period: int = strawberry.field(description="Seconds for which an authenticator app shows a code.")
+    recovery_code_count: int = strawberry.field(description="Recovery codes in a set.")
+    factors: list[FactorKind] = strawberry.field(description="The second factors that this server knows.")
+
+
+@strawberry.type(description="An account, shown to its owner only.")
+class User:
+    id: strawberry.ID = strawberry.field(description="Stable and opaque; the access token's `sub`.")
+    username: str = strawberry.field(description="As it was typed at registration.")
+    created_at: datetime = strawberry.field(description="When the account was registered.")
+    mfa_enabled: bool = strawberry.field(description="True once a second factor was confirmed.")
+    recovery_codes_left: int = strawberry.field(description="Unused recovery codes.")
+    session_id: strawberry.Private[UUID | None]
+
+    @strawberry.field(
+        description="True when so few recovery codes are left that it is time for `regenerateRecoveryCodes`."
+    )
+    def recovery_codes_low(self) -> bool:
+        return self.mfa_enabled and self.recovery_codes_left <= FEW_RECOVERY_CODES
+
+    @strawberry.field(description="The authenticator apps, oldest first; one that was not confirmed in time is gone.")
+    async def totp_devices(self, info: Info) -> list[TotpDevice]:
+        weigh_list(info)
+        services = info.context.services
+        now = services.clock()
+        found = await services.database.read(lambda connection: totp_devices.shown(connection, UUID(self.id), now))
+        weigh_rows(info, (None for _ in found))
+        return [TotpDevice.of(device) for device in found]
+
+    @strawberry.field(description="Where the account is signed in, newest use first: up to 100 sessions.")
+    async def sessions(self, info: Info) -> list[Session]:
+        weigh_list(info)
+        services = info.context.services
+        now = services.clock()
+        found = await services.database.read(
+            lambda connection: sessions.used_last(connection, UUID(self.id), now, SESSIONS_PER_ACCOUNT)
+        )
+        weigh_rows(info, (session.user_agent for session in found))
+        return [Session.of(session, self.session_id) for session in found]
+
+    @strawberry.field(description="What happened to the account, newest first.")
+    async def security_events(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="How many: 1 to 100.")] = 20,
+        before: Annotated[
+            strawberry.ID | None, strawberry.argument(description="Go on after the event with this id, to older ones.")
+        ] = strawberry.UNSET,
+    ) -> list[SecurityEvent]:
+        if not 1 <= first <= _MAX_EVENTS:
+            raise PublicError(f"`first` is 1 to {_MAX_EVENTS}.")
+        before_id = parse_id(before) if isinstance(before, str) else security_events.LAST_ID
+        if before_id is None:
+            raise PublicError("`before` is the id of a security event.")
+        weigh_list(info)
+        found = await info.context.services.database.read(
+            lambda connection: security_events.newest(connection, UUID(self.id), first, before_id)
+        )
+        weigh_rows(info, (event.user_agent for event in found))
+        return [SecurityEvent.of(event) for event in found]
+
+    @classmethod
+    def of(cls, account: Account, session_id: UUID | None) -> "User":
+        """A stored account, as seen from a session; session_id: None where there is none yet."""
+        return cls(
+            id=strawberry.ID(str(account.id)),
+            username=account.username,
+            created_at=account.created_at,
+            mfa_enabled=account.mfa_enabled,
+            recovery_codes_left=account.recovery_codes_left,
+            session_id=session_id,
+        )
+
+
+@strawberry.type(description="The account exists. It can be used once its first code was verified.")
+class RegisterUserSuccess:
+    user: User = strawberry.field(description="The new account.")
+    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
+    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment at once.")
+
+
+@strawberry.type(description="The username belongs to another account. Names that differ only in case are one name.")
+class UsernameTaken(UserError):
+    message: str = fixed_message("This username is taken. Choose another one.")
+
+
+@strawberry.type(description="This server does not take registrations; `policy.registrationOpen` is false.")
+class RegistrationClosed(UserError):
+    message: str = fixed_message("Registration is closed.")
+
+
+@strawberry.type(
+    description="This server has a condition of its own for registrations, such as a captcha or an invitation, and it "
+    "was not met. `message` says which; where the server sends none, the member does not occur."
+)
+class RegistrationRefused(UserError):
+    pass
+
+
+@strawberry.type(description="The account is gone, with everything personal; nobody may take its name for a while.")
+class AccountDeleted:
+    username: str = strawberry.field(description="The name that it had.")
+
+
+RegisterUserResult = Annotated[
+    RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited,
+    strawberry.union("RegisterUserResult", description="Outcomes of `registerUser`. New members may join."),
+]
+DeleteAccountResult = Annotated[
+    AccountDeleted | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union("DeleteAccountResult", description="Outcomes of `deleteAccount`. New members may join."),
+]

@@ -1,0 +1,39 @@
+"""Changing and resetting a password."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.types.errors import InvalidInput, UserError, fixed_message
+from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
+from graphql_mfa.types.sign_in import InvalidCredentials
+from graphql_mfa.types.throttling import RateLimited
+
+
+@strawberry.type(
+    description="The account has a new password. Its other sessions were ended, after a reset all of them, and so was "
+    "every open challenge; one-time codes that were off are on again."
+)
+class PasswordChanged:
+    sessions_ended: int = strawberry.field(description="How many sessions were ended.")
+
+
+@strawberry.type(
+    description="The one-time code or the recovery code is wrong, was used before or is not accepted now, or there is "
+    "no such account: which of these is not told. The attempt was counted."
+)
+class ResetRejected(UserError):
+    message: str = fixed_message(
+        "The password was not reset: the name or one of the two codes is wrong, or can't be used now. Enter all three "
+        "again, with the code that your authenticator app shows next."
+    )
+
+
+ChangePasswordResult = Annotated[
+    PasswordChanged | InvalidCredentials | InvalidInput | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union("ChangePasswordResult", description="Outcomes of `changePassword`. New members may join."),
+]
+ResetPasswordResult = Annotated[
+    PasswordChanged | ResetRejected | InvalidInput | RateLimited,
+    strawberry.union("ResetPasswordResult", description="Outcomes of `resetPassword`. New members may join."),
+]

@@ -1,0 +1,38 @@
+"""Recovery codes: a new set, and a wrong one."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.types.accounts import User
+from graphql_mfa.types.errors import UserError
+from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
+from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.totp import ATTEMPTS_LEFT
+
+
+@strawberry.type(description="A new set of recovery codes; the old one is dead.")
+class RecoveryCodes:
+    recovery_codes: list[str] = strawberry.field(
+        description="Single-use codes for when the device is lost. Shown this once: ask the user to keep them."
+    )
+    user: User = strawberry.field(description="Whose codes they are.")
+
+
+@strawberry.type(description="The recovery code is wrong or was used before. The attempt was counted.")
+class InvalidRecoveryCode(UserError):
+    attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
+
+    @classmethod
+    def of(cls, attempts_left: int) -> "InvalidRecoveryCode":
+        """The refusal, with advice that depends on the attempts that are left."""
+        advice = "Enter another one." if attempts_left else "It was the last try: log in again, or wait a little."
+        return cls(message=f"This recovery code is wrong, or was used before. {advice}", attempts_left=attempts_left)
+
+
+RegenerateRecoveryCodesResult = Annotated[
+    RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited,
+    strawberry.union(
+        "RegenerateRecoveryCodesResult", description="Outcomes of `regenerateRecoveryCodes`. New members may join."
+    ),
+]
