@@ -225,6 +225,15 @@ class Settings(BaseSettings):
             description="How long a rotated refresh token still returns the same new pair, to the same client.",
         ),
     ] = 10
+    refresh_retry_seconds: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=86_400,
+            description="How long a refresh repeated with its `retryKey` returns the same refresh token, from any "
+            "address, while that is unused.",
+        ),
+    ] = 3600
     refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
     refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
     session_refreshes: Annotated[Count, Field(description="Refreshes of one session in a window.")] = 120

@@ -56,9 +56,10 @@ RESTART_ENROLLMENT = f"""mutation RestartEnrollment($input: RestartEnrollmentInp
     ... on EnrollmentRestarted {{ {_ENROLLMENT} {_CHALLENGE} }}{_ERRORS}
   }}
 }}"""
-REFRESH_SESSION = f"""mutation RefreshSession($input: RefreshSessionInput) {{
-  refreshSession(input: $input) {{
-    __typename{_SIGNED_IN}{_ERRORS}
+REFRESH_SESSION = f"""mutation RefreshSession($input: RefreshSessionInput, $retryKey: String) {{
+  refreshSession(input: $input, retryKey: $retryKey) {{
+    __typename
+    ... on InvalidInput {{ fields {{ field code message }} }}{_SIGNED_IN}{_ERRORS}
   }}
 }}"""
 LOGOUT = """mutation Logout($everywhere: Boolean! = false, $refreshToken: String) {
@@ -136,8 +137,8 @@ class Api:
         variables = {"input": {"challengeToken": challenge["token"], "enrollmentCode": enrollment_code}}
         return await self.run(RESTART_ENROLLMENT, variables)
 
-    async def refresh(self, refresh_token: str) -> Result:
-        return await self.run(REFRESH_SESSION, {"input": {"refreshToken": refresh_token}})
+    async def refresh(self, refresh_token: str, retry_key: str | None = None) -> Result:
+        return await self.run(REFRESH_SESSION, {"input": {"refreshToken": refresh_token}, "retryKey": retry_key})
 
     async def logout(
         self, token: str | None = None, *, everywhere: bool = False, refresh_token: str | None = None

@@ -10,7 +10,7 @@ import pytest
 
 _NAMES = {
     *("password", "secret", "otpauthUri", "token", "challengeToken", "otp", "recoveryCode", "recoveryCodes"),
-    *("enrollmentCode", "accessToken", "refreshToken"),
+    *("enrollmentCode", "accessToken", "refreshToken", "retryKey"),
     *("currentPassword", "newPassword"),
 }
 _SHORTEST = 12  # characters; a shorter text, such as the password "password", is in a log for other reasons

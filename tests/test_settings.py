@@ -63,6 +63,7 @@ def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) 
         ("otp_window_steps", -1),
         ("recovery_code_count", 0),
         ("refresh_grace_seconds", 61),
+        ("refresh_retry_seconds", 86_401),
         ("no_such_setting", 1),
     ]:
         with subtests.test(name=name, value=value), pytest.raises(ValidationError, match=name):

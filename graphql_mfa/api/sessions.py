@@ -22,17 +22,25 @@ class RefreshSessionInput:
 class SessionMutation:
     @mutation(
         takes_secret=True,
-        description="Trade a refresh token for a new pair. An old token used again ends the session. No `input` in "
-        "cookie mode, where the token travels in an HttpOnly cookie.",
+        description="Trade a refresh token for a new pair. An old token used again ends the session, unless it repeats "
+        "a refresh whose answer was lost. No `input` in cookie mode, where the token travels in an HttpOnly cookie.",
     )
     async def refresh_session(
         self,
         info: Info,
         input: Annotated[RefreshSessionInput | None, INPUT] = strawberry.UNSET,
+        retry_key: Annotated[
+            str | None,
+            strawberry.argument(
+                description="16 to 128 characters that the client draws at random for each refresh, and keeps until it "
+                "has the answer. The same token with the same key gets the same refresh token again, for an hour and "
+                "from any address, while that is unused."
+            ),
+        ] = strawberry.UNSET,
     ) -> RefreshSessionResult:
         context = info.context
         token = context.choose_refresh_token(input.refresh_token if input else None)
-        return await refresh_session(context.services, token or "", context.client)
+        return await refresh_session(context.services, token or "", context.client, retry_key or None)
 
     @mutation(
         takes_secret=True,

@@ -8,8 +8,8 @@ from graphql_mfa.core.enums import Described
 class FieldErrorCode(Described):
     """Why a value was refused. New values may be added."""
 
-    TOO_SHORT = "TOO_SHORT", "Fewer characters than `policy` allows."
-    TOO_LONG = "TOO_LONG", "More characters than `policy` allows."
+    TOO_SHORT = "TOO_SHORT", "Fewer characters than `policy`, or the message, allows."
+    TOO_LONG = "TOO_LONG", "More characters than `policy`, or the message, allows."
     INVALID_CHARACTERS = "INVALID_CHARACTERS", "It holds characters that are not allowed in this field."
     TOO_COMMON = "TOO_COMMON", "The password is common or easily guessed; the message says why and what would help."
     CONTAINS_USERNAME = "CONTAINS_USERNAME", "The password contains the username."

@@ -11,10 +11,13 @@ import hashlib
 import hmac
 
 from graphql_mfa.core.key_ring import Key
+from graphql_mfa.core.problems import Problem, ProblemCode
 from graphql_mfa.core.secret_tokens import REFRESH_TOKEN_PREFIX, Purpose, digest, new_token
 
 _FAMILY_BYTES = 16
 _DERIVED_BYTES = 16
+# 16 characters of base64url are 96 random bits; a UUID has 36 characters.
+_SHORTEST_RETRY_KEY, _LONGEST_RETRY_KEY = 16, 128
 
 
 def first_refresh_token() -> str:
@@ -32,6 +35,25 @@ def next_refresh_token(key: Key, previous: str) -> str:
 def family_digest(token: str) -> bytes:
     """The digest under which the session of a well-formed token is looked up, also after it was traded in."""
     return digest(Purpose.REFRESH_FAMILY, _decoded(token)[:_FAMILY_BYTES].hex())
+
+
+def retry_key_problem(retry_key: str) -> Problem | None:
+    """What is wrong with a client's key for repeating a refresh."""
+    if len(retry_key) < _SHORTEST_RETRY_KEY:
+        code = ProblemCode.TOO_SHORT
+    elif len(retry_key) > _LONGEST_RETRY_KEY:
+        code = ProblemCode.TOO_LONG
+    else:
+        return None
+    return Problem("retryKey", code, f"A retry key has {_SHORTEST_RETRY_KEY} to {_LONGEST_RETRY_KEY} characters.")
+
+
+def retry_digest(token: str, retry_key: str) -> bytes:
+    """The digest by which the repeated exchange of a well-formed token is recognised.
+
+    It covers the token, so a key that a client chose badly can't be guessed from a stolen database.
+    """
+    return digest(Purpose.RETRY_KEY, token + retry_key)
 
 
 def _decoded(token: str) -> bytes:

@@ -15,6 +15,7 @@ class Purpose(enum.Enum):
     CHALLENGE = "challenge"
     REFRESH_TOKEN = "refresh token"
     REFRESH_FAMILY = "refresh token family"
+    RETRY_KEY = "retry key"
     RECOVERY_CODE = "recovery code"
     ENROLLMENT_CODE = "enrollment code"
     RESERVED_NAME = "reserved name"

@@ -32,11 +32,12 @@ class KeyUsage:
 
 async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: datetime) -> list[KeyUsage]:
     """Every key of the ring in its order, then those that the ring lacks and something needs."""
-    # The one is how long a session's access token is checked with its key, the other how long the pair is repeated.
+    # How long a session's access token is checked with its key, and how long the pair is repeated.
     since = now - timedelta(seconds=max(settings.access_token_seconds, settings.refresh_grace_seconds))
+    retries_since = now - timedelta(seconds=settings.refresh_retry_seconds)
 
     def count(connection: Connection) -> tuple[dict[bytes, int], dict[bytes, int]]:
-        return totp_devices.count_by_key(connection), sessions.count_by_key(connection, now, since)
+        return totp_devices.count_by_key(connection), sessions.count_by_key(connection, now, since, retries_since)
 
     secrets, tokens = await database.read(count)
     in_ring = [key.id for key in ring.keys]

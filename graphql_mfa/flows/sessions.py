@@ -57,16 +57,18 @@ def open_session(
     sessions.add(connection, session)
     if client.address != challenge.latest_address:
         users.remember_address(connection, user.id, client.address, now)
-    return session, token_pair(services, session, refresh_token, services.key_ring.current, now)
+    return session, token_pair(services, session, refresh_token, now, services.key_ring.current)
 
 
-def token_pair(services: Services, session: StoredSession, refresh_token: str, key: Key, now: datetime) -> TokenPair:
-    """The session's current pair; the same session state gives the same pair."""
-    access_token, expires_at = access_token_of(services, session, session.refreshed_at, key)
+def token_pair(
+    services: Services, session: StoredSession, refresh_token: str, issued_at: datetime, key: Key
+) -> TokenPair:
+    """The session's refresh token with an access token; the same time and session state give the same pair."""
+    access_token, expires_at = access_token_of(services, session, issued_at, key)
     return TokenPair(
         access_token=access_token,
         access_token_expires_at=expires_at,
-        access_token_expires_in=seconds_until(expires_at, now),
+        access_token_expires_in=seconds_until(expires_at, services.clock()),
         refresh_token=refresh_token,
         refresh_token_expires_at=session.expires_at,
     )

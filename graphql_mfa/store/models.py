@@ -211,7 +211,9 @@ class Session(Base):
     # What all refresh tokens of the session have in common. Null until the first rotation, if an
     # earlier release opened it.
     family_digest: Mapped[Digest | None] = mapped_column(index=True, unique=True)
-    # Rotations in the current window of their limit.
+    # Of the token that was traded for the current pair and the client's key for repeating that; null without a key.
+    retry_digest: Mapped[Digest | None]
+    # Refreshes in the current window of their limit.
     refreshes: Mapped[int] = mapped_column(default=0, server_default="0")
     refresh_window_ends_at: Mapped[datetime | None]
 

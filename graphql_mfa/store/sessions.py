@@ -30,8 +30,9 @@ class StoredSession:
     authenticated_at, factors: when a second factor was verified last, and which ones were. ends_at: the absolute end.
     expires_at: the earlier one unless the session is refreshed. generation, refreshed_at, key_id: the number of the
     current pair, when it was made and with which key. refresh_digest, family_digest: of its refresh token.
-    refreshes, refresh_window_ends_at: rotations in the current window of their limit. ip_address, user_agent: of the
-    client that got the current pair. opened_by, verified_by: the authenticator apps that opened it and that it verified
+    retry_digest: of the exchange that made it, if the client can repeat that with a key. refreshes,
+    refresh_window_ends_at: refreshes in the current window of their limit. ip_address, user_agent: of the client that
+    got the current pair. opened_by, verified_by: the authenticator apps that opened it and that it verified
     last, where it was one and is known. stale_since: since when that verification counts no more.
     """
 
@@ -48,6 +49,7 @@ class StoredSession:
     family_digest: bytes | None
     ip_address: str | None
     user_agent: str | None
+    retry_digest: bytes | None = None
     refreshes: int = 0
     refresh_window_ends_at: datetime | None = None
     opened_by: UUID | None = None
@@ -92,6 +94,7 @@ _COLUMNS = (
     Session.family_digest,
     Session.ip_address,
     Session.user_agent,
+    Session.retry_digest,
     Session.refreshes,
     Session.refresh_window_ends_at,
     Session.opened_by,
@@ -125,6 +128,7 @@ _ROTATE = (
     .values(
         refresh_digest=bindparam("new_digest"),
         family_digest=bindparam("new_family"),
+        retry_digest=bindparam("new_retry"),
         generation=bindparam("number"),
         refreshed_at=bindparam("at"),
         key_id=bindparam("new_key"),
@@ -137,7 +141,13 @@ _ROTATE = (
 )
 _COUNT_BY_KEY = (
     select(Session.key_id, func.count().label("sessions"))
-    .where(_lives, Session.refreshed_at > bindparam("since"))
+    .where(
+        _lives,
+        or_(
+            Session.refreshed_at > bindparam("since"),
+            and_(Session.retry_digest.is_not(None), Session.refreshed_at > bindparam("retries_since")),
+        ),
+    )
     .group_by(Session.key_id)
 )
 _REAUTHENTICATE = (
@@ -226,12 +236,13 @@ def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, 
 
 
 def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
-    """Replace the current pair of a session that the transaction holds: true for exactly one caller."""
+    """Replace the current pair of a session, or store that it was issued again. False: it has another pair by now."""
     given = {
         "session": session.id,
         "old_digest": session.refresh_digest,
         "new_digest": rotated.refresh_digest,
         "new_family": rotated.family_digest,
+        "new_retry": rotated.retry_digest,
         "number": rotated.generation,
         "at": rotated.refreshed_at,
         "new_key": rotated.key_id,
@@ -251,9 +262,10 @@ def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, 
     return None if row is None else TokenOwner(row.id, row.user_id, bool(row.is_current))
 
 
-def count_by_key(connection: Connection, now: datetime, since: datetime) -> dict[bytes, int]:
-    """How many live sessions have tokens that were made with each key, and after `since`."""
-    return {row.key_id: row.sessions for row in connection.execute(_COUNT_BY_KEY, {"now": now, "since": since})}
+def count_by_key(connection: Connection, now: datetime, since: datetime, retries_since: datetime) -> dict[bytes, int]:
+    """Count the live sessions whose tokens each key made after `since`, or after `retries_since` with a retry key."""
+    given = {"now": now, "since": since, "retries_since": retries_since}
+    return {row.key_id: row.sessions for row in connection.execute(_COUNT_BY_KEY, given)}
 
 
 def reauthenticate(connection: Connection, session: StoredSession) -> None:

@@ -6,7 +6,7 @@ import strawberry
 
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.challenges import Challenge, ChallengeExpired
-from graphql_mfa.types.errors import UserError, fixed_message
+from graphql_mfa.types.errors import InvalidInput, UserError, fixed_message
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
 from graphql_mfa.types.sessions import NotAuthenticated, Reauthenticated, SessionExpired, TokenPair
 from graphql_mfa.types.throttling import RateLimited
@@ -80,7 +80,7 @@ RestartEnrollmentResult = Annotated[
     strawberry.union("RestartEnrollmentResult", description="Outcomes of `restartEnrollment`. New members may join."),
 ]
 RefreshSessionResult = Annotated[
-    SignedIn | SessionExpired | RateLimited,
+    SignedIn | SessionExpired | InvalidInput | RateLimited,
     strawberry.union("RefreshSessionResult", description="Outcomes of `refreshSession`. New members may join."),
 ]
 ReauthenticateResult = Annotated[

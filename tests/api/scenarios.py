@@ -221,6 +221,11 @@ async def refresh_nothing(api: Api, services: Services) -> Result:
     return await api.run(REFRESH_SESSION)
 
 
+@reaches("RefreshSessionResult", "InvalidInput")
+async def refresh_with_a_guessable_retry_key(api: Api, services: Services) -> Result:
+    return await api.refresh(NO_REFRESH_TOKEN, "1")
+
+
 @reaches("RefreshSessionResult", "RateLimited", refresh_attempts=1)
 async def refresh_a_forged_token_twice(api: Api, services: Services) -> Result:
     await api.refresh(NO_REFRESH_TOKEN)

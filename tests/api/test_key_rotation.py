@@ -18,6 +18,7 @@ from tests.security.attacks import at_once, kinds, scalar
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 NEW = new_key()
+RETRY_KEY = "0a6b5a31-2f5c-4c8e-9d61-0d9c2c7b8f10"
 ROTATED, LEAKED = f"{NEW},{KEY}", f"{NEW},decrypt-only:{KEY}"
 RINGS = pytest.mark.parametrize("ring", [ROTATED, LEAKED], ids=["rotated", "leaked"])
 
@@ -86,13 +87,30 @@ async def test_a_refresh_that_the_older_key_answered_is_repeated_with_the_same_p
         assert await connect(app).refresh(member.refresh_token) == refreshed
 
 
+async def test_a_refresh_that_the_older_key_answered_is_repeated_by_its_retry_key(
+    run_app: RunApp, connect: Connect, clock: Clock, member: Member
+) -> None:
+    async with run_app() as app:
+        tokens = (await connect(app).refresh(member.refresh_token, RETRY_KEY))["tokens"]
+    clock.advance(1800)
+    async with run_app(secret_keys=new_key()) as app:
+        lacking = connect(app, "203.0.113.9")
+        assert await lacking.refresh(member.refresh_token, RETRY_KEY) == failure("SessionExpired")
+    async with run_app(secret_keys=ROTATED) as app:
+        api = connect(app, "203.0.113.9")
+        repeated = (await api.refresh(member.refresh_token, RETRY_KEY))["tokens"]
+        assert repeated["refreshToken"] == tokens["refreshToken"]
+        assert await api.me(repeated["accessToken"]) == member.session["user"]
+
+
 async def test_a_refresh_that_a_leaked_key_answered_is_not_repeated(
     run_app: RunApp, connect: Connect, member: Member
 ) -> None:
     async with run_app() as app:
-        await connect(app).refresh(member.refresh_token)
+        await connect(app).refresh(member.refresh_token, RETRY_KEY)
     async with run_app(secret_keys=LEAKED) as app:
-        assert await connect(app).refresh(member.refresh_token) == failure("SessionExpired")
+        for key in (None, RETRY_KEY):
+            assert await connect(app).refresh(member.refresh_token, key) == failure("SessionExpired")
 
 
 @RINGS

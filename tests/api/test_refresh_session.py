@@ -10,9 +10,10 @@ from tests.api.answers import failure, rate_limited
 from tests.api.scenarios import NO_ID, NO_REFRESH_TOKEN, RunApp
 from tests.api_client import REFRESH_SESSION, Api
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 
 SESSION_EXPIRED = failure("SessionExpired")
+RETRY_KEY = "0a6b5a31-2f5c-4c8e-9d61-0d9c2c7b8f10"
 
 
 async def test_a_refresh_token_is_traded_for_a_new_pair(api: Api, clock: Clock) -> None:
@@ -109,6 +110,87 @@ async def test_a_traded_in_token_ends_the_session_after_ten_seconds(api: Api, cl
     assert await api.refresh(member.refresh_token) == SESSION_EXPIRED
     assert await api.refresh(tokens["refreshToken"]) == SESSION_EXPIRED
     assert await api.me(tokens["accessToken"]) is None
+
+
+@on_each_engine
+async def test_a_client_that_lost_the_answer_gets_the_same_refresh_token_by_its_key_an_hour_later_and_elsewhere(
+    app: FastAPI, connect: Connect, clock: Clock
+) -> None:
+    """A lid was closed, or Wi-Fi changed to cellular."""
+    home, elsewhere = connect(app), connect(app, "203.0.113.9")
+    elsewhere.http.headers["User-Agent"] = "the app, updated"
+    member = await home.member()
+    lost = (await home.refresh(member.refresh_token, RETRY_KEY))["tokens"]
+    clock.advance(3599)
+
+    tokens = (await elsewhere.refresh(member.refresh_token, RETRY_KEY))["tokens"]
+
+    assert tokens["refreshToken"] == lost["refreshToken"]
+    assert tokens["accessTokenExpiresIn"] == 600
+    assert await elsewhere.me(tokens["accessToken"]) == member.session["user"]
+    clock.advance(3599)
+    assert (await elsewhere.refresh(tokens["refreshToken"]))["__typename"] == "SignedIn", "the retry was a use"
+
+
+async def test_an_answer_that_is_lost_twice_is_repeated_twice(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    answers = []
+    for seconds in (12, 600, 600):
+        answers.append(await api.refresh(member.refresh_token, RETRY_KEY))
+        clock.advance(seconds)
+    assert len({answer["tokens"]["refreshToken"] for answer in answers}) == 1
+
+
+async def test_a_key_repeats_a_refresh_only_for_the_time_of_the_setting(
+    run_app: RunApp, connect: Connect, clock: Clock
+) -> None:
+    async with run_app(refresh_retry_seconds=60) as app:
+        api = connect(app)
+        member = await api.member()
+        tokens = (await api.refresh(member.refresh_token, RETRY_KEY))["tokens"]
+        clock.advance(60)
+        assert (await api.refresh(member.refresh_token, RETRY_KEY))["tokens"]["refreshToken"] == tokens["refreshToken"]
+        clock.advance(1)
+        assert await api.refresh(member.refresh_token, RETRY_KEY) == SESSION_EXPIRED
+        assert await api.me(tokens["accessToken"]) is None
+
+
+async def test_a_repeated_refresh_shows_where_its_client_is_now(app: FastAPI, connect: Connect, clock: Clock) -> None:
+    home, elsewhere = connect(app), connect(app, "203.0.113.9")
+    member = await home.member()
+    await home.refresh(member.refresh_token, RETRY_KEY)
+    clock.advance(60)
+    token = (await elsewhere.refresh(member.refresh_token, RETRY_KEY))["tokens"]["accessToken"]
+    me = await elsewhere.run("{ me { sessions { ipAddress } } }", token=token)
+    assert me["sessions"] == [{"ipAddress": "203.0.113.9"}]
+
+
+async def test_a_current_token_is_traded_in_also_by_a_client_that_never_changes_its_key(api: Api, clock: Clock) -> None:
+    token = (await api.member()).refresh_token
+    tokens = {token}
+    for _ in range(3):
+        token = (await api.refresh(token, RETRY_KEY))["tokens"]["refreshToken"]
+        clock.advance(60)
+        tokens.add(token)
+    assert len(tokens) == 4
+
+
+async def test_a_key_of_another_length_is_refused_before_anything_is_tried(
+    api: Api, clock: Clock, subtests: pytest.Subtests
+) -> None:
+    member = await api.member()
+    for key, code in [("", "TOO_SHORT"), ("k" * 15, "TOO_SHORT"), ("k" * 129, "TOO_LONG")]:
+        with subtests.test(length=len(key)):
+            refused = await api.refresh(member.refresh_token, key)
+            problem = {"field": "retryKey", "code": code, "message": "A retry key has 16 to 128 characters."}
+            assert (refused["__typename"], refused["fields"]) == ("InvalidInput", [problem])
+    for key in ("k" * 16, "\N{KEY}" * 128):
+        with subtests.test(length=len(key)):
+            tokens = (await api.refresh(member.refresh_token, key))["tokens"]
+            clock.advance(60)
+            repeated = (await api.refresh(member.refresh_token, key))["tokens"]
+            assert repeated["refreshToken"] == tokens["refreshToken"]
+            member.session["tokens"] = tokens
 
 
 async def test_without_input_there_is_no_session(api: Api, subtests: pytest.Subtests) -> None:

@@ -160,6 +160,18 @@ async def test_two_tabs_that_refresh_at_once_end_up_with_one_cookie(browser: Bro
     assert browser.cookie == new
 
 
+async def test_a_page_that_lost_the_answer_gets_the_same_cookie_by_its_retry_key(
+    browser: Browser, clock: Clock
+) -> None:
+    await browser.api.member()
+    old, variables = browser.cookie, {"retryKey": "the page drew this at random"}
+    await browser.api.run(REFRESH_SESSION, variables)
+    new, browser.cookie = browser.cookie, old
+    clock.advance(1800)
+    demand_in_cookie(browser, await browser.api.run(REFRESH_SESSION, variables), clock)
+    assert browser.cookie == new
+
+
 async def test_what_opens_no_session_leaves_the_cookie_alone(browser: Browser, subtests: pytest.Subtests) -> None:
     await browser.api.member()
 

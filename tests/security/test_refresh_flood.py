@@ -65,6 +65,17 @@ async def test_repeating_the_last_refresh_is_not_counted(api: Api) -> None:
     assert len({answer["tokens"]["refreshToken"] for answer in answers}) == 1
 
 
+async def test_repeating_an_old_refresh_is_counted(api: Api, clock: Clock) -> None:
+    token, key = (await api.member()).refresh_token, "k" * 16
+    await api.refresh(token, key)
+    clock.advance(60)
+    answers = [await api.refresh(token, key) for _ in range(REFRESHES)]
+
+    assert kinds(answers) == {"SignedIn": REFRESHES - 1, "RateLimited": 1}
+    clock.advance(WINDOW)
+    assert (await api.refresh(token, key))["__typename"] == "SignedIn"
+
+
 # ---------------------------------------------------------------------------------------------- many sessions
 
 

@@ -14,18 +14,20 @@ from tests.security.attacks import at_once, events_of, kinds, real_member, scala
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
+RETRY_KEY, OTHER_KEY = "the key that the owner drew", "a key that somebody made up"
 
-async def refreshed(api: Api, token: str) -> Result:
+
+async def refreshed(api: Api, token: str, retry_key: str | None = None) -> Result:
     """The pair for a token that is accepted."""
-    answer = await api.refresh(token)
+    answer = await api.refresh(token, retry_key)
     assert answer["__typename"] == "SignedIn", answer
     pair: Result = answer["tokens"]
     return pair
 
 
-async def refused(api: Api, token: str) -> bool:
+async def refused(api: Api, token: str, retry_key: str | None = None) -> bool:
     """Whether the token is answered like one that never was."""
-    answer = await api.refresh(token)
+    answer = await api.refresh(token, retry_key)
     return bool(answer["__typename"] == "SessionExpired")
 
 
@@ -141,6 +143,46 @@ async def test_refresh_token_reuse_ends_that_session_only(api: Api, clock: Clock
 
     assert await sessions_of(services) == 1
     assert await api.me(elsewhere["tokens"]["accessToken"]) is not None
+
+
+@pytest.mark.parametrize("key", [None, OTHER_KEY], ids=["no key", "another key"])
+@pytest.mark.parametrize("address", ["10.0.0.1", "203.0.113.9"], ids=["owner's address", "another address"])
+async def test_refresh_token_reuse_of_a_refresh_that_only_its_owner_can_repeat(
+    app: FastAPI, connect: Connect, clock: Clock, services: Services, key: str | None, address: str
+) -> None:
+    """Whoever stole the token alone, without the key that the owner drew."""
+    owner, thief = connect(app), connect(app, address)
+    member = await owner.member()
+    await refreshed(owner, member.refresh_token, RETRY_KEY)
+    clock.advance(12)
+
+    assert await refused(thief, member.refresh_token, key)
+
+    assert await sessions_of(services) == 0
+    assert (await events_of(services))["REFRESH_TOKEN_REUSED"] == 1
+
+
+async def test_refresh_token_reuse_with_its_key_after_the_new_one_was_used(
+    api: Api, clock: Clock, services: Services
+) -> None:
+    member = await api.member()
+    pair = await refreshed(api, member.refresh_token, RETRY_KEY)
+    await refreshed(api, pair["refreshToken"], OTHER_KEY)
+    clock.advance(12)
+
+    assert await refused(api, member.refresh_token, RETRY_KEY)
+    assert await sessions_of(services) == 0
+
+
+async def test_refresh_token_reuse_of_an_older_token_with_the_key_of_the_last_refresh(
+    api: Api, clock: Clock, services: Services
+) -> None:
+    member = await api.member()
+    pair = await refreshed(api, member.refresh_token)
+    await refreshed(api, pair["refreshToken"], RETRY_KEY)
+
+    assert await refused(api, member.refresh_token, RETRY_KEY)
+    assert await sessions_of(services) == 0
 
 
 async def test_refresh_token_reuse_without_a_grace(run_app: RunApp, connect: Connect, clock: Clock) -> None:
@@ -293,6 +335,37 @@ async def test_parallel_refresh_by_owner_and_thief(app: FastAPI, connect: Connec
     assert len({answer["tokens"]["refreshToken"] for answer in answers if "tokens" in answer}) == 1
     assert await sessions_of(services) == 1
     assert (await events_of(services))["REFRESH_TOKEN_REUSED"] == 10
+
+
+@on_each_engine
+async def test_parallel_refresh_with_one_key_from_everywhere(
+    app: FastAPI, connect: Connect, services: Services
+) -> None:
+    """Fifty at once: one rotation, and the same pair for all."""
+    clients = [connect(app, f"203.0.113.{number}") for number in range(5)]
+    member = await clients[0].member()
+
+    answers = await at_once(client.refresh(member.refresh_token, RETRY_KEY) for client in clients * 10)
+
+    assert kinds(answers) == {"SignedIn": 50}
+    assert len({(answer["tokens"]["accessToken"], answer["tokens"]["refreshToken"]) for answer in answers}) == 1
+    assert await scalar(services, "SELECT generation FROM mfa_sessions") == 1
+
+
+@on_each_engine
+async def test_parallel_refresh_with_a_key_each(app: FastAPI, connect: Connect, services: Services) -> None:
+    """One key wins, and repeats the pair; the others are reuse by other clients."""
+    clients = [connect(app, f"203.0.113.{number}") for number in range(5)]
+    member = await clients[0].member()
+    keys = [f"the key of client {number}" for number in range(5)]
+
+    answers = await at_once(
+        client.refresh(member.refresh_token, key) for client, key in zip(clients * 4, keys * 4, strict=True)
+    )
+
+    assert kinds(answers) == {"SignedIn": 4, "SessionExpired": 16}
+    assert sorted(kinds(answers[place::5]) == {"SignedIn": 4} for place in range(5)) == [False] * 4 + [True]
+    assert await scalar(services, "SELECT generation FROM mfa_sessions") == 1
 
 
 @on_each_engine

@@ -84,7 +84,7 @@ async def whole_story(api: Api) -> tuple[list[Result], set[str], set[str]]:
     answers.append(await api.verify_recovery_code(challenge, "0000-0000-0000-0000-0000-0000"))
     answers.append(await api.verify_recovery_code(challenge, confirmed["recoveryCodes"][3]))
     answers.append(await api.verify_recovery_code(challenge, confirmed["recoveryCodes"][3]))
-    answers.append(await api.refresh(confirmed["tokens"]["refreshToken"]))
+    answers.append(await api.refresh(confirmed["tokens"]["refreshToken"], RETRY_KEY))
     answers.append(await api.refresh("mfar_" + "A" * 43))
     refreshed = answers[-2]["tokens"]
     me = await api.me(refreshed["accessToken"])
@@ -93,7 +93,7 @@ async def whole_story(api: Api) -> tuple[list[Result], set[str], set[str]]:
     answers.append(await api.logout(refreshed["accessToken"]))
     answers.append(await api.logout(refreshed["accessToken"], refresh_token=refreshed["refreshToken"]))
     assert await api.me(refreshed["accessToken"]) is None
-    long = secrets_of(answers) | {PASSWORD, WRONG_PASSWORD, secret}
+    long = secrets_of(answers) | {PASSWORD, WRONG_PASSWORD, RETRY_KEY, secret}
     assert len(long) > 20
     return answers, long, set(codes)
 
@@ -160,20 +160,25 @@ class Case:
 
 CHALLENGE = "mfac_" + "Bf-7_x" * 7 + "y"
 REFRESH = "mfar_" + "Qw-3_z" * 7 + "k"
+RETRY_KEY = "5f0c1d1e-6f43-4c0a-9a5f-3f4f0f7d2b11"
 RECOVERY_CODE = "7K3M-9QXT-2BNV-4HJR-6WYP-8CDF"
 ENROLLMENT_CODE = "operators-code-5512"
 
 
-def _mutation(field: str, **values: str) -> Callable[[Api], Awaitable[httpx.Response]]:
+def _mutation(field: str, *, retry_key: str | None = None, **values: str) -> Callable[[Api], Awaitable[httpx.Response]]:
     name = field[0].upper() + field[1:]
-    document = f"mutation Run{name}($input: {name}Input!) {{ {field}(input: $input) {{ __typename }} }}"
-    return lambda api: api.send(document, {"input": values})
+    declared, beside = (", $retryKey: String", ", retryKey: $retryKey") if retry_key else ("", "")
+    document = (
+        f"mutation Run{name}($input: {name}Input!{declared}) {{ {field}(input: $input{beside}) {{ __typename }} }}"
+    )
+    return lambda api: api.send(document, {"input": values, "retryKey": retry_key})
 
 
-def _literal(field: str, **values: str) -> Callable[[Api], Awaitable[httpx.Response]]:
+def _literal(field: str, *, retry_key: str | None = None, **values: str) -> Callable[[Api], Awaitable[httpx.Response]]:
     name = field[0].upper() + field[1:]
     arguments = ", ".join(f"{key}: {json.dumps(value)}" for key, value in values.items())
-    return lambda api: api.send(f"mutation Run{name} {{ {field}(input: {{{arguments}}}) {{ __typename }} }}")
+    beside = f', retryKey: "{retry_key}"' if retry_key else ""
+    return lambda api: api.send(f"mutation Run{name} {{ {field}(input: {{{arguments}}}{beside}) {{ __typename }} }}")
 
 
 def _cases(send: Callable[..., Callable[[Api], Awaitable[httpx.Response]]]) -> list[Case]:
@@ -191,7 +196,11 @@ def _cases(send: Callable[..., Callable[[Api], Awaitable[httpx.Response]]]) -> l
             send("restartEnrollment", challengeToken=CHALLENGE, enrollmentCode=ENROLLMENT_CODE),
             [CHALLENGE, ENROLLMENT_CODE],
         ),
-        Case("refresh_session", send("refreshSession", refreshToken=REFRESH), [REFRESH]),
+        Case(
+            "refresh_session",
+            send("refreshSession", retry_key=RETRY_KEY, refreshToken=REFRESH),
+            [REFRESH, RETRY_KEY],
+        ),
     ]
 
 

@@ -114,16 +114,18 @@ async def test_an_index_finds_them_however_many_devices_there_are(
 
 
 async def test_a_session_counts_for_its_key_while_it_lives_and_its_tokens_are_young(database: Database) -> None:
-    now, since = NOW + timedelta(minutes=20), NOW + timedelta(minutes=10)
+    now, since, retries_since = (NOW + timedelta(minutes=minutes) for minutes in (20, 10, 5))
 
     def fill(connection: Connection) -> None:
         user = rows.add_user(connection)
         rows.add_session(connection, user, refreshed_at=since + timedelta(seconds=1))
         rows.add_session(connection, user, refreshed_at=since)
+        rows.add_session(connection, user, refreshed_at=since, retry_digest=b"", key_id=b"key3")
+        rows.add_session(connection, user, refreshed_at=retries_since, retry_digest=b"")
         rows.add_session(connection, user, refreshed_at=now, expires_at=now)
         for key in (b"key1", b"key2"):
             rows.add_session(connection, user, refreshed_at=now, key_id=key, ends_at=LATER)
 
     await database.write(fill)
-    counts = await database.read(lambda connection: sessions.count_by_key(connection, now, since))
-    assert counts == {b"key1": 2, b"key2": 1}
+    counts = await database.read(lambda connection: sessions.count_by_key(connection, now, since, retries_since))
+    assert counts == {b"key1": 2, b"key2": 1, b"key3": 1}

@@ -90,7 +90,12 @@ CALLS = {
         RESTART_ENROLLMENT,
         of_input(challengeToken=CHALLENGES, enrollmentCode=SECRETS | st.none()),
     ),
-    "refreshSession": (REFRESH_SESSION, of_input(refreshToken=TOKENS)),
+    "refreshSession": (
+        REFRESH_SESSION,
+        st.fixed_dictionaries(
+            {"input": st.fixed_dictionaries({"refreshToken": TOKENS}), "retryKey": SECRETS | st.none()}
+        ),
+    ),
     "logout": (
         LOGOUT,
         st.fixed_dictionaries({"everywhere": st.booleans(), "refreshToken": TOKENS | st.none()}),

@@ -1,0 +1,12 @@
+"""Sessions: the key by which a client repeats a refresh whose answer was lost."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0005"
+
+
+def upgrade() -> None:
+    """Add it."""
+    op.add_column("mfa_sessions", sa.Column("retry_digest", sa.LargeBinary(32), nullable=True))
