@@ -1,5 +1,6 @@
 """A client with the gql package. Every outcome is a type: `match` on `__typename`, and keep a default branch."""
 
+import secrets
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -25,12 +26,13 @@ def refusal(result: Result) -> RefusedError:
 
 
 class Session:
-    """What one user does, and the tokens that it gave."""
+    """What one user does, and the tokens that it gave, with a key for trading in the refresh token."""
 
     def __init__(self, url: str) -> None:
         self.transport = HTTPXTransport(url, timeout=30)
         self.client = Client(transport=self.transport, schema=SCHEMA)
         self.tokens: dict[str, str] = {}
+        self.retry_key = ""
 
     def register(self, username: str, password: str) -> tuple[pyotp.TOTP, str]:
         """Make an account. Returns what an authenticator app makes of the QR code, and the challenge's token."""
@@ -70,7 +72,9 @@ class Session:
         """Who is signed in, if anyone. An access token that is too old is renewed."""
         account: Result | None = self._ask("Me")
         if account is None and "invalid_token" in (self.transport.response_headers or {}).get("WWW-Authenticate", ""):
-            self._open(self._ask("Refresh", input={"refreshToken": self.tokens["refreshToken"]}))
+            # If the answer is lost, the next call sends the same token with the same key, and gets the same session.
+            token = {"refreshToken": self.tokens["refreshToken"]}
+            self._open(self._ask("Refresh", input=token, retryKey=self.retry_key))
             account = self._ask("Me")
         return account
 
@@ -85,7 +89,7 @@ class Session:
     def _open(self, result: Result) -> None:
         match result:
             case {"__typename": "EnrollmentConfirmed" | "SignedIn", "tokens": tokens}:
-                self.tokens = tokens
+                self.tokens, self.retry_key = tokens, secrets.token_urlsafe()
             case _:
                 raise refusal(result)
 

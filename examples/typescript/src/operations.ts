@@ -46,8 +46,8 @@ export const VERIFY_RECOVERY_CODE = graphql(`
 `);
 
 export const REFRESH = graphql(`
-  mutation Refresh($input: RefreshSessionInput!) {
-    refreshSession(input: $input) {
+  mutation Refresh($input: RefreshSessionInput!, $retryKey: String!) {
+    refreshSession(input: $input, retryKey: $retryKey) {
       __typename
       ... on SignInSuccess { tokens { accessToken refreshToken } }
       ... on UserError { message }

@@ -73,12 +73,16 @@ export async function verifyRecoveryCode(ask: Ask, challengeToken: string, recov
   }
 }
 
+/** Sent again when the answer is lost: the same token with the same key gets the same session. */
 export async function refresh(ask: Ask, refreshToken: string) {
-  const { refreshSession: result } = await ask(REFRESH, { input: { refreshToken } });
+  const variables = { input: { refreshToken }, retryKey: crypto.randomUUID() };
+  const send = () => ask(REFRESH, variables);
+  const { refreshSession: result } = await send().catch(send);
   switch (result.__typename) {
     case "SignedIn":
       return result;
     case "SessionExpired":
+    case "InvalidInput":
     case "RateLimited":
       throw new Error(result.message);
     default:

@@ -84,6 +84,31 @@ def test_the_example_waits_for_the_next_code_when_one_was_used(session: Any, mon
     assert 0 < seconds <= 60
 
 
+def test_the_example_repeats_a_refresh_whose_answer_was_lost(session: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    device, challenge = session.register("a user on a train", "four-otters-row-upstream")
+    session.verify_otp(challenge, device)
+    session.tokens["accessToken"] = "too old"
+    execute, sent = session.client.execute, []
+
+    def lose_the_first_refresh(request: Any, **arguments: Any) -> Any:
+        answer = execute(request, **arguments)
+        if request.operation_name == "Refresh":
+            sent.append(request.variable_values)
+            if len(sent) == 1:
+                raise ConnectionError
+        return answer
+
+    monkeypatch.setattr(session.client, "execute", lose_the_first_refresh)
+    with pytest.raises(ConnectionError):
+        session.me()
+    assert session.me()["username"] == "a user on a train"
+    session.tokens["accessToken"] = "too old"
+    assert session.me()["username"] == "a user on a train"
+    first, repeated, following = sent
+    assert first == repeated
+    assert len({first["retryKey"], following["retryKey"], ""}) == 3
+
+
 def test_another_service_accepts_an_access_token(session: Any, live_server: str) -> None:
     device, challenge = session.register("a service's user", "four-otters-row-upstream")
     session.verify_otp(challenge, device)

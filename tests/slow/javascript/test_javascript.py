@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conftest import demand_program
@@ -109,7 +110,14 @@ def server_that_answers(body: bytes) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Keep the tests' output clean."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+    with serving(Handler) as url:
+        yield url
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The URL of a server with that handler."""
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -117,6 +125,33 @@ def server_that_answers(body: bytes) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def server_that_loses_an_answer(url: str, operation: str) -> Iterator[tuple[str, list[bytes]]]:
+    """The URL of a proxy that hangs up instead of the first answer to an operation, and the bodies that it got."""
+    bodies: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            is_lost = operation.encode() in body and not any(operation.encode() in earlier for earlier in bodies)
+            bodies.append(body)
+            names = ("Content-Type", "Accept", "Authorization")
+            headers = {name: self.headers[name] for name in names if name in self.headers}
+            answer = httpx.post(url, content=body, headers=headers)
+            if is_lost:
+                self.close_connection = True
+                return
+            self.send_response(answer.status_code)
+            self.end_headers()
+            self.wfile.write(answer.content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the tests' output clean."""
+
+    with serving(Handler) as proxy:
+        yield proxy, bodies
 
 
 def test_every_graphql_over_http_audit_passes(tools: Path, live_server: str) -> None:
@@ -131,6 +166,15 @@ def test_the_typescript_example_compiles_and_signs_in(example: Path, live_server
     npm(example, "run", "generate")
     npm(example, "run", "check")
     assert "Logged out: 1 session ended." in npm(example, "start", "--", f"{live_server}/graphql")
+
+
+def test_the_example_repeats_a_refresh_whose_answer_was_lost(example: Path, live_server: str) -> None:
+    npm(example, "run", "generate")
+    with server_that_loses_an_answer(f"{live_server}/graphql", "mutation Refresh") as (url, sent):
+        assert "Refreshed the session." in npm(example, "start", "--", url)
+    lost, repeated = (json.loads(body)["variables"] for body in sent if b"mutation Refresh" in body)
+    assert lost == repeated
+    assert lost["retryKey"]
 
 
 def test_the_compiler_names_an_outcome_that_the_example_does_not_handle(example: Path) -> None:
@@ -169,3 +213,32 @@ def test_a_step_up_of_a_session_that_ended_meanwhile_ends(snippets: Path) -> Non
         {"deleteAccount": {"__typename": "ReauthenticationRequired"}},
         {"reauthenticate": {"__typename": "NotAuthenticated", "message": "Log in first."}},
     ) == {"result": "NotAuthenticated", "asked": [None], "tokens": [None, None]}
+
+
+def test_a_page_repeats_a_refresh_whose_answer_was_lost_with_the_same_key(snippets: Path) -> None:
+    (snippets / "main.js").write_text("""
+        const locks = { request: (_name, refresh) => refresh() };
+        Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
+        Object.defineProperty(globalThis, "localStorage", { value: {}, configurable: true });
+        const reload = () => { delete require.cache[require.resolve("./session.js")]; return require("./session.js"); };
+        const limited = { __typename: "RateLimited" };
+        const signedIn = { __typename: "SignedIn", tokens: { accessToken: "a" } };
+        const answers = [null, limited, signedIn, signedIn], keys = [];
+        globalThis.fetch = async (_url, { body }) => {
+          keys.push(JSON.parse(body).variables.retryKey);
+          const refreshSession = answers.shift();
+          if (!refreshSession) throw new TypeError("the network is away");
+          return Response.json({ data: { refreshSession } });
+        };
+        (async () => {
+          await reload().refresh().catch(() => {});
+          const { refresh } = reload();
+          for (let times = 0; times < 3; times++) await refresh();
+          console.log(JSON.stringify(keys));
+          process.exit();
+        })();
+    """)
+    output = npm(snippets, "exec", "--", "node", "main.js")
+    lost, limited, answered, following = json.loads(output.splitlines()[-1])
+    assert lost == limited == answered
+    assert len({lost, following, None}) == 3
