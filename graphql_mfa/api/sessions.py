@@ -40,7 +40,9 @@ class SessionMutation:
     ) -> RefreshSessionResult:
         context = info.context
         token = context.choose_refresh_token(input.refresh_token if input else None)
-        return await refresh_session(context.services, token or "", context.client, retry_key or None)
+        return await refresh_session(
+            context.services, token or "", context.client, retry_key if isinstance(retry_key, str) else None
+        )
 
     @mutation(
         takes_secret=True,

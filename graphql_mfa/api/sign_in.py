@@ -47,7 +47,8 @@ class RestartEnrollmentInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
     enrollment_code: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Issued by an operator; needed for accounts that were imported or reset.",
+        description="Issued by an operator; needed for accounts that were imported or reset, until their first "
+        "one-time code is verified.",
     )
 
 

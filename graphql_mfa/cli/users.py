@@ -119,7 +119,7 @@ def import_(
 ) -> None:
     """Take over accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
 
-    Accounts without a TOTP secret are printed with the single-use code that their owners need to enroll; one that comes
+    Accounts without a TOTP secret are printed with the code that their owners need to enroll; one that comes
     with a TOTP secret has no recovery codes. Lines that can't be imported are told and left out.
     """
     ring = demand_keys(read_settings())

@@ -11,7 +11,7 @@ import hashlib
 import hmac
 
 from graphql_mfa.core.key_ring import Key
-from graphql_mfa.core.problems import Problem, ProblemCode
+from graphql_mfa.core.problems import FieldErrorCode, Problem
 from graphql_mfa.core.secret_tokens import REFRESH_TOKEN_PREFIX, Purpose, digest, new_token
 
 _FAMILY_BYTES = 16
@@ -40,9 +40,9 @@ def family_digest(token: str) -> bytes:
 def retry_key_problem(retry_key: str) -> Problem | None:
     """What is wrong with a client's key for repeating a refresh."""
     if len(retry_key) < _SHORTEST_RETRY_KEY:
-        code = ProblemCode.TOO_SHORT
+        code = FieldErrorCode.TOO_SHORT
     elif len(retry_key) > _LONGEST_RETRY_KEY:
-        code = ProblemCode.TOO_LONG
+        code = FieldErrorCode.TOO_LONG
     else:
         return None
     return Problem("retryKey", code, f"A retry key has {_SHORTEST_RETRY_KEY} to {_LONGEST_RETRY_KEY} characters.")

@@ -23,8 +23,9 @@ async def restart_enrollment(
 ) -> RestartEnrollmentResult:
     """Replace the device and end every open challenge, this one too; a new challenge comes with the new secret.
 
-    Whoever knows only a password gets this far just for an account that its owner never finished making; one that an
-    operator imported or reset needs the operator's code as well.
+    A password alone is enough only for an account that its owner registered and never confirmed. One that an operator
+    imported or reset needs the operator's code as well. It counts until the first one-time code is verified, since a
+    page that was reloaded has lost the secret.
     """
     settings = services.settings
     now = services.clock()
@@ -42,7 +43,7 @@ async def restart_enrollment(
         counted = limits.enrollment_restart(settings, user.id)
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
-        if not _may_enroll(connection, user, enrollment_code):
+        if not _may_enroll(user, enrollment_code):
             # Counted on the challenge only: a guesser must not use up the owner's restarts.
             challenges.count_attempt(connection, token)
             throttles.give_back(connection, counted)
@@ -57,7 +58,7 @@ async def restart_enrollment(
     return await services.database.write(restart)
 
 
-def _may_enroll(connection: Connection, user: LockedUser, enrollment_code: str | None) -> bool:
-    if not user.needs_enrollment_code:
-        return True
-    return users.consume_enrollment_code(connection, user.id, enrollment_code_digest(enrollment_code or ""))
+def _may_enroll(user: LockedUser, enrollment_code: str | None) -> bool:
+    return not user.needs_enrollment_code or user.enrollment_code_digest == enrollment_code_digest(
+        enrollment_code or ""
+    )

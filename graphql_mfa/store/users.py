@@ -77,10 +77,7 @@ _LOCK_BY_NAME = _lockable.where(_that_name).with_for_update(of=User)
 _REMOVE = delete(User).where(_that_user)
 _FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
 _REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
-_ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None)
-_CONSUME_ENROLLMENT_CODE = _change.where(User.enrollment_code_digest == bindparam("code")).values(
-    enrollment_code_digest=None
-)
+_ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None, enrollment_code_digest=None)
 _ADD_OTP_FAILURE = insert(OtpFailure)
 _COUNT_OTP_FAILURES = (
     select(func.count())
@@ -119,12 +116,16 @@ def account_of(row: "Row[*tuple[object, ...]]") -> Account:
 
 @dataclass(frozen=True)
 class LockedUser:
-    """An account whose row the transaction holds. sessions: rows of its sessions, those that expired included."""
+    """An account whose row the transaction holds. sessions: rows of its sessions, those that expired included.
+
+    enrollment_code_digest: of the operator's code, if one was issued and the account was not confirmed since.
+    """
 
     account: Account
     sessions: int
     password_hash: str
     needs_enrollment_code: bool
+    enrollment_code_digest: bytes | None
     otp_failures: int
     otp_blocked_until: datetime | None
     otp_disabled: bool
@@ -248,6 +249,7 @@ def _locked(row: "Row[*tuple[Any, ...]]") -> LockedUser:
         password_hash=row.password_hash,
         # Only an account that its owner registered, and has a day to confirm, is enrolled with the password alone.
         needs_enrollment_code=row.enrollment_expires_at is None or row.enrollment_code_digest is not None,
+        enrollment_code_digest=row.enrollment_code_digest,
         otp_failures=row.otp_failures,
         otp_blocked_until=row.otp_blocked_until,
         otp_disabled=row.otp_disabled_at is not None,
@@ -265,13 +267,8 @@ def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
 
 
 def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
-    """The account verified its first code: it stays."""
+    """The account verified its first code: it stays, and the operator's enrollment code is used up."""
     connection.execute(_ENABLE_MFA, {"user": id, "now": now})
-
-
-def consume_enrollment_code(connection: Connection, id: UUID, digest: bytes) -> bool:
-    """Use the operator's code up, once."""
-    return connection.execute(_CONSUME_ENROLLMENT_CODE, {"user": id, "code": digest}).rowcount == 1
 
 
 def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:

@@ -53,7 +53,10 @@ class EnrollmentRestarted:
     challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
 
 
-@strawberry.type(description="The account was imported or reset: the operator's enrollment code is needed, once.")
+@strawberry.type(
+    description="The account was imported or reset: the operator's enrollment code is needed. It counts until the "
+    "first one-time code is verified."
+)
 class EnrollmentCodeRequired(UserError):
     message: str = fixed_message("Enter the enrollment code that your administrator gave you.")
 

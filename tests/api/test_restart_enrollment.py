@@ -60,6 +60,19 @@ async def test_an_imported_account_is_enrolled_with_the_operators_code(
     assert confirmed["__typename"] == "EnrollmentConfirmed"
 
 
+async def test_the_operators_code_counts_again_after_the_page_was_reloaded(
+    api: Api, services: Services, clock: Clock
+) -> None:
+    lost = await api.restart_enrollment(await challenge_of_imported(api, services), CODE)
+    challenge = await api.challenge(password="imported")
+    assert await api.restart_enrollment(challenge, CODE[::-1]) == ENROLLMENT_CODE_REQUIRED
+    restarted = await api.restart_enrollment(challenge, CODE)
+    assert restarted["__typename"] == "EnrollmentRestarted"
+    for enrollment, outcome in ((lost, "InvalidOtp"), (restarted, "EnrollmentConfirmed")):
+        code = code_at(enrollment["enrollment"]["secret"], clock())
+        assert (await api.verify_otp(restarted["challenge"], code))["__typename"] == outcome
+
+
 @pytest.mark.parametrize(
     "typed", [CODE.lower(), CODE.replace("-", " "), CODE.replace("-", ""), CODE.replace("1", "l").replace("0", "O")]
 )

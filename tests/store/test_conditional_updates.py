@@ -46,11 +46,6 @@ def a_recovery_code(connection: Connection) -> Attempt:
     return lambda connection: recovery_codes.consume(connection, user, CODE)
 
 
-def an_enrollment_code(connection: Connection) -> Attempt:
-    user = rows.add_user(connection, enrollment_code_digest=CODE)
-    return lambda connection: users.consume_enrollment_code(connection, user, CODE)
-
-
 def a_refresh_token(connection: Connection) -> Attempt:
     rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD, family_digest=FAMILY)
     session = sessions.lock_by_refresh_token(connection, OLD, FAMILY, NOW)
@@ -70,9 +65,7 @@ def a_name(connection: Connection) -> Attempt:
     )
 
 
-@pytest.mark.parametrize(
-    "make", [a_time_step, a_challenge, a_recovery_code, an_enrollment_code, a_refresh_token, a_name]
-)
+@pytest.mark.parametrize("make", [a_time_step, a_challenge, a_recovery_code, a_refresh_token, a_name])
 async def test_exactly_one_of_many_uses_it(
     database: Database, other_process: Database, make: Callable[[Connection], Attempt]
 ) -> None:
