@@ -103,10 +103,22 @@ def enable(name: Name) -> None:
 
 @app.command()
 def delete(name: Name, yes: Yes = False) -> None:
-    """Delete an account with everything personal; nobody may take its name for a while."""
+    """Delete an account with everything personal.
+
+    Its name can't be registered for a while, unless it is that of a registration that was never confirmed.
+    """
     _confirm(yes, f"Delete {name} for good?")
     _found(_run(lambda database, settings: acts.delete(database, settings, name, utc_now())))
     typer.echo("Deleted.")
+
+
+@app.command("release-name")
+def release_name(name: Name) -> None:
+    """Let the name of a deleted account be registered before its reservation ends."""
+    if not _run(lambda database, _: acts.release_name(database, name, utc_now())):
+        typer.echo("This name is not reserved.", err=True)
+        raise typer.Exit(1)
+    typer.echo("Released.")
 
 
 @app.command("import")

@@ -348,13 +348,13 @@ class OutboxMessage(Base):
 
 
 class ReservedName(Base):
-    """The name of a deleted account, as a digest: nobody may take it for a while."""
+    """The name of a deleted account, as a digest: it can't be registered for a while."""
 
     __tablename__ = "mfa_reserved_names"
     bounds = Bounds(
         per_account="one",
         per_address="as its accounts",
-        gone="30 days later",
+        gone="released by an operator; 30 days later",
     )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)

@@ -9,6 +9,7 @@ from graphql_mfa.store.models import ReservedName
 
 _FORGET = delete(ReservedName).where(ReservedName.digest == bindparam("name_digest"))
 _RESERVE = insert(ReservedName)
+_RELEASE = _FORGET.where(ReservedName.ends_at > bindparam("now"))
 name_is_reserved = exists().where(
     ReservedName.digest == bindparam("name_digest"), ReservedName.ends_at > bindparam("now")
 )
@@ -26,6 +27,11 @@ def reserve(connection: Connection, key: str, ends_at: datetime) -> None:
     # An earlier reservation, over but not purged yet, would be in the way.
     connection.execute(_FORGET, {"name_digest": reserved})
     connection.execute(_RESERVE, {"digest": reserved, "ends_at": ends_at})
+
+
+def release(connection: Connection, key: str, now: datetime) -> bool:
+    """End the reservation of a name. False: it is not reserved."""
+    return connection.execute(_RELEASE, {"name_digest": name_digest(key), "now": now}).rowcount == 1
 
 
 def is_reserved(connection: Connection, key: str, now: datetime) -> bool:

@@ -13,7 +13,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
 from graphql_mfa.flows.enrollment import enrollment_code_digest
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, throttles, users
+from graphql_mfa.store import Connection, administration, reserved_names, throttles, users
 from graphql_mfa.store.administration import UserRecord
 from graphql_mfa.store.database import Database
 
@@ -86,13 +86,21 @@ async def enable(database: Database, settings: Settings, username: str, now: dat
 
 
 async def delete(database: Database, settings: Settings, username: str, now: datetime) -> bool:
-    """Delete the account with all that is personal, and reserve its name for a while."""
+    """Delete the account with all that is personal. Its name is reserved for a while if it was ever confirmed."""
 
     def act(connection: Connection, user: UserRecord) -> bool:
-        delete_with_all_that_is_personal(connection, settings, user.id, user.key, now)
+        was_registered_only = user.enrollment_expires_at is not None
+        delete_with_all_that_is_personal(
+            connection, settings, user.id, user.key, now, reserve_name=not was_registered_only
+        )
         return True
 
     return bool(await _act(database, settings, username, now, SecurityEventKind.DELETED_BY_OPERATOR, act))
+
+
+async def release_name(database: Database, username: str, now: datetime) -> bool:
+    """Let the name of a deleted account be registered again. False: it is not reserved."""
+    return await database.write(lambda connection: reserved_names.release(connection, username_key(username), now))
 
 
 async def _act(

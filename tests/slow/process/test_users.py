@@ -293,10 +293,40 @@ async def test_a_name_can_be_deleted_again_before_its_first_reservation_is_purge
     api: Api, users: Users, clock: Clock
 ) -> None:
     for _ in range(2):
-        assert (await api.register())["__typename"] == "RegisterUserSuccess"
+        await api.member()
         assert (await users("delete", "alice", "--yes")).stdout == "Deleted.\n"
         assert (await api.register())["__typename"] == "UsernameTaken"
         clock.advance(timedelta(days=30).total_seconds())
+
+
+async def test_a_registration_that_was_never_confirmed_can_be_deleted_and_registered_again(
+    api: Api, users: Users
+) -> None:
+    await api.register(password="a password with a typo")
+    assert (await users("delete", "alice", "--yes")).stdout == "Deleted.\n"
+    assert (await api.register())["__typename"] == "RegisterUserSuccess"
+
+
+async def test_the_name_of_an_account_that_an_operator_made_is_reserved_though_nobody_enrolled(
+    api: Api, users: Users
+) -> None:
+    await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))
+    await users("delete", "alice", "--yes")
+    assert (await api.register())["__typename"] == "UsernameTaken"
+
+
+async def test_a_reserved_name_is_released(api: Api, users: Users, clock: Clock) -> None:
+    for name in ("alice", "bob"):
+        await api.member(name)
+        await users("delete", name, "--yes")
+    ran = await users("release-name", "ALICE")
+    assert (ran.exit_code, ran.stdout) == (0, "Released.\n")
+    assert (await api.register())["__typename"] == "RegisterUserSuccess"
+    assert (await api.register("bob"))["__typename"] == "UsernameTaken"
+    clock.advance(timedelta(days=30).total_seconds())
+    for name in ("alice", "bob", "carol"):
+        ran = await users("release-name", name)
+        assert (ran.exit_code, ran.stdout, ran.stderr) == (1, "", "This name is not reserved.\n")
 
 
 async def test_accounts_are_listed_in_order_page_by_page(
