@@ -21,6 +21,7 @@ _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9]\d{0,
 _OWN_PORTS = {("http", "80"), ("https", "443")}
 _LAST_PORT = 65_535
 _WEBHOOK_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
+HIGHEST_BCRYPT_ROUNDS = 16
 _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 
@@ -122,7 +123,10 @@ class Settings(BaseSettings):
         Field(ge=0, le=20, description="Decimal logarithm of the guesses that zxcvbn must expect a password to take."),
     ] = 8.0
     bcrypt_rounds: Annotated[
-        int, Field(ge=4, le=16, description="log2 of the rounds; under 10 warns. Raised: rehashed at login.")
+        int,
+        Field(
+            ge=4, le=HIGHEST_BCRYPT_ROUNDS, description="log2 of the rounds; under 10 warns. Raised: rehashed at login."
+        ),
     ] = 12
 
     login_attempts: Annotated[

@@ -65,14 +65,13 @@ def print_new_key() -> None:
 @app.command()
 def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.", metavar="SECRET")]) -> None:
     """Print the code that an authenticator app shows now, for trying things out without one."""
-    import pyotp
+    from graphql_mfa.core.totp import code_at, parse_secret
 
     parameters = read_settings().totp
-    try:
-        device = pyotp.TOTP(secret.replace(" ", ""), digits=parameters.digits, interval=parameters.period)
-    except ValueError:
-        raise typer.BadParameter("this is not a TOTP secret in base32") from None
-    typer.echo(device.at(datetime.now(UTC)))
+    stored = parse_secret(secret)
+    if stored is None:
+        raise typer.BadParameter("this is not a TOTP secret of at least 80 bits in base32")
+    typer.echo(code_at(stored, datetime.now(UTC), parameters))
     left = parameters.period - int(time.time()) % parameters.period
     typer.echo(f"valid for {left} more seconds", err=True)
 

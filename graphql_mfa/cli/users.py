@@ -132,7 +132,7 @@ def import_(
     """Take over accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
 
     Accounts without a TOTP secret are printed with the code that their owners need to enroll; one that comes
-    with a TOTP secret has no recovery codes. Lines that can't be imported are told and left out.
+    with a TOTP secret has no recovery codes. Lines that can't be imported are reported and left out.
     """
     ring = demand_keys(read_settings())
 
@@ -143,6 +143,8 @@ def import_(
                 imported += 1
                 if outcome.enrollment_code:
                     typer.echo(f"{outcome.username}\t{outcome.enrollment_code}")
+                if outcome.warning:
+                    typer.echo(f"line {outcome.line}: warning: {outcome.warning}", err=True)
             else:
                 refused += 1
                 typer.echo(f"line {outcome.line}: {outcome.reason}", err=True)

@@ -5,12 +5,16 @@ import hmac
 import math
 import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 
 import pyotp
 
+RECOMMENDED_SECRET_BITS = 128  # RFC 4226 section 4, R6: at least
+
 _SECRET_BYTES = 20
+_SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})  # controls, invisible characters, dashes, spaces
 
 
 @dataclass(frozen=True)
@@ -57,24 +61,38 @@ class Wrong:
 CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Wrong
 
 
+class _Totp(pyotp.TOTP):
+    """pyotp refuses secrets of less than 112 bits, which an imported account may have."""
+
+    def byte_secret(self) -> bytes:
+        return base64.b32decode(self.secret + "=" * (-len(self.secret) % 8))
+
+
 def new_secret() -> str:
     """A fresh secret of 160 bits in base32 (RFC 4226 section 4, R6)."""
     return base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def parse_secret(raw: str) -> str | None:
-    """Another system's secret in the form that is stored; None when it is not at least 128 bits (RFC 4226 4, R6).
+    """Another system's secret in the form that is stored; None when it is not at least 80 bits in base32.
 
-    Case, spaces and padding don't matter.
+    Many systems make secrets of 80 bits, as Google Authenticator's first ones were. Case, separators and padding don't
+    matter.
     """
-    secret = "".join(raw.split()).upper().rstrip("=")
-    if not re.fullmatch("[A-Z2-7]{26,256}", secret):
+    grouped = [character for character in raw if unicodedata.category(character) not in _SEPARATORS]
+    secret = "".join(grouped).upper().rstrip("=")
+    if not re.fullmatch("[A-Z2-7]{16,256}", secret):
         return None
     try:
         base64.b32decode(secret + "=" * (-len(secret) % 8))
     except ValueError:
         return None
     return secret
+
+
+def secret_bits(secret: str) -> int:
+    """The length of a stored secret."""
+    return len(secret) * 5 // 8 * 8
 
 
 def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: TotpParameters) -> str:
@@ -91,6 +109,11 @@ def time_step(now: datetime, period: int) -> int:
 def seconds_until_step(step: int, now: datetime, period: int) -> int:
     """Seconds until a device whose clock is right shows the code of `step`; at least 1."""
     return max(1, math.ceil(step * period - now.timestamp()))
+
+
+def code_at(secret: str, now: datetime, parameters: TotpParameters) -> str:
+    """The code that a device with that secret shows."""
+    return _Totp(secret, digits=parameters.digits, interval=parameters.period).at(now)
 
 
 def parse_code(raw: str, digits: int) -> str | None:
@@ -113,7 +136,7 @@ def judge_code(
     code = parse_code(raw_code, parameters.digits)
     if code is None:
         return Wrong()
-    totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period)
+    totp = _Totp(secret, digits=parameters.digits, interval=parameters.period)
     current = time_step(now, parameters.period)
     oldest = current - max(parameters.lookback, parameters.window)
     steps = range(oldest, current + parameters.window + 1)

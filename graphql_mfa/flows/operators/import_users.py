@@ -18,13 +18,14 @@ from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import Username, parse_username
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows.enrollment import enrollment_code_digest, seal_secret
-from graphql_mfa.settings import Settings
+from graphql_mfa.settings import HIGHEST_BCRYPT_ROUNDS, Settings
 from graphql_mfa.store import Connection, administration, reserved_names, users
 from graphql_mfa.store.database import Database
 
 _BATCH_LINES = 500
-_REQUIRED = {"username", "passwordHash"}
-_OPTIONAL = {"totpSecret", "createdAt"}
+_REQUIRED = ("username", "passwordHash")
+_MEMBERS = (*_REQUIRED, "totpSecret", "createdAt")
+_SHOWN_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
@@ -40,16 +41,20 @@ class NewUser:
 
 @dataclass(frozen=True)
 class Imported:
-    """An account that is there now. enrollment_code: for its owner, when it came without a second factor."""
+    """An account that is there now.
+
+    enrollment_code: for its owner, when it came without a second factor. warning: what is weak about it.
+    """
 
     line: int
     username: str
     enrollment_code: str | None
+    warning: str | None
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A line that was left out. The reason repeats nothing of it."""
+    """A line that was left out. The reason repeats nothing of it but the name of an unknown member."""
 
     line: int
     reason: str
@@ -76,10 +81,17 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
         given = json.loads(line)
     except (ValueError, RecursionError):
         return Refused(number, "it is not JSON")
-    if not isinstance(given, dict) or not _REQUIRED <= given.keys() <= _REQUIRED | _OPTIONAL:
-        return Refused(number, "it is not an object of username, passwordHash and, perhaps, totpSecret and createdAt")
-    if not all(isinstance(value, str) for value in given.values()):
-        return Refused(number, "a member is not a string")
+    if not isinstance(given, dict):
+        return Refused(number, "it is not a JSON object")
+    for member, value in given.items():
+        if member not in _MEMBERS:
+            return Refused(number, f"it has an unknown member {_shown(member)}; known are {', '.join(_MEMBERS)}")
+        if value is not None and not isinstance(value, str):
+            return Refused(number, f"its {member} is not a string")
+    given = {member: value for member, value in given.items() if value is not None}
+    for member in _REQUIRED:
+        if member not in given:
+            return Refused(number, f"it has no {member}")
     name = parse_username(
         given["username"], shortest=settings.username_min_length, longest=settings.username_max_length
     )
@@ -88,14 +100,20 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
     cost = stored_cost(given["passwordHash"])
     if cost is None:
         return Refused(number, "its passwordHash is no bcrypt hash")
+    # Cheaper ones are brought to the work of the others; a dearer one would show by the time it takes.
+    if cost > HIGHEST_BCRYPT_ROUNDS:
+        return Refused(
+            number,
+            f"its passwordHash has cost {cost}, and the highest supported is {HIGHEST_BCRYPT_ROUNDS}: lower the cost "
+            "where it comes from, and export it again once its owner has signed in there",
+        )
     if cost > settings.bcrypt_rounds:
-        # Cheaper ones are brought to the work of the others; a dearer one would show by the time it takes.
         return Refused(number, f"its passwordHash has cost {cost}: raise GRAPHQL_MFA_BCRYPT_ROUNDS to that first")
     secret = None
     if "totpSecret" in given:
         secret = totp.parse_secret(given["totpSecret"])
         if secret is None:
-            return Refused(number, "its totpSecret is not at least 128 bits in base32")
+            return Refused(number, "its totpSecret is not base32 of at least 80 bits (16 characters)")
     created_at = now
     if "createdAt" in given:
         try:
@@ -108,6 +126,11 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
         if not has_offset or created_at > now:
             return Refused(number, "its createdAt has no offset from UTC, or is in the future")
     return NewUser(number, name, given["passwordHash"], secret, created_at)
+
+
+def _shown(member: str) -> str:
+    """A name of the operator's file on one line of a terminal."""
+    return json.dumps(member[:_SHOWN_CHARACTERS])
 
 
 def _add(
@@ -142,12 +165,23 @@ def _add_one(
     )
     if not added:
         if reserved_names.is_reserved(connection, entry.name.key, now):
-            return Refused(entry.line, "its username was that of an account which was deleted lately")
+            reason = "its username was that of an account which was deleted lately; `users release-name` releases it"
+            return Refused(entry.line, reason)
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
         _add_device(connection, ring, user_id, entry.totp_secret, now)
     events.record(connection, user_id, now, None, SecurityEventKind.IMPORTED_BY_OPERATOR)
-    return Imported(entry.line, entry.name.shown, code)
+    return Imported(entry.line, entry.name.shown, code, _warning(entry.totp_secret))
+
+
+def _warning(secret: str | None) -> str | None:
+    bits = totp.secret_bits(secret) if secret else totp.RECOMMENDED_SECRET_BITS
+    if bits >= totp.RECOMMENDED_SECRET_BITS:
+        return None
+    return (
+        f"its totpSecret has {bits} bits, less than the {totp.RECOMMENDED_SECRET_BITS} of RFC 4226: ask its owner to "
+        "add the authenticator app again, and to remove this one"
+    )
 
 
 def _add_device(connection: Connection, ring: KeyRing, user_id: UUID, secret: str, now: datetime) -> None:

@@ -54,6 +54,13 @@ def test_totp_prints_what_an_authenticator_shows(command: Command, typed: str) -
     assert ran.stdout.strip() in {code_at(SECRET, at) for at in (before, datetime.now(UTC))}
 
 
+def test_totp_takes_an_imported_secret_of_80_bits(command: Command) -> None:
+    before = datetime.now(UTC)
+    ran = command("totp", "JBSW-Y3DP-EHPK-3PXP")
+    assert ran.exit_code == 0
+    assert ran.stdout.strip() in {code_at("JBSWY3DPEHPK3PXP", at) for at in (before, datetime.now(UTC))}
+
+
 @pytest.mark.parametrize("garbage", ["not base32!", "", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJ1", "GEZDGNBV", "Ä" * 32])
 def test_totp_refuses_what_is_no_secret_without_repeating_it(command: Command, garbage: str) -> None:
     ran = command("totp", garbage)

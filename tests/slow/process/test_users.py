@@ -130,6 +130,56 @@ async def test_lines_that_cant_be_imported_are_told_without_repeating_them_and_t
     assert (again.exit_code, again.stdout) == (1, "")
 
 
+async def test_a_secret_of_80_bits_is_imported_with_a_warning_at_its_line(api: Api, users: Users, clock: Clock) -> None:
+    entries = [
+        {"username": name, "passwordHash": OLD_HASH, "totpSecret": secret, "createdAt": None}
+        for name, secret in [("alice", "JBSWY3DPEHPK3PXP"), ("bob", SECRET), ("carol", "JBSWY3DPEHPK3PX")]
+    ]
+    ran = await users("import", "-", input=lines(*entries))
+    warning, refusal, total = ran.stderr.splitlines()
+    assert warning.startswith("line 1: warning: its totpSecret has 80 bits, less than the 128 of RFC 4226")
+    assert refusal == "line 3: its totpSecret is not base32 of at least 80 bits (16 characters)"
+    assert total == "2 imported, 1 left out."
+    signed_in = await api.verify_otp(await api.challenge(), code_at("JBSWY3DPEHPK3PXP", clock()))
+    assert signed_in["__typename"] == "SignedIn"
+
+
+async def test_a_secret_is_imported_however_its_groups_are_separated(
+    api: Api, users: Users, clock: Clock, subtests: pytest.Subtests
+) -> None:
+    groups = [SECRET[i : i + 4] for i in range(0, len(SECRET), 4)]
+    for number, separator in enumerate(["-", " ", "\N{EN DASH}", "\N{NO-BREAK SPACE}", "\N{ZERO WIDTH SPACE}", "\t"]):
+        with subtests.test(separator=ascii(separator)):
+            name, secret = f"user {number}", separator.join(groups)
+            ran = await users(
+                "import", "-", input=lines({"username": name, "passwordHash": OLD_HASH, "totpSecret": secret})
+            )
+            assert (ran.exit_code, ran.stderr) == (0, "1 imported, 0 left out.\n")
+            signed_in = await api.verify_otp(await api.challenge(name), code_at(SECRET, clock()))
+            assert signed_in["__typename"] == "SignedIn"
+
+
+async def test_what_is_wrong_with_a_line_is_named(users: Users, subtests: pytest.Subtests) -> None:
+    good = {"username": "alice", "passwordHash": OLD_HASH}
+    known = "known are username, passwordHash, totpSecret, createdAt"
+    for entry, reason in [
+        ([], "it is not a JSON object"),
+        ({"username": "alice"}, "it has no passwordHash"),
+        (good | {"username": None}, "it has no username"),
+        (good | {"createdAt": 1588291200}, "its createdAt is not a string"),
+        (good | {"totp_secret": 1}, f'it has an unknown member "totp_secret"; {known}'),
+        (good | {"\x1b[31m" + "x" * 100: ""}, f'it has an unknown member "\\u001b[31m{"x" * 35}"; {known}'),
+        (
+            good | {"passwordHash": OLD_HASH.replace("$04$", "$17$")},
+            "its passwordHash has cost 17, and the highest supported is 16: lower the cost where it comes from, and "
+            "export it again once its owner has signed in there",
+        ),
+    ]:
+        with subtests.test(reason=reason):
+            ran = await users("import", "-", input=lines(entry))
+            assert (ran.exit_code, ran.stderr) == (1, f"line 1: {reason}\n0 imported, 1 left out.\n")
+
+
 async def test_a_line_that_is_not_utf_8_is_told_and_the_others_are_imported(users: Users, tmp_path: Path) -> None:
     entries = [lines({"username": name, "passwordHash": OLD_HASH}).encode() for name in ("alice", "bob")]
     byte_order_mark = b"\xef\xbb\xbf"
