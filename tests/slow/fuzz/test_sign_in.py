@@ -57,9 +57,13 @@ class Challenge:
 
 @dataclass
 class Pair:
-    access: str
+    """A refresh token, the key by which its making can be repeated, and its newest access token."""
+
     refresh: str
     made_at: datetime
+    retry_key: str | None
+    access: str
+    issued_at: datetime
 
 
 @dataclass
@@ -72,12 +76,12 @@ class Session:
     ended: bool = False
 
     def is_live(self, now: datetime) -> bool:
-        ends_at = min(self.opened_at + timedelta(hours=24), self.pairs[-1].made_at + timedelta(hours=1))
+        ends_at = min(self.opened_at + timedelta(hours=24), self.pairs[-1].issued_at + timedelta(hours=1))
         return not self.ended and now < ends_at
 
     def accepts(self, pair: Pair, now: datetime) -> bool:
         """Whether the pair's access token is good."""
-        return self.is_live(now) and now < pair.made_at + timedelta(minutes=10)
+        return self.is_live(now) and now < pair.issued_at + timedelta(minutes=10)
 
 
 def back(items: list[T], steps: int) -> T:
@@ -203,8 +207,9 @@ class SignIn(RuleBasedStateMachine):
         # The document asks for it where the code was wrong.
         assert result.get("attemptsLeft", challenge.attempts_left) == challenge.attempts_left
 
-    def _pair(self, result: Result) -> Pair:
-        return Pair(result["tokens"]["accessToken"], result["tokens"]["refreshToken"], self.now)
+    def _pair(self, result: Result, retry_key: str | None = None) -> Pair:
+        tokens = result["tokens"]
+        return Pair(tokens["refreshToken"], self.now, retry_key, tokens["accessToken"], self.now)
 
     def _demand_user(self, account: Account, user: Result) -> None:
         assert user["username"] == account.name
@@ -214,20 +219,26 @@ class SignIn(RuleBasedStateMachine):
     # ---------------------------------------------------------------------------------------------------- the session
 
     @precondition(lambda self: self.sessions)
-    @rule(which=WHICH, older=st.sampled_from([0, 1, 0, 1, 2]))
-    def refresh(self, which: int, older: int) -> None:
+    @rule(which=WHICH, older=st.sampled_from([0, 1, 0, 1, 2]), key=st.sampled_from([None, "a" * 16, "b" * 16]))
+    def refresh(self, which: int, older: int, key: str | None) -> None:
         session = back(self.sessions, which)
-        pair = back(session.pairs, older)
-        repeats = session.pairs[-2:-1] == [pair] and self.now <= session.pairs[-1].made_at + timedelta(seconds=10)
-        result = self.run(self.api.refresh(pair.refresh))
-        if session.is_live(self.now) and (pair is session.pairs[-1] or repeats):
+        pair, current = back(session.pairs, older), session.pairs[-1]
+        age = self.now - current.made_at
+        in_grace = age <= timedelta(seconds=10)
+        by_key = key is not None and key == current.retry_key and age <= timedelta(hours=1)
+        repeats = session.pairs[-2:-1] == [pair] and (in_grace or by_key)
+        result = self.run(self.api.refresh(pair.refresh, key))
+        if session.is_live(self.now) and (pair is current or repeats):
             assert result["__typename"] == "SignedIn"
             self._demand_user(session.account, result["user"])
             if repeats:
-                assert result["tokens"]["accessToken"] == session.pairs[-1].access
-                assert result["tokens"]["refreshToken"] == session.pairs[-1].refresh
+                assert result["tokens"]["refreshToken"] == current.refresh
+                if in_grace:
+                    assert result["tokens"]["accessToken"] == current.access
+                else:
+                    current.access, current.issued_at = result["tokens"]["accessToken"], self.now
             else:
-                session.pairs.append(self._pair(result))
+                session.pairs.append(self._pair(result, key))
         else:
             assert result["__typename"] == "SessionExpired"
             session.ended = True
