@@ -13,7 +13,7 @@ help: ## List the targets
 run: .venv/installed ## Serve the API on SQLite, explorer at http://127.0.0.1:8000/graphql (PORT=8000)
 	$(BIN)/graphql-mfa serve --port $(PORT)
 
-demo: .venv/installed ## Run a whole sign-in against a server of its own and print it
+demo: .venv/installed ## Run a whole sign-in against a server of its own and print its steps
 	$(BIN)/graphql-mfa demo
 
 test: .venv/installed ## Run the tests of everything that the product promises, on SQLite

@@ -1,9 +1,10 @@
-"""A whole sign-in, as a client over HTTP: what `graphql-mfa demo` runs."""
+"""A whole sign-in in steps, as a client over HTTP: what `graphql-mfa demo` runs."""
 
 import json
 import secrets
 import socket
 import tempfile
+import textwrap
 import threading
 import time
 import urllib.error
@@ -19,62 +20,49 @@ import segno
 
 _TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.02
+_COLUMNS = 100
 
 _REGISTER = """mutation Register($input: RegisterUserInput!) {
   registerUser(input: $input) {
     __typename
-    ... on RegisterUserSuccess { user { id username } enrollment { secret otpauthUri } challenge { token expiresIn } }
-    ... on InvalidInput { fields { field code message } }
-    ... on RateLimited { retryAfter }
+    ... on RegisterUserSuccess { user { username mfaEnabled } enrollment { otpauthUri } challenge { token } }
     ... on UserError { message }
   }
 }"""
 _VERIFY = """mutation Verify($input: VerifyOtpInput!) {
   verifyOtp(input: $input) {
     __typename
-    ... on SignInSuccess { tokens { accessToken accessTokenExpiresIn refreshToken } user { username mfaEnabled } }
+    ... on SignInSuccess { user { mfaEnabled } tokens { accessToken accessTokenExpiresIn } }
     ... on EnrollmentConfirmed { recoveryCodes }
-    ... on InvalidOtp { attemptsLeft clockBehindSeconds }
-    ... on OtpAlreadyUsed { retryAfter }
-    ... on RateLimited { retryAfter }
     ... on UserError { message }
   }
 }"""
-_LOGOUT = """mutation LogOut {
+_LOG_OUT = """mutation LogOut {
   logout { __typename ... on LogoutSuccess { sessionsEnded } ... on UserError { message } }
 }"""
-_LOGIN = """mutation LogIn($input: LoginInput!) {
+_LOG_IN = """mutation LogIn($input: LoginInput!) {
   login(input: $input) {
     __typename
-    ... on OtpRequired { challenge { token expiresIn factors } enrollmentPending }
-    ... on RateLimited { retryAfter }
+    ... on OtpRequired { challenge { token factors } }
     ... on UserError { message }
   }
 }"""
 _REAUTHENTICATE = """mutation Reauthenticate($input: ReauthenticateInput!) {
   reauthenticate(input: $input) {
     __typename
-    ... on Reauthenticated { accessToken accessTokenExpiresIn }
-    ... on InvalidRecoveryCode { attemptsLeft }
-    ... on RateLimited { retryAfter }
+    ... on Reauthenticated { accessToken user { recoveryCodesLeft } }
     ... on UserError { message }
   }
 }"""
 _REGENERATE = """mutation NewRecoveryCodes {
-  regenerateRecoveryCodes {
-    __typename
-    ... on RecoveryCodes { recoveryCodes }
-    ... on ReauthenticationRequired { factors }
-    ... on RateLimited { retryAfter }
-    ... on UserError { message }
-  }
+  regenerateRecoveryCodes { __typename ... on RecoveryCodes { recoveryCodes } ... on UserError { message } }
 }"""
 _ME = """query Me {
   me {
-    id username mfaEnabled recoveryCodesLeft
-    totpDevices { name lastUsedAt }
-    sessions { current userAgent factors }
-    securityEvents { kind at }
+    __typename username recoveryCodesLeft
+    totpDevices { name }
+    sessions { userAgent }
+    securityEvents { kind }
   }
 }"""
 
@@ -83,65 +71,134 @@ class UnexpectedAnswerError(Exception):
     """The server answered something else than a working one would."""
 
 
+class _Story:
+    """Numbered steps on standard output, each with its operations and the outcomes that were expected of them."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._steps = 0
+
+    def step(self, title: str, text: str) -> None:
+        """Begin the next step."""
+        self._steps += 1
+        heading = f"{self._steps}. {title}"
+        print(f"\n{heading}\n{'-' * len(heading)}\n{textwrap.fill(text, _COLUMNS)}\n")
+
+    def ask(
+        self, field: str, document: str, expected: str, values: dict[str, Any] | None = None, token: str | None = None
+    ) -> dict[str, Any]:
+        """Send one operation, print its outcome, and return it when it is of the expected type."""
+        answer = _post(self._url, field, document, {"input": values} if values else {}, token)
+        data = answer.get("data") if isinstance(answer, dict) else None
+        result = data.get(field) if isinstance(data, dict) else None
+        if not isinstance(result, dict) or result.get("__typename") != expected:
+            print(json.dumps(answer, indent=2))
+            raise UnexpectedAnswerError(f"{field} did not answer {expected}")
+        print(f"  {field} -> {expected}")
+        for line in _facts(result):
+            print(f"    {line}")
+        return result
+
+
 def converse(url: str) -> bool:
     """Register, sign in, step up and look at the account; false at the first unexpected answer."""
-    credentials = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
     try:
-        registered = _ask(url, "registerUser", _REGISTER, "RegisterUserSuccess", {"input": credentials})
-        print("Scan this with an authenticator app:\n")
-        segno.make(registered["enrollment"]["otpauthUri"], micro=False).terminal(compact=True)
-        device = cast("pyotp.TOTP", pyotp.parse_uri(registered["enrollment"]["otpauthUri"]))
-        confirmed = _ask(url, "verifyOtp", _VERIFY, "EnrollmentConfirmed", _answer(registered, device, 0))
-        _ask(url, "logout", _LOGOUT, "LogoutSuccess", token=confirmed["tokens"]["accessToken"])
-        required = _ask(url, "login", _LOGIN, "OtpRequired", {"input": credentials})
-        # Each code is accepted once. The next one is accepted a little early, so the demo need not wait for it.
-        signed_in = _ask(url, "verifyOtp", _VERIFY, "SignedIn", _answer(required, device, 1))
-        code = {"input": {"recoveryCode": confirmed["recoveryCodes"][0]}}
-        token = signed_in["tokens"]["accessToken"]
-        token = _ask(url, "reauthenticate", _REAUTHENTICATE, "Reauthenticated", code, token=token)["accessToken"]
-        _ask(url, "regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
-        me = _ask(url, "me", _ME, None, token=token)
-        if me["username"] != credentials["username"]:
-            raise UnexpectedAnswerError("`me` is somebody else")
+        username = _sign_in_by_totp(_Story(url))
     except UnexpectedAnswerError as error:
         print(f"\nThe demo failed: {error}.")
         return False
-    print(f"\nSigned in as {me['username']} with a password and a one-time code.")
+    print(f"\nSigned in as {username} with a password and a one-time code.")
     return True
 
 
-def _answer(asked: dict[str, Any], device: pyotp.TOTP, steps_ahead: int) -> dict[str, Any]:
-    code = device.at(datetime.now(UTC), counter_offset=steps_ahead)
-    return {"input": {"challengeToken": asked["challenge"]["token"], "otp": code}}
+def _sign_in_by_totp(story: _Story) -> str:
+    """The story with an authenticator app; returns the username."""
+    account = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
+
+    story.step("Register", "A username and a password make an account, and open a challenge: the app has to be set up.")
+    registered = story.ask("registerUser", _REGISTER, "RegisterUserSuccess", account)
+    print("\n  The otpauthUri as a QR code, for an authenticator app (the demo itself is one):\n")
+    segno.make(registered["enrollment"]["otpauthUri"], micro=False).terminal(compact=True)
+    app = cast("pyotp.TOTP", pyotp.parse_uri(registered["enrollment"]["otpauthUri"]))
+
+    story.step("Confirm the app", "Its first code turns the second factor on and signs in. Recovery codes come once.")
+    first_code = app.now()
+    confirmed = story.ask("verifyOtp", _VERIFY, "EnrollmentConfirmed", _answer(registered, first_code))
+    _check("mfaEnabled is true", confirmed["user"]["mfaEnabled"])
+    recovery_codes = confirmed["recoveryCodes"]
+
+    story.step("Log out", "The session ends at once, though its access token has not expired.")
+    token = confirmed["tokens"]["accessToken"]
+    story.ask("logout", _LOG_OUT, "LogoutSuccess", token=token)
+    story.ask("logout", _LOG_OUT, "NotAuthenticated", token=token)
+
+    story.step(
+        "Log in", "The right password only opens a challenge. The code of step 2 was used: it doesn't count again."
+    )
+    required = story.ask("login", _LOG_IN, "OtpRequired", account)
+    story.ask("verifyOtp", _VERIFY, "OtpAlreadyUsed", _answer(required, first_code))
+    # The next code is accepted a little early, so the demo need not wait for it.
+    next_code = app.at(datetime.now(UTC), counter_offset=1)
+    token = story.ask("verifyOtp", _VERIFY, "SignedIn", _answer(required, next_code))["tokens"]["accessToken"]
+
+    story.step(
+        "Replace the recovery codes",
+        "A sensitive operation: the second factor must have been verified in the last five minutes. A recovery code"
+        " does that too, and is used up.",
+    )
+    code = {"recoveryCode": recovery_codes[0]}
+    stepped_up = story.ask("reauthenticate", _REAUTHENTICATE, "Reauthenticated", code, token)
+    _check("one recovery code is used up", stepped_up["user"]["recoveryCodesLeft"] == len(recovery_codes) - 1)
+    token = stepped_up["accessToken"]
+    renewed = story.ask("regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
+    _check("the recovery codes are new", not set(recovery_codes) & set(renewed["recoveryCodes"]))
+
+    story.step("Look at the account", "What an account page shows, with everything that happened above.")
+    me = story.ask("me", _ME, "User", token=token)
+    _check("`me` is the account of step 1", me["username"] == account["username"])
+    _check("all new recovery codes are left", me["recoveryCodesLeft"] == len(renewed["recoveryCodes"]))
+    return account["username"]
 
 
-def _ask(
-    url: str,
-    field: str,
-    query: str,
-    expected: str | None,
-    variables: dict[str, Any] | None = None,
-    *,
-    token: str | None = None,
-) -> dict[str, Any]:
-    """Send one operation, print it with its answer, and return the field when it is of the expected type."""
-    print(f"\n{query}\n\nvariables {json.dumps(variables or {})}")
+def _answer(asked: dict[str, Any], otp: str) -> dict[str, Any]:
+    return {"challengeToken": asked["challenge"]["token"], "otp": otp}
+
+
+def _check(promise: str, kept: bool) -> None:
+    if not kept:
+        raise UnexpectedAnswerError(f"it is not true that {promise}")
+
+
+def _facts(value: dict[str, Any], path: str = "") -> Iterator[str]:
+    """An answer's values by their paths, as in `challenge.token: mfac_…`. Lists are wrapped, other values cut."""
+    for name, member in value.items():
+        if isinstance(member, dict):
+            yield from _facts(member, f"{path}{name}.")
+        elif isinstance(member, list):
+            items = (" ".join(map(_text, item.values())) if isinstance(item, dict) else _text(item) for item in member)
+            yield from textwrap.wrap(
+                f"{path}{name}: {', '.join(items)}", _COLUMNS, subsequent_indent="  ", break_on_hyphens=False
+            )
+        elif name != "__typename":
+            line = f"{path}{name}: {_text(member)}"
+            yield line if len(line) <= _COLUMNS else f"{line[:_COLUMNS]}…"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _post(url: str, field: str, document: str, variables: dict[str, Any], token: str | None) -> Any:
     headers = {"Content-Type": "application/json", "GraphQL-Require-Preflight": "1"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    body = json.dumps({"query": query, "variables": variables}).encode()
+    body = json.dumps({"query": document, "variables": variables}).encode()
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
-            answer = json.load(response)
+            return json.load(response)
     except (OSError, ValueError, HTTPException) as error:
         raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error})") from error
-    print(f"\n{json.dumps(answer, indent=2)}\n")
-    data = answer.get("data") if isinstance(answer, dict) else None
-    result = data.get(field) if isinstance(data, dict) else None
-    if not isinstance(result, dict) or result.get("__typename") != expected:
-        raise UnexpectedAnswerError(f"{field} did not answer {expected or 'an account'}")
-    return result
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32."
 def demo(
     url: Annotated[str | None, typer.Option(help="A server's /graphql; one is started when left out.")] = None,
 ) -> None:
-    """Run a whole sign-in as a client over HTTP, and print every operation and answer."""
+    """Run a whole sign-in as a client over HTTP, and print each step with its outcomes."""
     from graphql_mfa.demo import converse, own_server
 
     if url is not None:

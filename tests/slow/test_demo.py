@@ -1,6 +1,7 @@
 """`graphql-mfa demo`."""
 
 import json
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,25 +13,24 @@ from typer.testing import CliRunner, Result
 
 from graphql_mfa.cli import app
 
+OUTCOMES = [
+    ("Register", ["registerUser -> RegisterUserSuccess"]),
+    ("Confirm the app", ["verifyOtp -> EnrollmentConfirmed"]),
+    ("Log out", ["logout -> LogoutSuccess", "logout -> NotAuthenticated"]),
+    ("Log in", ["login -> OtpRequired", "verifyOtp -> OtpAlreadyUsed", "verifyOtp -> SignedIn"]),
+    ("Replace the recovery codes", ["reauthenticate -> Reauthenticated", "regenerateRecoveryCodes -> RecoveryCodes"]),
+    ("Look at the account", ["me -> User"]),
+]
 
-def test_the_demo_shows_a_whole_sign_in_on_a_server_of_its_own() -> None:
+
+def test_the_demo_shows_a_whole_sign_in_in_steps_on_a_server_of_its_own() -> None:
     ran = CliRunner().invoke(app, ["demo"])
     assert ran.exit_code == 0, ran.output
     assert "█" in ran.stdout, "the QR code"
-    operations = ["registerUser(", "verifyOtp(", "logout {", "login(", "verifyOtp(", "reauthenticate("]
-    operations += ["regenerateRecoveryCodes {", "me {"]
-    where = 0
-    for operation in operations:
-        where = ran.stdout.index(operation, where) + 1
-    for typename in (
-        "RegisterUserSuccess",
-        "EnrollmentConfirmed",
-        "LogoutSuccess",
-        "OtpRequired",
-        "SignedIn",
-        "RecoveryCodes",
-    ):
-        assert f'"__typename": "{typename}"' in ran.stdout
+    steps = re.split(r"^\d+\. (.+)\n-+\n", ran.stdout, flags=re.MULTILINE)[1:]
+    outcomes = [re.findall(r"^  (\w+ -> \w+)$", text, re.MULTILINE) for text in steps[1::2]]
+    assert list(zip(steps[::2], outcomes, strict=True)) == OUTCOMES
+    assert len(ran.stdout.splitlines()) < 120
     assert ran.stdout.endswith("with a password and a one-time code.\n")
 
 
@@ -86,6 +86,18 @@ def test_the_demo_fails_with_a_word_where_something_else_answers(status: int, an
     with something_else(status, answer) as url:
         ran = CliRunner().invoke(app, ["demo", "--url", url])
     _failed_with_a_word(ran)
+
+
+def test_the_demo_fails_where_an_outcome_of_the_right_type_says_something_else() -> None:
+    enrollment = {"otpauthUri": "otpauth://totp/demo?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"}
+    data = {
+        "registerUser": {"__typename": "RegisterUserSuccess", "enrollment": enrollment, "challenge": {"token": "t"}},
+        "verifyOtp": {"__typename": "EnrollmentConfirmed", "user": {"mfaEnabled": False}},
+    }
+    with something_else(200, json.dumps({"data": data})) as url:
+        ran = CliRunner().invoke(app, ["demo", "--url", url])
+    assert ran.exit_code == 1
+    assert ran.stdout.endswith("The demo failed: it is not true that mfaEnabled is true.\n")
 
 
 def test_the_demo_fails_with_a_word_where_nothing_answers() -> None:
