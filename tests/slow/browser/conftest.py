@@ -1,15 +1,18 @@
-"""What tests in a browser share: a tab of it."""
+"""What tests in a browser share: a tab of it, and a server in cookie mode."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import demand_program
+from tests.conftest import Server, demand_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
+
+Serve = Callable[..., Server]
 
 CHROMIUM_ARGUMENTS = [
     "--headless",
@@ -33,3 +36,25 @@ def page() -> "Iterator[Page]":
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
         yield browser.new_page()
         browser.close()
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a server in cookie mode, with other settings of one's own."""
+    servers: list[Server] = []
+
+    def start(**environment: str) -> Server:
+        servers.append(Server(tmp_path, GRAPHQL_MFA_SESSION_TRANSPORT="cookie", **environment).start())
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def complaints_of(page: "Page") -> list[str]:
+    """What goes wrong from now on; Chromium reports a violated policy as an error on the console."""
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    return complaints

@@ -4,10 +4,9 @@ import json
 import re
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.api_client import LOGOUT, REFRESH_SESSION, REGISTER_USER, VERIFY_OTP, Result
 from tests.conftest import Server
+from tests.slow.browser.conftest import Serve, complaints_of
 from tests.slow.browser.graphiql import open_tab, run, type_over, wait_until
 
 if TYPE_CHECKING:
@@ -44,22 +44,6 @@ SUBMIT_FORM = """url => {
     document.body.append(form);
     form.submit();
 }"""
-
-Serve = Callable[..., Server]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server in cookie mode, with other settings of one's own."""
-    servers: list[Server] = []
-
-    def start(**environment: str) -> Server:
-        servers.append(Server(tmp_path, GRAPHQL_MFA_SESSION_TRANSPORT="cookie", **environment).start())
-        return servers[-1]
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 class EmptyPage(BaseHTTPRequestHandler):
@@ -221,14 +205,6 @@ def test_the_page_of_a_listed_origin_of_another_site_may_call_but_has_no_session
     assert ask(page, server.url, LOGOUT)["reason"] == "TOKEN_MISSING"
     assert kept(page) == before
     assert refreshes(server) == 0
-
-
-def complaints_of(page: "Page") -> list[str]:
-    """What goes wrong from now on; Chromium reports a violated policy as an error on the console."""
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    return complaints
 
 
 def sign_in_by_hand(page: "Page", url: str) -> None:

@@ -1,10 +1,8 @@
 """What JavaScript clients rely on, checked by their own tools: HTTP audits, schema rules, TypeScript to copy."""
 
-import fcntl
 import json
 import re
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,31 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import demand_program
+from tests.slow.npm import install, npm
 
 TOOLS = Path(__file__).parent
 ROOT = TOOLS.parents[2]
 EXAMPLE = ROOT / "examples" / "typescript"
-
-
-def npm(folder: Path, *arguments: str, fails: bool = False) -> str:
-    """What npm prints in a folder, where it is to succeed or, with `fails`, to fail."""
-    demand_program("npm")
-    command = ["npm", *arguments]
-    run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    assert (run.returncode != 0) == fails, run.stdout
-    return run.stdout
-
-
-def install(folder: Path) -> None:
-    """Install the packages that a folder names, unless they are there. Another test process waits meanwhile."""
-    package = folder / "package.json"
-    installed = folder / "node_modules" / ".package-lock.json"  # npm writes it last
-    with package.open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not installed.exists() or installed.stat().st_mtime < package.stat().st_mtime:
-            npm(folder, "install", "--no-audit", "--no-fund")
-            installed.touch()
 
 
 @pytest.fixture(scope="session")
