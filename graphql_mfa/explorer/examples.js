@@ -1,15 +1,18 @@
 "use strict";
 
+// A name that is free at the next visit too.
+const username = `alice-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
+
 // One tab each, in the order of a first visit. GraphiQL titles a tab by its operation's name.
-// explorer.js fills in {{challengeToken}} and the like when an operation is sent.
+// explorer.js fills in {{challengeToken}} and the like when an operation is sent. At 1280 pixels, 50 columns are visible.
 const examples = [
   {
-    query: `# Create an account. Scan the QR code with an
-# authenticator app, or run the command
-#     .venv/bin/graphql-mfa totp SECRET
-# with the secret of the result: both show codes.
-# Next: put a code into tab 2.
-mutation Step1_Register($input: RegisterUserInput!) {
+    query: `# A first visit: 15 tabs, from left to right.
+# Press the pink button ▶ to run a tab.
+# This one creates an account. Scan the QR code
+# below the answer with an authenticator app, or
+# run the command beside it. Next tab: FirstCode.
+mutation Register($input: RegisterUserInput!) {
   registerUser(input: $input) {
     __typename
     ... on RegisterUserSuccess {
@@ -24,14 +27,17 @@ mutation Step1_Register($input: RegisterUserInput!) {
     ... on UserError { message }
   }
 }`,
-    variables: { input: { username: "alice", password: "four-otters-row-upstream" } },
+    variables: { input: { username, password: "four-otters-row-upstream" } },
   },
   {
-    query: `# Put the code into the variables, as otp. The first
-# one turns your second factor on and signs you in.
-# The recovery codes are shown only now: keep them.
-# Next: tab 5 shows who you are.
-mutation Step2_FirstCode($input: VerifyOtpInput!) {
+    query: `# Below, replace 123456 with the code that your
+# app shows. {{challengeToken}} is filled in by
+# this page from the last answer that had a
+# challenge.
+# The first code turns the second factor on and
+# signs you in. The recovery codes are shown only
+# once.
+mutation FirstCode($input: VerifyOtpInput!) {
   verifyOtp(input: $input) {
     __typename
     ... on EnrollmentConfirmed { recoveryCodes }
@@ -56,12 +62,197 @@ mutation Step2_FirstCode($input: VerifyOtpInput!) {
     variables: { input: { challengeToken: "{{challengeToken}}", otp: "123456" } },
   },
   {
-    query: `# Later visits start here: name and password, those
-# of tab 1 if you registered just now.
-# Where enrollmentPending is true, restartEnrollment
-# gives you a new secret.
-# Next: a code, in tab 4.
-mutation Step3_LogIn($input: LoginInput!) {
+    query: `# You are signed in: this page sends the access
+# token in a header (see Headers, below). Without
+# a valid token, me is null.
+query WhoAmI {
+  me {
+    id
+    username
+    createdAt
+    mfaEnabled
+    recoveryCodesLeft
+  }
+}`,
+  },
+  {
+    query: `# What an account page shows. revokeSession,
+# renameTotpDevice and removeTotpDevice take the
+# ids.
+query Account {
+  me {
+    username
+    recoveryCodesLeft
+    recoveryCodesLow
+    totpDevices { id name confirmed lastUsedAt }
+    sessions {
+      id
+      current
+      userAgent
+      ipAddress
+      lastUsedAt
+      factors
+    }
+    securityEvents(first: 10) {
+      id
+      kind
+      at
+      ipAddress
+      userAgent
+    }
+  }
+}`,
+  },
+  {
+    query: `# Add a second authenticator app, and scan the new
+# QR code with it. Next tab: ConfirmApp.
+# ReauthenticationRequired? Your last code is more
+# than five minutes old: run the tab
+# Reauthenticate, then this one again.
+mutation AddApp($input: AddTotpDeviceInput!) {
+  addTotpDevice(input: $input) {
+    __typename
+    ... on TotpDeviceAdded {
+      device { id name confirmed }
+      enrollment { secret otpauthUri qrCode }
+    }
+    ... on InvalidInput {
+      fields { field code message }
+    }
+    ... on ReauthenticationRequired { factors }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { name: "Tablet" } },
+  },
+  {
+    query: `# Replace 123456 with a code of the second app,
+# the one that you have just added. From then on,
+# codes of both apps sign you in.
+mutation ConfirmApp(
+  $input: ConfirmTotpDeviceInput!
+) {
+  confirmTotpDevice(input: $input) {
+    __typename
+    ... on TotpDeviceConfirmed {
+      user { totpDevices { id name confirmed } }
+    }
+    ... on InvalidOtp {
+      attemptsLeft
+      clockBehindSeconds
+    }
+    ... on OtpAlreadyUsed { retryAfter }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { id: "{{deviceId}}", otp: "123456" } },
+  },
+  {
+    query: `# Replace all recovery codes, a sensitive
+# operation. Five minutes after your last code the
+# answer is ReauthenticationRequired: then run the
+# next tab, Reauthenticate, and this one again.
+mutation NewRecoveryCodes {
+  regenerateRecoveryCodes {
+    __typename
+    ... on RecoveryCodes { recoveryCodes }
+    ... on ReauthenticationRequired {
+      factors
+      message
+    }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+  },
+  {
+    query: `# Verify a second factor again: sensitive
+# operations then work for five minutes. Replace
+# 123456 with a code that you have not used yet.
+mutation Reauthenticate(
+  $input: ReauthenticateInput!
+) {
+  reauthenticate(input: $input) {
+    __typename
+    ... on Reauthenticated {
+      accessToken
+      accessTokenExpiresIn
+    }
+    ... on InvalidOtp { attemptsLeft }
+    ... on OtpAlreadyUsed { retryAfter }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { otp: "123456" } },
+  },
+  {
+    query: `# Change the password. All other sessions end, and
+# sign-ins that were not finished.
+mutation ChangePassword(
+  $input: ChangePasswordInput!
+) {
+  changePassword(input: $input) {
+    __typename
+    ... on PasswordChanged { sessionsEnded }
+    ... on InvalidInput {
+      fields { field code message }
+    }
+    ... on ReauthenticationRequired { factors }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: {
+      input: { currentPassword: "{{password|four-otters-row-upstream}}", newPassword: "five-herons-wade-downstream" },
+    },
+  },
+  {
+    query: `# An access token is valid for minutes. The
+# refresh token gets a new pair, once: using an
+# old one again ends the session.
+mutation Refresh($input: RefreshSessionInput) {
+  refreshSession(input: $input) {
+    __typename
+    ... on SignInSuccess {
+      user { username }
+      tokens {
+        accessToken
+        accessTokenExpiresIn
+        refreshToken
+        refreshTokenExpiresAt
+      }
+    }
+    ... on RateLimited { retryAfter }
+    ... on UserError { message }
+  }
+}`,
+    variables: { input: { refreshToken: "{{refreshToken}}" } },
+  },
+  {
+    query: `# End this session; with everywhere: true, all of
+# your sessions. Run the tab WhoAmI again: me is
+# null.
+mutation LogOut($everywhere: Boolean!) {
+  logout(everywhere: $everywhere) {
+    __typename
+    ... on LogoutSuccess { sessionsEnded }
+    ... on NotAuthenticated { reason }
+    ... on UserError { message }
+  }
+}`,
+    variables: { everywhere: false },
+  },
+  {
+    query: `# Later visits start here. Below, {{username|…}}
+# is the name that you registered on this page, or
+# after a reload the text behind the bar.
+# The right password opens a challenge. Next tab:
+# NextCode, or RecoveryCode if the app is not at
+# hand.
+mutation LogIn($input: LoginInput!) {
   login(input: $input) {
     __typename
     ... on OtpRequired {
@@ -78,13 +269,15 @@ mutation Step3_LogIn($input: LoginInput!) {
     ... on UserError { message }
   }
 }`,
-    variables: { input: { username: "{{username|alice}}", password: "{{password|four-otters-row-upstream}}" } },
+    variables: {
+      input: { username: `{{username|${username}}}`, password: "{{password|four-otters-row-upstream}}" },
+    },
   },
   {
-    query: `# A code counts once: wait for the app's next one.
-# No app at hand? verifyRecoveryCode takes one of
-# your recovery codes instead.
-mutation Step4_NextCode($input: VerifyOtpInput!) {
+    query: `# Replace 123456 with a code that you have not
+# used yet: each is accepted once, so wait until
+# the app shows the next one.
+mutation NextCode($input: VerifyOtpInput!) {
   verifyOtp(input: $input) {
     __typename
     ... on SignInSuccess {
@@ -108,117 +301,16 @@ mutation Step4_NextCode($input: VerifyOtpInput!) {
     variables: { input: { challengeToken: "{{challengeToken}}", otp: "123456" } },
   },
   {
-    query: `# The access token travels in a header: see Headers,
-# below. Without a valid one, me is null.
-query Step5_WhoAmI {
-  me {
-    id
-    username
-    createdAt
-    mfaEnabled
-    recoveryCodesLeft
-  }
-}`,
-  },
-  {
-    query: `# What an account page shows. ids go into
-# revokeSession, renameTotpDevice, removeTotpDevice.
-query Step6_Account {
-  me {
-    username
-    recoveryCodesLeft
-    recoveryCodesLow
-    totpDevices { id name confirmed lastUsedAt }
-    sessions { id current userAgent ipAddress lastUsedAt factors }
-    securityEvents(first: 10) { id kind at ipAddress userAgent }
-  }
-}`,
-  },
-  {
-    query: `# What is sensitive wants a second factor verified
-# within five minutes, else it answers
-# ReauthenticationRequired: then send a new code here.
-mutation Step7_Reauthenticate($input: ReauthenticateInput!) {
-  reauthenticate(input: $input) {
-    __typename
-    ... on Reauthenticated {
-      accessToken
-      accessTokenExpiresIn
-    }
-    ... on InvalidOtp { attemptsLeft }
-    ... on OtpAlreadyUsed { retryAfter }
-    ... on RateLimited { retryAfter }
-    ... on UserError { message }
-  }
-}`,
-    variables: { input: { otp: "123456" } },
-  },
-  {
-    query: `# A second authenticator app: scan the QR code with
-# it. Next: its first code, in tab 9.
-mutation Step8_AddApp($input: AddTotpDeviceInput!) {
-  addTotpDevice(input: $input) {
-    __typename
-    ... on TotpDeviceAdded {
-      device { id name confirmed }
-      enrollment { secret otpauthUri qrCode }
-    }
-    ... on InvalidInput {
-      fields { field code message }
-    }
-    ... on ReauthenticationRequired { factors }
-    ... on RateLimited { retryAfter }
-    ... on UserError { message }
-  }
-}`,
-    variables: { input: { name: "Tablet" } },
-  },
-  {
-    query: `# From now on either app signs you in.
-mutation Step9_ConfirmApp($input: ConfirmTotpDeviceInput!) {
-  confirmTotpDevice(input: $input) {
-    __typename
-    ... on TotpDeviceConfirmed {
-      user { totpDevices { id name confirmed } }
-    }
-    ... on InvalidOtp {
-      attemptsLeft
-      clockBehindSeconds
-    }
-    ... on OtpAlreadyUsed { retryAfter }
-    ... on RateLimited { retryAfter }
-    ... on UserError { message }
-  }
-}`,
-    variables: { input: { id: "{{deviceId}}", otp: "123456" } },
-  },
-  {
-    query: `# All other sessions and open sign-ins end.
-mutation Step10_ChangePassword($input: ChangePasswordInput!) {
-  changePassword(input: $input) {
-    __typename
-    ... on PasswordChanged { sessionsEnded }
-    ... on InvalidInput {
-      fields { field code message }
-    }
-    ... on ReauthenticationRequired { factors }
-    ... on RateLimited { retryAfter }
-    ... on UserError { message }
-  }
-}`,
-    variables: {
-      input: { currentPassword: "{{password|four-otters-row-upstream}}", newPassword: "five-herons-wade-downstream" },
-    },
-  },
-  {
-    query: `# An access token lasts minutes. A refresh token
-# buys a new pair, once: an old one used again ends
-# the session.
-mutation Step11_Refresh($input: RefreshSessionInput) {
-  refreshSession(input: $input) {
+    query: `# Sign in without the app: run the tab LogIn
+# again, then this one. {{recoveryCode}} is filled
+# in with the next code of your last list.
+mutation RecoveryCode(
+  $input: VerifyRecoveryCodeInput!
+) {
+  verifyRecoveryCode(input: $input) {
     __typename
     ... on SignInSuccess {
-      user { username }
+      user { id username recoveryCodesLeft }
       tokens {
         accessToken
         accessTokenExpiresIn
@@ -226,23 +318,39 @@ mutation Step11_Refresh($input: RefreshSessionInput) {
         refreshTokenExpiresAt
       }
     }
+    ... on InvalidRecoveryCode { attemptsLeft }
     ... on RateLimited { retryAfter }
     ... on UserError { message }
   }
 }`,
-    variables: { input: { refreshToken: "{{refreshToken}}" } },
+    variables: { input: { challengeToken: "{{challengeToken}}", recoveryCode: "{{recoveryCode}}" } },
   },
   {
-    query: `# End this session; with everywhere: true, all of
-# your sessions. Then me, in tab 5, is null again.
-mutation Step12_LogOut($everywhere: Boolean!) {
-  logout(everywhere: $everywhere) {
+    query: `# The password is forgotten: a code of the app and
+# a recovery code set a new one. Replace 123456
+# with a code that you have not used yet. All
+# sessions end; run the tab LogIn to sign in
+# again.
+mutation ResetPassword(
+  $input: ResetPasswordInput!
+) {
+  resetPassword(input: $input) {
     __typename
-    ... on LogoutSuccess { sessionsEnded }
-    ... on NotAuthenticated { reason }
+    ... on PasswordChanged { sessionsEnded }
+    ... on InvalidInput {
+      fields { field code message }
+    }
+    ... on RateLimited { retryAfter }
     ... on UserError { message }
   }
 }`,
-    variables: { everywhere: false },
+    variables: {
+      input: {
+        username: `{{username|${username}}}`,
+        otp: "123456",
+        recoveryCode: "{{recoveryCode}}",
+        newPassword: "six-badgers-dig-inland",
+      },
+    },
   },
 ].map(({ query, variables }) => ({ query, variables: variables && JSON.stringify(variables, null, 2) }));

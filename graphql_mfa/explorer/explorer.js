@@ -2,9 +2,10 @@
 
 // What the newest answers brought, by placeholder name. In memory only: closing the page forgets it.
 const known = new Map();
+const recoveryCodes = []; // of the newest list; each is filled in once
 
-const qr = document.getElementById("qr");
-qr.querySelector("button").addEventListener("click", () => { qr.hidden = true; });
+const enrollment = document.getElementById("enrollment");
+enrollment.querySelector("button").addEventListener("click", () => { enrollment.hidden = true; });
 
 function learn(key, value) {
   if (key === "challenge" && value?.token) known.set("challengeToken", value.token);
@@ -12,10 +13,13 @@ function learn(key, value) {
   if (key === "accessToken" && value) known.set(key, value);
   if (key === "refreshToken") known.set(key, value ?? ""); // null: it is in a cookie
   // Signed in, or the second app confirmed: it has been scanned.
-  if ((key === "accessToken" && value) || value === "TotpDeviceConfirmed") qr.hidden = true;
+  if ((key === "accessToken" && value) || value === "TotpDeviceConfirmed") enrollment.hidden = true;
+  if (key === "secret") enrollment.querySelector("span").textContent = value;
+  if (key === "recoveryCodes" && value) recoveryCodes.splice(0, recoveryCodes.length, ...value);
   if (key === "qrCode" && String(value).startsWith("data:image/")) {
-    qr.querySelector("img").src = value;
-    qr.hidden = false;
+    enrollment.querySelector("img").src = value;
+    enrollment.hidden = false;
+    return `${value.slice(0, 18)}… (drawn below)`; // it has 3,000 characters
   }
   return value;
 }
@@ -24,7 +28,11 @@ const placeholder = /\{\{(\w+)(?:\|([^}]*))?\}\}/g; // {{name}}, or {{name|what 
 
 function fill(json) {
   return JSON.parse(JSON.stringify(json ?? {}), (_key, value) =>
-    typeof value === "string" ? value.replace(placeholder, (text, name, other) => known.get(name) ?? other ?? text) : value);
+    typeof value === "string" ? value.replace(placeholder, (text, name, other) => find(name) ?? other ?? text) : value);
+}
+
+function find(name) {
+  return name === "recoveryCode" ? recoveryCodes.shift() : known.get(name);
 }
 
 // Our own instead of GraphiQL.createFetcher: that one asks for multipart answers, which the API does not give.
@@ -49,7 +57,8 @@ async function fetcher({ query, operationName, variables }, { headers } = {}) {
   if (answer.data?.registerUser?.__typename === "RegisterUserSuccess") {
     for (const [name, value] of Object.entries(sent.input ?? {})) known.set(name, value);
   }
-  if (answer.data?.changePassword?.__typename === "PasswordChanged") known.set("password", sent.input.newPassword);
+  const { changePassword, resetPassword } = answer.data ?? {};
+  if ((changePassword ?? resetPassword)?.__typename === "PasswordChanged") known.set("password", sent.input.newPassword);
   return answer;
 }
 
@@ -70,5 +79,5 @@ ReactDOM.createRoot(document.getElementById("graphiql")).render(
     shouldPersistHeaders: false,
     defaultEditorToolsVisibility: true,
     plugins: [GraphiQLPluginExplorer.explorerPlugin()],
-  }),
+  }, React.createElement(GraphiQL.Footer, null, React.createElement("div", { ref: (place) => place?.append(enrollment) }))),
 );

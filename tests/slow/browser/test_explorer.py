@@ -1,7 +1,6 @@
 """The explorer as a newcomer meets it: the page as it is served, in a real browser, with a real server behind it."""
 
 import re
-import secrets
 import shutil
 import time
 from pathlib import Path
@@ -19,22 +18,37 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 TABS = [
-    "Step1_Register",
-    "Step2_FirstCode",
-    "Step3_LogIn",
-    "Step4_NextCode",
-    "Step5_WhoAmI",
-    "Step6_Account",
-    "Step7_Reauthenticate",
-    "Step8_AddApp",
-    "Step9_ConfirmApp",
-    "Step10_ChangePassword",
-    "Step11_Refresh",
-    "Step12_LogOut",
+    "Register",
+    "FirstCode",
+    "WhoAmI",
+    "Account",
+    "AddApp",
+    "ConfirmApp",
+    "NewRecoveryCodes",
+    "Reauthenticate",
+    "ChangePassword",
+    "Refresh",
+    "LogOut",
+    "LogIn",
+    "NextCode",
+    "RecoveryCode",
+    "ResetPassword",
 ]
 
 
-def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: str) -> None:
+def open_explorer(page: "Page", url: str) -> None:
+    page.goto(f"{url}/graphql")
+    wait_until(page, "sessionStorage.getItem('graphiql:tabState') !== null")
+
+
+def known(response: str, name: str) -> str:
+    """What an answer says of itself, as the response pane shows it."""
+    found = re.search(f'"{name}": "([^"]+)"', response)
+    assert found, response
+    return found[1]
+
+
+def test_a_newcomer_finishes_the_whole_visit(page: "Page", live_server: str) -> None:
     from playwright.sync_api import expect
 
     complaints: list[str] = []
@@ -44,63 +58,69 @@ def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: s
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("request", lambda request: requested.append(request.url))
-    page.on("request", lambda request: sent.append(f"{request.headers} {request.post_data}"))
+    page.on("request", lambda request: sent.append(str(request.headers)))
+    page.on("request", lambda request: sent.append(str((request.post_data_json or {}).get("variables"))))
     page.on("websocket", lambda socket: requested.append(socket.url))
-    username = f"newcomer-{secrets.token_hex(4)}"
 
-    page.goto(f"{live_server}/graphql")
+    open_explorer(page, live_server)
     expect(page.locator(".graphiql-tab-button")).to_have_text(TABS)
-    wait_until(page, "sessionStorage.getItem('graphiql:tabState') !== null")
     page.reload()
     expect(page.locator(".graphiql-tab-button")).to_have_text(TABS)
 
-    open_tab(page, "Step4_NextCode")
+    open_tab(page, "NextCode")
     run(page, "Nothing was sent: {{challengeToken}} is not known.")
-    open_tab(page, "Step1_Register")
-    type_over(page, "alice", username)
+    open_tab(page, "Register")
     registered = run(page, "RegisterUserSuccess")
-    qr_code = page.get_by_role("img", name="QR code")
-    expect(qr_code).to_be_visible()
+    username, secret = known(registered, "username"), known(registered, "secret")
+    enrollment = page.get_by_role("complementary", name="Scan this with an authenticator app")
+    qr_code = enrollment.get_by_role("img", name="QR code")
     assert qr_code.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
-    secret = re.search(r'"secret": "([A-Z2-7]+)"', registered)
-    assert secret
+    expect(enrollment).to_contain_text(f"graphql-mfa totp {secret}")
 
-    open_tab(page, "Step2_FirstCode")
-    type_over(page, "123456", pyotp.TOTP(secret[1]).now())
+    open_tab(page, "FirstCode")
+    type_over(page, "123456", pyotp.TOTP(secret).now())
     run(page, "EnrollmentConfirmed")
-    expect(qr_code).to_be_hidden()
+    expect(enrollment).to_be_hidden()
 
-    open_tab(page, "Step5_WhoAmI")
+    open_tab(page, "WhoAmI")
     run(page, f'"username": "{username}"')
-    open_tab(page, "Step8_AddApp")
-    added = run(page, "TotpDeviceAdded")
-    expect(qr_code).to_be_visible()
-    second_secret = re.search(r'"secret": "([A-Z2-7]+)"', added)
-    assert second_secret
-    open_tab(page, "Step9_ConfirmApp")
-    type_over(page, "123456", pyotp.TOTP(second_secret[1]).now())
+    open_tab(page, "AddApp")
+    second_secret = known(run(page, "TotpDeviceAdded"), "secret")
+    expect(enrollment).to_contain_text(f"graphql-mfa totp {second_secret}")
+    open_tab(page, "ConfirmApp")
+    type_over(page, "123456", pyotp.TOTP(second_secret).now())
     run(page, "TotpDeviceConfirmed")
-    expect(qr_code).to_be_hidden()
-    open_tab(page, "Step6_Account")
+    expect(enrollment).to_be_hidden()
+    open_tab(page, "Account")
     run(page, '"name": "Tablet"')
-    open_tab(page, "Step10_ChangePassword")
+    open_tab(page, "NewRecoveryCodes")
+    run(page, '"__typename": "RecoveryCodes"')
+    open_tab(page, "ChangePassword")
     run(page, "PasswordChanged")
-    open_tab(page, "Step11_Refresh")
+    open_tab(page, "Refresh")
     run(page, "SignedIn")
-    open_tab(page, "Step12_LogOut")
+    open_tab(page, "LogOut")
     run(page, "LogoutSuccess")
-    open_tab(page, "Step5_WhoAmI")
+    open_tab(page, "WhoAmI")
     run(page, '"me": null')
 
-    open_tab(page, "Step3_LogIn")
+    open_tab(page, "LogIn")
     run(page, "OtpRequired")
-    open_tab(page, "Step4_NextCode")
+    open_tab(page, "RecoveryCode")
+    run(page, '"recoveryCodesLeft": 9')
+    open_tab(page, "Reauthenticate")
     # Each code counts once; the next one is accepted a little early.
-    type_over(page, "123456", pyotp.TOTP(secret[1]).at(time.time(), counter_offset=1))
-    run(page, f'"username": "{username}"')
-    open_tab(page, "Step7_Reauthenticate")
-    type_over(page, "123456", pyotp.TOTP(second_secret[1]).at(time.time(), counter_offset=1))
+    type_over(page, "123456", pyotp.TOTP(secret).at(time.time(), counter_offset=1))
     run(page, "Reauthenticated")
+    open_tab(page, "ResetPassword")
+    next_code = pyotp.TOTP(second_secret).at(time.time(), counter_offset=1)
+    type_over(page, "123456", next_code)
+    run(page, "PasswordChanged")
+    open_tab(page, "LogIn")
+    run(page, "OtpRequired")
+    open_tab(page, "NextCode")
+    type_over(page, "123456", next_code)
+    run(page, "OtpAlreadyUsed")
 
     page.get_by_role("button", name="Show GraphiQL Explorer").click()
     expect(page.get_by_text("accessTokenExpiresIn").first).to_be_visible()
@@ -109,6 +129,38 @@ def test_a_newcomer_registers_signs_in_and_logs_out(page: "Page", live_server: s
     assert [url for url in requested if not url.startswith((f"{live_server}/", "data:"))] == []
     assert [request for request in sent if "{{" in request] == []
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_at_1280_pixels_nothing_is_cut_or_covered(page: "Page", live_server: str, subtests: pytest.Subtests) -> None:
+    page.set_viewport_size({"width": 1280, "height": 800})
+    open_explorer(page, live_server)
+    registered = run(page, "RegisterUserSuccess")
+    assert '"qrCode": "data:image/svg+xml… (drawn below)"' in registered
+    response, enrollment = (page.locator(selector).bounding_box() for selector in (".result-window", "#enrollment"))
+    assert response
+    assert enrollment
+    assert response["y"] + response["height"] <= enrollment["y"]
+    assert enrollment["y"] + enrollment["height"] <= 800
+
+    toolbar = page.get_by_role("toolbar", name="Editor Commands").bounding_box()
+    assert toolbar
+    for name in TABS:
+        with subtests.test(name):
+            open_tab(page, name)  # clicked without scrolling: all of them are in view
+            tab = page.locator(".graphiql-tab-active").bounding_box()
+            assert tab
+            assert 0 < tab["x"] < tab["x"] + tab["width"] < 1280
+            lines = page.locator(".graphiql-query-editor .CodeMirror-line > span")
+            ends = lines.evaluate_all("lines => lines.map((line) => line.getBoundingClientRect().right)")
+            assert max(ends) < toolbar["x"]
+
+
+def test_the_next_visit_has_another_name_to_register(page: "Page", live_server: str) -> None:
+    open_explorer(page, live_server)
+    first = known(run(page, "RegisterUserSuccess"), "username")
+    page.evaluate("sessionStorage.clear()")  # as in a new browser tab
+    open_explorer(page, live_server)
+    assert known(run(page, "RegisterUserSuccess"), "username") != first
 
 
 def test_every_example_is_a_valid_operation_of_the_schema() -> None:
