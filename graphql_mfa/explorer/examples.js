@@ -189,8 +189,8 @@ mutation Reauthenticate(
     variables: { input: { otp: "123456" } },
   },
   {
-    query: `# Change the password. All other sessions end, and
-# sign-ins that were not finished.
+    query: `# Change the password, a sensitive operation too.
+# All other sessions and unfinished sign-ins end.
 mutation ChangePassword(
   $input: ChangePasswordInput!
 ) {

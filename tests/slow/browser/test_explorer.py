@@ -2,7 +2,9 @@
 
 import re
 import shutil
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from graphql import build_schema, parse, validate
 
 from graphql_mfa import explorer
 from graphql_mfa.explorer import vendored, verify
+from tests.slow.browser.conftest import Serve
 from tests.slow.browser.graphiql import open_tab, run, type_over, wait_until
 
 if TYPE_CHECKING:
@@ -129,6 +132,24 @@ def test_a_newcomer_finishes_the_whole_visit(page: "Page", live_server: str) -> 
     assert [url for url in requested if not url.startswith((f"{live_server}/", "data:"))] == []
     assert [request for request in sent if "{{" in request] == []
     assert page.evaluate("localStorage.length") == 0
+
+
+def test_a_sensitive_tab_is_refused_until_a_second_factor_is_verified_again(page: "Page", serve: Serve) -> None:
+    server = serve()
+    open_explorer(page, server.url)
+    secret = known(run(page, "RegisterUserSuccess"), "secret")
+    open_tab(page, "FirstCode")
+    type_over(page, "123456", pyotp.TOTP(secret).now())
+    run(page, "EnrollmentConfirmed")
+    with closing(sqlite3.connect(server.folder / "graphql_mfa.db")) as database, database:
+        assert database.execute("UPDATE mfa_sessions SET stale_since = created_at").rowcount == 1
+    open_tab(page, "NewRecoveryCodes")
+    run(page, "ReauthenticationRequired")
+    open_tab(page, "Reauthenticate")
+    type_over(page, "123456", pyotp.TOTP(secret).at(time.time(), counter_offset=1))
+    run(page, "Reauthenticated")
+    open_tab(page, "NewRecoveryCodes")
+    run(page, '"__typename": "RecoveryCodes"')
 
 
 def test_at_1280_pixels_nothing_is_cut_or_covered(page: "Page", live_server: str, subtests: pytest.Subtests) -> None:
