@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.outbound_addresses import may_be_called
 from graphql_mfa.core.totp import TotpParameters
@@ -101,6 +102,17 @@ class Settings(BaseSettings):
     ] = "GraphQL MFA"
     token_issuer: Annotated[str, Field(description="The access tokens' `iss`.")] = "graphql-mfa"
     token_audience: Annotated[str, Field(description="The access tokens' `aud`.")] = "graphql-mfa"
+    token_client_id: Annotated[
+        str | None,
+        Field(description="The access tokens' `client_id`, which RFC 9068 requires; without it, the audience."),
+    ] = None
+    token_algorithm: Annotated[
+        Algorithm,
+        Field(
+            description="What signs access tokens; `ES256` for services and gateways that can't verify `EdDSA`. Tokens "
+            "of both are accepted, and `/.well-known/jwks.json` has the keys of both."
+        ),
+    ] = "EdDSA"
     explorer: Annotated[
         bool,
         Field(

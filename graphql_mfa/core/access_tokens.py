@@ -1,21 +1,21 @@
-"""Access tokens: JWTs signed with Ed25519, in the profile of RFC 9068."""
+"""Access tokens: JWTs in the profile of RFC 9068, signed with Ed25519 or P-256."""
 
-import base64
 import hashlib
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 import jwt
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import Key, KeyRing
 
-ALGORITHM = "EdDSA"  # RFC 8037
+Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
+_ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 _CACHED_TOKENS = 4096  # of a kilobyte each
 _TYPE = "at+jwt"  # RFC 9068 2.1
 # Authentication methods, RFC 8176; it has no name for a look-up secret, hence our own.
@@ -57,16 +57,31 @@ class TokenSubject:
 class AccessTokens:
     """Signs and checks access tokens for one issuer and audience."""
 
-    def __init__(self, ring: KeyRing, *, issuer: str, audience: str) -> None:
-        self._ring, self._issuer, self._audience = ring, issuer, audience
+    def __init__(
+        self,
+        ring: KeyRing,
+        *,
+        issuer: str,
+        audience: str,
+        client_id: str | None = None,
+        algorithm: Algorithm = "EdDSA",
+    ) -> None:
+        """client_id: by default the audience. algorithm: of the tokens that are signed; those of the other are read."""
+        self._issuer, self._audience, self._client_id = issuer, audience, client_id or audience
+        self._algorithm: Algorithm = algorithm
+        # Always both: while replicas change the algorithm one after another, each sees tokens of both.
+        by_preference = sorted(_ALGORITHMS, key=lambda other: other != algorithm)
+        self._jwks = [_jwk(key, of) for of in by_preference for key in ring.public]
+        self._keys = {jwk["kid"]: jwt.PyJWK(jwk) for jwk in self._jwks}
         # A client sends the same token again and again; checking its signature is the dearest part of a query.
         self._read_cached = lru_cache(_CACHED_TOKENS)(self._read)
 
     def sign(self, grant: Grant, key: Key) -> str:
-        """The token of a grant. The same grant and key give the same token: Ed25519 is deterministic (RFC 8032)."""
+        """The token of a grant. With EdDSA the same grant and key give the same token (RFC 8032)."""
         claims = {
             "iss": self._issuer,
             "aud": self._audience,
+            "client_id": self._client_id,
             "sub": str(grant.user_id),
             "sid": str(grant.session_id),
             "jti": _token_id(grant),
@@ -76,7 +91,8 @@ class AccessTokens:
             "amr": ["pwd", *(_METHODS[factor] for factor in grant.factors), "mfa"],
             "acr": _ACR,
         }
-        return jwt.encode(claims, key.signing, ALGORITHM, headers={"typ": _TYPE, "kid": key.id.hex()})
+        headers = {"typ": _TYPE, "kid": _kid(key, self._algorithm)}
+        return jwt.encode(claims, _private(key, self._algorithm), self._algorithm, headers)
 
     def check(self, token: str, now: datetime) -> TokenSubject | TokenExpired | TokenInvalid:
         """Check signature, type, issuer, audience and, with our own clock, expiry."""
@@ -89,13 +105,13 @@ class AccessTokens:
 
     def _read(self, token: str) -> tuple[TokenSubject, datetime]:
         header = jwt.get_unverified_header(token)
-        key = self._key(header.get("kid"))
+        key = self._keys.get(header.get("kid"))
         if key is None or header.get("typ") != _TYPE:
             raise jwt.InvalidTokenError
         claims = jwt.decode(
             token,
-            key.verifying,
-            algorithms=[ALGORITHM],
+            key,
+            algorithms=[key.algorithm_name],  # the key's own, whatever the token says (RFC 8725 3.1)
             issuer=self._issuer,
             audience=self._audience,
             # PyJWT's time checks use its own clock.
@@ -104,13 +120,8 @@ class AccessTokens:
         return TokenSubject(UUID(claims["sub"]), UUID(claims["sid"])), datetime.fromtimestamp(claims["exp"], UTC)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The public keys as a JSON Web Key Set (RFC 7517, RFC 8037)."""
-        return {"keys": [_jwk(key) for key in self._ring.public]}
-
-    def _key(self, kid: object) -> Key | None:
-        if not isinstance(kid, str) or not re.fullmatch("[0-9a-f]{8}", kid):
-            return None
-        return self._ring.trusted(bytes.fromhex(kid))
+        """The public keys of both algorithms as a JSON Web Key Set (RFC 7517), those that sign now first."""
+        return {"keys": self._jwks}
 
 
 def _token_id(grant: Grant) -> str:
@@ -119,13 +130,15 @@ def _token_id(grant: Grant) -> str:
     return hashlib.sha256(issue.encode()).hexdigest()[:32]
 
 
-def _jwk(key: Key) -> dict[str, Any]:
-    public = key.verifying.public_bytes(Encoding.Raw, PublicFormat.Raw)
-    return {
-        "kty": "OKP",
-        "crv": "Ed25519",
-        "x": base64.urlsafe_b64encode(public).rstrip(b"=").decode(),
-        "kid": key.id.hex(),
-        "use": "sig",
-        "alg": ALGORITHM,
-    }
+def _kid(key: Key, algorithm: Algorithm) -> str:
+    """Names key and algorithm: EdDSA's is the bare id, as in releases that had no other algorithm."""
+    return key.id.hex() if algorithm == "EdDSA" else f"{key.id.hex()}-{algorithm}"
+
+
+def _private(key: Key, algorithm: Algorithm) -> Ed25519PrivateKey | EllipticCurvePrivateKey:
+    return key.signing if algorithm == "EdDSA" else key.signing_p256
+
+
+def _jwk(key: Key, algorithm: Algorithm) -> dict[str, Any]:
+    public = jwt.get_algorithm_by_name(algorithm).to_jwk(_private(key, algorithm).public_key(), as_dict=True)
+    return public | {"kid": _kid(key, algorithm), "use": "sig", "alg": algorithm}

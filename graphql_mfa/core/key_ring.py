@@ -7,7 +7,8 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -16,6 +17,7 @@ _ENTRY = re.compile(rf"{_PREFIX}[A-Za-z0-9_-]{{48}}")
 _DECRYPT_ONLY = "decrypt-only:"
 _KEY_BYTES = 32
 _CHECKSUM_BYTES = 4
+_P256_ORDER = SECP256R1.group_order
 
 
 class InvalidKeyError(ValueError):
@@ -80,9 +82,13 @@ class Key:
         return Ed25519PrivateKey.from_private_bytes(derive(self.material, "access tokens"))
 
     @cached_property
-    def verifying(self) -> Ed25519PublicKey:
-        """The public half of the signing key."""
-        return self.signing.public_key()
+    def signing_p256(self) -> EllipticCurvePrivateKey:
+        """The P-256 key that signs access tokens where the algorithm is ES256.
+
+        48 bytes reduced modulo n - 1, plus 1 (FIPS 186-5 A.2.1): 128 bits more than n has, so the bias is 2^-128.
+        """
+        drawn = int.from_bytes(derive(self.material, "access tokens ES256", 48))
+        return derive_private_key(drawn % (_P256_ORDER - 1) + 1, SECP256R1())
 
 
 class KeyRing:
@@ -104,11 +110,6 @@ class KeyRing:
     def get(self, key_id: bytes) -> Key | None:
         """The key of that id, also a decrypt-only one."""
         return self._by_id.get(key_id)
-
-    def trusted(self, key_id: bytes) -> Key | None:
-        """The key of that id, unless it has leaked."""
-        key = self._by_id.get(key_id)
-        return None if key is None or key.decrypt_only else key
 
     @property
     def keys(self) -> list[Key]:

@@ -4,6 +4,7 @@ import base64
 import json
 from typing import Any
 
+import jwt
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -42,6 +43,7 @@ async def test_another_service_can_check_a_token_with_the_published_keys(api: Ap
     assert claims == {
         "iss": "graphql-mfa",
         "aud": "graphql-mfa",
+        "client_id": "graphql-mfa",
         "sub": member.session["user"]["id"],
         "sid": claims["sid"],
         "jti": claims["jti"],
@@ -93,3 +95,30 @@ async def test_issuer_and_audience_are_the_operators(run_app: RunApp, connect: C
         claims = await verified(api, member.access_token)
         assert await api.me(member.access_token) == member.session["user"]
     assert (claims["iss"], claims["aud"]) == ("https://id.example", "shop")
+
+
+async def test_the_client_id_is_the_operators(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(token_audience="shop", token_client_id="shop-app") as app:
+        member = await connect(app).member()
+        claims = await verified(connect(app), member.access_token)
+    assert (claims["aud"], claims["client_id"]) == ("shop", "shop-app")
+
+
+async def test_sessions_go_on_while_the_algorithm_is_changed_and_back(
+    run_app: RunApp, connect: Connect, clock: Clock
+) -> None:
+    async with run_app() as app:
+        member = await connect(app).member()
+    async with run_app(token_algorithm="ES256") as app:
+        api = connect(app)
+        assert await api.me(member.access_token) == member.session["user"]
+        refreshed = (await api.refresh(member.refresh_token))["tokens"]
+        assert jwt.get_unverified_header(refreshed["accessToken"])["alg"] == "ES256"
+        repeated = (await api.refresh(member.refresh_token))["tokens"]
+        assert repeated["refreshToken"] == refreshed["refreshToken"]
+        assert [await api.me(pair["accessToken"]) for pair in (refreshed, repeated)] == [member.session["user"]] * 2
+    async with run_app() as app:
+        api = connect(app)
+        assert await api.me(refreshed["accessToken"]) == member.session["user"]
+        eddsa = (await api.refresh(refreshed["refreshToken"]))["tokens"]["accessToken"]
+        assert await verified(api, eddsa)

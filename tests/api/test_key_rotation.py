@@ -52,7 +52,8 @@ async def test_an_access_token_of_the_older_key_counts_until_it_expires(
 ) -> None:
     async with run_app(secret_keys=ROTATED) as app:
         api = connect(app)
-        assert await published(connect, app) == [key_id(NEW).hex(), key_id(KEY).hex()]
+        new, old = key_id(NEW).hex(), key_id(KEY).hex()
+        assert await published(connect, app) == [new, old, f"{new}-ES256", f"{old}-ES256"]
         clock.advance(600 - 30 - 1)  # `member` let 30 seconds pass
         assert await api.me(member.access_token) == member.session["user"]
         clock.advance(1)
@@ -63,7 +64,7 @@ async def test_an_access_token_of_a_leaked_key_is_refused_and_its_key_is_publish
     run_app: RunApp, connect: Connect, member: Member
 ) -> None:
     async with run_app(secret_keys=LEAKED) as app:
-        assert await published(connect, app) == [key_id(NEW).hex()]
+        assert await published(connect, app) == [key_id(NEW).hex(), f"{key_id(NEW).hex()}-ES256"]
         assert await connect(app).me(member.access_token) is None
 
 

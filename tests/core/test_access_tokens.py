@@ -9,11 +9,14 @@ from uuid import UUID
 import jwt
 import pytest
 from cryptography.hazmat.primitives import hmac
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.types import Options
 
 from graphql_mfa.core.access_tokens import AccessTokens, Grant, TokenExpired, TokenInvalid, TokenSubject
 from graphql_mfa.core.accounts import FactorKind
@@ -21,7 +24,9 @@ from graphql_mfa.core.key_ring import Key, KeyRing
 from tests.core.texts import any_text
 
 KEY, SECOND_KEY, LEAKED_KEY, STRANGE_KEY = (Key(byte * 32, byte == b"l") for byte in (b"k", b"2", b"l", b"s"))
-TOKENS = AccessTokens(KeyRing([KEY, SECOND_KEY, LEAKED_KEY]), issuer="our issuer", audience="our audience")
+RING = KeyRing([KEY, SECOND_KEY, LEAKED_KEY])
+TOKENS = AccessTokens(RING, issuer="our issuer", audience="our audience")
+ES256_TOKENS = AccessTokens(RING, issuer="our issuer", audience="our audience", algorithm="ES256")
 NOW = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 GRANT = Grant(
     user_id=UUID("00000000-0000-4000-8000-000000000001"),
@@ -54,6 +59,7 @@ def parts(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 HEADER, CLAIMS = parts(TOKEN)
+ES256_KID = f"{KEY.id.hex()}-ES256"
 HEADER_JSON, CLAIMS_JSON = json.dumps(HEADER), json.dumps(CLAIMS)
 
 
@@ -61,6 +67,14 @@ def forge(header: str = HEADER_JSON, claims: str = CLAIMS_JSON, key: Key = KEY) 
     """A token of any header and claims, JSON or not, that the key really signed."""
     signed = f"{encode(header.encode())}.{encode(claims.encode())}"
     return f"{signed}.{encode(key.signing.sign(signed.encode()))}"
+
+
+def forge_es256(key: Key = KEY, **header: object) -> str:
+    """A token that the key's P-256 half really signed."""
+    head = HEADER | {"alg": "ES256", "kid": ES256_KID} | header
+    signed = f"{encode(json.dumps(head).encode())}.{encode(CLAIMS_JSON.encode())}"
+    r, s = decode_dss_signature(key.signing_p256.sign(signed.encode(), ECDSA(SHA256())))
+    return f"{signed}.{encode(r.to_bytes(32) + s.to_bytes(32))}"
 
 
 def with_header(key: Key = KEY, **changes: object) -> str:
@@ -75,10 +89,12 @@ def without_claim(name: str) -> str:
     return forge(claims=json.dumps({claim: value for claim, value in CLAIMS.items() if claim != name}))
 
 
-def mac_with_public_key(encoding: Encoding, form: PublicFormat) -> str:
+def mac_with(
+    public: Ed25519PublicKey | EllipticCurvePublicKey, kid: str, encoding: Encoding, form: PublicFormat
+) -> str:
     """HS256 with the public key as secret: what a library does that lets the token choose the algorithm."""
-    signed = f"{encode(json.dumps(HEADER | {'alg': 'HS256'}).encode())}.{encode(CLAIMS_JSON.encode())}"
-    mac = hmac.HMAC(KEY.verifying.public_bytes(encoding, form), SHA256())
+    signed = f"{encode(json.dumps(HEADER | {'alg': 'HS256', 'kid': kid}).encode())}.{encode(CLAIMS_JSON.encode())}"
+    mac = hmac.HMAC(public.public_bytes(encoding, form), SHA256())
     mac.update(signed.encode())
     return f"{signed}.{encode(mac.finalize())}"
 
@@ -90,6 +106,7 @@ def test_the_claims_are_those_of_rfc_9068_and_openid_connect() -> None:
     assert claims == {
         "iss": "our issuer",
         "aud": "our audience",
+        "client_id": "our audience",
         "sub": "00000000-0000-4000-8000-000000000001",
         "sid": "00000000-0000-4000-8000-000000000002",
         "iat": 1_767_268_800,
@@ -166,10 +183,28 @@ def test_a_token_never_outlives_what_the_client_was_told() -> None:
         pytest.param(lambda: with_header(alg="none"), id="alg none, signed"),
         pytest.param(lambda: with_header(alg="none").rpartition(".")[0] + ".", id="alg none, unsigned"),
         pytest.param(lambda: with_header(alg="HS256"), id="alg HS256, signed"),
-        pytest.param(lambda: mac_with_public_key(Encoding.Raw, PublicFormat.Raw), id="HS256, raw public key"),
         pytest.param(
-            lambda: mac_with_public_key(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo), id="HS256, public key in PEM"
+            lambda: mac_with(KEY.signing.public_key(), KEY.id.hex(), Encoding.Raw, PublicFormat.Raw),
+            id="HS256, raw public key",
         ),
+        pytest.param(
+            lambda: mac_with(KEY.signing.public_key(), KEY.id.hex(), Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            id="HS256, public key in PEM",
+        ),
+        pytest.param(
+            lambda: mac_with(KEY.signing_p256.public_key(), ES256_KID, Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+            id="HS256, P-256 public key in PEM",
+        ),
+        pytest.param(lambda: with_header(kid=ES256_KID), id="signed with Ed25519, P-256 kid"),
+        pytest.param(lambda: with_header(kid=ES256_KID, alg="ES256"), id="signed with Ed25519, P-256 kid and alg"),
+        pytest.param(lambda: with_header(alg="ES256"), id="signed with Ed25519, alg ES256"),
+        pytest.param(lambda: forge_es256(kid=KEY.id.hex()), id="signed with P-256, Ed25519 kid"),
+        pytest.param(lambda: forge_es256(kid=KEY.id.hex(), alg="EdDSA"), id="signed with P-256, Ed25519 kid and alg"),
+        pytest.param(lambda: forge_es256(alg="EdDSA"), id="signed with P-256, alg EdDSA"),
+        pytest.param(lambda: forge_es256(alg="ES384"), id="signed with P-256, alg ES384"),
+        pytest.param(lambda: forge_es256(STRANGE_KEY), id="signed by another P-256 key"),
+        pytest.param(lambda: forge_es256(LEAKED_KEY, kid=f"{LEAKED_KEY.id.hex()}-ES256"), id="decrypt-only key, ES256"),
+        pytest.param(lambda: forge_es256().rpartition(".")[0] + "." + encode(bytes(64)), id="ES256, r and s of zero"),
         pytest.param(lambda: with_header(alg=["EdDSA"]), id="alg a list"),
         pytest.param(lambda: with_header(crit=["exp"]), id="an extension that must be understood"),
         pytest.param(lambda: with_header(b64=False, crit=["b64"]), id="detached payload"),
@@ -223,6 +258,7 @@ def test_a_token_that_is_not_ours_is_invalid_now_and_later(make: Callable[[], st
 def test_a_forged_token_is_refused_for_its_fault_alone() -> None:
     """The forger's own check: with nothing changed its token is good."""
     assert TOKENS.check(forge(), NOW) == SUBJECT
+    assert TOKENS.check(forge_es256(), NOW) == SUBJECT
 
 
 def test_a_token_cut_anywhere_is_invalid() -> None:
@@ -250,12 +286,32 @@ def test_a_header_with_anything_in_it_raises_nothing(value: object, name: str) -
     assert isinstance(TOKENS.check(forge(header=json.dumps(HEADER | {name: value})), NOW), TokenInvalid | TokenSubject)
 
 
+@pytest.mark.parametrize("key", [KEY, SECOND_KEY])
+def test_a_token_of_either_algorithm_is_accepted_while_the_algorithm_is_changed(key: Key) -> None:
+    token = ES256_TOKENS.sign(GRANT, key)
+    assert parts(token) == ({"alg": "ES256", "typ": "at+jwt", "kid": f"{key.id.hex()}-ES256"}, CLAIMS)
+    for tokens in (TOKENS, ES256_TOKENS):
+        assert tokens.check(token, NOW) == SUBJECT
+        assert tokens.check(TOKENS.sign(GRANT, key), NOW) == SUBJECT
+
+
 def test_the_key_set_holds_the_public_parts_of_the_trusted_keys_only() -> None:
     keys = TOKENS.jwks()["keys"]
-    assert [key["kid"] for key in keys] == [KEY.id.hex(), SECOND_KEY.id.hex()]
-    for key in keys:
+    assert [key["kid"] for key in keys] == [
+        *(KEY.id.hex(), SECOND_KEY.id.hex()),
+        *(f"{KEY.id.hex()}-ES256", f"{SECOND_KEY.id.hex()}-ES256"),
+    ]
+    for key in keys[:2]:
         assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}
         assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("OKP", "Ed25519", "sig", "EdDSA")
+    for key in keys[2:]:
+        assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+        assert (key["kty"], key["crv"], key["use"], key["alg"]) == ("EC", "P-256", "sig", "ES256")
+
+
+def test_the_keys_that_sign_come_first_for_clients_that_take_the_first_key() -> None:
+    eddsa, es256 = TOKENS.jwks()["keys"], ES256_TOKENS.jwks()["keys"]
+    assert es256 == eddsa[2:] + eddsa[:2]
 
 
 def test_whoever_has_only_the_key_set_can_verify_a_token() -> None:
@@ -267,6 +323,7 @@ def test_whoever_has_only_the_key_set_can_verify_a_token() -> None:
 
 
 def test_the_key_set_is_one_that_a_jose_library_reads() -> None:
-    key = jwt.PyJWKSet.from_dict(TOKENS.jwks())[KEY.id.hex()]
-    claims = jwt.decode(TOKEN, key, audience="our audience", options={"verify_exp": False, "verify_iat": False})
-    assert claims == CLAIMS
+    keys = jwt.PyJWKSet.from_dict(TOKENS.jwks())
+    for token, kid in ((TOKEN, KEY.id.hex()), (ES256_TOKENS.sign(GRANT, KEY), ES256_KID)):
+        options: Options = {"verify_exp": False, "verify_iat": False}
+        assert jwt.decode(token, keys[kid], audience="our audience", options=options) == CLAIMS

@@ -114,7 +114,6 @@ def test_a_decrypt_only_key_is_read_with_and_vouches_for_nothing() -> None:
     current, leaked = Key.parse(ENTRY), Key.parse(f"decrypt-only:{OTHER}")
     assert leaked.decrypt_only
     assert (ring.get(current.id), ring.get(leaked.id)) == (current, leaked)
-    assert (ring.trusted(current.id), ring.trusted(leaked.id)) == (current, None)
     assert ring.public == [current]
     assert ring.keys == [current, leaked]
 
@@ -125,14 +124,12 @@ def test_the_first_key_writes_and_all_are_public_in_their_order() -> None:
         ring = KeyRing(keys)
         assert ring.current is keys[0]
         assert ring.public == ring.keys == keys
-        assert [ring.trusted(key.id) for key in keys] == keys
 
 
 def test_an_unknown_id_has_no_key() -> None:
     ring = KeyRing.parse(ENTRY)
     for key_id in (b"", b"\0" * 4, Key.parse(OTHER).id, Key.parse(ENTRY).id + b"\0"):
         assert ring.get(key_id) is None
-        assert ring.trusted(key_id) is None
 
 
 def test_the_keys_derived_from_one_entry_are_unrelated() -> None:
@@ -140,9 +137,12 @@ def test_the_keys_derived_from_one_entry_are_unrelated() -> None:
     derived = [
         secret
         for key in (one, other)
-        for secret in (key.material, key.sealing, key.refresh, key.signing.private_bytes_raw())
+        for secret in (
+            *(key.material, key.sealing, key.refresh, key.signing.private_bytes_raw()),
+            key.signing_p256.private_numbers().private_value.to_bytes(32),
+        )
     ]
-    assert len(set(derived)) == 8
+    assert len(set(derived)) == 10
     assert {len(secret) for secret in derived} == {32}
     assert not any(one.id in secret for secret in derived)
     assert one.id != other.id
@@ -159,7 +159,17 @@ def test_derived_keys_are_those_of_rfc_5869_under_labels_that_every_version_shar
     assert key.sealing == expanded(b"graphql-mfa sealed columns")
     assert key.refresh == expanded(b"graphql-mfa refresh tokens")
     assert key.signing.private_bytes_raw() == expanded(b"graphql-mfa access tokens")
-    assert key.verifying == key.signing.public_key()
+
+
+def test_the_p256_key_is_the_extra_random_bits_method_of_fips_186_5_on_rfc_5869() -> None:
+    key = Key.parse(ENTRY)
+    order = 0xFFFFFFFF_00000000_FFFFFFFF_FFFFFFFF_BCE6FAAD_A7179E84_F3B9CAC2_FC632551  # SP 800-186 3.2.1.3
+    extracted = hmac.digest(bytes(32), key.material, "sha256")
+    label = b"graphql-mfa access tokens ES256"
+    first = hmac.digest(extracted, label + b"\x01", "sha256")
+    drawn = (first + hmac.digest(extracted, first + label + b"\x02", "sha256"))[:48]
+
+    assert key.signing_p256.private_numbers().private_value == int.from_bytes(drawn) % (order - 1) + 1
 
 
 def test_a_key_is_not_shown_in_tracebacks_and_logs() -> None:

@@ -111,7 +111,7 @@ async def test_jwks_holds_public_keys_only(api: Api, services: Services) -> None
 
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("application/json")
-    (key,) = response.json()["keys"]
+    key, other = response.json()["keys"]
     assert set(key) == {"kty", "crv", "x", "kid", "use", "alg"}
     assert {name: key[name] for name in ("kty", "crv", "use", "alg")} == {
         "kty": "OKP",
@@ -120,8 +120,18 @@ async def test_jwks_holds_public_keys_only(api: Api, services: Services) -> None
         "alg": "EdDSA",
     }
     Ed25519PublicKey.from_public_bytes(base64.urlsafe_b64decode(key["x"] + "="))
+    assert set(other) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert {name: other[name] for name in ("kty", "crv", "use", "alg")} == {
+        "kty": "EC",
+        "crv": "P-256",
+        "use": "sig",
+        "alg": "ES256",
+    }
     current = services.key_ring.current
-    for private in (current.material, current.sealing, current.refresh, current.signing.private_bytes_raw()):
+    for private in (
+        *(current.material, current.sealing, current.refresh, current.signing.private_bytes_raw()),
+        current.signing_p256.private_numbers().private_value.to_bytes(32),
+    ):
         assert private.hex() not in response.text
         assert base64.urlsafe_b64encode(private).rstrip(b"=").decode() not in response.text
 
@@ -140,7 +150,7 @@ async def test_jwks_is_cacheable(api: Api) -> None:
 async def test_jwks_checks_an_access_token_offline(api: Api) -> None:
     """With nothing of ours."""
     member = await api.member()
-    (key,) = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
+    key, _ = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
     assert jwt.get_unverified_header(member.access_token) == {"alg": "EdDSA", "typ": "at+jwt", "kid": key["kid"]}
 
     claims = jwt.decode(
@@ -153,7 +163,7 @@ async def test_jwks_checks_an_access_token_offline(api: Api) -> None:
     )
 
     assert claims["sub"] == member.session["user"]["id"]
-    assert set(claims) == {"iss", "aud", "sub", "sid", "jti", "iat", "exp", "auth_time", "amr", "acr"}
+    assert set(claims) == {*("iss", "aud", "client_id", "sub", "sid", "jti", "iat", "exp", "auth_time", "amr", "acr")}
     assert "alice" not in json.dumps(claims)
 
 

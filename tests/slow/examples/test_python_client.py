@@ -14,7 +14,6 @@ from typing import Any
 import jwt
 import pytest
 
-from graphql_mfa.core.access_tokens import ALGORITHM
 from graphql_mfa.core.key_ring import Key
 from tests.authenticator import code_at
 from tests.conftest import KEY, Server
@@ -124,7 +123,7 @@ def signed(claims: dict[str, str], *, typ: str = "at+jwt", seconds: int = 600) -
     """A token that the server's own key signed."""
     key = Key.parse(KEY)
     expires_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    return jwt.encode(claims | {"exp": expires_at}, key.signing, ALGORITHM, {"typ": typ, "kid": key.id.hex()})
+    return jwt.encode(claims | {"exp": expires_at}, key.signing, "EdDSA", {"typ": typ, "kid": key.id.hex()})
 
 
 def test_another_service_refuses_what_is_no_access_token_for_it(server: str) -> None:
