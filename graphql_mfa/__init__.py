@@ -7,7 +7,7 @@ from graphql_mfa.context import Authenticated
 from graphql_mfa.core.security_events import SecurityEvent
 from graphql_mfa.http.signed_in import SignedIn
 from graphql_mfa.mfa import GraphQLMFA
-from graphql_mfa.services import Registration
+from graphql_mfa.services import ClaimsRequest, Registration
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.migrations import include_object
 from graphql_mfa.store.models import Base
@@ -19,6 +19,7 @@ metadata = Base.metadata
 
 __all__ = [
     "Authenticated",
+    "ClaimsRequest",
     "GraphQLMFA",
     "Mutation",
     "PublicError",

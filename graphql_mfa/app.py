@@ -18,7 +18,7 @@ from graphql_mfa.http.security_headers import HEADERS, SecurityHeaders
 from graphql_mfa.http.signed_in import bearer_token
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
-from graphql_mfa.services import BeforeRegistration, Clock, no_condition, utc_now
+from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.outages import OutOfReachError
 
@@ -35,16 +35,23 @@ def create_app(
     clock: Clock = utc_now,
     before_registration: BeforeRegistration = no_condition,
     on_event: OnEvent | None = None,
+    claims: Claims | None = None,
 ) -> FastAPI:
     """The ASGI application: `uvicorn --factory graphql_mfa.app:create_app`.
 
     Without `settings` they are read from the environment. `clock` is where the time comes from;
-    `before_registration` is a condition of one's own, `on_event` is told of security events.
+    `before_registration` is a condition of one's own, `on_event` is told of security events, `claims` adds claims to
+    access tokens.
     """
     settings = settings or Settings()
     registry = _registry() if settings.counts else None
     mfa = GraphQLMFA(
-        settings, clock=clock, before_registration=before_registration, on_event=on_event, metrics=registry
+        settings,
+        clock=clock,
+        before_registration=before_registration,
+        on_event=on_event,
+        claims=claims,
+        metrics=registry,
     )
 
     @asynccontextmanager

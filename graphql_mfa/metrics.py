@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from graphql_mfa.observer import C, Observer, T, Transaction
+from graphql_mfa.store.database import RolledBackError
 
 MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The variable of prometheus_client's by which the workers of one server count together."""
@@ -143,6 +144,8 @@ class Metrics(Observer):
         self._waiting.inc()
         try:
             yield marked
+        except RolledBackError:
+            raise
         except Exception:
             failures.inc()
             raise

@@ -30,7 +30,7 @@ from graphql_mfa.http.signed_in import signed_in
 from graphql_mfa.http.unnamed_proxy import UnnamedProxy
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
-from graphql_mfa.services import BeforeRegistration, Clock, Services, no_condition, utc_now
+from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
@@ -54,6 +54,7 @@ class GraphQLMFA:
         clock: Clock = utc_now,
         before_registration: BeforeRegistration = no_condition,
         on_event: OnEvent | None = None,
+        claims: Claims | None = None,
         query: type = Query,
         mutation: type = Mutation,
         extensions: Sequence[Callable[[], SchemaExtension]] = (),
@@ -66,7 +67,8 @@ class GraphQLMFA:
         database on SQLite is migrated at start. No key is made beside it: set `settings.secret_keys`.
 
         before_registration: a condition of the host's own. on_event: is told of each security event, and again if it
-        raises or takes too long. query, mutation: the host's types, which inherit from `graphql_mfa.Query` and
+        raises or takes too long. claims: what access tokens say in addition, asked at each issue; if it raises, nothing
+        is consumed. query, mutation: the host's types, which inherit from `graphql_mfa.Query` and
         `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as Strawberry takes them. metrics: the
         registry of prometheus_client's to count in; without one nothing is counted.
         """
@@ -78,6 +80,7 @@ class GraphQLMFA:
         self._engine = engine
         self._clock = clock
         self._before_registration = before_registration
+        self._claims = claims
         self._observer = _observer(metrics)
         self._sinks = {_HOOK: on_event} if on_event else {}
         if self.settings.webhook_url:
@@ -121,7 +124,7 @@ class GraphQLMFA:
         """Open the services; meanwhile purge what expired and tell of events: `FastAPI(lifespan=mfa.lifespan)`."""
         notifier = Notifier(self._sinks)
         async with open_services(
-            self.settings, self._clock, self._before_registration, self._observer, notifier, self._engine
+            self.settings, self._clock, self._before_registration, self._observer, notifier, self._engine, self._claims
         ) as services:
             await _tell_what_is_missing(services)
             self._services = services
@@ -144,6 +147,7 @@ async def open_services(
     observer: Observer = NOBODY,
     notifier: Notifier | None = None,
     engine: AsyncEngine | None = None,
+    claims: Claims | None = None,
 ) -> AsyncIterator[Services]:
     """The dependencies of every use case, open and, for a database on SQLite, migrated.
 
@@ -175,6 +179,7 @@ async def open_services(
             events=events,
             before_registration=before_registration,
             observer=observer,
+            claims=claims,
         )
     finally:
         hashing.close()

@@ -1,8 +1,9 @@
 """What every use case depends on, made in one place."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import AccessTokens
@@ -38,6 +39,25 @@ async def no_condition(_: Registration) -> None:
 
 
 @dataclass(frozen=True)
+class ClaimsRequest:
+    """The account and the session that an access token is about to be issued for.
+
+    session_id: None at a sign-in, whose session opens with the token. authenticated_at, amr: as in the token
+    (`auth_time`, `amr`).
+    """
+
+    user_id: UUID
+    username: str
+    session_id: UUID | None
+    authenticated_at: datetime
+    amr: tuple[str, ...]
+
+
+Claims = Callable[[ClaimsRequest], Mapping[str, object] | Awaitable[Mapping[str, object]]]
+"""A host's claims for an access token, by name. It runs on the event loop, outside of any transaction."""
+
+
+@dataclass(frozen=True)
 class Services:
     """The dependencies of a use case."""
 
@@ -50,3 +70,5 @@ class Services:
     events: EventLog
     before_registration: BeforeRegistration
     observer: Observer
+    claims: Claims | None = None
+    given_claims: dict[ClaimsRequest, Mapping[str, object]] = field(default_factory=dict)

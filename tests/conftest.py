@@ -19,7 +19,7 @@ from sqlalchemy import AsyncAdaptedQueuePool
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.notifications import OnEvent
-from graphql_mfa.services import BeforeRegistration, Services, no_condition
+from graphql_mfa.services import BeforeRegistration, Claims, Services, no_condition
 from graphql_mfa.store.database import Database
 from tests import leaks
 from tests.api_client import Api
@@ -189,10 +189,13 @@ def run_app(
         *,
         before_registration: BeforeRegistration = no_condition,
         on_event: OnEvent | None = None,
+        claims: Claims | None = None,
         **overrides: Any,
     ) -> AbstractAsyncContextManager[FastAPI]:
         settings = make_settings(**overrides)
-        return _running(create_app(settings, clock=clock, before_registration=before_registration, on_event=on_event))
+        return _running(
+            create_app(settings, clock=clock, before_registration=before_registration, on_event=on_event, claims=claims)
+        )
 
     return start
 

@@ -1,9 +1,12 @@
 """Access tokens: JWTs in the profile of RFC 9068, signed with Ed25519 or P-256."""
 
 import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 from uuid import UUID
 
@@ -16,7 +19,9 @@ from graphql_mfa.core.key_ring import Key, KeyRing
 
 Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
 _ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
-_CACHED_TOKENS = 4096  # of a kilobyte each
+_CACHED_TOKENS = 4096  # of a kilobyte each, the host's claims aside
+# Of JSON. Base64 makes 5.5 KiB of it, and proxies refuse a header of more than 8 KiB (nginx, Apache).
+_LONGEST_HOST_CLAIMS = 4096
 _TYPE = "at+jwt"  # RFC 9068 2.1
 # Authentication methods, RFC 8176; it has no name for a look-up secret, hence our own.
 _METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}
@@ -34,6 +39,10 @@ class Grant:
     factors: tuple[FactorKind, ...]
     issued_at: datetime
     expires_at: datetime
+
+
+class InvalidClaimsError(ValueError):
+    """Claims of the host that no token can have. The message names claims of ours and no value."""
 
 
 @dataclass(frozen=True)
@@ -76,21 +85,25 @@ class AccessTokens:
         # A client sends the same token again and again; checking its signature is the dearest part of a query.
         self._read_cached = lru_cache(_CACHED_TOKENS)(self._read)
 
-    def sign(self, grant: Grant, key: Key) -> str:
-        """The token of a grant. With EdDSA the same grant and key give the same token (RFC 8032)."""
-        claims = {
+    def sign(self, grant: Grant, key: Key, host_claims: Mapping[str, object] = MappingProxyType({})) -> str:
+        """The token of a grant, with claims of the host; raises InvalidClaimsError for those that it can't have.
+
+        With EdDSA the same grant, key and claims give the same token (RFC 8032).
+        """
+        claims: dict[str, object] = {
             "iss": self._issuer,
             "aud": self._audience,
             "client_id": self._client_id,
             "sub": str(grant.user_id),
             "sid": str(grant.session_id),
-            "jti": _token_id(grant),
             "iat": int(grant.issued_at.timestamp()),
             "exp": int(grant.expires_at.timestamp()),
             "auth_time": int(grant.authenticated_at.timestamp()),
-            "amr": ["pwd", *(_METHODS[factor] for factor in grant.factors), "mfa"],
+            "amr": amr(grant.factors),
             "acr": _ACR,
         }
+        checked = _checked(host_claims, {*claims, "jti"})
+        claims |= checked | {"jti": _token_id(grant, checked)}
         headers = {"typ": _TYPE, "kid": _kid(key, self._algorithm)}
         return jwt.encode(claims, _private(key, self._algorithm), self._algorithm, headers)
 
@@ -124,9 +137,32 @@ class AccessTokens:
         return {"keys": self._jwks}
 
 
-def _token_id(grant: Grant) -> str:
-    """Another one for each time that a session's token is issued, and the same one when that is told again."""
+def amr(factors: Iterable[FactorKind]) -> tuple[str, ...]:
+    """How a session with these factors was verified, by the names of RFC 8176."""
+    return ("pwd", *(_METHODS[factor] for factor in factors), "mfa")
+
+
+def _checked(given: object, own: Iterable[str]) -> dict[str, object]:
+    """The host's claims. own: names that the token has already."""
+    claims = dict(given) if isinstance(given, Mapping) else None
+    if claims is None or not all(isinstance(name, str) for name in claims):
+        raise InvalidClaimsError("The host's claims are not a mapping whose keys are strings.")
+    # `nbf` is the only registered name that the token doesn't have (RFC 7519 4.1).
+    if taken := claims.keys() & {*own, "nbf"}:
+        raise InvalidClaimsError(f"The host's claims can't set {', '.join(sorted(taken))}: the server does.")
+    try:
+        length = len(json.dumps(claims, allow_nan=False, separators=(",", ":")))
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidClaimsError("The host's claims have a value that JSON has not.") from None
+    if length > _LONGEST_HOST_CLAIMS:
+        raise InvalidClaimsError(f"The host's claims have {length} bytes of JSON; {_LONGEST_HOST_CLAIMS} are allowed.")
+    return claims
+
+
+def _token_id(grant: Grant, host_claims: dict[str, object]) -> str:
+    """Another one for each token of a session, and the same one when a refresh is repeated with the same claims."""
     issue = f"{grant.session_id}:{grant.generation}:{grant.issued_at.isoformat()}"
+    issue += json.dumps(host_claims) if host_claims else ""
     return hashlib.sha256(issue.encode()).hexdigest()[:32]
 
 

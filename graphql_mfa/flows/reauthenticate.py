@@ -7,6 +7,7 @@ from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.recovery_codes import consume_recovery_code
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, attempts_before_a_wait, otp_refusal
 from graphql_mfa.flows.sessions import access_token_of
@@ -21,6 +22,7 @@ from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed
 
 
+@asking_for_claims
 async def reauthenticate(
     services: Services, access_token: str | None, otp: str | None, recovery_code: str | None, client: Client
 ) -> ReauthenticateResult:
@@ -79,7 +81,7 @@ def _renew(
     factors = tuple(dict.fromkeys((*caller.session.factors, factor)))
     session = replace(caller.session, authenticated_at=caller.now, factors=factors, verified_by=device_id)
     sessions.reauthenticate(connection, session)
-    token, expires_at = access_token_of(services, session, caller.now, services.key_ring.current)
+    token, expires_at = access_token_of(services, account, session, caller.now, services.key_ring.current)
     return Reauthenticated(
         access_token=token,
         access_token_expires_at=expires_at,

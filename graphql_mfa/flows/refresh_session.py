@@ -11,6 +11,7 @@ from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Usage, reserve
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.sessions import idle_end, token_pair
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, users
@@ -22,6 +23,7 @@ from graphql_mfa.types.sign_in import RefreshSessionResult, SignedIn
 from graphql_mfa.types.throttling import RateLimited
 
 
+@asking_for_claims
 async def refresh_session(
     services: Services, refresh_token: str, client: Client, retry_key: str | None = None
 ) -> RefreshSessionResult:
@@ -161,5 +163,6 @@ def _signed_in(
     issued_at: datetime,
     key: Key,
 ) -> SignedIn:
-    tokens = token_pair(services, session, refresh_token, issued_at, key)
-    return SignedIn(tokens=tokens, user=User.of(users.find(connection, session.user_id), session.id))
+    account = users.find(connection, session.user_id)
+    tokens = token_pair(services, account, session, refresh_token, issued_at, key)
+    return SignedIn(tokens=tokens, user=User.of(account, session.id))

@@ -4,12 +4,13 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
-from graphql_mfa.core.access_tokens import Grant
-from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, FactorKind
+from graphql_mfa.core.access_tokens import Grant, amr
+from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
 from graphql_mfa.core.key_ring import Key
 from graphql_mfa.core.refresh_tokens import family_digest, first_refresh_token
 from graphql_mfa.core.secret_tokens import Purpose, digest
-from graphql_mfa.services import Services
+from graphql_mfa.flows.claims import claims_for
+from graphql_mfa.services import ClaimsRequest, Services
 from graphql_mfa.store import Connection, sessions, users
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.store.users import LockedChallenge
@@ -57,14 +58,22 @@ def open_session(
     sessions.add(connection, session)
     if client.address != challenge.latest_address:
         users.remember_address(connection, user.id, client.address, now)
-    return session, token_pair(services, session, refresh_token, now, services.key_ring.current)
+    key = services.key_ring.current
+    return session, token_pair(services, user.account, session, refresh_token, now, key, opening=True)
 
 
 def token_pair(
-    services: Services, session: StoredSession, refresh_token: str, issued_at: datetime, key: Key
+    services: Services,
+    account: Account,
+    session: StoredSession,
+    refresh_token: str,
+    issued_at: datetime,
+    key: Key,
+    *,
+    opening: bool = False,
 ) -> TokenPair:
-    """The session's refresh token with an access token; the same time and session state give the same pair."""
-    access_token, expires_at = access_token_of(services, session, issued_at, key)
+    """The session's refresh token with an access token; the same time and session state give the same grant."""
+    access_token, expires_at = access_token_of(services, account, session, issued_at, key, opening=opening)
     return TokenPair(
         access_token=access_token,
         access_token_expires_at=expires_at,
@@ -74,8 +83,16 @@ def token_pair(
     )
 
 
-def access_token_of(services: Services, session: StoredSession, issued_at: datetime, key: Key) -> tuple[str, datetime]:
-    """An access token of the session, and when it expires."""
+def access_token_of(
+    services: Services,
+    account: Account,
+    session: StoredSession,
+    issued_at: datetime,
+    key: Key,
+    *,
+    opening: bool = False,
+) -> tuple[str, datetime]:
+    """An access token of the session, and when it expires. Called within a use case that is `asking_for_claims`."""
     lifetime = timedelta(seconds=services.settings.access_token_seconds)
     # JWTs count whole seconds.
     expires_at = min(issued_at + lifetime, session.ends_at).replace(microsecond=0)
@@ -88,7 +105,14 @@ def access_token_of(services: Services, session: StoredSession, issued_at: datet
         issued_at=issued_at,
         expires_at=expires_at,
     )
-    return services.access_tokens.sign(grant, key), expires_at
+    request = ClaimsRequest(
+        user_id=account.id,
+        username=account.username,
+        session_id=None if opening else session.id,
+        authenticated_at=session.authenticated_at,
+        amr=amr(session.factors),
+    )
+    return services.access_tokens.sign(grant, key, claims_for(services, request)), expires_at
 
 
 def idle_end(services: Services, now: datetime) -> datetime:

@@ -7,6 +7,7 @@ from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.recovery_codes import replace_recovery_codes
 from graphql_mfa.flows.second_factor import Verified, answer_with_otp, otp_refusal
 from graphql_mfa.flows.sessions import open_session
@@ -18,6 +19,7 @@ from graphql_mfa.types.challenges import ChallengeExpired
 from graphql_mfa.types.sign_in import EnrollmentConfirmed, SignedIn, VerifyOtpResult
 
 
+@asking_for_claims
 async def verify_otp(services: Services, challenge_token: str, otp: str, client: Client) -> VerifyOtpResult:
     """Compare the answer; count it, or use up challenge and time step and open a session: one transaction.
 

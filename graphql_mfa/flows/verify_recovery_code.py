@@ -5,6 +5,7 @@ from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.secret_tokens import Purpose, token_digest
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.recovery_codes import consume_recovery_code
 from graphql_mfa.flows.sessions import open_session
 from graphql_mfa.services import Services
@@ -16,6 +17,7 @@ from graphql_mfa.types.sign_in import SignedIn, VerifyRecoveryCodeResult
 from graphql_mfa.types.throttling import RateLimited
 
 
+@asking_for_claims
 async def verify_recovery_code(
     services: Services, challenge_token: str, recovery_code: str, client: Client
 ) -> VerifyRecoveryCodeResult:

@@ -4,18 +4,19 @@ import logging
 import traceback
 from collections.abc import Iterator
 
+from graphql_mfa.core.access_tokens import InvalidClaimsError
 from graphql_mfa.store.outages import OutOfReachError
 
 _log = logging.getLogger("graphql_mfa")
 
 
 def log_unexpected(error: BaseException, where: str) -> None:
-    """Log where an exception and its causes came from; of a database that is out of reach, that it is.
+    """Log where an exception and its causes came from, but not their messages: one can hold a password.
 
-    Not what they say: a message can hold a password, in any spelling.
+    Errors with messages of ours are logged in one line instead.
     """
-    if isinstance(error, OutOfReachError):
-        # Every request tells it while it lasts, and all from the same place.
+    if isinstance(error, OutOfReachError | InvalidClaimsError):
+        # Their messages are ours, and hold nothing that was sent.
         _log.error("%s: %s", where, error)
         return
     _log.error("Unexpected error in %s:\n%s", where, trace_of(error))

@@ -33,6 +33,10 @@ _TRIES = 5
 _FIRST_PAUSE_SECONDS = 0.01
 
 
+class RolledBackError(Exception):
+    """Raised by a transaction that is to be undone although nothing is wrong."""
+
+
 class UnsupportedDatabaseError(ValueError):
     """A URL or an engine that the store can't keep its promises on."""
 

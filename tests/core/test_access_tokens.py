@@ -18,7 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.types import Options
 
-from graphql_mfa.core.access_tokens import AccessTokens, Grant, TokenExpired, TokenInvalid, TokenSubject
+from graphql_mfa.core.access_tokens import (
+    AccessTokens,
+    Grant,
+    InvalidClaimsError,
+    TokenExpired,
+    TokenInvalid,
+    TokenSubject,
+)
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import Key, KeyRing
 from tests.core.texts import any_text
@@ -115,6 +122,38 @@ def test_the_claims_are_those_of_rfc_9068_and_openid_connect() -> None:
         "amr": ["pwd", "otp", "mfa"],
         "acr": "aal2",
     }
+
+
+def test_claims_of_the_host_are_signed_beside_ours() -> None:
+    host_claims = {"roles": ["admin"], "https://shop.example/tenant": {"id": 7}}
+    token = TOKENS.sign(GRANT, KEY, host_claims)
+    claims = parts(token)[1]
+    assert claims == CLAIMS | host_claims | {"jti": claims["jti"]}
+    assert claims["jti"] != CLAIMS["jti"]
+    assert TOKENS.check(token, NOW) == SUBJECT
+
+
+def test_the_host_can_set_no_registered_claim_and_none_that_the_server_sets() -> None:
+    for name in {*CLAIMS, "iss", "sub", "aud", "exp", "nbf", "iat", "jti"}:  # RFC 7519 4.1
+        with pytest.raises(InvalidClaimsError, match=f"can't set {name}:"):
+            TOKENS.sign(GRANT, KEY, {"role": "admin", name: 1})
+
+
+def test_claims_of_the_host_that_no_token_can_hold_are_refused(subtests: pytest.Subtests) -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    for claims in (None, "role", [("role", 1)], {1: "one"}, {"at": NOW}, {"share": float("nan")}, {"deep": deep}):
+        with subtests.test(repr(type(claims))), pytest.raises(InvalidClaimsError) as failure:
+            TOKENS.sign(GRANT, KEY, claims)  # type: ignore[arg-type]
+        assert "2026" not in str(failure.value)
+
+
+def test_a_token_fits_into_the_8_kib_that_proxies_take_as_a_header() -> None:
+    room = 4096 - len('{"groups":""}')
+    assert len(TOKENS.sign(GRANT, KEY, {"groups": "x" * room})) < 7 * 1024
+    with pytest.raises(InvalidClaimsError, match="4097 bytes of JSON; 4096 are allowed"):
+        TOKENS.sign(GRANT, KEY, {"groups": "x" * (room + 1)})
 
 
 def test_a_recovery_code_is_not_called_a_one_time_code() -> None:

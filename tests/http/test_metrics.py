@@ -235,6 +235,17 @@ async def test_transactions_are_timed_and_failures_counted(api: Api, services: S
     assert scraped("database_failures_total", kind="read") == 0
 
 
+async def test_a_transaction_that_is_rolled_back_to_ask_the_host_is_no_failure(
+    registry: CollectorRegistry, run_app: RunApp, connect: Connect
+) -> None:
+    async with run_app(metrics_token=TOKEN, claims=lambda _: {"role": "admin"}) as app:
+        api = connect(app)
+        await api.member()
+        scraped = await scrape(api)
+    assert scraped("database_failures_total", kind="write") == 0
+    assert scraped("unexpected_errors_total") == 0
+
+
 @sqlite_only
 async def test_a_transaction_is_shown_until_its_caller_gives_up(
     api: Api, services: Services, go_on: threading.Event
