@@ -10,6 +10,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from graphql_mfa.api import cookie_mode
+from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
@@ -25,7 +27,7 @@ from graphql_mfa.store.outages import OutOfReachError
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-_JWKS_CACHE_SECONDS = 300
+_CACHEABLE = {"Cache-Control": "public, max-age=300"}
 _PREFLIGHT_CACHE_SECONDS = 600
 
 
@@ -85,12 +87,18 @@ def create_app(
         return JSONResponse({"status": "ok"} | ({"warning": warning} if warning else {}))
 
     async def jwks(_: Request) -> Response:
-        headers = {"Cache-Control": f"public, max-age={_JWKS_CACHE_SECONDS}"}
-        return JSONResponse(mfa.services.access_tokens.jwks(), headers=headers)
+        return JSONResponse(mfa.services.access_tokens.jwks(), headers=_CACHEABLE)
 
     app.add_route("/healthz", healthz)
     app.add_route("/readyz", readyz)
-    app.add_route("/.well-known/jwks.json", jwks)
+    app.add_route(JWKS_PATH, jwks)
+    if found := server_metadata(settings.token_issuer):
+        metadata_path, document = found
+
+        async def metadata(_: Request) -> Response:
+            return JSONResponse(document, headers=_CACHEABLE)
+
+        app.add_route(metadata_path, metadata)
     if registry and settings.metrics_token:
         app.add_route("/metrics", _scrape(registry, settings.metrics_token.get_secret_value()))
     if settings.cors_origins:
