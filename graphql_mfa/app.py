@@ -10,7 +10,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from graphql_mfa.api import cookie_mode
 from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.notifications import OnEvent

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,6 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.conftest import Server
+from tests.security.attacks import real_api, real_member
 from tests.slow.npm import install, npm
 
 TOOLS = Path(__file__).parent
@@ -134,6 +136,23 @@ def server_that_loses_an_answer(url: str, operation: str) -> Iterator[tuple[str,
 
 def test_every_graphql_over_http_audit_passes(tools: Path, live_server: str) -> None:
     assert "61 of 61 audits pass." in npm(tools, "run", "audit", f"{live_server}/graphql")
+
+
+@pytest.mark.parametrize(("algorithm", "jsonwebtoken"), [("EdDSA", "refused: invalid algorithm"), ("ES256", "ES256")])
+async def test_libraries_that_know_the_issuer_alone_verify_an_access_token(
+    tools: Path, tmp_path: Path, new_environment: Callable[[], dict[str, str]], algorithm: str, jsonwebtoken: str
+) -> None:
+    issuer = "https://id.example"
+    tokens = {"GRAPHQL_MFA_TOKEN_ISSUER": issuer, "GRAPHQL_MFA_TOKEN_ALGORITHM": algorithm}
+    server = Server(tmp_path, **new_environment() | tokens).start()
+    try:
+        async with httpx.AsyncClient(base_url=server.url) as http:
+            member = await real_member(real_api(http), "alice")
+        arguments = (server.url, issuer, "graphql-mfa", member.access_token)
+        output = npm(tools, "run", "--silent", "verify-token", "--", *arguments)
+    finally:
+        server.stop()
+    assert json.loads(output) == {"oauth4webapi": algorithm, "jose": algorithm, "jsonwebtoken": jsonwebtoken}
 
 
 def test_the_schema_follows_the_recommended_rules(tools: Path) -> None:
