@@ -16,7 +16,7 @@ def verify(token: str, keys: jwt.PyJWKClient) -> dict[str, Any]:
     checked = jwt.decode_complete(
         token,
         keys.get_signing_key_from_jwt(token),
-        algorithms=["EdDSA"],  # never the token's own word for it (RFC 8725 3.1)
+        algorithms=["EdDSA", "ES256"],  # never the token's own word for it (RFC 8725 3.1); each key has one of them
         issuer=ISSUER,
         audience=AUDIENCE,
         options={"require": ["exp", "sub", "sid"]},

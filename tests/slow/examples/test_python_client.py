@@ -126,6 +126,14 @@ def signed(claims: dict[str, str], *, typ: str = "at+jwt", seconds: int = 600) -
     return jwt.encode(claims | {"exp": expires_at}, key.signing, "EdDSA", {"typ": typ, "kid": key.id.hex()})
 
 
+def test_another_service_accepts_an_access_token_signed_with_es256(server: str) -> None:
+    key = Key.parse(KEY)
+    headers = {"typ": "at+jwt", "kid": f"{key.id.hex()}-ES256"}
+    token = jwt.encode(GOOD | {"exp": datetime.now(UTC) + timedelta(minutes=1)}, key.signing_p256, "ES256", headers)
+    ran = run("verify_access_token.py", server, given=token)
+    assert (ran.returncode, ran.stderr) == (0, "")
+
+
 def test_another_service_refuses_what_is_no_access_token_for_it(server: str) -> None:
     assert run("verify_access_token.py", server, given=signed(GOOD)).returncode == 0
     for token, reason in (

@@ -25,7 +25,7 @@ const verify = {
   async jsonwebtoken() {
     const { keys } = await (await fetchFromServer(`${issuer}/.well-known/jwks.json`)).json();
     const key = createPublicKey({ key: keys.find(({ kid }) => kid === header.kid), format: "jwk" });
-    return jsonwebtoken.verify(token, key, { issuer, audience, algorithms: ["ES256"] });
+    return jsonwebtoken.verify(token, key, { issuer, audience, algorithms: ["EdDSA", "ES256"] });
   },
 };
 
