@@ -10,6 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from graphql_mfa import ClaimsRequest
 from graphql_mfa.services import Services
 from tests.account import act
 from tests.api.scenarios import NO_REFRESH_TOKEN, change_password, own_session, reauthenticate
@@ -639,3 +640,23 @@ async def test_with_bearer_tokens_no_cookie_is_set_and_no_header_is_required(run
         assert (await api.refresh(NO_REFRESH_TOKEN))["__typename"] == "SessionExpired"
         assert (await api.logout(member.access_token))["__typename"] == "LogoutSuccess"
     assert cookies == []
+
+
+async def test_the_cookie_stays_while_the_host_has_no_claims_for_the_new_token(
+    run_app: RunApp, connect: Connect
+) -> None:
+    away = False
+
+    def claims(_: ClaimsRequest) -> dict[str, object]:
+        return {"role": 1 / 0} if away else {"role": "admin"}
+
+    async with run_app(session_transport="cookie", claims=claims) as app:
+        browser = Browser(connect(app))
+        await browser.api.member()
+        before, away = browser.cookie, True
+        failed = (await browser.api.send(REFRESH_SESSION)).json()
+        assert failed["errors"][0]["message"] == "Internal server error."
+        assert browser.cookie == before
+        away = False
+        assert (await browser.refresh())["__typename"] == "SignedIn"
+        assert browser.cookie != before
