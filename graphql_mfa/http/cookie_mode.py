@@ -7,8 +7,10 @@ Request Forgery Prevention Cheat Sheet).
 
 from starlette.requests import Request
 
+from graphql_mfa.api.types import TokenPair
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http.http_request import BadRequestError
+from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.sessions import TokenPair
 
@@ -28,14 +30,16 @@ def demand_own_page(request: Request, settings: Settings) -> None:
     if not is_on(settings) or request.method != "POST":
         return
     if REQUIRED_HEADER not in request.headers:
-        raise BadRequestError(403, f"Send the header {REQUIRED_HEADER}, with any value.")
+        raise BadRequestError(403, f"Send the header {REQUIRED_HEADER}, with any value.", code=ErrorCode.FORBIDDEN)
     # Programs that are no browsers send none; browsers send it with every POST (Fetch, 3.2).
     origin = request.headers.get("origin")
     # A proxy may have taken TLS away, so which of the two schemes was used is not known here.
     host = request.headers.get("host", "").lower()
     own = {f"{scheme}://{host}" for scheme in ("http", "https")}
     if origin is not None and origin not in own and origin not in settings.cors_origins:
-        raise BadRequestError(403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.")
+        raise BadRequestError(
+            403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.", code=ErrorCode.FORBIDDEN
+        )
 
 
 def refresh_cookie(request: Request, settings: Settings) -> str | None:

@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from graphql_mfa.api import media_types
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.http import media_types
+from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.http.trusted_documents import bare_hash
 
 _DEEPEST_JSON = 64
@@ -28,11 +30,18 @@ class Operation:
 class BadRequestError(Exception):
     """A request that is not GraphQL over HTTP. The message repeats nothing that was sent."""
 
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        code: ErrorCode = ErrorCode.BAD_REQUEST,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.headers = headers
+        self.code = code
 
 
 async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str, str] | None) -> Operation:

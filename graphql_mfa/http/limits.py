@@ -20,7 +20,9 @@ from graphql import (
 )
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
+from graphql_mfa.api import introspection
 from graphql_mfa.http import introspection
+from graphql_mfa.http.public_errors import ErrorCode, PublicError
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.errors import PublicError
 
@@ -79,7 +81,10 @@ class DocumentLimits:
     def text_errors(self, text: str) -> list[GraphQLError]:
         """Why the text is refused before it is parsed; empty when it is not."""
         longest = _CHARACTERS_PER_TOKEN * self._settings.max_query_tokens
-        return [PublicError(f"The document is longer than {longest} characters.")] if len(text) > longest else []
+        if len(text) <= longest:
+            return []
+        message = f"The document is longer than {longest} characters."
+        return [PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})]
 
     def errors(self, document: DocumentNode) -> list[GraphQLError]:
         """Why the document is refused; empty when it is not."""

@@ -1,6 +1,7 @@
 """Errors as a client may see them: no value that it sent is repeated, and nothing of the inside is told."""
 
 import re
+from enum import StrEnum
 from typing import Any
 
 from graphql import GraphQLError, GraphQLSyntaxError, Node, ObjectFieldNode, ValueNode, VariableNode
@@ -23,6 +24,19 @@ _VALUE = re.compile(
 _SYNTAX = re.compile(r"Syntax Error: (?:Expected '?[^' ]+'?, found |Unexpected )?[\w<>.,\- ]*", re.ASCII)
 
 
+class ErrorCode(StrEnum):
+    """`extensions.code` of the errors that this server makes; Apollo's names where it has one."""
+
+    BAD_REQUEST = "BAD_REQUEST"
+    FORBIDDEN = "FORBIDDEN"
+    REQUEST_TIMEOUT = "REQUEST_TIMEOUT"
+    GRAPHQL_PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
+    GRAPHQL_VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
+    OPERATION_RESOLUTION_FAILURE = "OPERATION_RESOLUTION_FAILURE"
+    BAD_USER_INPUT = "BAD_USER_INPUT"
+    INTERNAL_SERVER_ERROR = "INTERNAL_SERVER_ERROR"
+
+
 def public_error(error: GraphQLError) -> dict[str, Any]:
     """The error as it goes into a response."""
     shown: dict[str, Any] = {"message": _public_message(error)}
@@ -30,9 +44,15 @@ def public_error(error: GraphQLError) -> dict[str, Any]:
         shown["locations"] = [location.formatted for location in error.locations]
     if error.path is not None:
         shown["path"] = error.path
-    if _is_public(error) and error.extensions:
-        shown["extensions"] = error.extensions
+    own = (error.extensions or {}) if _is_public(error) else {}
+    shown["extensions"] = {"code": _code(error)} | own
     return shown
+
+
+def with_code(error: GraphQLError, code: ErrorCode) -> GraphQLError:
+    """The error with a code, unless it has one."""
+    error.extensions = {"code": code} | (error.extensions or {})
+    return error
 
 
 def is_unexpected(error: GraphQLError) -> bool:
@@ -46,6 +66,15 @@ def is_unexpected(error: GraphQLError) -> bool:
         return True
     # What graphql-core itself reports while a field runs is a bug too.
     return error.path is not None
+
+
+def _code(error: GraphQLError) -> object:
+    if is_unexpected(error):
+        return ErrorCode.INTERNAL_SERVER_ERROR
+    if isinstance(error, GraphQLSyntaxError):
+        return ErrorCode.GRAPHQL_PARSE_FAILED
+    # Validation sets a code, so an error without one is about the values that an operation was sent with.
+    return (error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT)
 
 
 def _public_message(error: GraphQLError) -> str:

@@ -16,13 +16,14 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
+from graphql_mfa.api import cookie_mode, media_types
 from graphql_mfa.client import Client
 from graphql_mfa.context import RequestContext
 from graphql_mfa.core.addresses import address_group, is_proxy, parse_address, source
 from graphql_mfa.http import cookie_mode, media_types
 from graphql_mfa.http.http_request import BadRequestError, Operation, read_operation
 from graphql_mfa.http.introspection import EncodedData
-from graphql_mfa.http.public_errors import MASKED, is_unexpected, public_error
+from graphql_mfa.http.public_errors import MASKED, ErrorCode, is_unexpected, public_error
 from graphql_mfa.http.request_log import observed, request_id
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.http.security_headers import HEADERS
@@ -102,7 +103,8 @@ class _Endpoint:
             await asyncio.wait([work], timeout=context.services.settings.request_timeout_seconds)
             if work.done():
                 return work.result()
-            return _refusal(context.request, 503 if context.operation else 408, "The request took too long.")
+            status = 503 if context.operation else 408
+            return _refusal(context.request, status, ErrorCode.REQUEST_TIMEOUT, "The request took too long.")
         finally:
             work.cancel()
 
@@ -113,13 +115,13 @@ class _Endpoint:
             operation = await read_operation(request, settings.max_body_bytes, self._schema.trusted_documents)
             return await self._execute(context, operation)
         except BadRequestError as error:
-            return _refusal(request, error.status, error.message, error.headers)
+            return _refusal(request, error.status, error.code, error.message, error.headers)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:  # noqa: BLE001 - the last resort: masked here
             context.services.observer.unexpected_error()
             log_unexpected(error, f"request {context.request_id}, outside of an operation")
-            return _refusal(request, 500, MASKED)
+            return _refusal(request, 500, ErrorCode.INTERNAL_SERVER_ERROR, MASKED)
 
     async def _execute(self, context: RequestContext, operation: Operation) -> Response:
         context.operation_name = operation.operation_name
@@ -136,7 +138,9 @@ class _Endpoint:
                 raise BadRequestError(405, "Send mutations with POST.", {"Allow": "POST"}) from None
             raise BadRequestError(400, "Subscriptions are not served.") from None
         except CannotGetOperationTypeError:
-            raise BadRequestError(400, "The document has no operation of that name.") from None
+            raise BadRequestError(
+                400, "The document has no operation of that name.", code=ErrorCode.OPERATION_RESOLUTION_FAILURE
+            ) from None
         found = result.errors or ()
         errors = [public_error(error) for error in found]
         if errors and not any(error.path is not None or is_unexpected(error) for error in found):
@@ -196,8 +200,10 @@ def _preferred(accept: str) -> str:
 _preferred_cached = lru_cache(_CACHED_HEADERS)(_preferred)
 
 
-def _refusal(request: Request, status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    response = _json_answer(request, {"errors": [{"message": message}]}, status)
+def _refusal(
+    request: Request, status: int, code: ErrorCode, message: str, headers: Mapping[str, str] | None = None
+) -> Response:
+    response = _json_answer(request, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
     response.headers.update(headers or {})
     return response
 

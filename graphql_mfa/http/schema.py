@@ -38,7 +38,7 @@ from graphql_mfa.http.caches import WeighedCache
 from graphql_mfa.http.introspection import FIELDS, Introspection, root_fields
 from graphql_mfa.http.limits import DocumentLimits
 from graphql_mfa.http.outcomes import conclude_operations
-from graphql_mfa.http.public_errors import is_unexpected
+from graphql_mfa.http.public_errors import ErrorCode, PublicError, is_unexpected, with_code
 from graphql_mfa.http.trusted_documents import load_documents
 from graphql_mfa.http.unexpected import log_unexpected
 from graphql_mfa.http.validation import RULES, validate
@@ -131,12 +131,13 @@ class _Steps(SchemaExtensionsRunner):
             errors = validate(schema, document, added, hide_suggestions=True)
         if not errors and operation is None and context.operation_name is None:
             # The library would run the first one; the specification wants an error (6.1).
-            errors = [PublicError("The document has several operations: name the one to run in `operationName`.")]
+            several = PublicError("The document has several operations: name the one to run in `operationName`.")
+            errors = [with_code(several, ErrorCode.OPERATION_RESOLUTION_FAILURE)]
         if not errors and operation:
             self._introspects = _name(operation) in self._judged.introspections
             name = _name(operation) or ""
             context.operation = f"{operation.operation.value} {name[:_LONGEST_LOGGED_NAME]}".strip()
-        execution.pre_execution_errors = errors
+        execution.pre_execution_errors = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in errors]
         return self._step(super().validation)
 
     def executing(self) -> _Step:

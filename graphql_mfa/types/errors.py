@@ -13,7 +13,10 @@ graphql_enum(FieldErrorCode)
 
 
 class PublicError(GraphQLError):
-    """An error that a client reads as it is. Every other exception of a resolver is masked and logged."""
+    """An error that a client reads as it is. Every other exception of a resolver is masked and logged.
+
+    Without `extensions["code"]`, its code is BAD_USER_INPUT.
+    """
 
 
 def shown_id(id: UUID) -> strawberry.ID:

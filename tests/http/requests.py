@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from graphql_mfa.http.public_errors import ErrorCode
 from tests.api_client import Api
 
 POLICY = "{ policy { issuer } }"
@@ -32,7 +33,8 @@ def messages(response: httpx.Response) -> list[str]:
     assert set(answer) == {"errors"}, answer
     assert answer["errors"], answer
     for error in answer["errors"]:
-        assert set(error) <= {"message", "locations", "path"}, error
+        assert set(error) <= {"message", "locations", "path", "extensions"}, error
+        assert error["extensions"]["code"] in {*ErrorCode}, error
     return [error["message"] for error in answer["errors"]]
 
 

@@ -61,6 +61,7 @@ def demand_time_out(response: httpx.Response, status: int) -> None:
     """It says what happened, and nothing of the inside."""
     demand_refusal(response, status)
     assert messages(response) == ["The request took too long."]
+    assert response.json()["errors"][0]["extensions"] == {"code": "REQUEST_TIMEOUT"}
 
 
 async def attempts(services: Services) -> list[int]:

@@ -223,7 +223,7 @@ def demand_masked(response: httpx.Response, path: str) -> None:
     assert answer["data"] is None
     (error,) = answer["errors"]
     assert error["message"] == "Internal server error."
-    assert set(error) == {"message", "locations", "path"}
+    assert set(error) == {"message", "locations", "path", "extensions"}
     assert error["path"] == [path]
 
 
@@ -431,7 +431,8 @@ async def test_secrets_in_the_log_of_a_failure_outside_of_an_operation(
     response = await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})
 
     assert response.status_code == 500
-    assert response.json() == {"errors": [{"message": "Internal server error."}]}
+    masked = {"message": "Internal server error.", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}
+    assert response.json() == {"errors": [masked]}
     (record,) = own_records(caplog)
     assert "RuntimeError" in record.getMessage()
     assert "in broken" in record.getMessage()

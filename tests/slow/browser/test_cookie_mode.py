@@ -179,7 +179,8 @@ def test_the_page_of_a_listed_origin_of_the_same_site_refreshes_and_logs_out(
 
     page.goto(f"{origin}/")
     simple = fetch(page, server.url, REFRESH_SESSION, headers={"Content-Type": "text/plain"})
-    assert simple == {"errors": [{"message": "Send the header GraphQL-Require-Preflight, with any value."}]}
+    message = "Send the header GraphQL-Require-Preflight, with any value."
+    assert simple == {"errors": [{"message": message, "extensions": {"code": "FORBIDDEN"}}]}
     assert refreshes(server) == 0
     refreshed = ask(page, server.url, REFRESH_SESSION)
     assert refreshed["user"] == confirmed["user"]
