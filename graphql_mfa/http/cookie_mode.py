@@ -7,7 +7,6 @@ Request Forgery Prevention Cheat Sheet).
 
 from starlette.requests import Request
 
-from graphql_mfa.api.types import TokenPair
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http.http_request import BadRequestError
 from graphql_mfa.http.public_errors import ErrorCode

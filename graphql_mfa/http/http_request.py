@@ -28,7 +28,7 @@ class Operation:
 
 
 class BadRequestError(Exception):
-    """A request that is not GraphQL over HTTP. The message repeats nothing that was sent."""
+    """A request that is refused before an operation is known. The message repeats nothing that was sent."""
 
     def __init__(
         self,
@@ -73,6 +73,9 @@ async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str,
 
 def _document(parameters: dict[str, Any]) -> str:
     query = parameters.get("query")
+    if query is None and _persisted_hash(parameters):
+        # As Apollo Server does: 200, since some of its clients (iOS) read errors of no other status.
+        raise BadRequestError(200, "PersistedQueryNotSupported", code=ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED)
     if not isinstance(query, str) or not query.strip():
         raise BadRequestError(400, "`query` must be a string with the document to run.")
     return query
@@ -80,14 +83,25 @@ def _document(parameters: dict[str, Any]) -> str:
 
 def _trusted_document(parameters: dict[str, Any], trusted: Mapping[str, str]) -> str:
     """By the document_id in `documentId` (GraphQL over HTTP, appendix A) or where Apollo's clients put it."""
-    persisted = (parameters.get("extensions") or {}).get("persistedQuery")
-    document_id = parameters.get("documentId") or (persisted.get("sha256Hash") if isinstance(persisted, dict) else None)
+    document_id = parameters.get("documentId") or _persisted_hash(parameters)
     if parameters.get("query") is not None or not isinstance(document_id, str):
-        raise BadRequestError(400, "This server runs trusted documents only: send `documentId` and no `query`.")
+        raise BadRequestError(
+            400,
+            "This server runs trusted documents only: send `documentId` and no `query`.",
+            code=ErrorCode.PERSISTED_QUERY_ID_REQUIRED,
+        )
     document = trusted.get(bare_hash(document_id))
     if document is None:
-        raise BadRequestError(400, "The document is not one of those that this server runs.")
+        # Clients compare this message: urql and older releases of Apollo Client don't look at the code.
+        raise BadRequestError(400, "PersistedQueryNotFound", code=ErrorCode.PERSISTED_QUERY_NOT_FOUND)
     return document
+
+
+def _persisted_hash(parameters: dict[str, Any]) -> str | None:
+    """The hash that clients with automatic persisted queries send, first instead of the document, then beside it."""
+    persisted = (parameters.get("extensions") or {}).get("persistedQuery")
+    sha256 = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+    return sha256 if isinstance(sha256, str) else None
 
 
 def _demand_json(headers: Mapping[str, str]) -> None:

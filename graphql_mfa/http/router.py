@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from http import HTTPMethod
+from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
@@ -143,14 +143,14 @@ class _Endpoint:
             ) from None
         found = result.errors or ()
         errors = [public_error(error) for error in found]
+        media_type = _media_type(context.request)
         if errors and not any(error.path is not None or is_unexpected(error) for error in found):
             # It did not run. Old clients expect 200 with application/json; the newer media type has a status for it.
-            status = 400 if _media_type(context.request) == _GRAPHQL_JSON else 200
-            return _json_answer(context.request, {"errors": errors}, status)
+            return _json_answer(media_type, {"errors": errors}, 400 if media_type == _GRAPHQL_JSON else 200)
         if isinstance(result.data, EncodedData):
-            response = _answer(context.request, b'{"data":%b}' % result.data.encoded)
+            response = _answer(media_type, b'{"data":%b}' % result.data.encoded)
         else:
-            response = _json_answer(context.request, {"data": result.data} | ({"errors": errors} if errors else {}))
+            response = _json_answer(media_type, {"data": result.data} | ({"errors": errors} if errors else {}))
         response.raw_headers.extend(context.response_headers.raw)
         return response
 
@@ -203,15 +203,17 @@ _preferred_cached = lru_cache(_CACHED_HEADERS)(_preferred)
 def _refusal(
     request: Request, status: int, code: ErrorCode, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    response = _json_answer(request, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
+    # Only the older media type has errors without data at 200.
+    media_type = _JSON if status == HTTPStatus.OK else _media_type(request)
+    response = _json_answer(media_type, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
     response.headers.update(headers or {})
     return response
 
 
-def _json_answer(request: Request, body: dict[str, Any], status: int = 200) -> Response:
+def _json_answer(media_type: str, body: dict[str, Any], status: int = 200) -> Response:
     # A lone surrogate, which UTF-8 has no bytes for, becomes JSON's own escape for it.
-    return _answer(request, _ENCODER.encode(body).encode("utf-8", "backslashreplace"), status)
+    return _answer(media_type, _ENCODER.encode(body).encode("utf-8", "backslashreplace"), status)
 
 
-def _answer(request: Request, content: bytes, status: int = 200) -> Response:
-    return Response(content, status, _HEADERS, media_type=f"{_media_type(request)}; charset=utf-8")
+def _answer(media_type: str, content: bytes, status: int = 200) -> Response:
+    return Response(content, status, _HEADERS, media_type=f"{media_type}; charset=utf-8")

@@ -1,5 +1,6 @@
 """Every error says by a code what kind it is of, so that no client has to compare messages."""
 
+import json
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -34,6 +35,9 @@ REQUESTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
         ("GET", {"params": {"query": "mutation { logout { __typename } }"}}),
         ("PUT", {"content": operation(), "headers": JSON}),
         ("POST", {"content": operation("subscription { me { id } }"), "headers": JSON}),
+    ],
+    "PERSISTED_QUERY_NOT_SUPPORTED": [
+        ("POST", {"json": {"extensions": {"persistedQuery": {"version": 1, "sha256Hash": "00"}}}}),
     ],
     "GRAPHQL_PARSE_FAILED": [
         ("POST", {"json": {"query": query}})
@@ -108,6 +112,16 @@ async def test_a_schema_that_is_hidden_and_a_page_that_may_not_call_have_codes(
 
     assert codes(without_header) == codes(foreign) == {"FORBIDDEN"}
     assert codes(hidden) == {"GRAPHQL_VALIDATION_FAILED"}
+
+
+async def test_with_trusted_documents_a_hash_that_is_unknown_or_missing_has_a_code(
+    run_app: RunApp, connect: Connect, tmp_path: Path
+) -> None:
+    (tmp_path / "documents.json").write_text(json.dumps({"known": POLICY}))
+    async with run_app(trusted_documents=tmp_path / "documents.json") as app:
+        api = connect(app)
+        assert codes(await api.http.post("/graphql", json={"documentId": "x"})) == {"PERSISTED_QUERY_NOT_FOUND"}
+        assert codes(await api.http.post("/graphql", json={"query": POLICY})) == {"PERSISTED_QUERY_ID_REQUIRED"}
 
 
 async def test_a_fault_of_the_server_has_a_code(api: Api, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Which operation of a document runs, and introspection."""
 
 import itertools
+import json
 
 import pytest
 from graphql import build_client_schema, get_introspection_query, graphql_sync, print_schema
@@ -91,6 +92,30 @@ async def test_directive_of_another_server(api: Api, subtests: pytest.Subtests) 
 
             assert messages(response)
             assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
+async def test_a_hash_in_place_of_a_document_is_answered_so_that_clients_send_the_document(
+    api: Api, accept: str
+) -> None:
+    """Apollo Client for iOS reads only answers of status 200, which the newer media type has not without data."""
+    persisted = {"persistedQuery": {"version": 1, "sha256Hash": "00"}}
+    headers = {"Accept": accept}
+    sent = await api.http.post("/graphql", json={"extensions": persisted, "query": None}, headers=headers)
+    linked = await api.http.get("/graphql", params={"extensions": json.dumps(persisted)}, headers=headers)
+
+    for response in (sent, linked):
+        demand_refusal(response, 200)
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        assert messages(response) == ["PersistedQueryNotSupported"]
+
+
+async def test_what_is_no_hash_and_no_document_is_a_mistake(api: Api, subtests: pytest.Subtests) -> None:
+    odd: list[object] = [None, {}, [], "00", {"sha256Hash": 5}, {"sha256Hash": ["00"]}, {"sha256Hash": ""}]
+    for persisted in odd:
+        with subtests.test(persisted=persisted):
+            response = await api.http.post("/graphql", json={"extensions": {"persistedQuery": persisted}})
+            demand_refusal(response, 400)
 
 
 async def test_introspection_tells_the_schema(api: Api, services: Services) -> None:

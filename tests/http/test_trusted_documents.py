@@ -213,7 +213,7 @@ async def test_a_hash_that_is_not_in_the_manifest_runs_nothing(api: Api, send: S
     for members in ({"documentId": document_id}, {"extensions": {"persistedQuery": {"sha256Hash": document_id}}}):
         response = await send(api, **members)
         demand_refusal(response, 400)
-        assert messages(response) == ["The document is not one of those that this server runs."]
+        assert messages(response) == ["PersistedQueryNotFound"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Server
+from tests.conftest import Server, demand_program
 from tests.security.attacks import real_api, real_member
 from tests.slow.npm import install, npm
 
@@ -74,6 +74,15 @@ def step_up(snippets: Path, *answers: dict[str, object]) -> dict[str, object]:
     output = npm(snippets, "exec", "--", "node", "main.js", json.dumps(answers))
     outcome: dict[str, object] = json.loads(output.splitlines()[-1])
     return outcome
+
+
+def sent_with_hashes(tools: Path, client: str, method: str, url: str) -> tuple[list[object], list[str]]:
+    """The outcomes of two queries and a mutation by a client of persisted queries, and the requests it made."""
+    demand_program("node")
+    command = ["node", "persisted.js", client, method, f"{url}/graphql"]
+    run = subprocess.run(command, cwd=tools, capture_output=True, text=True, check=True)
+    answer = json.loads(run.stdout)
+    return answer["outcomes"], answer["sent"]
 
 
 @contextmanager
@@ -155,6 +164,37 @@ async def test_libraries_that_know_the_issuer_alone_verify_an_access_token(
     finally:
         server.stop()
     assert json.loads(output) == {"oauth4webapi": algorithm, "jose": algorithm, "jsonwebtoken": jsonwebtoken}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(("client", "again"), [("apollo", "POST"), ("urql", "GET")])
+def test_an_app_that_sends_hashes_first_goes_on_with_whole_documents(
+    tools: Path, live_server: str, client: str, again: str, method: str
+) -> None:
+    """With the defaults of Apollo Client's PersistedQueryLink and urql's persistedExchange, but for the method."""
+    (first, second, mutation), sent = sent_with_hashes(tools, client, method, live_server)
+    assert isinstance(first, dict)
+    assert first["policy"]["issuer"] == "GraphQL MFA"
+    assert second == first
+    assert mutation == {"logout": {"__typename": "NotAuthenticated"}}
+    if method == "POST":
+        again = "POST"
+    assert sent[:2] == [f"{method} hash", f"{again} query"]
+    assert all(request.endswith(" query") for request in sent[2:])
+
+
+@pytest.mark.parametrize("client", ["apollo", "urql"])
+def test_an_app_that_would_register_its_documents_reads_that_they_have_to_be_trusted(
+    tools: Path, tmp_path: Path, client: str
+) -> None:
+    (tmp_path / "documents.json").write_text("{}")
+    server = Server(tmp_path, GRAPHQL_MFA_TRUSTED_DOCUMENTS="documents.json").start()
+    try:
+        outcomes, sent = sent_with_hashes(tools, client, "POST", server.url)
+    finally:
+        server.stop()
+    assert all("This server runs trusted documents only" in str(outcome) for outcome in outcomes)
+    assert sent == ["POST hash", "POST query hash"] * 3
 
 
 def test_the_schema_follows_the_recommended_rules(tools: Path) -> None:
