@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.flows.notifications import OnEvent
@@ -104,6 +105,7 @@ def create_app(
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
+            allow_origin_regex=wildcard_pattern(settings.cors_origins),
             allow_credentials=cookie_mode.is_on(settings),
             allow_methods=["GET", "POST"],
             allow_headers=["*"],

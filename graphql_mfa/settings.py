@@ -12,14 +12,13 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
+from graphql_mfa.core.origins import is_wildcard, parse_origin
 from graphql_mfa.core.outbound_addresses import may_be_called
 from graphql_mfa.core.totp import TotpParameters
 
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
 Days = Annotated[int, Field(gt=0, le=100 * 366)]
-_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([1-9]\d{0,4}))?")
-_OWN_PORTS = {("http", "80"), ("https", "443")}
 _LAST_PORT = 65_535
 _WEBHOOK_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
 HIGHEST_BCRYPT_ROUNDS = 16
@@ -28,14 +27,6 @@ _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _origin(text: str) -> str:
-    """As browsers send it in `Origin`, without the port that the scheme implies (RFC 6454 6.2)."""
-    found = _ORIGIN.fullmatch(text)
-    if text != "*" and (not found or found.groups() in _OWN_PORTS or int(found[2] or 0) > _LAST_PORT):
-        raise ValueError("an origin is as browsers send it: https://example.com, or http://localhost:5173")
-    return text
 
 
 def _webhook_url(text: str) -> str:
@@ -66,7 +57,7 @@ def _listed(secrets: SecretStr) -> list[str]:
     return secrets.get_secret_value().replace(",", " ").split()
 
 
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_split)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(parse_origin)], ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
 
@@ -276,8 +267,9 @@ class Settings(BaseSettings):
     cors_origins: Annotated[
         Origins,
         Field(
-            description="Origins of the web applications that may call from a browser, separated by commas; `*` for "
-            "any, but not in cookie mode."
+            description="Origins of the web applications that may call from a browser, separated by commas, as in "
+            "`https://app.example.com,capacitor://localhost`. `https://*.preview.example.com` is any with one label "
+            "there, `*` any at all; neither in cookie mode."
         ),
     ] = ()
     session_transport: Annotated[
@@ -437,8 +429,8 @@ class Settings(BaseSettings):
     def _judge(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
             raise ValueError("a shortest length of usernames or passwords is greater than the longest")
-        if self.session_transport == "cookie" and "*" in self.cors_origins:
-            raise ValueError("GRAPHQL_MFA_CORS_ORIGINS can't be * where the session is in a cookie: list the origins")
+        if self.session_transport == "cookie" and any(map(is_wildcard, self.cors_origins)):
+            raise ValueError("GRAPHQL_MFA_CORS_ORIGINS can't have * where the session is in a cookie: list the origins")
         if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:
             warnings.warn(
                 f"GRAPHQL_MFA_BCRYPT_ROUNDS={self.bcrypt_rounds} makes passwords cheap to guess from a leaked "

@@ -1,6 +1,8 @@
 """Pages of other origins: those that the operator lists may call and read the answers, and no others."""
 
 import itertools
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -223,7 +225,6 @@ def test_what_no_browser_sends_as_an_origin_is_refused_at_start(
         "https://app.example?",
         "https://App.example",
         "HTTPS://app.example",
-        "https://*.app.example",
         "https://user@app.example",
         "https://app.example:",
         "https://app.example:port",
@@ -234,10 +235,110 @@ def test_what_no_browser_sends_as_an_origin_is_refused_at_start(
         "https://::1",
         "null",
         "file://",
+        "wss://app.example",
+        "capacitor://",
+        "Capacitor://localhost",
+        "capacitor://localhost/",
+        "chrome-extension://*",
+        "capacitor://*.app.example",
+        "https://*",
+        "https://app.*",
+        "https://pr-*.app.example",
+        "https://*.*.app.example",
+        "https://*.[::1]",
+        "https://*.example.com.",
+        "https://*..example.com",
         "**",
     ]:
         with subtests.test(origin=origin), pytest.raises(ValidationError, match="an origin is as browsers send it"):
             make_settings(cors_origins=f"https://app.example,{origin}")
+
+
+def test_a_wildcard_below_which_anyone_may_have_a_name_is_refused_at_start(
+    make_settings: MakeSettings, subtests: pytest.Subtests
+) -> None:
+    for domain in [
+        "com",
+        "co.uk",
+        "vercel.app",
+        "pages.dev",
+        "github.io",
+        "ck",
+        "kawasaki.jp",
+        "compute.amazonaws.com",
+        "xn--p1ai",
+        "localhost",
+        "no-such-top-level-domain",
+        "0.0.1",
+    ]:
+        with (
+            subtests.test(domain=domain),
+            pytest.raises(ValidationError, match="a wildcard needs a domain of your own"),
+        ):
+            make_settings(cors_origins=f"https://*.{domain}")
+
+
+@pytest.mark.parametrize(("origin", "loaded"), [("https://app.example", False), ("https://*.app.example", True)])
+def test_the_public_suffix_list_is_loaded_for_a_wildcard_only(origin: str, loaded: bool) -> None:
+    code = f"import sys; from graphql_mfa import Settings; Settings(cors_origins={origin!r}); print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("publicsuffixlist" in ran.stdout.split()) is loaded
+
+
+async def test_a_wildcard_stands_for_one_label(run_app: RunApp, connect: Connect, subtests: pytest.Subtests) -> None:
+    wildcards = ["https://*.preview.example.com", "http://*.app.localhost:5173", "https://*.example.co.uk"]
+    async with run_app(cors_origins=[*wildcards, LISTED[0]]) as app:
+        for origin in [
+            "https://pr-7.preview.example.com",
+            "https://a_b.preview.example.com",
+            "https://xn--bcher-kva.preview.example.com",
+            "http://one.app.localhost:5173",
+            "https://www.example.co.uk",
+            LISTED[0],
+        ]:
+            with subtests.test(origin=origin):
+                assert permissions(await call(connect(app), origin)) == {"access-control-allow-origin": origin}
+        for origin in [
+            "https://preview.example.com",
+            "https://.preview.example.com",
+            "https://a.b.preview.example.com",
+            "http://a.preview.example.com",
+            "https://a.preview.example.com:8443",
+            "https://a.preview.example.com.evil.example",
+            "https://evil.example/.preview.example.com",
+            "https://evil.example#.preview.example.com",
+            "https://user@a.preview.example.com",
+            "https://a.previewxexample.com",
+            "https://a.preview.example.com\n",
+            "http://one.app.localhost:51730",
+            "https://a.app.example",
+            "null",
+        ]:
+            with subtests.test(origin=origin):
+                api = connect(app)
+                refused, answer = await ask_first(api, origin), await call(api, origin)
+                assert permissions(refused) == permissions(answer) == {}
+
+
+async def test_the_page_of_a_web_view_or_an_extension_may_call(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    origins = [
+        "capacitor://localhost",
+        "ionic://localhost",
+        "tauri://localhost",
+        "app://obsidian.md",
+        "chrome-extension://aapbdbdomjkkjkaonfhkkikfgjllcleb",
+        "moz-extension://5b6f1c4e-0d0b-4ef3-9a2b-8b4b1a1f0c11",
+        "safari-web-extension://8C6C5ACE-3B5B-4D2A-A4F7-9D1E0C7B2A11",
+    ]
+    async with run_app(cors_origins=origins) as app:
+        for origin in origins:
+            with subtests.test(origin=origin):
+                assert permissions(await call(connect(app), origin)) == {"access-control-allow-origin": origin}
+        for origin in ["capacitor://evil", "https://localhost", "safari-web-extension://8c6c5ace"]:
+            with subtests.test(origin=origin):
+                assert permissions(await call(connect(app), origin)) == {}
 
 
 def test_a_port_that_no_browser_sends_is_refused_at_start(
@@ -254,11 +355,13 @@ def test_a_port_that_no_browser_sends_is_refused_at_start(
             make_settings(cors_origins=origin)
 
 
-@pytest.mark.parametrize("origins", ["*", "https://app.example,*"])
+@pytest.mark.parametrize("origins", ["*", "https://app.example,*", "https://*.preview.example.com"])
 def test_every_page_with_cookies_is_refused_at_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings, origins: str
 ) -> None:
-    with pytest.raises(ValidationError, match=r"GRAPHQL_MFA_CORS_ORIGINS can't be \* where the session is in a cookie"):
+    with pytest.raises(
+        ValidationError, match=r"GRAPHQL_MFA_CORS_ORIGINS can't have \* where the session is in a cookie"
+    ):
         make_settings(cors_origins=origins, session_transport="cookie")
 
     monkeypatch.chdir(tmp_path)
