@@ -30,6 +30,10 @@ def demand_own_page(request: Request, settings: Settings) -> None:
         return
     if REQUIRED_HEADER not in request.headers:
         raise BadRequestError(403, f"Send the header {REQUIRED_HEADER}, with any value.", code=ErrorCode.FORBIDDEN)
+    # The browser compares the origins itself, so this is right behind a proxy that changes the host or leaves out its
+    # port. Scripts can't set it: Fetch forbids names with `Sec-`.
+    if request.headers.get("sec-fetch-site") == "same-origin":
+        return
     # Programs that are no browsers send none; browsers send it with every POST (Fetch, 3.2).
     origin = request.headers.get("origin")
     # A proxy may have taken TLS away, so which of the two schemes was used is not known here.
@@ -37,7 +41,10 @@ def demand_own_page(request: Request, settings: Settings) -> None:
     own = {f"{scheme}://{host}" for scheme in ("http", "https")}
     if origin is not None and origin not in own and origin not in settings.cors_origins:
         raise BadRequestError(
-            403, "Pages of this origin may not call: see GRAPHQL_MFA_CORS_ORIGINS.", code=ErrorCode.FORBIDDEN
+            403,
+            "Pages of this origin may not call: list it in GRAPHQL_MFA_CORS_ORIGINS or, if it is the API's own, have "
+            "the proxy pass on the Host header with its port.",
+            code=ErrorCode.FORBIDDEN,
         )
 
 

@@ -500,6 +500,32 @@ async def test_the_own_page_and_listed_pages_and_programs_may_use_the_cookie(
             demand_headers(response)
 
 
+async def test_the_own_page_may_use_the_cookie_behind_a_proxy_that_changes_the_host(
+    browser: Browser, subtests: pytest.Subtests
+) -> None:
+    """As nginx does by `Host $host`, which leaves out the port, and Vite by `changeOrigin`. The browser knows."""
+    await browser.api.member()
+    cookie = browser.cookie
+
+    for host, origin in [("id.example", "https://id.example:8443"), ("127.0.0.1:8000", "http://localhost:5173")]:
+        headers = OWN_SCRIPT | {"Host": host, "Origin": origin}
+        for site in ("same-site", "cross-site", "none", "Same-Origin", "same-origin, cross-site", ""):
+            with subtests.test(host=host, site=site):
+                response = await browser.attack(headers | {"Sec-Fetch-Site": site})
+                demand_refusal(response, 403)
+                assert "pass on the Host header with its port" in messages(response)[0]
+        assert browser.cookie == cookie
+        response = await browser.attack(headers | {"Sec-Fetch-Site": "same-origin"})
+        assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
+        cookie = browser.cookie
+
+
+async def test_a_page_of_the_own_origin_needs_the_header_too(browser: Browser) -> None:
+    """An injected form is of the own origin."""
+    await browser.api.member()
+    demand_refusal(await browser.attack({"Sec-Fetch-Site": "same-origin"}), 403)
+
+
 async def test_a_link_uses_the_cookie(browser: Browser, services: Services, subtests: pytest.Subtests) -> None:
     await browser.api.member()
     cookie = browser.cookie
