@@ -20,6 +20,7 @@ Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
 Days = Annotated[int, Field(gt=0, le=100 * 366)]
 _LAST_PORT = 65_535
+_COOKIE_NAME = "__Host-graphql-mfa-refresh"
 _WEBHOOK_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
 HIGHEST_BCRYPT_ROUNDS = 16
 _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
@@ -27,6 +28,14 @@ _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def default_cookie_name(*, dev: bool, port: int) -> str:
+    """The cookie's name where none is set: in development it differs by port, since servers share a host there.
+
+    port: 0, for any that is free, gives the name without a port.
+    """
+    return f"{_COOKIE_NAME}-{port}" if dev and port else _COOKIE_NAME
 
 
 def _webhook_url(text: str) -> str:
@@ -276,6 +285,14 @@ class Settings(BaseSettings):
         Literal["bearer", "cookie"],
         Field(description="`cookie`: browsers keep the refresh token in a cookie that no script can read."),
     ] = "bearer"
+    cookie_name: Annotated[
+        str,
+        Field(
+            pattern=r"^__Host-[A-Za-z0-9_-]{1,64}$",
+            description="The name of that cookie. Browsers send a cookie to every port of its host, so deployments at "
+            "one host need different names. A change signs everybody out.",
+        ),
+    ] = _COOKIE_NAME
     trusted_proxies: Annotated[
         Networks,
         Field(

@@ -7,6 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from graphql_mfa import Settings
 from graphql_mfa.core.totp import TotpParameters
+from graphql_mfa.settings import default_cookie_name
 
 KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
 
@@ -178,6 +179,21 @@ def test_a_secret_of_webhooks_that_is_none_or_weak_is_refused(subtests: pytest.S
     ]:
         with subtests.test(secret=secret), pytest.raises(ValidationError):
             settings(webhook_url="https://hooks.example/", webhook_secret=secret)
+
+
+def test_the_name_of_the_cookie_has_the_prefix_that_browsers_protect(subtests: pytest.Subtests) -> None:
+    assert settings(cookie_name="__Host-shop-refresh").cookie_name == "__Host-shop-refresh"
+    for name in ["refresh", "__Secure-refresh", "__host-refresh", "__Host-", "__Host-a b", "__Host-a;b", "__Host-a=b"]:
+        with subtests.test(name=name), pytest.raises(ValidationError, match="cookie_name"):
+            settings(cookie_name=name)
+
+
+def test_the_name_of_the_cookie_differs_by_port_in_development_only() -> None:
+    names = [default_cookie_name(dev=dev, port=port) for dev in (True, False) for port in (8001, 8002)]
+    assert len(set(names)) == 3
+    assert names[2] == names[3] == default_cookie_name(dev=True, port=0) == settings().cookie_name
+    for name in names:
+        assert settings(cookie_name=name).cookie_name == name
 
 
 def test_settings_do_not_change() -> None:

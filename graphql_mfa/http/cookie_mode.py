@@ -14,8 +14,7 @@ from graphql_mfa.settings import Settings
 from graphql_mfa.types.sessions import TokenPair
 
 REQUIRED_HEADER = "GraphQL-Require-Preflight"
-# The prefix makes browsers refuse it unless it is Secure, of this host alone, and of every path (RFC 6265bis 4.1.3.2).
-_COOKIE = "__Host-graphql-mfa-refresh"
+# The name's prefix `__Host-` makes browsers refuse it without Secure and Path=/ (RFC 6265bis 4.1.3.2).
 _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
@@ -57,7 +56,9 @@ def refresh_cookie(request: Request, settings: Settings) -> str | None:
     if not is_on(settings):
         return None
     pairs = ";".join(request.headers.getlist("cookie")).split(";")
-    values = [value for name, _, value in (pair.strip(" ").partition("=") for pair in pairs) if name == _COOKIE]
+    values = [
+        value for name, _, value in (pair.strip(" ").partition("=") for pair in pairs) if name == settings.cookie_name
+    ]
     return values[0] if len(values) == 1 else None
 
 
@@ -76,4 +77,5 @@ def expire_cookie(context: RequestContext) -> None:
 
 
 def _set(context: RequestContext, value: str, seconds: int) -> None:
-    context.response_headers.append("Set-Cookie", f"{_COOKIE}={value}; Max-Age={seconds}; {_ATTRIBUTES}")
+    name = context.services.settings.cookie_name
+    context.response_headers.append("Set-Cookie", f"{name}={value}; Max-Age={seconds}; {_ATTRIBUTES}")

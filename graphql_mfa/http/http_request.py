@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from graphql_mfa.api import media_types
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.http import media_types
 from graphql_mfa.http.public_errors import ErrorCode

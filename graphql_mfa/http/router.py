@@ -16,7 +16,6 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
-from graphql_mfa.api import cookie_mode, media_types
 from graphql_mfa.client import Client
 from graphql_mfa.context import RequestContext
 from graphql_mfa.core.addresses import address_group, is_proxy, parse_address, source

@@ -115,6 +115,42 @@ async def test_the_first_code_puts_the_refresh_token_into_the_cookie(browser: Br
     assert browser.max_age == 3600
 
 
+async def test_deployments_at_one_host_name_keep_their_own_cookies(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    """A browser sends both cookies to both ports."""
+    names = ["__Host-a-refresh", "__Host-b-refresh"]
+    async with (
+        run_app(session_transport="cookie", cookie_name=names[0]) as one,
+        run_app(session_transport="cookie", cookie_name=names[1]) as other,
+    ):
+        kept = {}
+        for name, app, username in zip(names, (one, other), ("alice", "bob"), strict=True):
+            api = connect(app)
+            api.http.headers.update(OWN_SCRIPT)
+            registered = await api.register(username)
+            variables = {
+                "input": {
+                    "challengeToken": registered["challenge"]["token"],
+                    "otp": code_at(registered["enrollment"]["secret"], api.clock()),
+                }
+            }
+            (header,) = (await api.send(VERIFY_OTP, variables)).headers.get_list("Set-Cookie")
+            kept[name] = header.partition(";")[0]
+            assert header.startswith(f"{name}=mfar_")
+        for name, app, username in zip(names, (one, other), ("alice", "bob"), strict=True):
+            with subtests.test(name=name):
+                headers = OWN_SCRIPT | {"Cookie": "; ".join(kept.values())}
+                http = connect(app).http
+                refreshed = await http.post("/graphql", json={"query": REFRESH_SESSION}, headers=headers)
+                assert refreshed.json()["data"]["refreshSession"]["user"]["username"] == username
+                (header,) = refreshed.headers.get_list("Set-Cookie")
+                assert header.startswith(f"{name}=mfar_")
+                kept[name] = header.partition(";")[0]
+        logout = await connect(one).http.post("/graphql", json={"query": LOGOUT}, headers=headers)
+        assert logout.headers.get_list("Set-Cookie")[0].startswith(f"{names[0]}=; Max-Age=0;")
+
+
 async def test_a_later_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
     signed_in = await sign_in(browser, await browser.api.member())
     assert signed_in["__typename"] == "SignedIn"
