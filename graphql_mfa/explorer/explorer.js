@@ -66,6 +66,10 @@ async function fetcher({ query, operationName, variables }, { headers } = {}) {
 // storage they are gone with the browser tab; in the local storage, GraphiQL's default, they would stay for good.
 const storage = sessionStorage;
 
+// A link's operation gets a tab of its own, and runs when somebody presses the button.
+const address = new URLSearchParams(location.search);
+const linked = address.has("query") ? { query: address.get("query"), variables: address.get("variables") ?? "" } : null;
+
 // GraphiQL shows the first default tab's query, but takes its variables from the storage.
 if (!storage.getItem("graphiql:tabState")) storage.setItem("graphiql:variables", examples[0].variables);
 
@@ -73,7 +77,8 @@ ReactDOM.createRoot(document.getElementById("graphiql")).render(
   React.createElement(GraphiQL, {
     fetcher,
     storage,
-    defaultTabs: examples,
+    ...linked,
+    defaultTabs: linked ? [linked, ...examples] : examples,
     // For every tab, also after a reload: a tab's own headers are not stored.
     defaultHeaders: JSON.stringify({ Authorization: "Bearer {{accessToken}}" }, null, 2),
     shouldPersistHeaders: false,

@@ -20,7 +20,6 @@ from graphql import (
 )
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
-from graphql_mfa.api import introspection
 from graphql_mfa.http import introspection
 from graphql_mfa.http.public_errors import ErrorCode, PublicError
 from graphql_mfa.settings import Settings

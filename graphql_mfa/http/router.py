@@ -178,11 +178,14 @@ async def _not_found(_: Request) -> Response:
 
 
 def _wants_page(request: Request) -> bool:
-    """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer."""
+    """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer.
+
+    The page's script reads a `query` from the address; a hash has no text that it could show.
+    """
     if request.method not in {"GET", "HEAD"}:
         return False
     accepts_html = "text/html" in media_types.accepted(request.headers.get("accept", ""))
-    return accepts_html and not {"query", "documentId", "extensions"} & request.query_params.keys()
+    return accepts_html and not {"documentId", "extensions"} & request.query_params.keys()
 
 
 def _media_type(request: Request) -> str:

@@ -61,17 +61,45 @@ async def test_explorer_page_off_by_default(run_app: RunApp, connect: Connect) -
 
 
 async def test_explorer_leaves_operations_alone(run_app: RunApp, connect: Connect) -> None:
-    """From the address bar, and from the page itself."""
+    """Those of the page itself, and those of clients that name no HTML."""
     async with run_app(explorer=True) as app:
         http = connect(app).http
-        get = await http.get("/graphql", params={"query": POLICY}, headers={"Accept": BROWSER})
+        get = await http.get("/graphql", params={"query": POLICY}, headers={"Accept": "application/json, */*"})
         post = await http.post("/graphql", content=operation(), headers=JSON | {"Accept": BROWSER})
-        link = await http.get(
-            "/graphql", params={"query": "mutation { logout { __typename } }"}, headers={"Accept": BROWSER}
-        )
+        link = await http.get("/graphql", params={"query": "mutation { logout { __typename } }"})
 
     assert get.json() == post.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
     assert link.status_code == 405
+
+
+async def test_a_link_with_an_operation_opens_the_explorer_and_nothing_of_it_is_in_the_page(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    async with run_app(explorer=True) as app:
+        http = connect(app).http
+        page = await http.get("/graphql", headers={"Accept": BROWSER})
+        for query in [
+            POLICY,
+            "mutation { logout { __typename } }",
+            '"><script>alert(1)</script>',
+            "{",
+            "",
+            "x" * 9_000,
+        ]:
+            with subtests.test(query=query[:50]):
+                params = {"query": query, "variables": query, "operationName": query}
+                response = await http.get("/graphql", params=params, headers={"Accept": BROWSER})
+
+                assert response.status_code == 200
+                assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+                assert response.content == page.content
+
+
+async def test_a_link_with_an_operation_runs_it_where_the_explorer_is_off(run_app: RunApp, connect: Connect) -> None:
+    async with run_app() as app:
+        response = await connect(app).http.get("/graphql", params={"query": POLICY}, headers={"Accept": BROWSER})
+
+    assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
 async def test_explorer_page_lets_nothing_else_in(run_app: RunApp, connect: Connect) -> None:

@@ -139,7 +139,7 @@ async def test_a_trusted_mutation_does_not_run_by_get(api: Api) -> None:
 async def test_a_browser_gets_the_answer_of_an_operation_in_the_address(
     run_app: RunApp, connect: Connect, write: Write
 ) -> None:
-    """As it does of a `query`; the explorer is for an address without an operation."""
+    """The explorer has no text of it to show."""
     async with run_app(trusted_documents=write(MANIFEST), explorer=True) as app:
         response = await connect(app).http.get(
             "/graphql", params={"documentId": KNOWN}, headers={"Accept": "text/html,*/*;q=0.8"}

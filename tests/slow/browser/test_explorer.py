@@ -1,5 +1,6 @@
 """The explorer as a newcomer meets it: the page as it is served, in a real browser, with a real server behind it."""
 
+import json
 import re
 import shutil
 import sqlite3
@@ -7,6 +8,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pyotp
 import pytest
@@ -182,6 +184,43 @@ def test_the_next_visit_has_another_name_to_register(page: "Page", live_server: 
     page.evaluate("sessionStorage.clear()")  # as in a new browser tab
     open_explorer(page, live_server)
     assert known(run(page, "RegisterUserSuccess"), "username") != first
+
+
+def test_a_link_with_an_operation_shows_it_and_waits_for_the_button(page: "Page", live_server: str) -> None:
+    from playwright.sync_api import expect
+
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data) if request.post_data else None)
+    query = "query Linked($more: Boolean!) { policy { issuer otpDigits @include(if: $more) } }"
+    link = f"{live_server}/graphql?{urlencode({'query': query, 'variables': json.dumps({'more': True})})}"
+    tabs = page.locator(".graphiql-tab-button")
+    editors = page.locator(".graphiql-query-editor .CodeMirror-code"), page.get_by_label("Variables")
+
+    page.goto(link)
+    expect(tabs).to_have_text(["Linked", *TABS])
+    expect(editors[0]).to_contain_text(query)
+    expect(editors[1]).to_contain_text('{"more": true}')
+    wait_until(page, "sessionStorage.getItem('graphiql:operationName') === 'Linked'")
+    page.reload()
+    expect(tabs).to_have_text(["Linked", *TABS])
+    expect(editors[0]).to_contain_text(query)
+
+    run(page, '"otpDigits": 6')
+    (operation,) = [body for body in sent if "IntrospectionQuery" not in body]
+    assert json.loads(operation) == {"query": query, "operationName": "Linked", "variables": {"more": True}}
+    open_tab(page, "Register")
+    expect(editors[0]).to_contain_text("registerUser")
+    expect(editors[1]).to_contain_text("alice")
+
+
+def test_a_second_link_gets_a_tab_beside_what_was_open(page: "Page", live_server: str) -> None:
+    from playwright.sync_api import expect
+
+    page.goto(f"{live_server}/graphql")
+    wait_until(page, "sessionStorage.getItem('graphiql:tabState') !== null")
+    page.goto(f"{live_server}/graphql?{urlencode({'query': 'query Linked { policy { issuer } }'})}")
+    expect(page.locator(".graphiql-tab-button")).to_have_text([*TABS, "Linked"])
+    run(page, '"issuer": "GraphQL MFA"')
 
 
 def test_every_example_is_a_valid_operation_of_the_schema() -> None:
