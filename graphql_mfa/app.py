@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
@@ -71,6 +71,11 @@ def create_app(
     )
     app.router.routes.extend(mfa.router().routes)  # Included as a router, each request would be matched twice.
 
+    async def root(_: Request) -> Response:
+        if settings.explorer:
+            return RedirectResponse("graphql")  # relative, since a proxy may serve all of this below a path
+        return PlainTextResponse("GraphQL is at /graphql, by POST. Public keys are at /.well-known/jwks.json.\n")
+
     async def healthz(_: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
@@ -89,6 +94,7 @@ def create_app(
     async def jwks(_: Request) -> Response:
         return JSONResponse(mfa.services.access_tokens.jwks(), headers=_CACHEABLE)
 
+    app.add_route("/", root)
     app.add_route("/healthz", healthz)
     app.add_route("/readyz", readyz)
     app.add_route(JWKS_PATH, jwks)

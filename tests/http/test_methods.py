@@ -310,7 +310,7 @@ async def test_another_spelling_of_the_path(api: Api, subtests: pytest.Subtests)
         with subtests.test(path=path):
             response = await api.http.post(f"http://testserver{path}", content=operation(), headers=JSON)
 
-            assert response.status_code == 404
+            assert response.status_code == (405 if path == "/graphql/.." else 404)  # that is sent as "/"
             assert "Location" not in response.headers
 
 

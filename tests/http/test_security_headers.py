@@ -132,13 +132,22 @@ async def test_every_method_that_does_nothing_somewhere_has_them(browser: Api, s
 
 async def test_what_is_not_there_has_them(browser: Api, subtests: pytest.Subtests) -> None:
     for method, path in itertools.product(
-        ["GET", "HEAD"], ["/", "/graphql/", "/graphql/explorer/", "/graphql/explorer/none", "/nothing", "/.env"]
+        ["GET", "HEAD"], ["/graphql/", "/graphql/explorer/", "/graphql/explorer/none", "/nothing", "/.env"]
     ):
         with subtests.test(method=method, path=path):
             response = await browser.http.request(method, path)
 
             assert response.status_code in {404, 405}
             demand_security_headers(response)
+
+
+@pytest.mark.parametrize(("explorer", "status"), [(True, 307), (False, 200)])
+async def test_the_bare_address_has_them(run_app: RunApp, connect: Connect, explorer: bool, status: int) -> None:
+    async with run_app(explorer=explorer) as app:
+        response = await connect(app).http.get("/")
+
+    assert response.status_code == status
+    demand_security_headers(response)
 
 
 async def test_health_has_them(browser: Api, subtests: pytest.Subtests) -> None:

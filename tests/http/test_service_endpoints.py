@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -11,6 +12,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import FastAPI
+from starlette.routing import Mount
 
 from graphql_mfa.core.key_ring import KeyRing, new_key
 from graphql_mfa.services import Services
@@ -184,6 +186,27 @@ async def test_service_endpoint_answers_head(api: Api, subtests: pytest.Subtests
             assert response.content == b""
 
 
+@pytest.mark.parametrize("prefix", ["", "/below/a/path"])
+async def test_the_bare_address_leads_to_the_explorer(
+    run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect, prefix: str
+) -> None:
+    async with run_app(explorer=True) as app:
+        http = connect(FastAPI(routes=[Mount(prefix, app)])).http
+        http.follow_redirects = True
+        response = await http.get(f"{prefix}/", headers={"Accept": "text/html"})
+
+    assert response.url.path == f"{prefix}/graphql"
+    assert "graphql-mfa explorer" in response.text
+
+
+async def test_the_bare_address_without_the_explorer_says_what_there_is(api: Api) -> None:
+    response = await api.http.get("/")
+
+    assert response.status_code == 200
+    for path in re.findall(r"/[\w./-]*\w", response.text):
+        assert (await api.http.get(path)).status_code != 404
+
+
 async def test_nothing_else_is_served(app: FastAPI, connect: Connect, subtests: pytest.Subtests) -> None:
     for path in [
         "/docs",
@@ -196,7 +219,6 @@ async def test_nothing_else_is_served(app: FastAPI, connect: Connect, subtests: 
         "/playground",
         "/graphiql",
         "/debug",
-        "/",
         "/.env",
         "/graphql_mfa.db",
         "/graphql_mfa.db.key",
