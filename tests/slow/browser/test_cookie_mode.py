@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pyotp
 import pytest
 
@@ -190,6 +191,41 @@ def test_the_page_of_a_listed_origin_of_the_same_site_refreshes_and_logs_out(
     assert page.evaluate("document.cookie") == ""
     assert ask(page, server.url, LOGOUT) == {"__typename": "LogoutSuccess", "sessionsEnded": 1}
     assert kept(page) == {}
+
+
+class ForgetfulProxy(BaseHTTPRequestHandler):
+    """Passes requests on with another Host, as nginx does by `proxy_set_header Host $host`."""
+
+    target = ""
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        sent = {name: value for name, value in self.headers.items() if name not in {"Host", "Accept-Encoding"}}
+        response = httpx.request(self.command, self.target + self.path, content=body, headers=sent | {"Host": "id"})
+        self.send_response(response.status_code)
+        for name, value in response.headers.multi_items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(response.content)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:
+        """A test's output is not for it."""
+
+
+def test_the_own_page_signs_in_behind_a_proxy_that_changes_the_host(page: "Page", serve: Serve) -> None:
+    handler = type("Proxy", (ForgetfulProxy,), {"target": serve(GRAPHQL_MFA_EXPLORER="true").url})
+    with HTTPServer(("127.0.0.1", 0), handler) as proxy:
+        thread = Thread(target=proxy.serve_forever)
+        thread.start()
+        try:
+            url = f"http://127.0.0.1:{proxy.server_port}"
+            assert sign_in(page, url)["__typename"] == "EnrollmentConfirmed"
+            assert ask(page, url, REFRESH_SESSION)["__typename"] == "SignedIn"
+        finally:
+            proxy.shutdown()
+            thread.join()
 
 
 def test_the_page_of_a_listed_origin_of_another_site_may_call_but_has_no_session(
