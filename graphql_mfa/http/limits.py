@@ -21,7 +21,7 @@ from graphql import (
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
 from graphql_mfa.http import introspection
-from graphql_mfa.http.public_errors import ErrorCode, PublicError
+from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.errors import PublicError
 

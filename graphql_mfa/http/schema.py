@@ -38,7 +38,7 @@ from graphql_mfa.http.caches import WeighedCache
 from graphql_mfa.http.introspection import FIELDS, Introspection, root_fields
 from graphql_mfa.http.limits import DocumentLimits
 from graphql_mfa.http.outcomes import conclude_operations
-from graphql_mfa.http.public_errors import ErrorCode, PublicError, is_unexpected, with_code
+from graphql_mfa.http.public_errors import ErrorCode, is_unexpected, with_code
 from graphql_mfa.http.trusted_documents import load_documents
 from graphql_mfa.http.unexpected import log_unexpected
 from graphql_mfa.http.validation import RULES, validate
