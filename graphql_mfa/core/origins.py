@@ -7,7 +7,7 @@ from collections.abc import Iterable
 _ORIGIN = re.compile(
     r"(?:(?P<web>https?)://(?:\*\.(?P<domain>[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)|[a-z0-9._-]+|\[[0-9a-f:.]+\])"
     r"|(?!https?:|wss?:|file:)[a-z][a-z0-9+.-]*://[A-Za-z0-9._-]+)"
-    r"(?::(?P<port>[1-9]\d{0,4}))?"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?"
 )
 _OWN_PORTS = {("http", "80"), ("https", "443")}
 _LAST_PORT = 65_535
@@ -15,10 +15,10 @@ _LABEL = "[a-z0-9_-]+"
 
 
 def parse_origin(text: str) -> str:
-    """An origin, `*` for any, or `https://*.` and a domain for those with one label before it.
+    """Check an origin. `*` is any origin, `https://*.example.com` any with one label in place of the `*`.
 
-    Raises ValueError for what no browser sends, and for a wildcard below which anyone may have a name: the domain must
-    belong to somebody by the Public Suffix List.
+    Raises ValueError for what no browser sends, and for a wildcard below a public suffix (publicsuffix.org), where
+    anyone may have a name.
     """
     if text == "*":
         return text
@@ -28,7 +28,7 @@ def parse_origin(text: str) -> str:
         raise ValueError(
             "an origin is as browsers send it: https://example.com, http://localhost:5173 or capacitor://localhost"
         )
-    if found["domain"] and not _belongs_to_somebody(found["domain"]):
+    if found["domain"] and not _is_registered(found["domain"]):
         raise ValueError(
             "a wildcard needs a domain of your own, as in https://*.preview.example.com: below a public suffix anyone "
             "may have a name"
@@ -47,10 +47,11 @@ def wildcard_pattern(origins: Iterable[str]) -> str | None:
     return "|".join(re.escape(origin).replace(r"\*", _LABEL) for origin in wildcards) or None
 
 
-def _belongs_to_somebody(domain: str) -> bool:
+def _is_registered(domain: str) -> bool:
+    """Whether one owner controls all names below the domain."""
     if domain.rpartition(".")[2].isdigit():  # the end of an IPv4 address
         return False
-    from publicsuffixlist import PublicSuffixList  # parsing the list takes longer than starting without it
+    from publicsuffixlist import PublicSuffixList  # reads 300 kB, so only where it is needed
 
     # Asked of a name below the domain, since a rule such as `*.example` makes each of those a public suffix.
     below = f"any.{domain}"

@@ -350,6 +350,7 @@ def test_a_port_that_no_browser_sends_is_refused_at_start(
         "http://app.example:80",
         "https://app.example:99999",
         "https://app.example:08",
+        "https://app.example:1٣",
     ]:
         with subtests.test(origin=origin), pytest.raises(ValidationError, match="origin"):
             make_settings(cors_origins=origin)
