@@ -38,12 +38,13 @@ def create_app(
     before_registration: BeforeRegistration = no_condition,
     on_event: OnEvent | None = None,
     claims: Claims | None = None,
+    dev: bool = False,
 ) -> FastAPI:
     """The ASGI application: `uvicorn --factory graphql_mfa.app:create_app`.
 
     Without `settings` they are read from the environment. `clock` is where the time comes from;
     `before_registration` is a condition of one's own, `on_event` is told of security events, `claims` adds claims to
-    access tokens.
+    access tokens. `dev` shows the explorer to browsers on this machine, unless `settings.explorer` is set.
     """
     settings = settings or Settings()
     registry = _registry() if settings.counts else None
@@ -69,7 +70,7 @@ def create_app(
         # Its spans would hold query strings, and so variables, and its log what exceptions say; the router has its own.
         telemetry={"tracing": False, "logs": False},
     )
-    app.router.routes.extend(mfa.router().routes)  # Included as a router, each request would be matched twice.
+    app.router.routes.extend(mfa.router(dev=dev).routes)  # Included as a router, each request would be matched twice.
 
     async def root(_: Request) -> Response:
         if settings.explorer:

@@ -2,13 +2,47 @@
 
 import json
 import logging
+import sys
+import threading
+import warnings
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TextIO
 
 from graphql_mfa.http.unexpected import trace_of
 
+# Writes to whatever sys.stderr is now. Python itself uses it for what is logged before logging is configured.
+_stderr = logging.lastResort or logging.StreamHandler()
+
 # What a record has without anybody's doing, and what uvicorn adds for a terminal.
 _NOT_ADDED = {*vars(logging.makeLogRecord({})), "message", "color_message"}
+
+
+def logs_json(log_format: str) -> bool:
+    """Whether a value of GRAPHQL_MFA_LOG_FORMAT means JSON. A wrong value counts as `auto`."""
+    return log_format == "json" or (log_format != "text" and not sys.stderr.isatty())
+
+
+def report(message: str, level: int = logging.ERROR, error: BaseException | None = None, **added: str) -> None:
+    """Write a command's message to standard error: as text, or as an event after `format_reports(json=True)`.
+
+    added: shown in an event alone.
+    """
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("graphql_mfa.command", level, "", 0, message, (), exc_info)
+    vars(record).update(added)
+    _stderr.handle(record)
+
+
+def format_reports(*, json: bool) -> None:
+    """Write one event for each message of `report`, warning and uncaught exception, for the rest of this process.
+
+    Also for what is logged before `log_config` is applied.
+    """
+    _stderr.setFormatter(JsonFormatter() if json else MessageFormatter())
+    warnings.showwarning = _report_warning
+    sys.excepthook = lambda _, error, __: _report_exception(error)
+    threading.excepthook = lambda thrown: _report_exception(thrown.exc_value)
+    sys.unraisablehook = lambda thrown: _report_exception(thrown.exc_value)
 
 
 def log_config(*, json: bool) -> dict[str, Any]:
@@ -35,6 +69,14 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(_event(record), default=str)
 
 
+class MessageFormatter(logging.Formatter):
+    """The message alone; where an exception came from is below."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging calls it
+        """Frames and types, without what the exception says."""
+        return trace_of(ei[1])
+
+
 class TextFormatter(logging.Formatter):
     """What came with a record is after its message; where an exception came from is below."""
 
@@ -59,3 +101,18 @@ def _event(record: logging.LogRecord) -> dict[str, Any]:
     if record.exc_info and record.exc_info[1]:
         event["exception"] = trace_of(record.exc_info[1])
     return event
+
+
+def _report_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,  # noqa: ARG001 - warnings.showwarning has it
+    line: str | None = None,  # noqa: ARG001
+) -> None:
+    report(str(message), logging.WARNING, category=category.__name__, where=f"{filename}:{lineno}")
+
+
+def _report_exception(error: BaseException | None) -> None:
+    report("Unexpected error", logging.CRITICAL, error)

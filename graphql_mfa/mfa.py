@@ -96,9 +96,12 @@ class GraphQLMFA:
             raise RuntimeError("GraphQLMFA is not running: enter its lifespan() in the application's lifespan.")
         return self._services
 
-    def router(self, path: str = "/graphql") -> APIRouter:
-        """The GraphQL endpoint at `path`, for `app.include_router`; limits and headers come with it."""
-        return build_router(self.schema, lambda: self.services, self.unnamed_proxy, path=path)
+    def router(self, path: str = "/graphql", *, dev: bool = False) -> APIRouter:
+        """The GraphQL endpoint at `path`, for `app.include_router`; limits and headers come with it.
+
+        dev: show the explorer to browsers on this machine, unless `settings.explorer` is set.
+        """
+        return build_router(self.schema, lambda: self.services, self.unnamed_proxy, path=path, dev=dev)
 
     def signed_in(self, *, max_age: int | None = None) -> Callable[[Request], Awaitable[Authenticated]]:
         """A dependency for routes: `Depends(mfa.signed_in(max_age=300))` is the session, or answers 401.

@@ -114,12 +114,12 @@ class Settings(BaseSettings):
         ),
     ] = "EdDSA"
     explorer: Annotated[
-        bool,
+        bool | None,
         Field(
-            description="Serve GraphiQL at /graphql. `graphql-mfa serve` turns it on for a loopback address; other "
-            "servers don't."
+            description="Whether /graphql shows GraphiQL, to every client. Unset: only with `graphql-mfa serve --dev`, "
+            "and only to browsers on the same machine."
         ),
-    ] = False
+    ] = None
 
     registration_open: Annotated[bool, Field(description="Whether anyone may register.")] = True
     registration_attempts: Annotated[Count, Field(description="Registrations per address and window.")] = 20

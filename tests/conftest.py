@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -190,12 +191,18 @@ def run_app(
         before_registration: BeforeRegistration = no_condition,
         on_event: OnEvent | None = None,
         claims: Claims | None = None,
+        dev: bool = False,
         **overrides: Any,
     ) -> AbstractAsyncContextManager[FastAPI]:
-        settings = make_settings(**overrides)
-        return _running(
-            create_app(settings, clock=clock, before_registration=before_registration, on_event=on_event, claims=claims)
+        app = create_app(
+            make_settings(**overrides),
+            clock=clock,
+            before_registration=before_registration,
+            on_event=on_event,
+            claims=claims,
+            dev=dev,
         )
+        return _running(app)
 
     return start
 
@@ -240,6 +247,19 @@ _CHEAP_AND_PATIENT = {
 }
 
 
+@pytest.fixture
+def serve_in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For `serve` in the process of the tests: messages as at a terminal, and the hooks restored that it replaces."""
+    monkeypatch.setenv("GRAPHQL_MFA_LOG_FORMAT", "text")
+    for module, name in (
+        (sys, "excepthook"),
+        (sys, "unraisablehook"),
+        (threading, "excepthook"),
+        (warnings, "showwarning"),
+    ):
+        monkeypatch.setattr(module, name, getattr(module, name))
+
+
 class Server:
     """`graphql-mfa serve` as a process of its own."""
 
@@ -267,8 +287,8 @@ class Server:
         assert log is not None
         for line in log:
             self.log.append(line)
-            if "Uvicorn running on " in line:
-                self.url = line.split("Uvicorn running on ")[1].split()[0]
+            if "Serving GraphQL at " in line:
+                self.url = line.split("Serving GraphQL at ")[1].split()[0].removesuffix("/graphql")
                 # A pipe that nobody reads is soon full, and then the server stands still.
                 self.reader = threading.Thread(target=self.log.extend, args=(log,))
                 self.reader.start()
@@ -299,6 +319,6 @@ def live_server(
     tmp_path_factory: pytest.TempPathFactory, new_environment: Callable[[], dict[str, str]]
 ) -> Iterator[str]:
     """The base URL of a running server, explorer on."""
-    server = Server(tmp_path_factory.mktemp("server"), **new_environment()).start()
+    server = Server(tmp_path_factory.mktemp("server"), "--dev", **new_environment()).start()
     yield server.url
     server.stop()

@@ -2,11 +2,15 @@
 
 import json
 import logging
-from typing import Any
+import sys
+import warnings
+from collections.abc import Callable
+from threading import Thread
+from typing import Any, NoReturn
 
 import pytest
 
-from graphql_mfa.logs import JsonFormatter, TextFormatter
+from graphql_mfa.logs import JsonFormatter, TextFormatter, format_reports, report
 
 
 def record_of(message: str = "it", error: BaseException | None = None, **added: Any) -> logging.LogRecord:
@@ -47,3 +51,62 @@ def test_at_a_terminal_an_event_is_text() -> None:
     assert "status=200" in line
     with pytest.raises(json.JSONDecodeError):
         json.loads(line)
+
+
+def fail() -> NoReturn:
+    raise RuntimeError("".join(["hunter", "2"]))
+
+
+class FailsWhenDeleted:
+    def __del__(self) -> None:
+        fail()
+
+
+def raise_to_the_top() -> None:
+    try:
+        fail()
+    except RuntimeError as error:
+        sys.excepthook(RuntimeError, error, error.__traceback__)
+
+
+def raise_in_a_thread() -> None:
+    thread = Thread(target=fail)
+    thread.start()
+    thread.join()
+
+
+def raise_where_nobody_can_catch_it() -> None:
+    FailsWhenDeleted()
+
+
+@pytest.mark.usefixtures("serve_in_process")
+@pytest.mark.parametrize("raise_it", [raise_to_the_top, raise_in_a_thread, raise_where_nobody_can_catch_it])
+def test_an_exception_that_nothing_catches_is_one_line_of_json(
+    capsys: pytest.CaptureFixture[str], raise_it: Callable[[], None]
+) -> None:
+    format_reports(json=True)
+    raise_it()
+    (line,) = capsys.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["level"]) == ("Unexpected error", "critical")
+    assert "builtins.RuntimeError" in event["exception"]
+    assert "hunter2" not in line
+
+
+@pytest.mark.usefixtures("serve_in_process")
+def test_a_warning_of_python_is_one_line_of_json_that_says_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+    format_reports(json=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("two\nlines", stacklevel=1)
+    (line,) = capsys.readouterr().err.splitlines()
+    event = json.loads(line)
+    assert (event["event"], event["level"]) == ("two\nlines", "warning")
+    assert __file__ in event["where"]
+
+
+@pytest.mark.usefixtures("serve_in_process")
+def test_at_a_terminal_a_report_is_the_message_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    format_reports(json=False)
+    report("Port 8000 is in use.")
+    assert capsys.readouterr().err == "Port 8000 is in use.\n"

@@ -1,5 +1,6 @@
 """The settings, keys and store of a command; what is wrong with them ends it with a message."""
 
+import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -7,12 +8,12 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-import typer
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
+from graphql_mfa.logs import report
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database, sqlite_file
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
@@ -94,7 +95,7 @@ def _fault(problem: ErrorDetails) -> str:
 def _warn_of_unknownread_settings() -> None:
     known = {f"GRAPHQL_MFA_{name}".upper() for name in Settings.model_fields}
     for name in sorted(name for name in os.environ if name.startswith("GRAPHQL_MFA_") and name not in known):
-        typer.echo(f"There is no setting {name}: it is ignored.", err=True)
+        report(f"There is no setting {name}: it is ignored.", logging.WARNING)
 
 
 def _stop_for_configuration(fault: object) -> NoReturn:
@@ -102,5 +103,5 @@ def _stop_for_configuration(fault: object) -> NoReturn:
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    report(message)
     sys.exit(code)

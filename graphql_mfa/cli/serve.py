@@ -2,22 +2,26 @@
 
 import asyncio
 import gc
-import ipaddress
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EADDRINUSE
 from functools import partial
+from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
+from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.key_file import MissingKeyError
+from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from uvicorn import Config
 
+_log = logging.getLogger("graphql_mfa")
+
+_LAST_PORT = 65_535
 _KEEP_ALIVE_SECONDS = 15
 _YOUNG_OBJECTS = 10_000  # 700 are those of a few requests under way
 _WORKER_START_SECONDS = 60  # uvicorn's 5 would end workers again and again that start slowly on a busy machine
@@ -33,34 +40,35 @@ _WORKER_START_SECONDS = 60  # uvicorn's 5 would end workers again and again that
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65_535)] = 8000,
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=_LAST_PORT)] = 8000,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
+    dev: Annotated[
+        bool, typer.Option("--dev", help="Develop on this machine: shows the explorer, only there.")
+    ] = False,
 ) -> None:
-    """Serve the API. An SQLite database is migrated first; the explorer is on when the address is a loopback one."""
+    """Serve the API. An SQLite database is migrated first."""
+    # Before the settings are read, so that their faults are formatted too.
+    json = logs_json(os.environ.get("GRAPHQL_MFA_LOG_FORMAT", "auto"))
+    format_reports(json=json)
     import uvicorn
 
     from graphql_mfa.app import create_app
     from graphql_mfa.http_server import BoundedProtocol
-    from graphql_mfa.logs import log_config
 
-    if _is_loopback(host):
-        os.environ.setdefault("GRAPHQL_MFA_EXPLORER", "true")
     settings = read_settings()
     with wrong_configuration_ends_it():
-        create_app(settings)  # What is wrong with it is told here, once, and not by each worker.
+        if dev and not is_loopback(host):
+            raise ValueError("--dev serves this machine alone: --host must be a loopback address, as 127.0.0.1 is.")
+        create_app(settings, dev=dev)  # What is wrong with it is told here, once, and not by each worker.
+    listener = _bind(host, port, dev=dev)
     key_ring = demand_keys(settings)
     with wrong_configuration_ends_it():
         asyncio.run(_demand_that_keys_fit(settings, key_ring))
-    typer.echo(
-        f"Starting GraphQL at http://{host}:{port}/graphql" + (", explorer too" if settings.explorer else ""), err=True
-    )
     # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        "graphql_mfa.cli.serve:create_served_app",
+        partial(create_served_app, settings, dev=dev, json=json),
         factory=True,
-        host=host,
-        port=port,
         workers=workers,
         # uvicorn only calls it, so it need not be a class.
         http=partial(  # type: ignore[arg-type]
@@ -77,30 +85,69 @@ def serve(
         proxy_headers=False,
         # It would log query strings, and people put variables there; requests get a line of our own.
         access_log=False,
-        log_config=log_config(json=_logs_json(settings)),
+        log_config=log_config(json=json),
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.stop_seconds,
         timeout_worker_healthcheck=_WORKER_START_SECONDS,
     )
     with _metrics(settings, workers):
-        _run(config)
+        _run(config, listener, f"Serving GraphQL at {_url(listener)} {_explorer_hint(settings, host, dev=dev)}".strip())
 
 
-def create_served_app() -> "FastAPI":
+def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI":
     """The application of one worker. It is there for good: no collection of garbage need look through it."""
     from graphql_mfa.app import create_app
 
-    app = create_app()
+    format_reports(json=json)
+    app = create_app(settings, dev=dev)
     gc.freeze()
     gc.set_threshold(_YOUNG_OBJECTS)
     return app
 
 
-def _run(config: "Config") -> None:
-    from uvicorn import Server
+def _bind(host: str, port: int, *, dev: bool) -> socket:
+    """A bound socket. Connections are refused until a worker listens on it.
+
+    An address that can't be bound ends the command with 1, not 2: whatever uses the port may go away.
+    """
+    listener = socket(AF_INET6 if ":" in host else AF_INET)
+    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        message = f"Can't listen on port {port} of {host}: {error.strerror}."
+        if error.errno == EADDRINUSE:
+            other = port + 1 if port < _LAST_PORT else port - 1
+            message = f"Port {port} is in use. Choose another: `--port {other}`"
+            message += f", or `make run PORT={other}`." if dev else "."
+        report(message)
+        sys.exit(1)
+    return listener
+
+
+def _url(listener: socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}/graphql" if ":" in host else f"http://{host}:{port}/graphql"
+
+
+def _explorer_hint(settings: Settings, host: str, *, dev: bool) -> str:
+    if settings.explorer or (dev and settings.explorer is None):
+        return "(open it in a browser for the explorer)"
+    if settings.explorer is None and is_loopback(host):
+        return "(without the explorer: `graphql-mfa serve --dev` shows it)"
+    return ""
+
+
+def _run(config: "Config", listener: socket, announcement: str) -> None:
+    import uvicorn
     from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket] | None = None) -> None:
+            await super().startup(sockets)
+            _log.info("%s", announcement)
 
     class Supervisor(Multiprocess):
         def keep_subprocess_alive(self) -> None:
@@ -111,15 +158,15 @@ def _run(config: "Config") -> None:
 
         def terminate_all(self) -> None:
             # As long as it is open here, connections wait for workers that take none any more.
-            for socket in self.sockets:
-                socket.close()
+            listener.close()
             super().terminate_all()
 
     with suppress(KeyboardInterrupt):
         if config.workers == 1:
-            Server(config).run()
+            Server(config).run([listener])
             return
-        supervisor = Supervisor(config, [config.bind_socket()])
+        _log.info("%s", announcement)
+        supervisor = Supervisor(config, [listener])
         supervisor.run()
         if any(worker.exitcode == STARTUP_FAILURE for worker in supervisor.processes):
             sys.exit(STARTUP_FAILURE)
@@ -141,7 +188,7 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         if settings.metrics_port is not None:
             with wrong_configuration_ends_it():
                 server, _ = start_http_server(settings.metrics_port, settings.metrics_host, shown(REGISTRY))
-            typer.echo(f"Metrics at http://{settings.metrics_host}:{server.server_port}/metrics", err=True)
+            _log.info("Metrics at http://%s:%d/metrics", settings.metrics_host, server.server_port)
         yield
 
 
@@ -167,14 +214,3 @@ async def _missing_keys_if_known(database: Database, key_ring: KeyRing) -> list[
         raise
     except OutOfReachError:
         return None
-
-
-def _logs_json(settings: Settings) -> bool:
-    return settings.log_format == "json" or (settings.log_format == "auto" and not sys.stderr.isatty())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -59,6 +59,12 @@ def networks(group: str) -> tuple[str, ...]:
     return (*(str(network.supernet(new_prefix=length)) for length in _WIDER_IPV6_NETWORKS), group)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host name or an address is that of the machine itself: `localhost`, 127.0.0.0/8 or ::1."""
+    address = parse_address(host)
+    return address.is_loopback if address else host.lower() == "localhost"
+
+
 @lru_cache(_CACHED_ADDRESSES)
 def parse_address(host: str) -> Address | None:
     """An address without its zone, as IPv4 where it is an IPv4 one in IPv6's form; None for what is no address."""

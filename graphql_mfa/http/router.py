@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from http import HTTPMethod, HTTPStatus
@@ -18,7 +19,7 @@ from strawberry.types.graphql import OperationType
 from graphql_mfa import explorer
 from graphql_mfa.client import Client
 from graphql_mfa.context import RequestContext
-from graphql_mfa.core.addresses import address_group, is_proxy, parse_address, source
+from graphql_mfa.core.addresses import address_group, is_loopback, is_proxy, parse_address, source
 from graphql_mfa.http import cookie_mode, media_types
 from graphql_mfa.http.http_request import BadRequestError, Operation, read_operation
 from graphql_mfa.http.introspection import EncodedData
@@ -38,6 +39,11 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _CACHED_HEADERS = 256
 _LONGEST_CACHED_HEADER = 256  # browsers send 150 characters at most
 _OTHER_FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip")
+# Of proxies, content delivery networks and tunnels that set none of the above.
+_FORWARDING = re.compile(
+    "x-forwarded-.*|x-original-.*|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|cdn-loop"
+)
+_HOST = re.compile(r"(localhost|[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
     "HEAD": frozenset({OperationType.QUERY}),
@@ -46,13 +52,19 @@ _ALLOWED = {
 
 
 def build_router(
-    schema: Schema, services: Callable[[], Services], unnamed_proxy: UnnamedProxy, *, path: str = "/graphql"
+    schema: Schema,
+    services: Callable[[], Services],
+    unnamed_proxy: UnnamedProxy,
+    *,
+    path: str = "/graphql",
+    dev: bool = False,
 ) -> APIRouter:
     """A router with the GraphQL endpoint at `path`, and the explorer there when it is switched on.
 
-    `services` is called for each request, so that the router can be made before its dependencies are open.
+    `services` is called for each request, so that the router can be made before its dependencies are open. `dev`
+    shows the explorer to browsers on this machine when the settings leave it open.
     """
-    endpoint = _Endpoint(schema, services, unnamed_proxy)
+    endpoint = _Endpoint(schema, services, unnamed_proxy, dev=dev)
     return APIRouter(
         routes=[
             Route(path, endpoint, methods=list(HTTPMethod)),
@@ -66,10 +78,13 @@ def build_router(
 class _Endpoint:
     """GraphQL over HTTP for one schema: an ASGI application, since Starlette wraps functions in several others."""
 
-    def __init__(self, schema: Schema, services: Callable[[], Services], unnamed_proxy: UnnamedProxy) -> None:
+    def __init__(
+        self, schema: Schema, services: Callable[[], Services], unnamed_proxy: UnnamedProxy, *, dev: bool
+    ) -> None:
         self._schema = schema
         self._services = services
         self._unnamed_proxy = unnamed_proxy
+        self._dev = dev
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -79,7 +94,7 @@ class _Endpoint:
     async def answer(self, request: Request) -> Response:
         """Whatever was sent, an answer; what nobody expected is masked in it and logged."""
         services = self._services()
-        if services.settings.explorer and _wants_page(request):
+        if _wants_page(request) and self._shows_explorer(request):
             return HTMLResponse(
                 explorer.page(f"{request.url.path}/explorer"),
                 headers=_HEADERS | {"Content-Security-Policy": explorer.CONTENT_SECURITY_POLICY},
@@ -164,9 +179,13 @@ class _Endpoint:
                 self._unnamed_proxy.report(peer, services.clock())
         return Client(address_group(address), request.headers, str(address) if address else None, shared)
 
+    def _shows_explorer(self, request: Request) -> bool:
+        explicit = self._services().settings.explorer
+        return self._dev and _is_local(request) if explicit is None else explicit
+
     async def asset(self, request: Request) -> Response:
         """One of the explorer's files."""
-        found = explorer.asset(request.path_params["name"]) if self._services().settings.explorer else None
+        found = explorer.asset(request.path_params["name"]) if self._shows_explorer(request) else None
         if found is None:
             return await _not_found(request)
         content, media_type = found
@@ -175,6 +194,22 @@ class _Endpoint:
 
 async def _not_found(_: Request) -> Response:
     return Response("Not Found", 404, _HEADERS)
+
+
+def _is_local(request: Request) -> bool:
+    """Whether a browser on this machine sent the request to a loopback address.
+
+    A proxy on this machine is a loopback peer too, but forwards another Host or adds headers of its own. A site whose
+    name was rebound to a loopback address (DNS rebinding) sends its own name as Host.
+    """
+    host = _HOST.fullmatch(request.headers.get("host", ""))
+    return (
+        request.client is not None
+        and is_loopback(request.client.host)
+        and host is not None
+        and is_loopback(host[1].strip("[]"))
+        and not any(name in _OTHER_FORWARDING_HEADERS or _FORWARDING.fullmatch(name) for name in request.headers)
+    )
 
 
 def _wants_page(request: Request) -> bool:

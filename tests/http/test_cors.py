@@ -356,6 +356,7 @@ def test_a_port_that_no_browser_sends_is_refused_at_start(
             make_settings(cors_origins=origin)
 
 
+@pytest.mark.usefixtures("serve_in_process")
 @pytest.mark.parametrize("origins", ["*", "https://app.example,*", "https://*.preview.example.com"])
 def test_every_page_with_cookies_is_refused_at_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings, origins: str
@@ -366,7 +367,6 @@ def test_every_page_with_cookies_is_refused_at_start(
         make_settings(cors_origins=origins, session_transport="cookie")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")  # `serve` sets it, for all tests in this process
     environment = {"GRAPHQL_MFA_CORS_ORIGINS": origins, "GRAPHQL_MFA_SESSION_TRANSPORT": "cookie"}
     ran = CliRunner().invoke(command, ["serve"], env=environment)
     assert ran.exit_code == 2
@@ -375,11 +375,11 @@ def test_every_page_with_cookies_is_refused_at_start(
     assert ran.stderr.count("\n") == 1
 
 
+@pytest.mark.usefixtures("serve_in_process")
 def test_an_origin_that_is_none_ends_serve_with_the_name_of_the_setting(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")
     ran = CliRunner().invoke(command, ["serve"], env={"GRAPHQL_MFA_CORS_ORIGINS": "https://app.example/"})
     assert ran.exit_code == 2
     assert ran.stderr.startswith("Wrong configuration: GRAPHQL_MFA_CORS_ORIGINS ")

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.explorer import vendored
+from tests.api_client import Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, operation, raw
 
@@ -51,13 +52,86 @@ async def test_explorer_page_is_not_for_who_refuses_it(
 
 
 async def test_explorer_page_off_by_default(run_app: RunApp, connect: Connect) -> None:
+    """On the same machine too: a proxy there is a loopback client, and may name the server's own address as Host."""
     async with run_app() as app:
-        http = connect(app).http
+        http = connect(app, "127.0.0.1").http
+        http.headers["Host"] = "127.0.0.1:8000"
         page = await http.get("/graphql", headers={"Accept": BROWSER})
         assets = [await http.get(f"/graphql/explorer/{name}") for name in ASSETS]
 
     demand_refusal(page, 400)
     assert {asset.status_code for asset in assets} == {404}
+
+
+LOCAL = ["localhost", "localhost:8000", "LocalHost:8000", "127.0.0.1", "127.0.0.1:8000", "[::1]:8000"]
+FOREIGN = [
+    "rebound.example:8000",
+    "localhost.rebound.example",
+    "127.0.0.1.rebound.example",
+    "127.0.0.1@rebound.example",
+    "0.0.0.0:8000",
+    "192.0.2.1:8000",
+    "[::1].rebound.example",
+    "[2001:db8::1]:8000",
+    "",
+]
+# Each by the program that sends it and maybe no other.
+FORWARDING = [
+    ("X-Forwarded-For", "198.51.100.7"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "localhost"),
+    ("Forwarded", "for=198.51.100.7"),
+    ("Via", "1.1 proxy"),
+    ("X-Real-IP", "198.51.100.7"),
+    ("CF-Connecting-IP", "198.51.100.7"),
+]
+
+
+async def demand_explorer(api: Api, headers: dict[str, str], *, shown: bool) -> None:
+    page = await api.http.get("/graphql", headers=headers | {"Accept": BROWSER})
+    asset = await api.http.get("/graphql/explorer/explorer.js", headers=headers)
+    assert (page.status_code, asset.status_code) == ((200, 200) if shown else (400, 404))
+
+
+async def test_dev_shows_the_explorer_to_a_browser_on_this_machine(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    async with run_app(dev=True) as app:
+        for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"):
+            for host in LOCAL:
+                with subtests.test(address=address, host=host):
+                    await demand_explorer(connect(app, address), {"Host": host}, shown=True)
+
+
+async def test_dev_shows_no_explorer_to_another_machine(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(dev=True) as app:
+        for address in ("192.0.2.1", "2001:db8::1", "a socket"):
+            await demand_explorer(connect(app, address), {"Host": "localhost:8000"}, shown=False)
+
+
+async def test_dev_shows_no_explorer_to_a_site_whose_name_was_rebound_to_this_machine(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    async with run_app(dev=True) as app:
+        for host in FOREIGN:
+            with subtests.test(host=host):
+                await demand_explorer(connect(app, "127.0.0.1"), {"Host": host}, shown=False)
+
+
+async def test_dev_shows_no_explorer_through_a_proxy_on_this_machine(
+    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
+) -> None:
+    async with run_app(dev=True) as app:
+        for name, value in FORWARDING:
+            with subtests.test(name=name):
+                await demand_explorer(connect(app, "127.0.0.1"), {"Host": "localhost", name: value}, shown=False)
+
+
+async def test_the_explorer_setting_outranks_dev(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(dev=True, explorer=False) as app:
+        await demand_explorer(connect(app, "127.0.0.1"), {"Host": "localhost"}, shown=False)
+    async with run_app(dev=True, explorer=True) as app:
+        await demand_explorer(connect(app, "192.0.2.1"), {"Host": "sign-in.example.com", "Via": "1.1 p"}, shown=True)
 
 
 async def test_explorer_leaves_operations_alone(run_app: RunApp, connect: Connect) -> None:
@@ -197,7 +271,7 @@ async def test_explorer_asset_path_traversal(live_server: str, subtests: pytest.
     """Sent as it is: a client library would tidy it up."""
     for name in TRAVERSALS:
         with subtests.test(name=name):
-            request = f"GET /graphql/explorer/{name} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+            request = f"GET /graphql/explorer/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
             head, _ = await raw(live_server, request.encode())
 

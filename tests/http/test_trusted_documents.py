@@ -360,12 +360,12 @@ def test_introspection_that_is_off_is_off_for_trusted_documents_too(make_setting
     ],
     ids=["missing", "no manifest", "no document"],
 )
+@pytest.mark.usefixtures("serve_in_process")
 @pytest.mark.parametrize("name", ["serve", "schema"])
 def test_a_manifest_that_can_not_be_used_ends_the_command_with_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")  # `serve` sets it, for all tests in this process
     if content is not None:
         Path("documents.json").write_text(content)
     ran = CliRunner().invoke(command, [name], env={"GRAPHQL_MFA_TRUSTED_DOCUMENTS": "documents.json"})

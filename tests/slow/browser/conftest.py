@@ -44,7 +44,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
     servers: list[Server] = []
 
     def start(**environment: str) -> Server:
-        servers.append(Server(tmp_path, GRAPHQL_MFA_SESSION_TRANSPORT="cookie", **environment).start())
+        servers.append(Server(tmp_path, "--dev", GRAPHQL_MFA_SESSION_TRANSPORT="cookie", **environment).start())
         return servers[-1]
 
     yield start

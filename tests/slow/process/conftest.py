@@ -12,9 +12,7 @@ Command = Callable[..., Result]
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve_in_process: None) -> Command:
     """Run the command in a fresh folder: `command("totp", SECRET, GRAPHQL_MFA_OTP_DIGITS="8")`."""
     monkeypatch.chdir(tmp_path)
-    # `serve` sets it in the environment of its process, which here is that of all tests.
-    monkeypatch.setenv("GRAPHQL_MFA_EXPLORER", "false")
     return lambda *arguments, **environment: CliRunner().invoke(app, arguments, env=environment)

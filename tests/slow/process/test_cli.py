@@ -1,6 +1,7 @@
 """The graphql-mfa command, apart from what `serve` does once it runs, and from `demo`."""
 
 import asyncio
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -312,8 +313,34 @@ def test_a_setting_that_does_not_exist_is_told(command: Command) -> None:
     assert "hunter2" not in ran.output
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "sign-in.example.com"])
+def test_serve_dev_refuses_an_address_that_other_machines_reach(command: Command, tmp_path: Path, host: str) -> None:
+    _is_wrong_configuration(command("serve", "--dev", "--host", host), "--host must be a loopback address", "hunter2")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "advice"), [([], "`--port {}`."), (["--dev"], "`--port {0}`, or `make run PORT={0}`.")]
+)
+def test_serve_on_a_port_that_is_in_use_says_what_to_type(
+    command: Command, tmp_path: Path, options: list[str], advice: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ran = command("serve", *options, "--port", str(port))
+    assert ran.exit_code == 1
+    assert ran.output == f"Port {port} is in use. Choose another: {advice.format(port + 1)}\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_on_an_address_of_another_machine_ends_with_one_line(command: Command) -> None:
+    ran = command("serve", "--host", "192.0.2.1")
+    assert ran.exit_code == 1
+    assert ran.output == "Can't listen on port 8000 of 192.0.2.1: Cannot assign requested address.\n"
+
+
 def test_a_wrong_configuration_is_told_to_the_shell(tmp_path: Path) -> None:
-    environment = {"GRAPHQL_MFA_SECRET_KEYS": "hunter2"}
+    environment = {"GRAPHQL_MFA_SECRET_KEYS": "hunter2", "GRAPHQL_MFA_LOG_FORMAT": "text"}
     command = [sys.executable, "-m", "graphql_mfa", "serve"]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert ran.returncode == 2

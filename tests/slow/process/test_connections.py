@@ -343,7 +343,7 @@ async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(serv
 
 
 async def test_a_client_that_does_not_take_its_answers_loses_its_place(serve: Serve) -> None:
-    server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="1")
+    server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="1", GRAPHQL_MFA_EXPLORER="true")
     large = b"GET /graphql/explorer/graphiql.min.js HTTP/1.1\r\nHost: test\r\n\r\n"
     async with connection(server.url) as (_, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]

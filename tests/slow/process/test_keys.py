@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import os
 import subprocess
 import sys
@@ -126,8 +127,9 @@ def test_serve_ends_with_a_message_when_a_key_is_missing(tmp_path: Path, fill: F
     )
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
-    assert line.startswith("Wrong configuration: ")
-    assert LOST_ID in line
+    message = json.loads(line)["event"]
+    assert message.startswith("Wrong configuration: ")
+    assert LOST_ID in message
     assert ran.stdout == ""
 
 

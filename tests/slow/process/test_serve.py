@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import json
 import os
 import socket
 import struct
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -23,23 +25,23 @@ from tests.conftest import Server, demand_program
 
 KILLED_AFTER = 20  # registrations
 
-Serve = Callable[[], Server]
+Serve = Callable[..., Server]
 
 
 @pytest.fixture
 def serve(tmp_path: Path, new_environment: Callable[[], dict[str, str]]) -> Iterator[Serve]:
-    """Start a server in the test's folder. What still runs at its end is killed."""
+    """Start a server in the test's folder. What still runs at its end is stopped."""
     servers: list[Server] = []
     environment = new_environment()
 
-    def start() -> Server:
-        servers.append(Server(tmp_path, **environment))
+    def start(*arguments: str, **settings: str) -> Server:
+        servers.append(Server(tmp_path, *arguments, **(environment | settings)))
         return servers[-1].start()
 
     yield start
     for server in servers:
         if server.process.poll() is None:
-            server.kill()
+            server.stop()
 
 
 @asynccontextmanager
@@ -115,6 +117,66 @@ def test_a_server_that_is_told_to_stop_stops_well(serve: Serve) -> None:
     assert "Application shutdown complete" in log
     assert "Traceback" not in log
     assert server.process.returncode == 0
+
+
+def test_serve_shows_no_explorer_and_says_how_to_have_it(serve: Serve) -> None:
+    server = serve()
+    assert "`graphql-mfa serve --dev` shows it" in server.log[-1]
+    assert httpx.get(f"{server.url}/graphql", headers={"Accept": "text/html"}).status_code == 400
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_serve_dev_shows_the_explorer_at_the_address_that_it_prints(serve: Serve, host: str) -> None:
+    server = serve("--dev", "--host", host, "--workers", "2" if host == "localhost" else "1")
+    with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as http:
+        assert http.get(f"{server.url}/graphql", headers={"Accept": "text/html"}).status_code == 200
+
+
+def test_every_line_of_a_json_log_is_an_event(serve: Serve) -> None:
+    server = serve(
+        *("--workers", "2"),
+        GRAPHQL_MFA_LOG_FORMAT="json",
+        GRAPHQL_MFA_NO_SUCH_SETTING="1",
+        GRAPHQL_MFA_METRICS_PORT="0",
+    )
+    with httpx.Client(base_url=server.url, transport=httpx.HTTPTransport(retries=10)) as http:
+        assert http.post("/graphql", json={"query": "{ policy { issuer } }"}).status_code == 200
+    events = [json.loads(line)["event"] for line in server.stop().splitlines()]
+    for beginning in (
+        "GRAPHQL_MFA_BCRYPT_ROUNDS=4",  # a warning of Python
+        "There is no setting",
+        "Metrics at ",
+        "Serving GraphQL at ",
+        "Started server process",  # uvicorn's, of a worker
+        "query",
+        "Application shutdown complete",
+    ):
+        assert [event for event in events if event.startswith(beginning)], beginning
+
+
+SERVE = "from graphql_mfa.cli import app; app(['serve', '--port', '0'])"
+BROKEN = f"""import sys
+import graphql_mfa.cli
+sys.modules["graphql_mfa.cli.serve"].demand_keys = lambda _: 1 / 0
+{SERVE}"""
+
+
+@pytest.mark.parametrize(
+    ("program", "setting", "event", "code"),
+    [
+        (SERVE, "many", "Wrong configuration: GRAPHQL_MFA_OTP_DIGITS ", 2),
+        (BROKEN, "6", "Unexpected error", 1),
+    ],
+    ids=["wrong configuration", "an unexpected error"],
+)
+def test_an_error_that_ends_the_start_is_one_line_of_json(
+    tmp_path: Path, program: str, setting: str, event: str, code: int
+) -> None:
+    environment = os.environ | {"GRAPHQL_MFA_LOG_FORMAT": "json", "GRAPHQL_MFA_OTP_DIGITS": setting}
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout) == (code, "")
+    (line,) = ran.stderr.splitlines()
+    assert json.loads(line)["event"].startswith(event)
 
 
 def test_clients_that_go_away_leave_no_traceback_in_the_log(serve: Serve) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -220,9 +221,10 @@ async def test_two_workers_share_one_sign_in_and_count_together(serve: Serve) ->
         assert (await api.logout(refreshed["tokens"]["accessToken"]))["__typename"] == "LogoutSuccess"
     assert await me(refreshed["tokens"]) is None
 
-    metrics = next(line.split()[-1] for line in server.log if line.startswith("Metrics at "))
+    metrics = re.search(r"Metrics at (\S+/metrics)", "".join(server.log))
+    assert metrics
     async with httpx.AsyncClient() as http:
-        scraped = Scrape((await http.get(metrics)).text)
+        scraped = Scrape((await http.get(metrics[1])).text)
     assert scraped("responses_total", status="200") == 45
     assert scraped("outcomes_total", field="verifyOtp", outcome="EnrollmentConfirmed") == 1
     await asyncio.to_thread(server.stop)
@@ -254,8 +256,11 @@ async def test_a_killed_worker_is_replaced_and_what_it_had_under_way_is_counted_
 
 
 def test_a_server_whose_workers_can_not_start_ends_with_an_error() -> None:
-    serve = "from uvicorn import Config; from graphql_mfa.cli.serve import _run; _run(Config({}, workers=2, port=0))"
-    command = [sys.executable, "-c", serve.format("'no_such_module:app'")]
+    serve = """import socket
+from uvicorn import Config
+from graphql_mfa.cli.serve import _run
+_run(Config("no_such_module:app", workers=2), socket.create_server(("127.0.0.1", 0)), "")"""
+    command = [sys.executable, "-c", serve]
     ran = subprocess.run(command, timeout=FAIL_SAFE_SECONDS, stderr=subprocess.PIPE, text=True)
     assert ran.returncode == 3
     assert "no_such_module" in ran.stderr
