@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.client import HTTPException
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import pyotp
 import segno
+
+from graphql_mfa.core.addresses import is_loopback
 
 _TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.02
@@ -195,10 +198,16 @@ def _post(url: str, field: str, document: str, variables: dict[str, Any], token:
     body = json.dumps({"query": document, "variables": variables}).encode()
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310
+        with _opener(url).open(request, timeout=_TIMEOUT_SECONDS) as response:
             return json.load(response)
     except (OSError, ValueError, HTTPException) as error:
         raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error})") from error
+
+
+def _opener(url: str) -> urllib.request.OpenerDirector:
+    """Without the proxy of the environment for a server on this machine, which no proxy would find there."""
+    own = is_loopback(urlsplit(url).hostname or "")
+    return urllib.request.build_opener(urllib.request.ProxyHandler({} if own else None))
 
 
 @contextmanager

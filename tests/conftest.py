@@ -27,6 +27,10 @@ from tests.api_client import Api
 from tests.clock import Clock
 from tests.postgresql import PostgresqlServer, program, running_server
 
+# Tests, and the programs that they start, ask no proxy for the servers that they start.
+for _name in ("NO_PROXY", "no_proxy"):
+    os.environ[_name] = ",".join([*filter(None, [os.environ.get(_name)]), "localhost", "127.0.0.1", "::1"])
+
 KEY = new_key()
 ENGINES = ("sqlite", "postgresql")
 on_each_engine = pytest.mark.engine(*ENGINES)

@@ -1,10 +1,14 @@
 """Dockerfile and compose.yaml, as far as they can be checked without a container engine."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -53,6 +57,18 @@ def test_the_image_runs_as_nobody_in_particular_and_holds_no_secret() -> None:
     assert instructions("USER") == ["10001:10001"]
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
     assert [word for words in instructions("ENV") for word in shlex.split(words) if "SECRET" in word] == []
+
+
+@pytest.mark.parametrize(("path", "code"), [("/healthz", 0), ("/nothing", 1)])
+def test_the_health_check_asks_the_server_and_no_proxy(live_server: str, path: str, code: int) -> None:
+    (check,) = instructions("HEALTHCHECK")
+    python, *arguments = json.loads(check.partition("CMD ")[2])
+    assert python == "python"
+    port = str(urlsplit(live_server).port)
+    command = [sys.executable, *(argument.replace("8000", port).replace("/healthz", path) for argument in arguments)]
+    proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    environment = os.environ | proxy | {"NO_PROXY": "", "no_proxy": ""}
+    assert subprocess.run(command, env=environment, stderr=subprocess.DEVNULL).returncode == code
 
 
 @pytest.mark.parametrize("name", OURS)

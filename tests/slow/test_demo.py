@@ -39,6 +39,14 @@ def test_the_demo_works_against_a_server_that_is_running(live_server: str) -> No
     assert ran.exit_code == 0, ran.output
 
 
+def test_the_demo_asks_no_proxy_for_a_server_on_this_machine(live_server: str) -> None:
+    proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    ran = CliRunner().invoke(
+        app, ["demo", "--url", f"{live_server}/graphql"], env={**proxy, "NO_PROXY": "", "no_proxy": ""}
+    )
+    assert ran.exit_code == 0, ran.output
+
+
 def test_the_demo_uses_the_authenticator_parameters_that_the_server_gives_it() -> None:
     ran = CliRunner().invoke(app, ["demo"], env={"GRAPHQL_MFA_OTP_DIGITS": "8", "GRAPHQL_MFA_OTP_PERIOD_SECONDS": "60"})
     assert ran.exit_code == 0, ran.output
