@@ -15,7 +15,7 @@ from graphql_mfa.settings import Settings
 app = typer.Typer(
     no_args_is_help=True, help="See what still needs each key of the ring, and move it to the current one."
 )
-_OTHERS = {KeyPlace.OLDER, KeyPlace.DECRYPT_ONLY}
+_OTHERS = {KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY}
 
 
 @app.command()
@@ -78,4 +78,8 @@ def _advice(usage: KeyUsage) -> str:
         return "no: it writes and signs"
     if usage.secrets:
         return "no: run `graphql-mfa keys rotate`"
-    return "no: wait until its tokens expire" if usage.sessions else "yes"
+    if usage.sessions:
+        return "no: wait until its tokens expire"
+    if usage.place is KeyPlace.DECRYPT_ONLY:
+        return "yes"
+    return "a new key: no, every server needs it before it is moved to the front; an old key: yes"

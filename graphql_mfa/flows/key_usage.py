@@ -14,8 +14,8 @@ class KeyPlace(StrEnum):
     """Where a key is in the ring."""
 
     CURRENT = "current"
-    # Or newer, until it is moved to the front.
-    OLDER = "older"
+    # It only reads: a new key before it is moved to the front, or an old one after that.
+    SPARE = "spare"
     DECRYPT_ONLY = "decrypt-only"
     MISSING = "missing"
 
@@ -57,4 +57,4 @@ def _place(ring: KeyRing, key: Key | None) -> KeyPlace:
         return KeyPlace.MISSING
     if key.decrypt_only:
         return KeyPlace.DECRYPT_ONLY
-    return KeyPlace.CURRENT if key is ring.current else KeyPlace.OLDER
+    return KeyPlace.CURRENT if key is ring.current else KeyPlace.SPARE

@@ -42,7 +42,7 @@ async def test_each_key_is_listed_with_its_place_and_what_needs_it(services: Ser
     await fill(services)
     assert await usage(services, seconds=1) == [
         KeyUsage(CURRENT.id, KeyPlace.CURRENT, 2, 3),
-        KeyUsage(OLDER.id, KeyPlace.OLDER, 0, 0),
+        KeyUsage(OLDER.id, KeyPlace.SPARE, 0, 0),
         KeyUsage(LEAKED.id, KeyPlace.DECRYPT_ONLY, 2, 0),
         KeyUsage(LOST.id, KeyPlace.MISSING, 2, 3),
     ]
@@ -60,7 +60,7 @@ async def test_a_session_needs_its_key_while_its_tokens_can_be_checked_or_repeat
     usages = await usage(services, seconds=seconds, **lifetimes)
     assert {usage.place: usage.sessions for usage in usages} == {
         KeyPlace.CURRENT: sessions,
-        KeyPlace.OLDER: 0,
+        KeyPlace.SPARE: 0,
         KeyPlace.DECRYPT_ONLY: 0,
         KeyPlace.MISSING: sessions,
     }

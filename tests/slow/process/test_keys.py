@@ -70,10 +70,18 @@ def test_status_tells_what_needs_each_key_and_nothing_of_the_keys(command: Comma
     assert ran.exit_code == 0
     assert table(ran.stdout) == [
         [NEW_ID, "current", "1", "0", "no: it writes and signs"],
-        [OLD_ID, "older", "2", "0", "no: run `graphql-mfa keys rotate`"],
+        [OLD_ID, "spare", "2", "0", "no: run `graphql-mfa keys rotate`"],
         [LOST_ID, "decrypt-only", "0", "0", "yes"],
     ]
     assert "mfak_" not in ran.output
+
+
+def test_status_says_what_a_key_is_for_that_was_just_appended(command: Command, fill: Fill) -> None:
+    fill(OLD)
+    ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS=f"{OLD},{NEW}")
+    assert ran.exit_code == 0
+    advice = "a new key: no, every server needs it before it is moved to the front; an old key: yes"
+    assert table(ran.stdout)[1] == [NEW_ID, "spare", "0", "0", advice]
 
 
 def test_status_fails_when_a_key_is_missing(command: Command, fill: Fill) -> None:
@@ -299,4 +307,4 @@ async def test_no_request_fails_while_two_replicas_change_their_keys_one_after_t
     assert members == []
     (current, *others) = table(await asyncio.to_thread(keys, "status", f"{NEW},{OLD}"))
     assert current[:2] == [NEW_ID, "current"]
-    assert [other[:3] for other in others] == [[OLD_ID, "older", "0"]]
+    assert [other[:3] for other in others] == [[OLD_ID, "spare", "0"]]
