@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
+NEEDED := $(shell sed -n 's/^requires-python = ">=\(.*\)"/\1/p' pyproject.toml)
 
 PYTEST := $(BIN)/pytest --numprocesses auto
 
@@ -10,8 +11,8 @@ PYTEST := $(BIN)/pytest --numprocesses auto
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/installed ## Serve the API on SQLite, explorer at http://127.0.0.1:8000/graphql (PORT=8000)
-	$(BIN)/graphql-mfa serve --port $(PORT)
+run: .venv/installed ## Serve the API on SQLite, with the explorer, at http://127.0.0.1:8000/graphql (PORT=8000)
+	@$(BIN)/graphql-mfa serve --dev --port $(PORT)
 
 demo: .venv/installed ## Run a whole sign-in against a server of its own and print its steps
 	$(BIN)/graphql-mfa demo
@@ -51,6 +52,12 @@ format: .venv/installed ## Format, fix what can be fixed, write schema.graphql a
 	$(BIN)/python -m tests.settings_table > docs/settings.md
 
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(PYTHON) -c 'import sys; sys.exit(list(sys.version_info) < [int(n) for n in "$(NEEDED)".split(".")])' 2>/dev/null \
+	  || { echo 'Python $(NEEDED) or newer is needed. Name one that is installed: make run PYTHON=python3.13' >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+	  || { echo 'Python has no venv module. Install it, on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	@test -w . || { echo 'This folder is not writable. Run make in a copy that is.' >&2; exit 1; }
+	@echo 'Installing into .venv, which takes about a minute the first time.'
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
