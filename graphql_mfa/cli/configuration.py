@@ -79,6 +79,13 @@ def wrong_configuration_ends_it() -> Iterator[None]:
 def _demand_database_or_nothing(file: Path) -> None:
     if not file.parent.is_dir():
         raise FileNotFoundError(f"No such file or directory: {file.parent}")
+    # SQLite makes other files beside it.
+    for path in [file, file.parent] if file.exists() else [file.parent]:
+        if not os.access(path, os.W_OK):
+            raise PermissionError(
+                f"{path.resolve()} can't be written to. Change its permissions, or choose another file in "
+                "GRAPHQL_MFA_DATABASE_URL."
+            )
     if file.exists():
         with file.open("rb") as stream:
             begin = stream.read(len(_SQLITE_HEADER))

@@ -50,23 +50,43 @@ def serve(
     # Before the settings are read, so that their faults are formatted too.
     json = logs_json(os.environ.get("GRAPHQL_MFA_LOG_FORMAT", "auto"))
     format_reports(json=json)
-    import uvicorn
-
     from graphql_mfa.app import create_app
-    from graphql_mfa.http_server import BoundedProtocol
 
     settings = read_settings()
     with wrong_configuration_ends_it():
         if dev and not is_loopback(host):
             raise ValueError("--dev serves this machine alone: --host must be a loopback address, as 127.0.0.1 is.")
         create_app(settings, dev=dev)  # What is wrong with it is told here, once, and not by each worker.
-    listener = _bind(host, port, dev=dev)
     key_ring = demand_keys(settings)
     with wrong_configuration_ends_it():
         asyncio.run(_demand_that_keys_fit(settings, key_ring))
     # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    config = uvicorn.Config(
+    with _bind(host, port, dev=dev) as listener:
+        # It configures logging.
+        config = _config(settings, workers, dev=dev, json=json)
+        with _metrics(settings, workers):
+            hint = _explorer_hint(settings, host, dev=dev)
+            _run(config, listener, f"Serving GraphQL at {_url(listener)} {hint}".strip())
+
+
+def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI":
+    """The application of one worker. It is there for good: no collection of garbage need look through it."""
+    from graphql_mfa.app import create_app
+
+    format_reports(json=json)
+    app = create_app(settings, dev=dev)
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
+    return app
+
+
+def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> "Config":
+    import uvicorn
+
+    from graphql_mfa.http_server import BoundedProtocol
+
+    return uvicorn.Config(
         partial(create_served_app, settings, dev=dev, json=json),
         factory=True,
         workers=workers,
@@ -91,19 +111,6 @@ def serve(
         timeout_graceful_shutdown=settings.stop_seconds,
         timeout_worker_healthcheck=_WORKER_START_SECONDS,
     )
-    with _metrics(settings, workers):
-        _run(config, listener, f"Serving GraphQL at {_url(listener)} {_explorer_hint(settings, host, dev=dev)}".strip())
-
-
-def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI":
-    """The application of one worker. It is there for good: no collection of garbage need look through it."""
-    from graphql_mfa.app import create_app
-
-    format_reports(json=json)
-    app = create_app(settings, dev=dev)
-    gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
-    return app
 
 
 def _bind(host: str, port: int, *, dev: bool) -> socket:
@@ -116,6 +123,7 @@ def _bind(host: str, port: int, *, dev: bool) -> socket:
     try:
         listener.bind((host, port))
     except OSError as error:
+        listener.close()
         message = f"Can't listen on port {port} of {host}: {error.strerror}."
         if error.errno == EADDRINUSE:
             other = port + 1 if port < _LAST_PORT else port - 1

@@ -217,6 +217,21 @@ def test_a_file_that_can_not_be_read_ends_every_command(
 
 
 @COMMANDS
+@pytest.mark.parametrize("existing", [True, False])
+def test_a_folder_that_can_not_be_written_to_ends_every_command(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, existing: bool
+) -> None:
+    if existing:
+        command("migrate")
+    before = {file.name for file in tmp_path.iterdir()}
+    # Whoever runs the tests as root may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, _: path.resolve() != tmp_path)
+    ran = command(*name.split())
+    _is_one_line_about_the_database(ran, f"Wrong configuration: {tmp_path} can't be written to.", 2)
+    assert {file.name for file in tmp_path.iterdir()} == before
+
+
+@COMMANDS
 @pytest.mark.parametrize("version", ["9999", "abc"])
 def test_a_store_of_a_version_that_is_not_known_ends_every_command(
     command: Command, tmp_path: Path, name: str, version: str
@@ -322,15 +337,12 @@ def test_serve_dev_refuses_an_address_that_other_machines_reach(command: Command
 @pytest.mark.parametrize(
     ("options", "advice"), [([], "`--port {}`."), (["--dev"], "`--port {0}`, or `make run PORT={0}`.")]
 )
-def test_serve_on_a_port_that_is_in_use_says_what_to_type(
-    command: Command, tmp_path: Path, options: list[str], advice: str
-) -> None:
+def test_serve_on_a_port_that_is_in_use_says_what_to_type(command: Command, options: list[str], advice: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ran = command("serve", *options, "--port", str(port))
     assert ran.exit_code == 1
     assert ran.output == f"Port {port} is in use. Choose another: {advice.format(port + 1)}\n"
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_serve_on_an_address_of_another_machine_ends_with_one_line(command: Command) -> None:
