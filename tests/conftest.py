@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -291,8 +292,9 @@ class Server:
         assert log is not None
         for line in log:
             self.log.append(line)
-            if "Serving GraphQL at " in line:
-                self.url = line.split("Serving GraphQL at ")[1].split()[0].removesuffix("/graphql")
+            # The second is what uvicorn says itself, where an example starts it.
+            if found := re.search(r"(?:Serving GraphQL at|Uvicorn running on) (http://[\w.:[\]]+)", line):
+                self.url = found[1]
                 # A pipe that nobody reads is soon full, and then the server stands still.
                 self.reader = threading.Thread(target=self.log.extend, args=(log,))
                 self.reader.start()
