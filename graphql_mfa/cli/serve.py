@@ -60,9 +60,9 @@ def serve(
     key_ring = demand_keys(settings)
     with wrong_configuration_ends_it():
         asyncio.run(_demand_that_keys_fit(settings, key_ring))
-    # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with _bind(host, port, dev=dev) as listener:
+        # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
         # It configures logging.
         config = _config(settings, workers, dev=dev, json=json)
         with _metrics(settings, workers):
