@@ -21,7 +21,7 @@ from graphql_mfa.http.signed_in import bearer_token
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
-from graphql_mfa.settings import Settings
+from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store.outages import OutOfReachError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def create_app(
     `before_registration` is a condition of one's own, `on_event` is told of security events, `claims` adds claims to
     access tokens. `dev` shows the explorer to browsers on this machine, unless `settings.explorer` is set.
     """
-    settings = settings or Settings()
+    settings = settings or settings_of_environment()
     registry = _registry() if settings.counts else None
     mfa = GraphQLMFA(
         settings,

@@ -31,7 +31,7 @@ from graphql_mfa.http.unnamed_proxy import UnnamedProxy
 from graphql_mfa.key_file import MissingKeyError, load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
-from graphql_mfa.settings import Settings
+from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError
@@ -72,7 +72,7 @@ class GraphQLMFA:
         `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as Strawberry takes them. metrics: the
         registry of prometheus_client's to count in; without one nothing is counted.
         """
-        self.settings = settings or Settings()
+        self.settings = settings or settings_of_environment()
         self.schema = build_schema(
             self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars
         )

@@ -1,5 +1,7 @@
-"""Every knob, with its default, its unit and why: environment variables GRAPHQL_MFA_*."""
+"""Every setting, with its default, its unit and why: environment variables GRAPHQL_MFA_*."""
 
+import logging
+import os
 import re
 import warnings
 from base64 import b64decode
@@ -8,13 +10,21 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.origins import is_wildcard, parse_origin
 from graphql_mfa.core.outbound_addresses import may_be_called
 from graphql_mfa.core.totp import TotpParameters
+
+PREFIX = "GRAPHQL_MFA_"
 
 Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
@@ -70,10 +80,44 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(parse_origin)], ...], No
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
 
+class _Environment(EnvSettingsSource):
+    """The variables GRAPHQL_MFA_<NAME>; for secrets also GRAPHQL_MFA_<NAME>_FILE, the path of a file with the value.
+
+    An empty variable counts as unset: `${NAME:-}` in a compose file leaves one. Raises ValueError and OSError.
+    """
+
+    def __init__(self, settings: type[BaseSettings]) -> None:
+        super().__init__(settings)
+        given = {name: value for name, value in self.env_vars.items() if value and value.strip()}
+        for variable in secrets_of(settings):
+            if path := given.get(f"{variable}_FILE".lower()):
+                if variable.lower() in given:
+                    raise ValueError(f"{variable} and {variable}_FILE are both set: unset one of them")
+                given[variable.lower()] = _content(path, f"{variable}_FILE")
+        self.env_vars = given
+
+
+def secrets_of(settings: type[BaseSettings]) -> list[str]:
+    """The variables whose values are secrets: the fields that `repr` hides."""
+    return [f"{PREFIX}{name.upper()}" for name, field in settings.model_fields.items() if not field.repr]
+
+
+def _content(path: str, variable: str) -> str:
+    try:
+        text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as error:
+        raise ValueError(f"{variable} can't be read: {error.strerror}: {path}") from None
+    except ValueError:
+        raise ValueError(f"{variable} names a file that is not UTF-8 text: {path}") from None
+    if not text.strip():
+        raise ValueError(f"{variable} names an empty file: {path}")
+    return text
+
+
 class Settings(BaseSettings):
     """The settings of one deployment. Each field is read from GRAPHQL_MFA_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="GRAPHQL_MFA_", frozen=True, hide_input_in_errors=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
 
     database_url: Annotated[
         str, Field(description="SQLAlchemy URL of the store, with an async driver.", repr=False)
@@ -92,16 +136,17 @@ class Settings(BaseSettings):
     secret_keys: Annotated[
         SecretStr | None,
         Field(
+            repr=False,
             description="The key ring: entries of `graphql-mfa new-key`, separated by commas; the first writes and "
             "signs, all read. `decrypt-only:` before an entry marks a leaked key. With SQLite and no value, one is "
-            "made beside the database file."
+            "made beside the database file.",
         ),
     ] = None
     issuer: Annotated[
         str, Field(min_length=1, pattern="^[^:]*$", description="The name that authenticator apps show.")
     ] = "GraphQL MFA"
-    token_issuer: Annotated[str, Field(description="The access tokens' `iss`.")] = "graphql-mfa"
-    token_audience: Annotated[str, Field(description="The access tokens' `aud`.")] = "graphql-mfa"
+    token_issuer: Annotated[str, Field(min_length=1, description="The access tokens' `iss`.")] = "graphql-mfa"
+    token_audience: Annotated[str, Field(min_length=1, description="The access tokens' `aud`.")] = "graphql-mfa"
     token_client_id: Annotated[
         str | None,
         Field(description="The access tokens' `client_id`, which RFC 9068 requires; without it, the audience."),
@@ -334,10 +379,13 @@ class Settings(BaseSettings):
             description="Where `graphql-mfa serve` shows /metrics for Prometheus, of all its workers.",
         ),
     ] = None
-    metrics_host: Annotated[str, Field(description="The address of that port; keep it from strangers.")] = "127.0.0.1"
+    metrics_host: Annotated[
+        str, Field(min_length=1, description="The address of that port; keep it from strangers.")
+    ] = "127.0.0.1"
     metrics_token: Annotated[
         SecretStr | None,
         Field(
+            repr=False,
             min_length=16,
             description="Shows /metrics beside /graphql, to whoever sends this as `Authorization: Bearer`. With "
             "neither this nor that port, nothing is counted.",
@@ -375,7 +423,10 @@ class Settings(BaseSettings):
     ] = None
     webhook_secret: Annotated[
         Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None,
-        Field(description="What they are signed with: `whsec_…`; several, separated by spaces or commas, sign each."),
+        Field(
+            description="What they are signed with: `whsec_…`; several, separated by spaces or commas, sign each.",
+            repr=False,
+        ),
     ] = None
     webhook_allowed_networks: Annotated[
         Networks,
@@ -401,6 +452,18 @@ class Settings(BaseSettings):
     max_connections: Annotated[
         Count, Field(description="Per process; beyond, connections without a whole request are closed for new ones.")
     ] = 1000
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment."""
+        return init_settings, _Environment(settings_cls)
 
     @property
     def embedded(self) -> bool:
@@ -456,3 +519,23 @@ class Settings(BaseSettings):
                 stacklevel=2,
             )
         return self
+
+
+def settings_of_environment() -> Settings:
+    """The settings, with a line in the log for each variable that has no effect."""
+    for sentence in variables_without_effect():
+        logging.getLogger("graphql_mfa").warning("%s", sentence)
+    return Settings()
+
+
+def variables_without_effect() -> list[str]:
+    """For each such variable of the environment, one sentence that names it and not its value."""
+    secret = secrets_of(Settings)
+    known = {*(f"{PREFIX}{name.upper()}" for name in Settings.model_fields), *(f"{name}_FILE" for name in secret)}
+    sentences = []
+    for name in sorted(name for name in os.environ if name.upper().startswith(PREFIX)):
+        if name.upper() not in known:
+            sentences.append(f"There is no setting {name}: it is ignored.")
+        elif not os.environ[name].strip():
+            sentences.append(f"{name} is empty, which counts as unset.")
+    return sentences

@@ -1,11 +1,13 @@
 import os
+import re
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from graphql_mfa import Settings
+from graphql_mfa import Settings, create_app
 from graphql_mfa.core.totp import TotpParameters
 from graphql_mfa.settings import default_cookie_name
 
@@ -25,6 +27,12 @@ def settings(**values: Any) -> Settings:
 
 def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
     for variable, text, value in [
+        ("TOKEN_AUDIENCE", "", "graphql-mfa"),
+        ("TOKEN_ISSUER", " ", "graphql-mfa"),
+        ("TRUSTED_DOCUMENTS", "", None),
+        ("METRICS_HOST", "", "127.0.0.1"),
+        ("BCRYPT_ROUNDS", "", 12),
+        ("CORS_ORIGINS", "", ()),
         ("DATABASE_URL", "postgresql+asyncpg://db/mfa", "postgresql+asyncpg://db/mfa"),
         ("SECRET_KEYS", KEY, SecretStr(KEY)),
         ("ISSUER", "Größe & Söhne", "Größe & Söhne"),
@@ -40,10 +48,77 @@ def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch,
             assert getattr(settings(), variable.lower()) == value
 
 
+def test_every_setting_that_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(f"GRAPHQL_MFA_{name.upper()}", "")
+    assert settings() == Settings.model_construct()
+
+
+SECRETS = {
+    "DATABASE_URL": "postgresql+asyncpg://mfa:hunter2@db/mfa",
+    "SECRET_KEYS": KEY,
+    "METRICS_TOKEN": "hunter2 hunter2 hunter2",
+    "WEBHOOK_URL": "https://hooks.example/hunter2",
+    "WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}
+
+
+def test_a_secret_is_read_from_a_file_without_its_line_break(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SECRETS.items():
+        (tmp_path / name).write_text(f"{value}\n")
+        monkeypatch.setenv(f"GRAPHQL_MFA_{name}", "")
+        monkeypatch.setenv(f"GRAPHQL_MFA_{name}_FILE", str(tmp_path / name))
+    read = settings()
+    assert read == settings(**{name.lower(): value for name, value in SECRETS.items()})
+    assert "hunter2" not in repr(read)
+
+
+@pytest.mark.parametrize(
+    ("content", "refusal"),
+    [
+        (None, "GRAPHQL_MFA_SECRET_KEYS_FILE can't be read: No such file or directory: {}"),
+        (b" \n", "GRAPHQL_MFA_SECRET_KEYS_FILE names an empty file: {}"),
+        (b"hunter2 \xff", "GRAPHQL_MFA_SECRET_KEYS_FILE names a file that is not UTF-8 text: {}"),
+    ],
+    ids=["missing", "empty", "binary"],
+)
+def test_a_file_without_a_secret_is_refused_by_the_name_of_its_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, refusal: str
+) -> None:
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("GRAPHQL_MFA_SECRET_KEYS_FILE", str(file))
+    with pytest.raises(ValueError, match=f"^{re.escape(refusal.format(file))}$"):
+        settings()
+
+
+def test_a_secret_and_its_file_are_not_set_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_SECRET_KEYS", KEY)
+    monkeypatch.setenv("GRAPHQL_MFA_SECRET_KEYS_FILE", str(tmp_path / "keys"))
+    with pytest.raises(ValueError, match=r"^GRAPHQL_MFA_SECRET_KEYS and GRAPHQL_MFA_SECRET_KEYS_FILE are both set"):
+        settings()
+
+
+def test_an_application_that_reads_its_environment_logs_what_has_no_effect_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_TRUSTED_DOCUMENTS", "")
+    monkeypatch.setenv("GRAPHQL_MFA_ISSUER_FILE", "hunter2")
+    create_app()
+    assert [record.getMessage() for record in caplog.records] == [
+        "There is no setting GRAPHQL_MFA_ISSUER_FILE: it is ignored.",
+        "GRAPHQL_MFA_TRUSTED_DOCUMENTS is empty, which counts as unset.",
+    ]
+
+
 def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) -> None:
     for name, value in [
         ("issuer", ""),
         ("issuer", "a:b"),  # the colon separates issuer and account in an otpauth label
+        ("token_issuer", ""),
+        ("token_audience", ""),
+        ("metrics_host", ""),
         ("explorer", "perhaps"),
         ("bcrypt_rounds", 3),
         ("bcrypt_rounds", 17),

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.logs import report
-from graphql_mfa.settings import Settings
+from graphql_mfa.settings import PREFIX, Settings, variables_without_effect
 from graphql_mfa.store.database import Database, sqlite_file
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
@@ -27,7 +27,8 @@ def read_settings() -> Settings:
         settings = Settings()
         if file := sqlite_file(settings.database_url):
             _demand_database_or_nothing(file)
-    _warn_of_unknownread_settings()
+    for warning in variables_without_effect():
+        report(warning, logging.WARNING)
     return settings
 
 
@@ -95,14 +96,8 @@ def _demand_database_or_nothing(file: Path) -> None:
 
 def _fault(problem: ErrorDetails) -> str:
     # What follows the setting's name in `loc` is a place inside of its value.
-    name = " ".join(f"GRAPHQL_MFA_{part}".upper() for part in problem["loc"][:1])
+    name = " ".join(f"{PREFIX}{part}".upper() for part in problem["loc"][:1])
     return f"{name} {problem['msg'].removeprefix('Value error, ')}".strip()
-
-
-def _warn_of_unknownread_settings() -> None:
-    known = {f"GRAPHQL_MFA_{name}".upper() for name in Settings.model_fields}
-    for name in sorted(name for name in os.environ if name.startswith("GRAPHQL_MFA_") and name not in known):
-        report(f"There is no setting {name}: it is ignored.", logging.WARNING)
 
 
 def _stop_for_configuration(fault: object) -> NoReturn:

@@ -136,15 +136,15 @@ def test_a_wrong_setting_ends_every_command_with_its_name(
         (KEY[:-1], "graphql-mfa new-key"),
         (f"{KEY},{KEY}", "names a key twice"),
         (f"decrypt-only:{KEY}", "a first key that is not decrypt-only"),
-        ("", "a first key"),
+        (",", "a first key"),
     ],
-    ids=["a passphrase", "cut", "twice", "decrypt-only", "empty"],
+    ids=["a passphrase", "cut", "twice", "decrypt-only", "nothing"],
 )
 def test_keys_that_can_not_be_used_end_the_command_without_repeating_them(
     command: Command, tmp_path: Path, name: str, keys: str, message: str
 ) -> None:
     ran = command(name, GRAPHQL_MFA_SECRET_KEYS=keys)
-    _is_wrong_configuration(ran, message, keys or KEY)
+    _is_wrong_configuration(ran, message, keys if keys != "," else KEY)
     assert KEY[:12] not in ran.output
     assert list(tmp_path.iterdir()) == [], "nothing was made"
 
@@ -349,6 +349,22 @@ def test_serve_on_an_address_of_another_machine_ends_with_one_line(command: Comm
     ran = command("serve", "--host", "192.0.2.1")
     assert ran.exit_code == 1
     assert ran.output == "Can't listen on port 8000 of 192.0.2.1: Cannot assign requested address.\n"
+
+
+def test_an_empty_variable_counts_as_unset_and_is_named(command: Command) -> None:
+    ran = command("migrate", GRAPHQL_MFA_METRICS_HOST="")
+    assert ran.exit_code == 0
+    assert ran.stderr == "GRAPHQL_MFA_METRICS_HOST is empty, which counts as unset.\n"
+
+
+def test_secrets_come_from_files(command: Command, tmp_path: Path) -> None:
+    for name, value in (("keys", KEY), ("url", "sqlite+aiosqlite:///test.db")):
+        (tmp_path / name).write_text(f"{value}\n")
+    ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS_FILE="keys", GRAPHQL_MFA_DATABASE_URL_FILE="url")
+    assert KeyRing.parse(KEY).current.id.hex() in ran.stdout
+    assert (tmp_path / "test.db").exists()
+    ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS_FILE="nowhere")
+    _is_wrong_configuration(ran, "GRAPHQL_MFA_SECRET_KEYS_FILE can't be read: No such file or directory: nowhere", KEY)
 
 
 def test_a_wrong_configuration_is_told_to_the_shell(tmp_path: Path) -> None:
