@@ -83,10 +83,8 @@ def create_app(
     async def readyz(_: Request) -> Response:
         try:
             missing = await missing_keys(mfa.services.database, mfa.services.key_ring)
-        except OutOfReachError:
-            missing = None
-        if missing is None:
-            return JSONResponse({"status": "The database is out of reach, or not migrated."}, 503)
+        except OutOfReachError as error:
+            return JSONResponse({"status": error.summary}, 503)
         if missing:
             return JSONResponse({"status": str(MissingKeyError.of(missing))}, 503)
         warning = mfa.unnamed_proxy.warning(clock())

@@ -52,8 +52,8 @@ async def opened_database(settings: Settings, *, migrating: bool = False) -> Asy
             demand_keys(settings)
         if settings.embedded or migrating:
             await database.migrate()
-        elif not await database.migrated():
-            _stop("The database is not migrated: run `graphql-mfa migrate`.", 1)
+        else:
+            await database.require_migrated()
         yield database
     except UnusableDatabaseError as error:
         _stop_for_configuration(error)

@@ -5,10 +5,9 @@ from graphql_mfa.store import readiness
 from graphql_mfa.store.database import Database
 
 
-async def missing_keys(database: Database, ring: KeyRing) -> list[bytes] | None:
-    """The ids of the keys that sealed something and are not in the ring; None when the store is not migrated.
+async def missing_keys(database: Database, ring: KeyRing) -> list[bytes]:
+    """The ids of the keys that sealed something and are not in the ring.
 
-    Raises OutOfReachError.
+    Raises OutOfReachError, of which a store that is not migrated is one.
     """
-    keys = await readiness.sealing_keys(database)
-    return None if keys is None else [key for key in keys if ring.get(key) is None]
+    return [key for key in await readiness.sealing_keys(database) if ring.get(key) is None]

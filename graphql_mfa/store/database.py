@@ -16,7 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.store import migrations, sqlite
-from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError, translate_connection_errors
+from graphql_mfa.store.outages import (
+    NotMigratedError,
+    OutOfReachError,
+    UnsupportedDatabaseError,
+    UnusableDatabaseError,
+    refusal,
+    translate_connection_errors,
+)
 from graphql_mfa.store.sqlite import Sqlite
 
 if TYPE_CHECKING:
@@ -35,10 +42,6 @@ _FIRST_PAUSE_SECONDS = 0.01
 
 class RolledBackError(Exception):
     """Raised by a transaction that is to be undone although nothing is wrong."""
-
-
-class UnsupportedDatabaseError(ValueError):
-    """A URL or an engine that the store can't keep its promises on."""
 
 
 class Database:
@@ -117,7 +120,8 @@ class Database:
     async def migrate(self) -> None:
         """Bring the schema to this version. Safe when several processes do it at once.
 
-        A new SQLite file is readable by its owner only, and so are the files that SQLite keeps beside it.
+        A new SQLite file is readable by its owner only, and so are the files that SQLite keeps beside it. Raises
+        UnusableDatabaseError when another table or a missing right is in the way.
         """
         if self._file:
             self._file.touch(mode=0o600)
@@ -126,10 +130,13 @@ class Database:
         try:
             with translate_connection_errors():
                 await self._engine.change_schema(migrations.upgrade)
-        except (SQLAlchemyError, OutOfReachError):
+        except (SQLAlchemyError, OutOfReachError) as error:
             # Of those who do it at once, one commits; the others then find its tables, or its lock, in their way.
-            if not await self._migrated_already():
-                raise
+            if await self._migrated_already():
+                return
+            if isinstance(error, DBAPIError):
+                raise UnusableDatabaseError(f"migrating changed nothing, since {refusal(error)}") from error
+            raise
 
     async def migrated(self) -> bool:
         """Whether the schema is this version's or a later one's that only adds to it.
@@ -137,9 +144,19 @@ class Database:
         Raises UnknownVersionError for any other that this version does not know.
         """
         try:
-            return await self.read(migrations.version) >= migrations.HEAD
-        except SQLAlchemyError:  # its table is not there
+            await self.require_migrated()
+        except NotMigratedError:
             return False
+        return True
+
+    async def require_migrated(self) -> None:
+        """Raise NotMigratedError where `migrated` is false."""
+        try:
+            found = await self.read(migrations.version)
+        except SQLAlchemyError as error:
+            raise NotMigratedError(f"no table {migrations.VERSION_TABLE} was found in it") from error
+        if found < migrations.HEAD:
+            raise NotMigratedError(f"it is at version {found} and this release needs {migrations.HEAD}")
 
     async def _migrated_already(self) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""What a server that starts, or is asked whether it is ready, has to know of the store."""
+"""Whether the store can serve, for a server that starts or is asked."""
 
 import asyncio
 
@@ -6,17 +6,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from graphql_mfa.store import totp_devices
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
-_PATIENCE_SECONDS = 3  # whoever asks gives up soon; and to end a connection may take a driver two more
+_PATIENCE_SECONDS = 3  # load balancers give up soon, and ending a connection may take a driver two more
 
 
-async def sealing_keys(database: Database) -> list[bytes] | None:
-    """The ids of the keys that sealed something; None when the store is not migrated. Raises OutOfReachError."""
+async def sealing_keys(database: Database) -> list[bytes]:
+    """The ids of the keys that sealed something.
+
+    Raises NotMigratedError, UnusableDatabaseError and OutOfReachError.
+    """
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            return await database.read(totp_devices.keys) if await database.migrated() else None
+            await database.require_migrated()
+            return await database.read(totp_devices.keys)
     except TimeoutError as error:
-        raise OutOfReachError(type(error).__name__) from error
-    except SQLAlchemyError:  # a column is not there
-        return None
+        raise OutOfReachError("no answer in time") from error
+    except SQLAlchemyError as error:
+        raise UnusableDatabaseError("its tables are not those of its version") from error

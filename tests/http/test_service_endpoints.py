@@ -19,7 +19,7 @@ from graphql_mfa.services import Services
 from graphql_mfa.store import readiness
 from graphql_mfa.store.outages import OutOfReachError
 from tests.api_client import Api
-from tests.conftest import KEY, Connect
+from tests.conftest import KEY, Connect, postgresql_only
 from tests.http.requests import demand_quiet
 from tests.security.attacks import execute
 
@@ -40,28 +40,46 @@ async def test_readyz(api: Api) -> None:
 
 @pytest.mark.usefixtures("schema_that_breaks")
 @pytest.mark.parametrize(
-    "damage",
+    ("damage", "status"),
     [
-        "UPDATE mfa_version SET version_num = '0000'",
-        "DELETE FROM mfa_version",
-        "DROP TABLE mfa_version",
-        "ALTER TABLE mfa_totp_devices RENAME COLUMN key_id TO key",
+        ("UPDATE mfa_version SET version_num = '0001'", "The database is not migrated: run `graphql-mfa migrate`."),
+        ("DROP TABLE mfa_version", "The database is not migrated: run `graphql-mfa migrate`."),
+        ("UPDATE mfa_version SET version_num = '0000'", "The database can't be used; the log says why."),
+        ("DELETE FROM mfa_version", "The database can't be used; the log says why."),
+        (
+            "ALTER TABLE mfa_totp_devices RENAME COLUMN key_id TO key",
+            "The database can't be used; the log says why.",
+        ),
     ],
 )
-async def test_readyz_of_a_database_that_is_not_migrated(
-    api: Api, services: Services, caplog: pytest.LogCaptureFixture, damage: str
+async def test_readyz_of_a_database_that_this_version_can_not_work_on(
+    api: Api, services: Services, caplog: pytest.LogCaptureFixture, damage: str, status: str
 ) -> None:
     await execute(services, damage)
 
     response = await api.http.get("/readyz")
 
     assert response.status_code == 503
-    (status,) = response.json().values()
-    assert status != "ok"
-    assert "alembic" not in response.text
+    assert response.json() == {"status": status}
     assert str(services.settings.database_url) not in response.text
     assert (await api.http.get("/healthz")).status_code == 200  # the process is well
     demand_quiet(caplog)
+
+
+@postgresql_only
+async def test_log_and_readyz_say_that_a_shared_database_is_not_migrated(
+    run_app: Callable[..., AbstractAsyncContextManager[FastAPI]],
+    connect: Connect,
+    fresh_url: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with run_app(database_url=fresh_url) as app:
+        response = await connect(app).http.get("/readyz")
+    assert response.status_code == 503
+    assert response.json() == {"status": "The database is not migrated: run `graphql-mfa migrate`."}
+    assert [record.getMessage() for record in caplog.records] == [
+        "The database is not migrated, no table mfa_version was found in it: run `graphql-mfa migrate`."
+    ]
 
 
 async def test_readyz_of_a_database_out_of_reach(
@@ -75,7 +93,7 @@ async def test_readyz_of_a_database_out_of_reach(
     response = await api.http.get("/readyz")
 
     assert response.status_code == 503
-    assert "db.internal.example" not in response.text
+    assert response.json() == {"status": "The database is unavailable."}
 
 
 async def test_readyz_of_a_database_that_does_not_answer(

@@ -140,7 +140,7 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
             other.execute(text("SET LOCAL lock_timeout = '10ms'"))
             delete_with_all_that_is_personal(other, services.settings, user_id, "alice", api.clock())
 
-        with pytest.raises(OutOfReachError, match="LockNotAvailable"):
+        with pytest.raises(OutOfReachError, match="lock timeout"):
             await_only(operator.write(delete))
         return found
 

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import IntegrityError
 
-from graphql_mfa.store.database import Database, UnsupportedDatabaseError
+from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import User
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import OutOfReachError, UnsupportedDatabaseError
 from graphql_mfa.store.postgresql import Postgresql
 from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
 from tests.store import rows

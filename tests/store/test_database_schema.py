@@ -12,8 +12,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from graphql_mfa.flows.purge import purge
 from graphql_mfa.store import migrations
-from graphql_mfa.store.database import Database, UnsupportedDatabaseError
+from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
+from graphql_mfa.store.outages import UnsupportedDatabaseError
 from tests.conftest import Connect, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer
 from tests.store import unprefixed

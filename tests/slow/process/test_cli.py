@@ -166,6 +166,13 @@ def test_a_database_that_can_not_be_used_ends_the_command_with_a_message(
     assert list(tmp_path.iterdir()) == [], "nothing was made"
 
 
+def role_without_rights(server: PostgresqlServer, url: str) -> str:
+    """The URL for a role that owns nothing there and was granted nothing."""
+    if not server.execute("template1", "SELECT 1 FROM pg_roles WHERE rolname = 'limited'"):
+        server.execute("template1", "CREATE ROLE limited LOGIN")
+    return url.replace("tests@", "limited:hunter2@")
+
+
 COMMANDS = pytest.mark.parametrize(
     "name", ["serve", "migrate", "purge", "users list", "keys status"], ids=lambda name: name.split()[0]
 )
@@ -184,7 +191,10 @@ def _is_one_line_about_the_database(ran: Result, message: str, code: int) -> Non
     ("content", "message"),
     [
         (b"hunter2" * 1_000, "test.db is not an SQLite database."),
-        (b"SQLite format 3\0" + b"hunter2" * 1_000, "The database can't be used (SQLITE_NOTADB)."),
+        (
+            b"SQLite format 3\0" + b"hunter2" * 1_000,
+            "The database can't be used: file is not a database; check the file",
+        ),
         (None, "Is a directory: 'test.db'"),
     ],
     ids=["another file", "a broken one", "a folder"],
@@ -284,13 +294,20 @@ def test_a_schema_on_sqlite_ends_every_command(command: Command, tmp_path: Path,
 
 @postgresql_only
 @COMMANDS
-@pytest.mark.parametrize("user", ["tests", "stranger"], ids=["no such database", "no such user"])
-def test_a_server_that_refuses_whoever_asks_ends_every_command(
-    command: Command, postgresql: PostgresqlServer, name: str, user: str
+@pytest.mark.parametrize(
+    ("user", "message"),
+    [
+        ("tests", 'database "nowhere" does not exist; create it'),
+        ("stranger", 'role "stranger" does not exist; check user'),
+    ],
+    ids=["no such database", "no such user"],
+)
+def test_a_server_that_refuses_the_connection_ends_every_command(
+    command: Command, postgresql: PostgresqlServer, name: str, user: str, message: str
 ) -> None:
     url = postgresql.url("nowhere").replace("tests@", f"{user}:hunter2@")
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
-    _is_one_line_about_the_database(ran, "The database can't be used (Invalid", 2)
+    _is_one_line_about_the_database(ran, f"The database can't be used: {message}", 2)
 
 
 @postgresql_only
@@ -298,14 +315,73 @@ def test_a_server_that_refuses_whoever_asks_ends_every_command(
 def test_a_database_that_is_not_migrated_is_told(command: Command, postgresql: PostgresqlServer, name: str) -> None:
     url = postgresql.empty_database()
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
-    _is_one_line_about_the_database(ran, "graphql-mfa migrate", 1)
+    message = "The database is not migrated, no table mfa_version was found in it: run `graphql-mfa migrate`."
+    _is_one_line_about_the_database(ran, message, 1)
+    postgresql.execute(make_url(url).database or "", "CREATE TABLE mfa_version AS SELECT '0004' AS version_num")
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    message = (
+        "The database is not migrated, it is at version 0004 and this release needs 0005: run `graphql-mfa migrate`."
+    )
+    _is_one_line_about_the_database(ran, message, 1)
+
+
+@postgresql_only
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({}, "permission denied for schema public at CREATE TABLE"),
+        ({"GRAPHQL_MFA_DATABASE_SCHEMA": "sign_in"}, "at CREATE SCHEMA"),
+    ],
+    ids=["tables", "schema"],
+)
+def test_a_role_that_may_not_create_can_not_migrate(
+    command: Command, postgresql: PostgresqlServer, environment: dict[str, str], message: str
+) -> None:
+    url = role_without_rights(postgresql, postgresql.empty_database())
+    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url, **environment)
+    _is_one_line_about_the_database(ran, message, 2)
+    assert "grant the role this right" in ran.stderr
+
+
+@postgresql_only
+@COMMANDS
+def test_tables_of_another_owner_end_every_command_with_the_right_that_is_missing(
+    command: Command, postgresql: PostgresqlServer, name: str
+) -> None:
+    url = role_without_rights(postgresql, postgresql.migrated_database())
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(
+        ran, "permission denied for table mfa_version at SELECT; grant the role this right", 2
+    )
+
+
+@postgresql_only
+def test_a_command_that_lacks_a_right_while_it_runs_ends_with_one_line(
+    command: Command, postgresql: PostgresqlServer
+) -> None:
+    owned = postgresql.migrated_database()
+    url = role_without_rights(postgresql, owned)
+    database = make_url(owned).database or ""
+    postgresql.execute(database, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO limited")
+    ran = command("users", "unlock", "alice", GRAPHQL_MFA_DATABASE_URL=url)
+    _is_one_line_about_the_database(ran, "permission denied for table mfa_users at SELECT FOR UPDATE", 2)
+    postgresql.execute(database, "UPDATE mfa_version SET version_num = '0004'")
+    _is_one_line_about_the_database(command("migrate", GRAPHQL_MFA_DATABASE_URL=url), "must be owner of table mfa_", 2)
+
+
+@postgresql_only
+def test_tables_that_are_in_the_way_of_a_migration_are_named(command: Command, postgresql: PostgresqlServer) -> None:
+    url = postgresql.migrated_database()
+    postgresql.execute(make_url(url).database or "", "DROP TABLE mfa_version")
+    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url)
+    _is_one_line_about_the_database(ran, 'migrating changed nothing, since relation "mfa_throttles" already exists', 2)
 
 
 @pytest.mark.parametrize("name", ["migrate", "purge", "users list", "keys status", "keys rotate"])
 def test_a_server_that_is_not_there_ends_a_command(command: Command, name: str) -> None:
     url = "postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts"
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
-    _is_one_line_about_the_database(ran, "The database is out of reach (ConnectionRefusedError).", 1)
+    _is_one_line_about_the_database(ran, "The database is unavailable: Connection refused.", 1)
 
 
 def test_a_database_that_others_share_needs_a_key_that_others_share(command: Command) -> None:

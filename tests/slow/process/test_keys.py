@@ -158,7 +158,7 @@ def test_serve_starts_while_the_database_is_out_of_reach_and_is_not_ready(tmp_pa
         assert httpx.get(f"{server.url}/readyz").status_code == 503
     finally:
         log = server.stop()
-    assert log.count("The database is out of reach (ConnectionRefusedError).") == 1
+    assert log.count("The database is unavailable: Connection refused.") == 1
     assert "hunter2" not in log
 
 
