@@ -15,7 +15,7 @@ from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.logs import report
 from graphql_mfa.settings import PREFIX, Settings, variables_without_effect
-from graphql_mfa.store.database import Database, sqlite_file
+from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
 _SQLITE_HEADER = b"SQLite format 3\0"
@@ -25,6 +25,7 @@ def read_settings() -> Settings:
     """The settings; what is wrong with them ends the command."""
     with wrong_configuration_ends_it():
         settings = Settings()
+        check_url(settings.database_url)
         if file := sqlite_file(settings.database_url):
             _demand_database_or_nothing(file)
     for warning in variables_without_effect():

@@ -182,9 +182,23 @@ def sqlite_file(url: str) -> Path | None:
     parsed = _parse(url)
     if parsed.drivername != _SQLITE:
         return None
+    if parsed.host:
+        raise UnsupportedDatabaseError(
+            "A database URL of SQLite has three slashes before the file: sqlite+aiosqlite:///file"
+        )
     if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
         raise UnsupportedDatabaseError(sqlite.IN_MEMORY)
+    if parsed.query:
+        raise UnsupportedDatabaseError("A database URL of SQLite has no options: remove the ? and what follows it.")
     return Path(parsed.database)
+
+
+def check_url(url: str) -> None:
+    """Raise UnsupportedDatabaseError for a URL that no engine can be made for, without repeating it."""
+    if sqlite_file(url) is None:
+        from graphql_mfa.store import postgresql
+
+        postgresql.parse_options(_parse(url))
 
 
 def is_of_another_program(file: Path) -> bool:
@@ -200,11 +214,7 @@ def _opened(url: str, pool_size: int, schema: str | None) -> "Sqlite | Postgresq
     from graphql_mfa.store import postgresql  # a start on SQLite needs none of it
 
     parsed = _parse(url)
-    if not parsed.query.keys() <= postgresql.OPTIONS:
-        raise UnsupportedDatabaseError(
-            "The database URL has an option that asyncpg does not know; TLS, for one, is `ssl=require` there."
-        )
-    return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), owned=True, schema=schema)
+    return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), url=parsed, schema=schema)
 
 
 def _adopted(engine: AsyncEngine, schema: str | None) -> "Sqlite | Postgresql":
@@ -215,7 +225,7 @@ def _adopted(engine: AsyncEngine, schema: str | None) -> "Sqlite | Postgresql":
         return Sqlite(engine, owned=False)
     from graphql_mfa.store.postgresql import Postgresql
 
-    return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), owned=False, schema=schema)
+    return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), schema=schema)
 
 
 def _refuse_schema(schema: str | None) -> None:
@@ -228,6 +238,10 @@ def _parse(url: str) -> URL:
         parsed = make_url(url)
     except ArgumentError:
         raise UnsupportedDatabaseError("The database URL is not one.") from None
+    except ValueError:
+        raise UnsupportedDatabaseError(
+            "In the database URL, the port is not a number; an @ in the user name or the password is written as %40."
+        ) from None
     if parsed.drivername not in _DRIVERS:
         raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")
     return parsed

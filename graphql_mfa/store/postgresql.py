@@ -1,19 +1,30 @@
 """PostgreSQL, and databases that speak its protocol."""
 
 import asyncio
-import inspect
+import os
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy import URL, Connection
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from graphql_mfa.store.outages import UnsupportedDatabaseError
 
 T = TypeVar("T")
 
-# What a URL may say after its question mark: the driver's options, and one of SQLAlchemy's.
-OPTIONS = {*inspect.signature(asyncpg.connect).parameters, "prepared_statement_cache_size"}
+# What a URL may say after its question mark.
+_ADDRESS = ("host", "port")  # which may come more than once
+_TEXTS = ("user", "password", "passfile", "database", "krbsrvname")
+_COUNTS = ("prepared_statement_cache_size", "statement_cache_size")
+_WORDS = {
+    "ssl": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "target_session_attrs": ("any", "primary", "read-write"),
+}
+_OPTIONS = (*_WORDS, "sslrootcert", *_ADDRESS, *_TEXTS, *_COUNTS)
+_LAST_PORT = 65_535
 
 # Longest waits, in seconds: a request has to end even if the server does not answer any more.
 _CONNECT_SECONDS = 5
@@ -23,11 +34,86 @@ _CLOSE_SECONDS = 5
 _CLOSE_LOOK_SECONDS = 0.01
 
 
+def parse_options(url: URL) -> dict[str, Any]:
+    """What the URL says after its question mark, as asyncpg takes it. Raises UnsupportedDatabaseError."""
+    if "@" in f"{url.host} {url.database}":
+        raise UnsupportedDatabaseError("In the database URL, write @ in the user name or the password as %40.")
+    if not url.query.keys() <= {*_OPTIONS}:
+        raise UnsupportedDatabaseError(
+            f"The database URL has an option besides {', '.join(_OPTIONS)}. Write ssl= for sslmode=, and set "
+            "parameters of the session, such as application_name, with ALTER ROLE … SET."
+        )
+    options: dict[str, Any] = {}
+    for name, value in url.query.items():
+        if name in _ADDRESS:
+            continue
+        if not isinstance(value, str):
+            raise UnsupportedDatabaseError(f"The database URL has the option {name} twice.")
+        if name in _COUNTS and not (value.isascii() and value.isdecimal()):
+            raise UnsupportedDatabaseError(f"In the database URL, {name} must be a number, 0 or more.")
+        if value not in _WORDS.get(name, (value,)):
+            raise UnsupportedDatabaseError(f"In the database URL, {name} must be one of {', '.join(_WORDS[name])}.")
+        options[name] = int(value) if name in _COUNTS else value
+    _check_address(url)
+    return options | _tls(options.get("ssl"), options.pop("sslrootcert", None))
+
+
+def _check_address(url: URL) -> None:
+    try:
+        arguments = url.get_dialect()().create_connect_args(url)[1]
+    except (ArgumentError, ValueError):
+        raise UnsupportedDatabaseError(
+            "In the database URL, each host needs its port: ?host=a:5432&host=b:5432."
+        ) from None
+    hosts, ports = (_listed(arguments.get(name)) for name in _ADDRESS)
+    if not all(0 < port <= _LAST_PORT for port in ports):
+        raise UnsupportedDatabaseError(f"In the database URL, the port must be from 1 to {_LAST_PORT}.")
+    try:
+        for host in hosts:
+            if not host.startswith("/"):  # the folder of a socket
+                host.encode("idna")
+    except UnicodeError:
+        raise UnsupportedDatabaseError("In the database URL, the host is not a host name.") from None
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [] if found is None else [found]
+
+
+def _tls(mode: str | None, authorities: str | None) -> dict[str, ssl.SSLContext]:
+    """The context of the modes that verify, for which asyncpg would read no authorities but those of ~/.postgresql."""
+    mode = mode or os.environ.get("PGSSLMODE")
+    if mode and mode not in _WORDS["ssl"]:
+        raise UnsupportedDatabaseError(f"PGSSLMODE must be one of {', '.join(_WORDS['ssl'])}.")
+    if mode not in {"verify-ca", "verify-full"}:
+        if authorities:
+            raise UnsupportedDatabaseError("In the database URL, sslrootcert needs ssl=verify-full or ssl=verify-ca.")
+        return {}
+    authorities = authorities or os.environ.get("PGSSLROOTCERT")
+    certificate, key = os.environ.get("PGSSLCERT"), os.environ.get("PGSSLKEY")
+    try:
+        context = ssl.create_default_context(cafile=None if authorities == "system" else authorities)
+        if certificate:
+            context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        files = ", ".join(filter(None, (authorities, certificate, key)))
+        raise UnsupportedDatabaseError(
+            f"A certificate file for the database can't be read ({files}): {error.strerror}."
+        ) from None
+    context.check_hostname = mode == "verify-full"
+    return {"ssl": context}
+
+
+def _create(url: URL, connect_args: dict[str, Any] | None = None, **options: Any) -> AsyncEngine:
+    address = url.difference_update_query([name for name in url.query if name not in _ADDRESS])
+    arguments = parse_options(url) | (connect_args or {})
+    return create_async_engine(address, hide_parameters=True, connect_args=arguments, **options)
+
+
 def engine_for(url: URL, pool_size: int) -> AsyncEngine:
     """An engine on which every wait has an end."""
-    return create_async_engine(
+    return _create(
         url,
-        hide_parameters=True,
         # Rows that are locked are the locks. A stricter level, which a database may have for a default, aborts
         # transactions that waited for a row more often than they can be run again.
         isolation_level="READ COMMITTED",
@@ -43,11 +129,14 @@ def engine_for(url: URL, pool_size: int) -> AsyncEngine:
 class Postgresql:
     """Transactions on an engine in READ COMMITTED. A caller that is cancelled takes its connection with it."""
 
-    def __init__(self, engine: AsyncEngine, *, owned: bool, schema: str | None) -> None:
-        """owned: whether `close` closes the engine too. schema: where the tables are; None is the search path."""
+    def __init__(self, engine: AsyncEngine, *, url: URL | None = None, schema: str | None) -> None:
+        """url: of an engine made for it, which `close` closes too.
+
+        schema: where the tables are; None is the search path.
+        """
         self._options = {"schema_translate_map": {None: schema}} if schema else {}
         self.engine = engine.execution_options(**self._options)
-        self._owned = owned
+        self._url = url
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
@@ -62,10 +151,10 @@ class Postgresql:
 
     async def change_schema(self, change: Callable[[Connection], None]) -> None:
         """Run one transaction that may take as long as it has to; on a host's engine, as long as that one allows."""
-        if not self._owned:
+        if self._url is None:
             await self.write(change)
             return
-        engine = create_async_engine(self.engine.url, hide_parameters=True, execution_options=self._options)
+        engine = _create(self._url, execution_options=self._options)
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(change)
@@ -74,7 +163,7 @@ class Postgresql:
 
     async def close(self) -> None:
         """Close every connection, those of cancelled callers included, which close by themselves."""
-        if not self._owned:
+        if self._url is None:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):

@@ -166,6 +166,46 @@ def test_a_database_that_can_not_be_used_ends_the_command_with_a_message(
     assert list(tmp_path.iterdir()) == [], "nothing was made"
 
 
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite+aiosqlite://test.db", "three slashes"),
+        ("sqlite+aiosqlite:///test.db?password=hunter2", "SQLite has no options"),
+        ("postgresql+asyncpg://mfa:p@hunter2@db/mfa", "write @ in the user name or the password as %40"),
+        ("postgresql+asyncpg://mfa:p@hunter2@db:5432/mfa", "write @ in the user name or the password as %40"),
+        ("postgresql+asyncpg://mfa:hunter2@db:port/mfa", "the port is not a number"),
+        ("postgresql+asyncpg://mfa:hunter2@db:65536/mfa", "the port must be from 1 to 65535"),
+        ("postgresql+asyncpg://mfa:hunter2@db..example/mfa", "the host is not a host name"),
+        ("postgresql+asyncpg://mfa:hunter2@/mfa?host=a:5432&host=b", "each host needs its port"),
+        ("postgresql+asyncpg://mfa:hunter2@db/mfa?sslmode=require", "Write ssl= for sslmode="),
+        ("postgresql+asyncpg://mfa:hunter2@db/mfa?application_name=mfa", "with ALTER ROLE … SET"),
+        ("postgresql+asyncpg://mfa@db/mfa?prepared_statement_cache_size=hunter2", "must be a number, 0 or more"),
+        (
+            "postgresql+asyncpg://mfa@db/mfa?ssl=hunter2",
+            "ssl must be one of disable, allow, prefer, require, verify-ca",
+        ),
+        ("postgresql+asyncpg://mfa:hunter2@db/mfa?ssl=require&ssl=disable", "has the option ssl twice"),
+        ("postgresql+asyncpg://mfa:hunter2@db/mfa?target_session_attrs=standby", "one of any, primary, read-write"),
+        ("postgresql+asyncpg://mfa:hunter2@db/mfa?ssl=require&sslrootcert=ca.pem", "needs ssl=verify-full"),
+        ("postgresql+asyncpg://mfa:hunter2@db/mfa?ssl=verify-full&sslrootcert=ca.pem", "(ca.pem): No such file"),
+    ],
+)
+def test_a_url_that_no_connection_can_be_made_for_is_refused_with_what_to_write(
+    command: Command, tmp_path: Path, url: str, message: str
+) -> None:
+    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url)
+    _is_wrong_configuration(ran, message, "hunter2")
+    assert len(ran.output.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == [], "nothing was made"
+
+
+@pytest.mark.parametrize("name", ["serve", "purge", "users list", "keys rotate", "webhooks retry", "schema", "demo"])
+def test_a_wrong_url_ends_every_command_with_one_line(command: Command, name: str) -> None:
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://mfa:hunter2@db/mfa?sslmode=require")
+    _is_wrong_configuration(ran, "Write ssl= for sslmode=", "hunter2")
+    assert len(ran.output.splitlines()) == 1
+
+
 def role_without_rights(server: PostgresqlServer, url: str) -> str:
     """The URL for a role that owns nothing there and was granted nothing."""
     if not server.execute("template1", "SELECT 1 FROM pg_roles WHERE rolname = 'limited'"):
