@@ -9,7 +9,12 @@ from typing import Annotated
 import typer
 
 from graphql_mfa.cli import keys, users, webhooks
-from graphql_mfa.cli.configuration import opened_database, read_settings, wrong_configuration_ends_it
+from graphql_mfa.cli.configuration import (
+    connected_database,
+    opened_database,
+    read_settings,
+    wrong_configuration_ends_it,
+)
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.flows.purge import PurgeError
@@ -38,12 +43,16 @@ def migrate() -> None:
     """Bring the database to this version's schema. Safe to run from several machines at once."""
     settings = read_settings()
 
-    async def run() -> None:
-        async with opened_database(settings, migrating=True):
-            pass
+    async def run() -> str:
+        async with connected_database(settings) as database:
+            migration = await database.migrate()
+            if migration.before == migration.after:
+                return f"{database.address} is up to date, at version {migration.after}."
+            if migration.before is None:
+                return f"Created the tables of version {migration.after} in {database.address}."
+            return f"Migrated {database.address} from version {migration.before} to {migration.after}."
 
-    asyncio.run(run())
-    typer.echo("The database is up to date.")
+    typer.echo(asyncio.run(run()))
 
 
 @app.command()

@@ -40,21 +40,22 @@ def demand_keys(settings: Settings) -> KeyRing:
 
 
 @asynccontextmanager
-async def opened_database(settings: Settings, *, migrating: bool = False) -> AsyncIterator[Database]:
-    """The store of this version; where it is not, or goes out of reach, the command ends.
+async def opened_database(settings: Settings) -> AsyncIterator[Database]:
+    """The store of this version, to which an SQLite file is migrated. Errors of the database end the command."""
+    async with connected_database(settings) as database:
+        await (database.migrate() if settings.embedded else database.require_migrated())
+        yield database
 
-    migrating: make it one of this version, which for an SQLite file is done in any case.
-    """
+
+@asynccontextmanager
+async def connected_database(settings: Settings) -> AsyncIterator[Database]:
+    """The store of any version, or none. Errors of the database end the command."""
     with wrong_configuration_ends_it():
         database = Database(settings.database_url, schema=settings.database_schema)
     try:
         if settings.embedded:
             # A key is made before its database, so that a lost one is noticed.
             demand_keys(settings)
-        if settings.embedded or migrating:
-            await database.migrate()
-        else:
-            await database.require_migrated()
         yield database
     except UnusableDatabaseError as error:
         _stop_for_configuration(error)

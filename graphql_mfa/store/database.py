@@ -7,6 +7,7 @@ commits when it returns and rolls back when it raises, so an expected failure is
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -44,6 +45,15 @@ class RolledBackError(Exception):
     """Raised by a transaction that is to be undone although nothing is wrong."""
 
 
+@dataclass(frozen=True)
+class Migration:
+    """What `Database.migrate` did."""
+
+    before: str | None
+    """The version before; None when there was no store."""
+    after: str
+
+
 class Database:
     """Runs transactions on one database, whichever its engine is."""
 
@@ -59,6 +69,13 @@ class Database:
         self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
         self._observer = observer
         self._after_commit: dict[str, Callable[[], None]] = {}
+
+    @property
+    def address(self) -> str:
+        """The URL without user, password and options."""
+        url = self._engine.engine.url
+        query = {name: url.query[name] for name in ("host", "port") if name in url.query}
+        return str(URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=query))
 
     @property
     def embedded(self) -> bool:
@@ -117,7 +134,7 @@ class Database:
         with self._observer.transaction("read") as marked, translate_connection_errors():
             return await self._engine.read(marked(query))
 
-    async def migrate(self) -> None:
+    async def migrate(self) -> Migration:
         """Bring the schema to this version. Safe when several processes do it at once.
 
         A new SQLite file is readable by its owner only, and so are the files that SQLite keeps beside it. Raises
@@ -125,15 +142,15 @@ class Database:
         """
         if self._file:
             self._file.touch(mode=0o600)
-        if await self._migrated_already():
-            return
+        if version := await self._migrated_already():
+            return Migration(version, version)
         try:
             with translate_connection_errors():
-                await self._engine.change_schema(migrations.upgrade)
+                return Migration(await self._engine.change_schema(migrations.upgrade), migrations.HEAD)
         except (SQLAlchemyError, OutOfReachError) as error:
             # Of those who do it at once, one commits; the others then find its tables, or its lock, in their way.
-            if await self._migrated_already():
-                return
+            if version := await self._migrated_already():
+                return Migration(version, version)
             if isinstance(error, DBAPIError):
                 raise UnusableDatabaseError(f"migrating changed nothing, since {refusal(error)}") from error
             raise
@@ -149,25 +166,28 @@ class Database:
             return False
         return True
 
-    async def require_migrated(self) -> None:
-        """Raise NotMigratedError where `migrated` is false."""
+    async def require_migrated(self) -> str:
+        """Return the version. Raises NotMigratedError where `migrated` is false."""
         try:
             found = await self.read(migrations.version)
         except SQLAlchemyError as error:
             raise NotMigratedError(f"no table {migrations.VERSION_TABLE} was found in it") from error
         if found < migrations.HEAD:
             raise NotMigratedError(f"it is at version {found} and this release needs {migrations.HEAD}")
+        return found
 
-    async def _migrated_already(self) -> bool:
+    async def _migrated_already(self) -> str | None:
         try:
-            return await self.migrated()
+            return await self.require_migrated()
+        except NotMigratedError:
+            return None
         except UnusableDatabaseError:
             raise
         except OutOfReachError:
             if not self.embedded:
                 raise
             # Another process that starts may have locked it, and the change of the schema waits once more.
-            return False
+            return None
 
     async def close(self) -> None:
         """Close every connection."""

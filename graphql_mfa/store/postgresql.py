@@ -149,15 +149,14 @@ class Postgresql:
         async with self._reader.connect() as connection:
             return await connection.run_sync(query)
 
-    async def change_schema(self, change: Callable[[Connection], None]) -> None:
+    async def change_schema(self, change: Callable[[Connection], T]) -> T:
         """Run one transaction that may take as long as it has to; on a host's engine, as long as that one allows."""
         if self._url is None:
-            await self.write(change)
-            return
+            return await self.write(change)
         engine = _create(self._url, execution_options=self._options)
         try:
             async with engine.begin() as connection:
-                await connection.run_sync(change)
+                return await connection.run_sync(change)
         finally:
             await engine.dispose()
 

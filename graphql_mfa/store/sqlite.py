@@ -126,9 +126,9 @@ class Sqlite:
         """Run reads, each in a transaction of its own."""
         return await self._finish(_in_autocommit, query)
 
-    async def change_schema(self, change: Callable[[Connection], None]) -> None:
+    async def change_schema(self, change: Callable[[Connection], T]) -> T:
         """Run one transaction like any other."""
-        await self.write(change)
+        return await self.write(change)
 
     async def close(self) -> None:
         """Finish what was begun, then close the connections."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,9 +23,13 @@ from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.migrations import UnknownVersionError
-from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken
+from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken, User
+from graphql_mfa.store.outages import UnusableDatabaseError
+from graphql_mfa.store.readiness import sealing_keys
 from graphql_mfa.store.security_events import StoredEvent
-from tests.conftest import KEY, on_each_engine
+from tests.conftest import KEY, on_each_engine, postgresql_only, sqlite_only
+from tests.postgresql import PostgresqlServer
+from tests.store import rows
 
 pytestmark = on_each_engine
 
@@ -66,6 +71,33 @@ async def test_a_fresh_database_is_not_migrated_until_it_is(fresh_url: str) -> N
         assert await database.migrated()
 
 
+@postgresql_only
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_a_database_that_can_not_store_every_name_is_refused(postgresql: PostgresqlServer, encoding: str) -> None:
+    name = f"of_{encoding.lower()}"
+    postgresql.execute("template1", f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    message = f"its encoding is {encoding}, .* make one with ENCODING 'UTF8' TEMPLATE template0"
+    async with opened(postgresql.url(name)) as database:
+        with pytest.raises(UnusableDatabaseError, match=message):
+            await database.migrate()
+        # As a release that did not look at the encoding left it.
+        await database.write(migrations.upgrade)
+        with pytest.raises(UnusableDatabaseError, match=message):
+            await sealing_keys(database)
+
+
+@sqlite_only
+async def test_an_sqlite_file_in_another_encoding_of_unicode_keeps_every_name(tmp_path: Path) -> None:
+    file = tmp_path / "test.db"
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA encoding = 'UTF-16le'")
+        other.execute("CREATE TABLE of_another_program (id INTEGER)")
+    async with opened(f"sqlite+aiosqlite:///{file}") as database:
+        await database.migrate()
+        await database.write(partial(rows.add_user, username="łukasz 👩‍💻"))
+        assert await database.read(lambda connection: connection.scalar(select(User.username))) == "łukasz 👩‍💻"
+
+
 async def test_a_fresh_database_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
     async with opened(f"sqlite+aiosqlite:///{tmp_path}/fresh.db") as database:
         await database.migrate()
@@ -85,7 +117,9 @@ def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) 
     processes = [
         subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(4)
     ]
-    assert [process.communicate()[0] for process in processes] == [b"The database is up to date.\n"] * 4
+    first, *others = sorted(process.communicate()[0].decode() for process in processes)
+    assert first.startswith(f"Created the tables of version {migrations.HEAD} in ")
+    assert [line.endswith(f" is up to date, at version {migrations.HEAD}.\n") for line in others] == [True] * 3
     assert asyncio.run(is_migrated(fresh_url))
 
 

@@ -119,7 +119,7 @@ async def test_a_look_that_others_lock_out_does_not_end_a_migration(
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/fresh.db")
     try:
         with monkeypatch.context() as patched:
-            patched.setattr(database, "migrated", locked)
+            patched.setattr(database, "require_migrated", locked)
             await database.migrate()
         assert await database.migrated()
     finally:

@@ -40,8 +40,16 @@ class UnknownVersionError(UnusableDatabaseError):
 def version(connection: Connection) -> str:
     """The store's version, which may be a later one than HEAD.
 
-    Raises UnknownVersionError, and SQLAlchemyError where there is no store.
+    Raises UnknownVersionError, UnusableDatabaseError for an encoding that lacks characters, and SQLAlchemyError where
+    there is no store.
     """
+    if connection.dialect.name == "postgresql":  # SQLite has but encodings of Unicode
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise UnusableDatabaseError(
+                f"its encoding is {encoding}, which can't store every name; make one with ENCODING 'UTF8' TEMPLATE "
+                "template0"
+            )
     versions = connection.scalars(_VERSIONS).all()
     if len(versions) != 1 or not _COMPATIBLE.fullmatch(versions[0]):
         raise UnknownVersionError(versions)
@@ -55,8 +63,11 @@ def has_store(connection: Connection) -> bool:
     return _has_version(connection) or unprefixed.find(connection) is not None
 
 
-def upgrade(connection: Connection, target: str = HEAD) -> None:
-    """Bring the schema to that version inside the caller's transaction."""
+def upgrade(connection: Connection, target: str = HEAD) -> str | None:
+    """Bring the schema to that version inside the caller's transaction.
+
+    Return the version before; None when there was no store.
+    """
     from alembic import command
 
     from graphql_mfa.store.migrations import unprefixed
@@ -64,7 +75,9 @@ def upgrade(connection: Connection, target: str = HEAD) -> None:
     schema = _schema(connection)
     if schema and not inspect(connection).has_schema(schema):
         connection.execute(CreateSchema(schema, if_not_exists=True))
-    moved = None if _has_version(connection) else unprefixed.move(connection, schema)
+    versioned = _has_version(connection)
+    moved = None if versioned else unprefixed.move(connection, schema)
+    before = connection.scalar(_VERSIONS) if versioned else moved
     if schema:
         # Alembic's statements that alter a table are not translated to a schema, and neither is SQL in a migration.
         quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
@@ -72,6 +85,7 @@ def upgrade(connection: Connection, target: str = HEAD) -> None:
     if moved:
         command.stamp(alembic_config(connection), moved)
     command.upgrade(alembic_config(connection), target)
+    return before
 
 
 def include_object(_object: SchemaItem, name: str | None, type_: str, *_: object) -> bool:

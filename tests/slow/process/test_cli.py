@@ -16,8 +16,9 @@ from sqlalchemy import make_url
 from typer.testing import Result
 
 from graphql_mfa.core.key_ring import KeyRing
-from graphql_mfa.store import purging
+from graphql_mfa.store import migrations, purging
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.migrations import HEAD
 from tests.authenticator import code_at
 from tests.conftest import postgresql_only
 from tests.postgresql import PostgresqlServer
@@ -72,8 +73,9 @@ def test_totp_refuses_what_is_no_secret_without_repeating_it(command: Command, g
 
 
 def test_migrate_makes_a_database_that_only_its_owner_can_read(command: Command, tmp_path: Path) -> None:
-    for _ in range(2):
-        assert command("migrate").stdout == "The database is up to date.\n"
+    address = "sqlite+aiosqlite:///graphql_mfa.db"
+    assert command("migrate").stdout == f"Created the tables of version {HEAD} in {address}.\n"
+    assert command("migrate").stdout == f"{address} is up to date, at version {HEAD}.\n"
     assert (tmp_path / "graphql_mfa.db").stat().st_mode & 0o777 == 0o600
 
 
@@ -322,7 +324,7 @@ def test_a_file_that_another_program_uses_too_is_fine(command: Command, tmp_path
     command("migrate")
     with closing(sqlite3.connect(tmp_path / "graphql_mfa.db")) as database:
         database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
-    assert command("migrate").stdout == "The database is up to date.\n"
+    assert command("migrate").stdout.endswith(f" is up to date, at version {HEAD}.\n")
 
 
 @COMMANDS
@@ -360,7 +362,7 @@ def test_a_database_that_is_not_migrated_is_told(command: Command, postgresql: P
     postgresql.execute(make_url(url).database or "", "CREATE TABLE mfa_version AS SELECT '0004' AS version_num")
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
     message = (
-        "The database is not migrated, it is at version 0004 and this release needs 0005: run `graphql-mfa migrate`."
+        f"The database is not migrated, it is at version 0004 and this release needs {HEAD}: run `graphql-mfa migrate`."
     )
     _is_one_line_about_the_database(ran, message, 1)
 
@@ -407,6 +409,24 @@ def test_a_command_that_lacks_a_right_while_it_runs_ends_with_one_line(
     _is_one_line_about_the_database(ran, "permission denied for table mfa_users at SELECT FOR UPDATE", 2)
     postgresql.execute(database, "UPDATE mfa_version SET version_num = '0004'")
     _is_one_line_about_the_database(command("migrate", GRAPHQL_MFA_DATABASE_URL=url), "must be owner of table mfa_", 2)
+
+
+@postgresql_only
+def test_migrate_says_from_which_version_to_which_on_which_database(
+    command: Command, postgresql: PostgresqlServer
+) -> None:
+    url = make_url(postgresql.empty_database()).set(password="hunter2")
+
+    async def third_version() -> None:
+        database = Database(url.render_as_string(hide_password=False))
+        await database.write(lambda connection: migrations.upgrade(connection, "0003"))
+        await database.close()
+
+    asyncio.run(third_version())
+    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url.render_as_string(hide_password=False))
+    assert ran.stdout.startswith(f"Migrated postgresql+asyncpg:///{url.database}?host=")
+    assert ran.stdout.endswith(f" from version 0003 to {HEAD}.\n")
+    assert "hunter2" not in ran.output
 
 
 @postgresql_only
