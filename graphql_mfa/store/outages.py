@@ -99,10 +99,10 @@ def refusal(error: Exception) -> str:
     raised = (wrapper and wrapper.orig) or error
     # The adapter of an asynchronous driver raises its own, from the driver's.
     driver = raised.__cause__ or raised
-    told = str(getattr(driver, "message", None) or driver).partition("\n")[0].rstrip(".")
+    text = str(getattr(driver, "message", None) or driver).partition("\n")[0].rstrip(".")
     statement = (wrapper and wrapper.statement) or ""
     verb = _VERB.match(statement)
-    return f"{told} at {verb[1]}{_LOCKING * (_LOCKING in statement)}" if verb else told
+    return f"{text} at {verb[1]}{_LOCKING * (_LOCKING in statement)}" if verb else text
 
 
 def _cause(error: Exception) -> str:

@@ -55,6 +55,7 @@ def parse_options(url: URL) -> dict[str, Any]:
             raise UnsupportedDatabaseError(f"In the database URL, {name} must be one of {', '.join(_WORDS[name])}.")
         options[name] = int(value) if name in _COUNTS else value
     _check_address(url)
+    _check_environment()
     return options | _tls(options.get("ssl"), options.pop("sslrootcert", None))
 
 
@@ -76,6 +77,15 @@ def _check_address(url: URL) -> None:
         raise UnsupportedDatabaseError("In the database URL, the host is not a host name.") from None
 
 
+def _check_environment() -> None:
+    """Of libpq's variables, those on whose values asyncpg fails when it connects."""
+    for name, variable in (("ssl", "PGSSLMODE"), ("target_session_attrs", "PGTARGETSESSIONATTRS")):
+        if os.environ.get(variable, _WORDS[name][0]) not in _WORDS[name]:
+            raise UnsupportedDatabaseError(f"{variable} must be one of {', '.join(_WORDS[name])}.")
+    if not all(port.isdecimal() for port in os.environ.get("PGPORT", "5432").split(",")):
+        raise UnsupportedDatabaseError("PGPORT must be a number.")
+
+
 def _listed(found: Any) -> list[Any]:
     return found if isinstance(found, list) else [] if found is None else [found]
 
@@ -83,8 +93,6 @@ def _listed(found: Any) -> list[Any]:
 def _tls(mode: str | None, authorities: str | None) -> dict[str, ssl.SSLContext]:
     """The context of the modes that verify, for which asyncpg would read no authorities but those of ~/.postgresql."""
     mode = mode or os.environ.get("PGSSLMODE")
-    if mode and mode not in _WORDS["ssl"]:
-        raise UnsupportedDatabaseError(f"PGSSLMODE must be one of {', '.join(_WORDS['ssl'])}.")
     if mode not in {"verify-ca", "verify-full"}:
         if authorities:
             raise UnsupportedDatabaseError("In the database URL, sslrootcert needs ssl=verify-full or ssl=verify-ca.")

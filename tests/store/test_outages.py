@@ -2,8 +2,10 @@
 
 import asyncio
 import sqlite3
+import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -15,8 +17,8 @@ from sqlalchemy.util import await_only
 from graphql_mfa.store import sqlite
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
-from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
-from tests.postgresql import PostgresqlServer
+from tests.conftest import connections_in_use, demand_program, on_each_engine, postgresql_only, sqlite_only
+from tests.postgresql import PostgresqlServer, program, running_server
 from tests.store import rows
 
 pytestmark = on_each_engine
@@ -143,6 +145,30 @@ async def test_a_connection_that_the_server_ends_is_an_outage(database: Database
     failure = await failure_of(database, "SELECT pg_terminate_backend(pg_backend_pid())")
     assert isinstance(failure, OutOfReachError)
     await database.write(rows.add_user)
+
+
+@pytest.fixture
+def server_that_wants_passwords() -> Iterator[PostgresqlServer]:
+    """A server where the role `careful` needs a password."""
+    demand_program("PostgreSQL's server", program("initdb"))
+    with tempfile.NamedTemporaryFile("w") as rules:
+        rules.write("local all careful scram-sha-256\nlocal all all trust\n")
+        rules.flush()
+        Path(rules.name).chmod(0o644)
+        with running_server(f"hba_file={rules.name}") as server:
+            server.execute("template1", "CREATE ROLE careful LOGIN PASSWORD 'right'")
+            yield server
+
+
+@postgresql_only
+async def test_a_wrong_password_is_refused_and_not_repeated(server_that_wants_passwords: PostgresqlServer) -> None:
+    url = server_that_wants_passwords.url("template1")
+    failure = await failure_at(url.replace("tests@", "careful:hunter2@"))
+    assert isinstance(failure, UnusableDatabaseError)
+    assert str(failure) == (
+        'The database can\'t be used: password authentication failed for user "careful"; check user and password in '
+        "the database URL, and the server's pg_hba.conf."
+    )
 
 
 @postgresql_only

@@ -201,6 +201,13 @@ def test_a_url_that_no_connection_can_be_made_for_is_refused_with_what_to_write(
     assert list(tmp_path.iterdir()) == [], "nothing was made"
 
 
+@pytest.mark.parametrize("variable", ["PGSSLMODE", "PGTARGETSESSIONATTRS", "PGPORT"])
+def test_a_wrong_default_of_libpq_is_refused_by_its_name(command: Command, variable: str) -> None:
+    url = "postgresql+asyncpg://mfa:hunter2@db/mfa"
+    ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url, **{variable: "hunter2"})
+    _is_wrong_configuration(ran, f"{variable} must be ", "hunter2")
+
+
 @pytest.mark.parametrize("name", ["serve", "purge", "users list", "keys rotate", "webhooks retry", "schema", "demo"])
 def test_a_wrong_url_ends_every_command_with_one_line(command: Command, name: str) -> None:
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://mfa:hunter2@db/mfa?sslmode=require")
@@ -383,6 +390,18 @@ def test_a_role_that_may_not_create_can_not_migrate(
     ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url, **environment)
     _is_one_line_about_the_database(ran, message, 2)
     assert "grant the role this right" in ran.stderr
+
+
+@postgresql_only
+@COMMANDS
+def test_a_database_that_can_not_store_every_name_ends_every_command(
+    command: Command, postgresql: PostgresqlServer, name: str
+) -> None:
+    if not postgresql.execute("template1", "SELECT 1 FROM pg_database WHERE datname = 'latin1'"):
+        postgresql.execute("template1", "CREATE DATABASE latin1 ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    url = postgresql.url("latin1")
+    ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
+    _is_one_line_about_the_database(ran, "its encoding is LATIN1, which can't store every name", 2)
 
 
 @postgresql_only
