@@ -73,7 +73,7 @@ def create_app(
     app.router.routes.extend(mfa.router(dev=dev).routes)  # Included as a router, each request would be matched twice.
 
     async def root(_: Request) -> Response:
-        if settings.explorer:
+        if settings.explorer or (dev and settings.explorer is None):
             return RedirectResponse("graphql")  # relative, since a proxy may serve all of this below a path
         return PlainTextResponse("GraphQL is at /graphql, by POST. Public keys are at /.well-known/jwks.json.\n")
 

@@ -22,7 +22,7 @@ from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.flows.missing_keys import missing_keys
 from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
-from graphql_mfa.settings import Settings
+from graphql_mfa.settings import Settings, default_cookie_name
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
@@ -53,6 +53,8 @@ def serve(
     from graphql_mfa.app import create_app
 
     settings = read_settings()
+    if "cookie_name" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"cookie_name": default_cookie_name(dev=dev, port=port)})
     with wrong_configuration_ends_it():
         if dev and not is_loopback(host):
             raise ValueError("--dev serves this machine alone: --host must be a loopback address, as 127.0.0.1 is.")

@@ -194,3 +194,18 @@ def test_clients_that_go_away_leave_no_traceback_in_the_log(serve: Serve) -> Non
     log = server.stop()
     assert "Traceback" not in log
     assert '"level": "error"' not in log
+
+
+def test_two_development_servers_at_one_host_keep_their_cookies_apart(serve: Serve) -> None:
+    names = set()
+    for _ in range(2):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        server = serve("--dev", "--port", str(port), GRAPHQL_MFA_SESSION_TRANSPORT="cookie")
+        refreshed = httpx.post(
+            f"{server.url}/graphql",
+            json={"query": "mutation { refreshSession { __typename } }"},
+            headers={"GraphQL-Require-Preflight": "1"},
+        )
+        names.add(refreshed.headers["Set-Cookie"].partition("=")[0])
+    assert len(names) == 2
