@@ -8,6 +8,8 @@ from graphql import GraphQLSchema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 _TAKES_SECRET = "graphql_mfa.takes_secret"
+SPELLING = "digits of any script; spaces, dashes, dots, quotes and invisible characters don't matter."
+"""How codes may be typed, in descriptions."""
 INPUT = strawberry.argument(description="What the operation takes.")
 _NEEDS_RECENT_FACTOR = "Demands a second factor that was verified within the last five minutes: see `reauthenticate`."
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.change_password import change_password
 from graphql_mfa.flows.reset_password import reset_password
@@ -23,11 +23,12 @@ class ChangePasswordInput:
 @strawberry.input(description="Whose password to reset, two proofs that do not need it, and the new one.")
 class ResetPasswordInput:
     username: str = strawberry.field(
-        description="Upper and lower case, full-width and composed forms are treated alike."
+        description="Upper and lower case, full-width and composed forms are treated alike; spaces at the ends are "
+        "dropped."
     )
-    otp: str = strawberry.field(description="The code that the authenticator app shows; spaces don't matter.")
+    otp: str = strawberry.field(description=f"The code that the authenticator app shows, in {SPELLING}")
     recovery_code: str = strawberry.field(
-        description="One of the recovery codes; case, spaces, hyphens and look-alike letters (O, I, L) don't matter. "
+        description=f"One of the recovery codes, in any case, look-alike letters (O, I, L) and {SPELLING} "
         "It is used up with the one-time code, or neither is."
     )
     new_password: str = strawberry.field(

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.login import login
 from graphql_mfa.flows.reauthenticate import reauthenticate
@@ -23,7 +23,8 @@ from graphql_mfa.types.sign_in import (
 @strawberry.input(description="Username and password.")
 class LoginInput:
     username: str = strawberry.field(
-        description="Upper and lower case, full-width and composed forms are treated alike."
+        description="Upper and lower case, full-width and composed forms are treated alike; spaces at the ends are "
+        "dropped."
     )
     password: str = strawberry.field(description="The account's password.")
 
@@ -31,14 +32,14 @@ class LoginInput:
 @strawberry.input(description="The answer to a challenge.")
 class VerifyOtpInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`.")
-    otp: str = strawberry.field(description="The code that the authenticator app shows; spaces don't matter.")
+    otp: str = strawberry.field(description=f"The code that the authenticator app shows, in {SPELLING}")
 
 
 @strawberry.input(description="The answer to a challenge when the device is lost.")
 class VerifyRecoveryCodeInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`.")
     recovery_code: str = strawberry.field(
-        description="One of the recovery codes; case, spaces, hyphens and look-alike letters (O, I, L) don't matter."
+        description=f"One of the recovery codes, in any case, look-alike letters (O, I, L) and {SPELLING}"
     )
 
 
@@ -48,14 +49,14 @@ class RestartEnrollmentInput:
     enrollment_code: str | None = strawberry.field(
         default=strawberry.UNSET,
         description="Issued by an operator; needed for accounts that were imported or reset, until their first "
-        "one-time code is verified.",
+        "one-time code is verified. Like a recovery code, it may be typed with other separators or in lower case.",
     )
 
 
 @strawberry.input(one_of=True, description="One of the two: a one-time code or a recovery code.")
 class ReauthenticateInput:
     otp: strawberry.Maybe[str] = strawberry.field(
-        description="The code that the authenticator app shows; spaces don't matter."
+        description=f"The code that the authenticator app shows, in {SPELLING}"
     )
     recovery_code: strawberry.Maybe[str] = strawberry.field(description="One of the recovery codes, which is used up.")
 

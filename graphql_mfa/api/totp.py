@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.add_totp_device import add_totp_device
 from graphql_mfa.flows.confirm_totp_device import confirm_totp_device
@@ -28,7 +28,7 @@ class AddTotpDeviceInput:
 @strawberry.input(description="The first code of an authenticator app.")
 class ConfirmTotpDeviceInput:
     id: strawberry.ID = strawberry.field(description="`TotpDevice.id`.")
-    otp: str = strawberry.field(description="The code that this app shows; spaces don't matter.")
+    otp: str = strawberry.field(description=f"The code that this app shows, in {SPELLING}")
 
 
 @strawberry.input(description="Another name for an authenticator app.")

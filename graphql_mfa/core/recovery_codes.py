@@ -2,6 +2,8 @@
 
 import secrets
 
+from graphql_mfa.core.texts import plain_code
+
 # Crockford's base32: no I, L, O, which people take for digits, and no U.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans("OIL", "011")
@@ -19,11 +21,11 @@ def new_recovery_code() -> str:
 
 
 def parse_recovery_code(raw: str) -> str | None:
-    """The code in its one canonical form, whatever case, spaces, hyphens or look-alike letters were typed.
+    """The code in its one canonical form, whatever case, digits, separators or look-alike letters were typed.
 
     None for what is no recovery code.
     """
-    if len(raw) > 4 * _LENGTH or not raw.isascii():
-        return None
-    canonical = "".join(raw.replace("-", " ").split()).upper().translate(_LOOKALIKES)
+    code = plain_code(raw)
+    # Some letters outside of ASCII have ASCII capitals.
+    canonical = code.upper().translate(_LOOKALIKES) if code.isascii() else ""
     return canonical if len(canonical) == _LENGTH and set(canonical) <= set(_ALPHABET) else None

@@ -1,4 +1,4 @@
-"""What is text at all, and what of it can be seen."""
+"""Properties of text: whether it is valid, which characters are visible, and the plain form of a typed code."""
 
 import re
 import unicodedata
@@ -24,3 +24,34 @@ def is_text(raw: str) -> bool:
 def is_visible(character: str) -> bool:
     """Whether a person sees it in a name, or the space that it makes."""
     return character not in _INVISIBLE and unicodedata.category(character) not in _REFUSED_CATEGORIES
+
+
+# Dashes that Unicode does not call punctuation: minus, modifier minus, and the prolonged sound mark of kana keyboards.
+_DASHES = "\u2212\u02d7\u30fc\uff70"
+_DOTS = ".\u00b7\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"
+_QUOTES = "\"'`\u00b4\u201a\u201e\u2032\u2033\u301d\u301e\u301f\uff02\uff07\uff40"
+_SEPARATORS = frozenset(_DASHES + _DOTS + _QUOTES)
+# Spaces, dashes, opening and closing quotes, format characters.
+_SEPARATOR_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Pd", "Pi", "Pf", "Cf"})
+_LONGEST_TYPED_CODE = 256
+
+
+def plain_code(raw: str) -> str:
+    """A typed or pasted code in its plain form: ASCII digits, without what people and clipboards put between them.
+
+    Decimal digits of any script become ASCII digits. Spaces, dashes, dots, quotes, format characters and variation
+    selectors are dropped. Everything else stays, for the caller to refuse: NFKC would also turn ² and ① into digits.
+    A text of more than 256 code points becomes empty.
+    """
+    if len(raw) > _LONGEST_TYPED_CODE:
+        return ""
+    return "".join(_plain(character) for character in raw)
+
+
+def _plain(character: str) -> str:
+    if character.isspace() or character in _SEPARATORS or character in _INVISIBLE:
+        return ""
+    if unicodedata.category(character) in _SEPARATOR_CATEGORIES:
+        return ""
+    digit = unicodedata.decimal(character, None)
+    return character if digit is None else str(digit)

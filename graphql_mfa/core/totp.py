@@ -11,6 +11,8 @@ from datetime import datetime
 
 import pyotp
 
+from graphql_mfa.core.texts import plain_code
+
 RECOMMENDED_SECRET_BITS = 128  # RFC 4226 section 4, R6: at least
 
 _SECRET_BYTES = 20
@@ -117,11 +119,11 @@ def code_at(secret: str, now: datetime, parameters: TotpParameters) -> str:
 
 
 def parse_code(raw: str, digits: int) -> str | None:
-    """The code without the spaces that people type; None for what no device shows.
+    """The code in ASCII digits, whatever digits and separators were typed; None if it has another form.
 
-    ASCII digits only: pyotp's verify() would take full-width ones.
+    Comparing the plain form also keeps pyotp's own normalisation (NFKC) out: it would accept more spellings.
     """
-    code = "".join(raw.split())
+    code = plain_code(raw)
     return code if re.fullmatch(rf"[0-9]{{{digits}}}", code) else None
 
 
