@@ -32,7 +32,10 @@ def _text(given: str) -> str:
     return given
 
 
-Name = Annotated[str, typer.Argument(help="The username, in any case.", metavar="NAME", callback=_text)]
+Name = Annotated[
+    str,
+    typer.Argument(help="The username, in any case; spaces at its ends don't matter.", metavar="NAME", callback=_text),
+]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

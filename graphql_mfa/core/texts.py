@@ -26,6 +26,16 @@ def is_visible(character: str) -> bool:
     return character not in _INVISIBLE and unicodedata.category(character) not in _REFUSED_CATEGORIES
 
 
+def trim(raw: str) -> str:
+    """The text without the spaces, line breaks and format characters that a paste or a keyboard leaves at its ends."""
+    shown = [index for index, character in enumerate(raw) if not _is_blank(character)]
+    return raw[shown[0] : shown[-1] + 1] if shown else ""
+
+
+def _is_blank(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) == "Cf"
+
+
 # Dashes that Unicode does not call punctuation: minus, modifier minus, and the prolonged sound mark of kana keyboards.
 _DASHES = "\u2212\u02d7\u30fc\uff70"
 _DOTS = ".\u00b7\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"

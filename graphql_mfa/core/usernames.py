@@ -4,7 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from graphql_mfa.core.problems import FieldErrorCode, Problem
-from graphql_mfa.core.texts import is_visible
+from graphql_mfa.core.texts import is_visible, trim
 
 # Wider than any setting, so that accounts made under other settings are found too.
 _LONGEST_STORED = 255
@@ -51,5 +51,5 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
 
 def lookup_key(raw: str) -> str:
     """The key of the account that is meant; empty when no account can have that name."""
-    name = parse_username(raw, shortest=1, longest=_LONGEST_STORED)
+    name = parse_username(trim(raw), shortest=1, longest=_LONGEST_STORED)
     return name.key if isinstance(name, Username) else ""

@@ -33,6 +33,12 @@ async def test_a_right_password_is_answered_with_a_challenge(api: Api) -> None:
     }
 
 
+@pytest.mark.parametrize("typed", ["alice ", " Alice", "alice\n", "alice\u00a0", "\ufeffalice\u200e"], ids=ascii)
+async def test_blanks_around_a_typed_or_pasted_name_do_not_matter(api: Api, typed: str) -> None:
+    await api.member()
+    assert (await api.login(typed))["__typename"] == "OtpRequired"
+
+
 async def test_an_account_that_never_verified_a_code_has_its_enrollment_pending(api: Api) -> None:
     await api.register()
     required = await api.login()

@@ -50,7 +50,7 @@ async def test_every_session_and_every_challenge_ends(api: Api) -> None:
     assert await api.me(bob.access_token) is not None
 
 
-@pytest.mark.parametrize("name", ["ALICE", FULLWIDTH_ALICE])
+@pytest.mark.parametrize("name", ["ALICE", FULLWIDTH_ALICE, "alice\u00a0"])
 async def test_how_name_and_codes_are_typed_does_not_matter(api: Api, clock: Clock, name: str) -> None:
     member = await api.member()
     code, recovery_code = code_at(member.secret, clock()), member.recovery_codes[0]

@@ -171,7 +171,8 @@ def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    ("raw", "key"), [("ALICE", "alice"), ("a", "a"), ("n" * 255, "n" * 255), ("n" * 256, ""), ("al:ice", ""), ("", "")]
+    ("raw", "key"),
+    [("ALICE", "alice"), ("a", "a"), ("n" * 255, "n" * 255), ("n" * 256, ""), ("al:ice", ""), ("", ""), (" \n", "")],
 )
 def test_a_name_is_looked_up_by_its_key_if_any_account_can_have_it(raw: str, key: str) -> None:
     """Also one that is shorter or longer than those of new accounts."""

@@ -72,11 +72,11 @@ async def test_password_guessing_in_the_spellings_of_one_name(app: FastAPI, conn
     """Each spelling is not another account with ten tries of its own."""
     await connect(app, "10.9.9.9").member()
     thief = connect(app, "203.0.113.1")
-    spellings = ["alice", "ALICE", "Alice", "aLiCe", FULLWIDTH_ALICE]
+    spellings = ["alice", "ALICE", "Alice", "aLiCe", FULLWIDTH_ALICE, "alice "]
 
     answers = [await guess(thief, name) for name in spellings * 3]
 
-    assert answers == ["InvalidCredentials"] * 10 + ["RateLimited"] * 5
+    assert answers == ["InvalidCredentials"] * 10 + ["RateLimited"] * 8
 
 
 async def test_password_guessing_with_the_right_one_in_between(api: Api) -> None:

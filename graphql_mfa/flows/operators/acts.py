@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.texts import trim
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows import limits
@@ -115,7 +116,7 @@ async def _act(
     """leave_alone: what to return, with nothing done, of an account as it is."""
 
     def transact(connection: Connection) -> T | None:
-        user = administration.lock(connection, username_key(username), now)
+        user = administration.lock(connection, username_key(trim(username)), now)
         if user is None:
             return None
         if (unchanged := leave_alone(user)) is not None:

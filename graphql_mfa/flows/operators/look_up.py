@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from graphql_mfa.core.texts import trim
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.store import Connection, administration, security_events
 from graphql_mfa.store.administration import Belongings, UserRecord
@@ -30,7 +31,7 @@ async def list_users(database: Database, now: datetime, *, prefix: str, limit: i
     while limit > 0:
         rows = min(limit, _PAGE_ROWS)
         found = await database.read(
-            partial(administration.page, now=now, prefix=username_key(prefix), after=after, rows=rows)
+            partial(administration.page, now=now, prefix=username_key(prefix.lstrip()), after=after, rows=rows)
         )
         for user in found:
             yield user
@@ -44,7 +45,7 @@ async def show_user(database: Database, username: str, now: datetime) -> UserDet
     """One account in detail; None when nobody has that name."""
 
     def look(connection: Connection) -> UserDetails | None:
-        user = administration.find(connection, username_key(username), now)
+        user = administration.find(connection, username_key(trim(username)), now)
         if user is None:
             return None
         belongings = administration.belongings(connection, user.id, now)

@@ -237,9 +237,9 @@ async def test_unlocking_switches_codes_on_and_forgets_every_wrong_answer(
         for _ in range(2):
             await api.login(password="a wrong password")
         assert (await api.login())["__typename"] == "RateLimited"
-        assert "otp_disabled: True" in (await users("show", "alice")).stdout
+        assert "otp_disabled: True" in (await users("show", "alice ")).stdout
 
-        assert (await users("unlock", "ALICE")).stdout == "Unlocked.\n"
+        assert (await users("unlock", " ALICE\u00a0")).stdout == "Unlocked.\n"
 
         clock.advance(60)
         wrong = await api.verify_otp(await api.challenge(), wrong_code(member.secret, clock()))
