@@ -10,7 +10,7 @@ from passlib.context import CryptContext
 from passlib.hash import bcrypt, bcrypt_sha256
 from passlib.utils.binary import bcrypt64
 
-from graphql_mfa.core.passwords import normalize_password
+from graphql_mfa.core.passwords import LONGEST_HASHED, normalize_password
 from graphql_mfa.core.texts import is_text
 
 try:
@@ -61,20 +61,28 @@ class PasswordHasher:
         """The hash to store for a password that passed `format_problem`."""
         return str(self._context.hash(normalize_password(password)))
 
-    def verify(self, password: str, stored_hash: str | None, *, longest: int) -> PasswordVerdict:
+    def verify(self, password: str, stored_hash: str | None) -> PasswordVerdict:
         """Compare; the work is the same for every account and every password, also for an unknown user (no hash).
 
-        `longest` is the accepted length in code points: what no registration would accept is never right, but costs
-        the same.
+        Settings bound new passwords only: an imported one may be longer, or chosen before a setting was lowered.
         """
-        acceptable = len(password) <= longest and is_text(password)
+        acceptable = _can_be_hashed(password)
         candidate = password if acceptable else ""
         stored = stored_hash or self._nobodys_hash
         right = self._matches(candidate, stored)
         self._pad(stored)
         if not (right and acceptable and stored_hash):
             return PasswordVerdict(right=False)
-        return PasswordVerdict(right=True, new_hash=self.hash(password) if self._context.needs_update(stored) else None)
+        return PasswordVerdict(
+            right=True, new_hash=self.hash(password) if self._is_outdated(stored, password) else None
+        )
+
+    def _is_outdated(self, stored: str, password: str) -> bool:
+        # Imported bcrypt compares 72 bytes, so of a longer password any end is right: one that was mistyped, or left
+        # out, must not become the password.
+        if self._context.identify(stored) == "bcrypt" and len(password.encode()) >= _BCRYPT_BYTES:
+            return False
+        return bool(self._context.needs_update(stored))
 
     def _matches(self, candidate: str, stored: str) -> bool:
         if self._context.identify(stored) == "bcrypt":
@@ -90,6 +98,10 @@ class PasswordHasher:
         """
         for cost in range(bcrypt_cost(stored), self._rounds):
             bcrypt.using(rounds=cost).hash("padding")
+
+
+def _can_be_hashed(password: str) -> bool:
+    return len(password) <= LONGEST_HASHED and is_text(password) and len(normalize_password(password)) <= LONGEST_HASHED
 
 
 def _nobodys_hash(rounds: int) -> str:

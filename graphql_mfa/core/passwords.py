@@ -13,6 +13,8 @@ _UNREADABLE = str.maketrans(_LEET_SYMBOLS, "~`^&*_=;:,")
 _READABLE_SYMBOLS = 4
 # A shorter name is found inside ordinary words ("ian" in "radiant").
 _NAME_LENGTH_THAT_COUNTS = 4
+LONGEST_HASHED = 4096
+"""Characters, before and after NFKC, beyond which passlib hashes no password. More than any setting allows."""
 
 
 def normalize_password(raw: str) -> str:
@@ -29,8 +31,11 @@ def format_problem(raw: str, *, shortest: int, longest: int, field: str = "passw
         return Problem(field, FieldErrorCode.TOO_LONG, f"A password has at most {longest} characters.")
     if not is_text(raw):
         return Problem(field, FieldErrorCode.INVALID_CHARACTERS, "This is not valid Unicode text.")
+    normalized = normalize_password(raw)
+    if len(normalized) > LONGEST_HASHED:
+        return Problem(field, FieldErrorCode.TOO_LONG, "This password has too many ligatures: use fewer.")
     # One character that normalises to eighteen is still one, and eight that compose to four are four.
-    if min(len(raw), len(normalize_password(raw))) < shortest:
+    if min(len(raw), len(normalized)) < shortest:
         return Problem(field, FieldErrorCode.TOO_SHORT, f"A password has at least {shortest} characters.")
     return None
 

@@ -57,9 +57,7 @@ async def _change(
 ) -> ChangePasswordResult:
     hashing = services.hashing
     stored_hash = before.user.password_hash
-    verdict = await hashing.run(
-        hashing.hasher.verify, current_password, stored_hash, longest=services.settings.password_max_length
-    )
+    verdict = await hashing.run(hashing.hasher.verify, current_password, stored_hash)
 
     def refuse(connection: Connection, caller: Caller) -> InvalidCredentials:
         services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SIGN_IN_FAILED)

@@ -50,7 +50,6 @@ async def _check(services: Services, username: str, password: str, client: Clien
         services.hashing.hasher.verify,
         password,
         candidate.password_hash if candidate else None,
-        longest=settings.password_max_length,
     )
     if candidate is None or not verdict.right:
         user_id = candidate.id if candidate else None

@@ -64,6 +64,11 @@ def test_a_long_password_is_cut_off_before_it_is_normalised(monkeypatch: pytest.
     assert format_refusal("ﷺ" * 129) is FieldErrorCode.TOO_LONG
 
 
+def test_a_password_is_too_long_if_normalising_makes_more_of_it_than_can_be_hashed() -> None:
+    problems = [format_problem("ﷺ" * length, shortest=8, longest=1024) for length in (227, 228)]
+    assert [problem and problem.code for problem in problems] == [None, FieldErrorCode.TOO_LONG]
+
+
 def test_a_problem_names_the_field_that_the_form_has() -> None:
     short = format_problem("short", shortest=8, longest=128, field="newPassword")
     common = guessability_problem("qwertyuiop", name_key="alice", fewest_guesses=8, field="newPassword")

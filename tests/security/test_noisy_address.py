@@ -38,9 +38,9 @@ async def test_a_quiet_address_waits_for_its_own_turn_alone(
     hashed: list[str | None] = []
     verify = PasswordHasher.verify
 
-    def recorded(hasher: PasswordHasher, password: str, stored: str | None, *, longest: int) -> PasswordVerdict:
+    def recorded(hasher: PasswordHasher, password: str, stored: str | None) -> PasswordVerdict:
         hashed.append(password)
-        return verify(hasher, password, stored, longest=longest)
+        return verify(hasher, password, stored)
 
     monkeypatch.setattr(PasswordHasher, "verify", recorded)
     async with run_app() as app:
