@@ -17,6 +17,7 @@ from graphql_mfa.cli.configuration import (
 )
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.purge import PurgeError
 from graphql_mfa.flows.purge import purge as delete_expired
 from graphql_mfa.services import utc_now
@@ -82,7 +83,7 @@ def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32."
         raise typer.BadParameter("this is not a TOTP secret of at least 80 bits in base32")
     typer.echo(code_at(stored, datetime.now(UTC), parameters))
     left = parameters.period - int(time.time()) % parameters.period
-    typer.echo(f"valid for {left} more seconds", err=True)
+    typer.echo(f"valid for {quantity(left, 'more second')}", err=True)
 
 
 @app.command()

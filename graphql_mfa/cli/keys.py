@@ -7,6 +7,7 @@ import typer
 
 from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
 from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.key_usage import KeyPlace, KeyUsage, key_usage
 from graphql_mfa.flows.rotate_keys import rotate_keys
 from graphql_mfa.services import utc_now
@@ -52,7 +53,7 @@ async def _rotate(settings: Settings, ring: KeyRing) -> int:
         done, total = 0, _secrets(usages, _OTHERS)
         async for batch in rotate_keys(database, ring):
             done += batch.count
-            typer.echo(f"{done} of {total} secrets sealed again")
+            typer.echo(f"{done} of {quantity(total, 'secret')} sealed again")
             for fault in batch.faults:
                 typer.echo(fault, err=True)
         left = _secrets(await key_usage(database, ring, settings, utc_now()), {*_OTHERS, KeyPlace.MISSING})

@@ -5,6 +5,7 @@ import asyncio
 import typer
 
 from graphql_mfa.cli.configuration import opened_database, read_settings
+from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.operators.undelivered import retry as retry_all
 from graphql_mfa.flows.operators.undelivered import undelivered
 from graphql_mfa.services import utc_now
@@ -39,4 +40,5 @@ def retry() -> None:
         async with opened_database(settings) as database:
             return await retry_all(database, settings, utc_now())
 
-    typer.echo(f"{asyncio.run(run())} events are due again.")
+    revived = asyncio.run(run())
+    typer.echo(f"{quantity(revived, 'event')} {'is' if revived == 1 else 'are'} due again.")

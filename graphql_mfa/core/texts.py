@@ -36,6 +36,11 @@ def _is_blank(character: str) -> bool:
     return character.isspace() or unicodedata.category(character) == "Cf"
 
 
+def quantity(number: int, noun: str) -> str:
+    """A number with its noun, which is in the plural unless there is one."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 # Dashes that Unicode does not call punctuation: minus, modifier minus, and the prolonged sound mark of kana keyboards.
 _DASHES = "\u2212\u02d7\u30fc\uff70"
 _DOTS = ".\u00b7\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"

@@ -4,7 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 
 from graphql_mfa.core.problems import FieldErrorCode, Problem
-from graphql_mfa.core.texts import is_visible, trim
+from graphql_mfa.core.texts import is_visible, quantity, trim
 
 # Wider than any setting, so that accounts made under other settings are found too.
 _LONGEST_STORED = 255
@@ -31,7 +31,7 @@ def username_key(name: str) -> str:
 def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Problem:
     """Judge a name. Lengths are in code points; the longest is checked before anything is normalised."""
     if len(raw) > longest:
-        return Problem("username", FieldErrorCode.TOO_LONG, f"A username has at most {longest} characters.")
+        return Problem("username", FieldErrorCode.TOO_LONG, f"A username has at most {quantity(longest, 'character')}.")
     key = username_key(raw)
     # Both forms are looked at: a full-width colon becomes the otpauth label's separator only when it is normalised.
     if (
@@ -45,7 +45,9 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
             "A username has no control or invisible characters, no colon, and no space at its start or end.",
         )
     if min(len(raw), len(key)) < shortest:
-        return Problem("username", FieldErrorCode.TOO_SHORT, f"A username has at least {shortest} characters.")
+        return Problem(
+            "username", FieldErrorCode.TOO_SHORT, f"A username has at least {quantity(shortest, 'character')}."
+        )
     return Username(raw, key)
 
 

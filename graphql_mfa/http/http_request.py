@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from graphql_mfa.core.texts import is_text
+from graphql_mfa.core.texts import is_text, quantity
 from graphql_mfa.http import media_types
 from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.http.trusted_documents import bare_hash
@@ -119,13 +119,13 @@ async def _body(request: Request, max_bytes: int) -> bytes:
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise BadRequestError(413, f"The body is longer than {max_bytes} bytes.")
+            raise BadRequestError(413, f"The body is longer than {quantity(max_bytes, 'byte')}.")
     return bytes(body)
 
 
 def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
     if len(request.scope["query_string"]) > max_bytes:
-        raise BadRequestError(414, f"The query string is longer than {max_bytes} bytes.")
+        raise BadRequestError(414, f"The query string is longer than {quantity(max_bytes, 'byte')}.")
     pairs = request.query_params.multi_items()
     if len(dict(pairs)) < len(pairs):
         raise BadRequestError(400, "The query string has a name twice.")

@@ -112,9 +112,12 @@ class RegisterUserSuccess:
     challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment at once.")
 
 
-@strawberry.type(description="The username belongs to another account. Names that differ only in case are one name.")
+@strawberry.type(
+    description="The username belongs to another account, or looks like one that does. Names that differ only in case "
+    "are one name."
+)
 class UsernameTaken(UserError):
-    message: str = fixed_message("This username is taken. Choose another one.")
+    message: str = fixed_message("This username is taken, or looks like one that is. Choose another one.")
 
 
 @strawberry.type(description="This server does not take registrations; `policy.registrationOpen` is false.")

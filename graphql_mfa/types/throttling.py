@@ -6,6 +6,7 @@ from datetime import timedelta
 import strawberry
 
 from graphql_mfa.core import throttling
+from graphql_mfa.core.texts import quantity
 from graphql_mfa.types.errors import UserError
 
 
@@ -21,7 +22,7 @@ class RateLimited(UserError):
         """
         retry_after = throttling.seconds(wait)
         minutes = math.ceil(retry_after / 60)
-        text = f"{minutes} minutes" if minutes > 1 else f"{retry_after} seconds"
+        text = quantity(minutes, "minute") if minutes > 1 else quantity(retry_after, "second")
         message = f"Too many attempts. Try again in {text}."
         if new_address:
             message += " If that keeps failing, use a network from which you signed in before, or ask for help."

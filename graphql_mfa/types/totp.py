@@ -74,16 +74,24 @@ class InvalidOtp(UserError):
     )
 
     @classmethod
-    def of(cls, attempts_left: int, clock_behind_seconds: int | None = None) -> "InvalidOtp":
-        """clock_behind_seconds: for how long the code has been too old, if it was right before."""
-        text = "This code is wrong. Enter the code that your authenticator app shows now."
+    def of(cls, attempts_left: int, clock_behind_seconds: int | None = None, *, repeated: bool = False) -> "InvalidOtp":
+        """The refusal, with advice.
+
+        clock_behind_seconds: for how long the code has been too old, if it was right before. repeated: whether it is
+        not the first wrong code of its challenge; in a session, not the first in a row.
+        """
+        # Whether a code will be right later is not said, since it could be used then. Advice for a clock that is ahead
+        # depends on the number of wrong codes alone.
+        advice = "Set the clock of your phone to automatic, then enter" if repeated else "Enter"
+        text = f"This code is wrong. {advice} the code that your authenticator app shows now."
         if clock_behind_seconds is not None:
             text = (
                 f"This code was right {clock_behind_seconds} seconds ago: your device's clock is slow. Set it to "
                 "automatic time, then enter a new code."
             )
         elif not attempts_left:
-            text = "This code is wrong, and it was the last try. Log in again, or wait a little."
+            advice = "Set the clock of your phone to automatic, then log in" if repeated else "Log in"
+            text = f"This code is wrong, and it was the last try. {advice} again, or wait a little."
         return cls(message=text, attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
 
 

@@ -6,12 +6,14 @@ from tests.api_client import Result
 
 
 class _Sentence:
-    """Equal to any message for a person, which is for the product to word."""
+    """Equal to any message for a person, which is for the product to word, but for a plural of one."""
 
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, str) and re.fullmatch(r"[A-Z].+\.", other) is not None
+        if not isinstance(other, str) or re.search(r"\b1 (more )?\w+s\b", other):
+            return False
+        return re.fullmatch(r"[A-Z].+\.", other) is not None
 
     def __repr__(self) -> str:
         return "a sentence"

@@ -116,6 +116,13 @@ async def test_from_the_tenth_wrong_password_each_makes_a_longer_wait(api: Api, 
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
+async def test_a_wait_of_one_second_is_in_the_singular(api: Api) -> None:
+    await api.register()
+    for _ in range(10):
+        await api.login(password="wrong")
+    assert (await api.login())["message"] == "Too many attempts. Try again in 1 second."
+
+
 async def test_the_longest_length_is_for_new_passwords_and_the_password_of_180_characters_goes_on(
     run_app: RunApp, connect: Connect
 ) -> None:

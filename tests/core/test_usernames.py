@@ -163,6 +163,14 @@ def test_a_name_has_3_to_64_characters(name: str, code: FieldErrorCode | None) -
     assert refusal(name) is code
 
 
+def test_a_length_of_one_is_in_the_singular() -> None:
+    problems = [parse_username(name, shortest=1, longest=1) for name in ("", "ab")]
+    assert [problem.message for problem in problems if isinstance(problem, Problem)] == [
+        "A username has at least 1 character.",
+        "A username has at most 1 character.",
+    ]
+
+
 def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     """U+FDFA becomes 18 characters: a megabyte of it would keep a core busy."""
     assert len(unicodedata.normalize("NFKC", "ﷺ")) == 18

@@ -123,7 +123,7 @@ def test_rotate_fails_when_a_key_is_missing(command: Command, fill: Fill) -> Non
     fill(OLD, LOST)
     ran = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD}")
     assert ran.exit_code == 1
-    assert ran.stdout == "1 of 1 secrets sealed again\n"
+    assert ran.stdout == "1 of 1 secret sealed again\n"
     assert ran.stderr.startswith("Secrets still under another key: 1.")
 
 
