@@ -22,7 +22,7 @@ from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.origins import is_wildcard, parse_origin
 from graphql_mfa.core.outbound_addresses import may_be_called
-from graphql_mfa.core.totp import TotpParameters
+from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 
 PREFIX = "GRAPHQL_MFA_"
 
@@ -143,7 +143,12 @@ class Settings(BaseSettings):
         ),
     ] = None
     issuer: Annotated[
-        str, Field(min_length=1, pattern="^[^:]*$", description="The name that authenticator apps show.")
+        str,
+        Field(
+            min_length=1,
+            pattern="^[^:]*$",
+            description="The name that authenticator apps show. Twice, percent-encoded, it fits into a QR code.",
+        ),
     ] = "GraphQL MFA"
     token_issuer: Annotated[str, Field(min_length=1, description="The access tokens' `iss`.")] = "graphql-mfa"
     token_audience: Annotated[str, Field(min_length=1, description="The access tokens' `aud`.")] = "graphql-mfa"
@@ -509,6 +514,11 @@ class Settings(BaseSettings):
     def _judge(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
             raise ValueError("a shortest length of usernames or passwords is greater than the longest")
+        if not leaves_room_for(self.username_min_length, issuer=self.issuer, parameters=self.totp):
+            raise ValueError(
+                "GRAPHQL_MFA_ISSUER is too long: the QR code of an authenticator app has it twice, percent-encoded, "
+                "beside a name of GRAPHQL_MFA_USERNAME_MIN_LENGTH characters"
+            )
         if self.session_transport == "cookie" and any(map(is_wildcard, self.cors_origins)):
             raise ValueError("GRAPHQL_MFA_CORS_ORIGINS can't have * where the session is in a cookie: list the origins")
         if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:

@@ -159,6 +159,16 @@ def test_a_shortest_length_beyond_the_longest_is_refused(lengths: dict[str, int]
 
 
 @pytest.mark.parametrize(
+    "too_much",
+    [{"issuer": "Б" * 280}, {"issuer": "Б" * 200, "username_min_length": 50}, {"username_min_length": 240}],
+    ids=["issuer", "issuer beside the shortest name", "shortest name"],
+)
+def test_an_issuer_that_leaves_no_room_for_a_name_in_a_qr_code_is_refused(too_much: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="GRAPHQL_MFA_ISSUER is too long"):
+        settings(**{"username_max_length": 255} | too_much)
+
+
+@pytest.mark.parametrize(
     "mistake",
     [
         pytest.param({"BCRYPT_ROUNDS": "99"}, id="in another setting"),

@@ -14,8 +14,9 @@ from graphql_mfa.types.accounts import DeleteAccountResult, RegisterUserResult
 @strawberry.input(description="The account to create.")
 class RegisterUserInput:
     username: str = strawberry.field(
-        description="Shown as typed; unique whatever its case, width or composition. No colon, no control or invisible "
-        "characters, no space at its start or end. Its lengths are in `policy`."
+        description="Shown as typed; unique whatever its case, width or composition, and among names that look alike. "
+        "One script between spaces, dots, hyphens, underscores and @. No colon, no control or invisible characters, no "
+        "space at its start or end. Its lengths are in `policy`."
     )
     password: str = strawberry.field(
         description="Any characters, none demanded; refused when common or easily guessed. Its lengths are in `policy`."

@@ -17,7 +17,10 @@ from graphql_mfa.types.totp import (
     RenameTotpDeviceResult,
 )
 
-_NAME = "1 to 64 Unicode code points, shown as typed. No control or invisible characters, no space at its start or end."
+_NAME = (
+    "1 to 64 Unicode code points, shown as typed without spaces at its ends. No control or invisible characters, but "
+    "those that shape emoji and letters."
+)
 
 
 @strawberry.input(description="The authenticator app to add.")

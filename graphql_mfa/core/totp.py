@@ -17,6 +17,8 @@ RECOMMENDED_SECRET_BITS = 128  # RFC 4226 section 4, R6: at least
 
 _SECRET_BYTES = 20
 _SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})  # controls, invisible characters, dashes, spaces
+_QR_CODE_BYTES = 2953  # of version 40, level L, in byte mode (ISO/IEC 18004, table 7)
+_QUOTED_CHARACTER = 12  # bytes at most: four of UTF-8, percent-encoded
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,23 @@ def secret_bits(secret: str) -> int:
 
 
 def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: TotpParameters) -> str:
-    """The otpauth URI that an authenticator app reads from the QR code."""
-    totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period, name=account, issuer=issuer)
-    return totp.provisioning_uri()
+    """The otpauth URI that an authenticator app reads from the QR code.
+
+    The account is a label for the owner: one that is too long for a QR code is cut at its end.
+    """
+    totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period, issuer=issuer)
+    uri = totp.provisioning_uri(name=account)
+    while account and (excess := len(uri) - _QR_CODE_BYTES) > 0:
+        account = account[: -math.ceil(excess / _QUOTED_CHARACTER)]
+        uri = totp.provisioning_uri(name=account)
+    return uri
+
+
+def leaves_room_for(characters: int, *, issuer: str, parameters: TotpParameters) -> bool:
+    """Whether any account name of that many characters fits into the QR code beside the issuer."""
+    widest = "\U0010ffff" * characters
+    totp = pyotp.TOTP(new_secret(), digits=parameters.digits, interval=parameters.period, issuer=issuer)
+    return len(totp.provisioning_uri(name=widest)) <= _QR_CODE_BYTES
 
 
 def time_step(now: datetime, period: int) -> int:

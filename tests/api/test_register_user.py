@@ -64,6 +64,18 @@ async def test_an_enrollment_has_a_160_bit_secret_its_uri_and_a_picture_of_the_u
     assert background.get("fill") == "#fff", "white, for dark mode"
 
 
+async def test_a_name_that_is_too_long_for_the_qr_code_is_shortened_there(run_app: RunApp, connect: Connect) -> None:
+    name = "🐈" * 250
+    async with run_app(username_max_length=255) as app:
+        variables = {"input": {"username": name, "password": PASSWORD}}
+        enrollment = (await connect(app).run(FULL_ENROLLMENT, variables))["enrollment"]
+    issuer, _, label = unquote(urlsplit(enrollment["otpauthUri"]).path).removeprefix("/").partition(":")
+    assert issuer == "GraphQL MFA"
+    assert len(label) > 200
+    assert name.startswith(label)
+    assert enrollment["qrCode"].startswith("data:image/svg+xml")
+
+
 async def test_two_accounts_share_no_secret(api: Api) -> None:
     one, other = await api.register("alice"), await api.register("bob")
     for secret in ("user", "id"), ("enrollment", "secret"), ("challenge", "token"):
