@@ -27,7 +27,10 @@ async def confirm_totp_device(
         if refusal := otp_refusal(user, now):
             return refusal
         attempts_left = attempts_before_a_wait(services.settings, user)
-        answer = answer_with_otp(connection, services, user, [held.stored], otp, client, now, attempts_left)
+        repeated = user.otp_failures > 0
+        answer = answer_with_otp(
+            connection, services, user, [held.stored], otp, client, now, attempts_left, repeated=repeated
+        )
         if not isinstance(answer, Verified):
             return answer
         if not held.shown.confirmed:

@@ -53,7 +53,10 @@ def _answer_with_otp(
         return refusal
     devices = totp_devices.of_user(connection, user.id, confirmed=True)
     attempts_left = attempts_before_a_wait(services.settings, user)
-    return answer_with_otp(connection, services, user, devices, otp, client, caller.now, attempts_left)
+    repeated = user.otp_failures > 0
+    return answer_with_otp(
+        connection, services, user, devices, otp, client, caller.now, attempts_left, repeated=repeated
+    )
 
 
 def _answer_with_code(

@@ -58,11 +58,13 @@ def answer_with_otp(
     client: Client,
     now: datetime,
     attempts_left: int,
+    *,
+    repeated: bool = False,
 ) -> Verified | InvalidOtp | OtpAlreadyUsed:
     """Compare a code with the devices; a right one claims its time step and ends the row of wrong ones.
 
-    A wrong one is counted for the account, whatever the device: more devices are no more guesses. attempts_left: told
-    to whoever guessed wrong. The transaction holds the account's row.
+    A wrong one is counted for the account, whatever the device: more devices are no more guesses. The transaction holds
+    the account's row. For the answer to a wrong one: attempts_left; repeated: whether one before it was wrong.
     """
     verdict, device = judge(connection, services, devices, otp, now)
     match verdict:
@@ -79,10 +81,10 @@ def answer_with_otp(
             return OtpAlreadyUsed(retry_after=retry_after, attempts_left=attempts_left)
         case ClockBehind(seconds):
             _count_failure(connection, services, user, client, now)
-            return InvalidOtp.of(attempts_left, seconds)
+            return InvalidOtp.of(attempts_left, seconds, repeated=repeated)
         case Wrong():
             _count_failure(connection, services, user, client, now)
-            return InvalidOtp.of(attempts_left)
+            return InvalidOtp.of(attempts_left, repeated=repeated)
 
 
 def judge(

@@ -40,7 +40,9 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
         if refusal := otp_refusal(user, now):
             return refusal
         devices = totp_devices.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
-        answer = answer_with_otp(connection, services, user, devices, otp, client, now, challenge.attempts_left)
+        left = challenge.attempts_left
+        repeated = left < settings.challenge_attempts - 1
+        answer = answer_with_otp(connection, services, user, devices, otp, client, now, left, repeated=repeated)
         if not isinstance(answer, Verified):
             challenges.count_attempt(connection, token)
             return answer

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.services import Services
+from tests import devices
 from tests.account import document, user_of
 from tests.api.answers import failure, rate_limited
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reauthenticate
@@ -213,3 +214,16 @@ async def test_a_token_that_is_none_is_told_from_one_that_expired(api: Api, cloc
     clock.advance(600)
     expired = await reauthenticate(api, member.access_token, otp=code_at(member.secret, clock()))
     assert expired == failure("NotAuthenticated", reason="TOKEN_EXPIRED")
+
+
+async def test_a_second_wrong_code_in_a_row_asks_to_correct_the_clock(api: Api, clock: Clock) -> None:
+    member = await api.member()
+    ahead = code_at(member.secret, clock(), 5)
+    tablet = await devices.added(api, member.access_token)
+    answers = [
+        await reauthenticate(api, member.access_token, otp=ahead),
+        await reauthenticate(api, member.access_token, otp=ahead),
+        await devices.confirm(api, member.access_token, tablet.id, code_at(tablet.secret, clock(), 5)),
+    ]
+    assert [answer["__typename"] for answer in answers] == ["InvalidOtp"] * 3
+    assert ["clock of your phone to automatic" in answer["message"] for answer in answers] == [False, True, True]

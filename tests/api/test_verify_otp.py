@@ -128,8 +128,7 @@ async def test_a_challenge_takes_five_wrong_answers(api: Api, clock: Clock) -> N
 
 async def test_what_no_device_shows_is_a_wrong_code(api: Api, subtests: pytest.Subtests) -> None:
     registered = await api.register()
-    full_width = "１２３４５６"  # noqa: RUF001
-    for attempts_left, otp in zip((4, 3, 2, 1, 0), ("", "12345", "1234567", "abcdef", full_width), strict=True):
+    for attempts_left, otp in zip((4, 3, 2, 1, 0), ("", "12345", "1234567", "abcdef", "¹²³⁴⁵⁶"), strict=True):
         with subtests.test(otp=otp):
             assert await api.verify_otp(registered["challenge"], otp) == invalid_otp(attempts_left)
 
@@ -150,6 +149,30 @@ async def test_a_code_older_than_the_last_accepted_one_says_nothing_of_a_clock(a
     clock.advance(600)
     await answer(api, member)
     assert await answer(api, member, -2) == invalid_otp(4)
+
+
+@pytest.mark.parametrize("steps", [2, 10, None], ids=["60 s ahead", "300 s ahead", "no clock's"])
+async def test_from_the_second_wrong_code_on_the_user_is_asked_to_correct_the_clock(
+    run_app: RunApp, connect: Connect, clock: Clock, steps: int | None
+) -> None:
+    """In the same words for every wrong code: one of a clock that is ahead will be right later."""
+    async with run_app(otp_failures_before_backoff=100) as app:
+        api = connect(app)
+        member = await api.member()
+        code = wrong_code(member.secret, clock()) if steps is None else code_at(member.secret, clock(), steps)
+        challenge, another = await api.challenge(), await api.challenge()
+        messages = [(await api.verify_otp(challenge, code))["message"] for _ in range(5)]
+        messages += [(await api.verify_otp(another, code))["message"]]
+    first = "This code is wrong. Enter the code that your authenticator app shows now."
+    again = (
+        "This code is wrong. Set the clock of your phone to automatic, then enter the code that your authenticator app "
+        "shows now."
+    )
+    last = (
+        "This code is wrong, and it was the last try. Set the clock of your phone to automatic, then log in again, or "
+        "wait a little."
+    )
+    assert messages == [first, again, again, again, last, first]
 
 
 async def test_a_code_of_a_slow_clock_is_counted(api: Api, clock: Clock) -> None:
