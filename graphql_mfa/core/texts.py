@@ -26,6 +26,22 @@ def is_visible(character: str) -> bool:
     return character not in _INVISIBLE and unicodedata.category(character) not in _REFUSED_CATEGORIES
 
 
+# A variation selector after what it shapes, a joiner between two characters, the tags of a flag such as Scotland's.
+_SHAPING = re.compile(
+    "(?<=\\S)[\ufe00-\ufe0f\u180b-\u180d\U000e0100-\U000e01ef]"
+    "|(?<=\\S)[\u200c\u200d]+(?=\\S)"
+    "|(?<=\U0001f3f4)[\U000e0020-\U000e007e]+\U000e007f"
+)
+
+
+def is_shown(text: str) -> bool:
+    """Whether every character is visible, or shapes visible ones beside it, as in emoji and Persian.
+
+    For texts that only their owner sees: two that look alike can differ.
+    """
+    return all(map(is_visible, _SHAPING.sub("", text)))
+
+
 def trim(raw: str) -> str:
     """The text without the spaces, line breaks and format characters that a paste or a keyboard leaves at its ends."""
     shown = [index for index, character in enumerate(raw) if not _is_blank(character)]
@@ -33,7 +49,9 @@ def trim(raw: str) -> str:
 
 
 def _is_blank(character: str) -> bool:
-    return character.isspace() or unicodedata.category(character) == "Cf"
+    # The tags at the end of a flag are format characters as well.
+    is_tag = "\U000e0020" <= character <= "\U000e007f"
+    return character.isspace() or (unicodedata.category(character) == "Cf" and not is_tag)
 
 
 def quantity(number: int, noun: str) -> str:

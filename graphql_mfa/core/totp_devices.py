@@ -5,7 +5,7 @@ from datetime import datetime
 from uuid import UUID
 
 from graphql_mfa.core.problems import FieldErrorCode, Problem
-from graphql_mfa.core.texts import is_visible
+from graphql_mfa.core.texts import is_shown, trim
 
 DEFAULT_DEVICE_NAME = "Authenticator app"
 _LONGEST_NAME = 64
@@ -22,16 +22,13 @@ class Device:
     last_used_at: datetime | None = None
 
 
-def device_name_problem(name: str) -> Problem | None:
-    """What is wrong with a name, in code points, as it is: it is shown as it was typed."""
+def parse_device_name(raw: str) -> str | Problem:
+    """The name as it is shown: as typed, without blanks at its ends. Its length is in code points."""
+    name = trim(raw)
     if not name:
-        return Problem("name", FieldErrorCode.TOO_SHORT, "A name has at least one character.")
+        return Problem("name", FieldErrorCode.TOO_SHORT, "A name has at least one visible character.")
     if len(name) > _LONGEST_NAME:
         return Problem("name", FieldErrorCode.TOO_LONG, f"A name has at most {_LONGEST_NAME} characters.")
-    if name != name.strip() or not all(map(is_visible, name)):
-        return Problem(
-            "name",
-            FieldErrorCode.INVALID_CHARACTERS,
-            "A name has no control or invisible characters, and no space at its start or end.",
-        )
-    return None
+    if not is_shown(name):
+        return Problem("name", FieldErrorCode.INVALID_CHARACTERS, "A name has no control or invisible characters.")
+    return name

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from graphql_mfa.core.totp_devices import device_name_problem
+from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.totp_devices import parse_device_name
 from graphql_mfa.flows.enrollment import add_device, new_device
 from graphql_mfa.flows.signed_in import Caller, act_freshly
 from graphql_mfa.services import Services
@@ -16,12 +17,13 @@ async def add_totp_device(services: Services, access_token: str | None, name: st
     settings = services.settings
 
     def add(connection: Connection, caller: Caller) -> TotpDeviceAdded | InvalidInput | TooManyDevices:
-        if problem := device_name_problem(name):
-            return InvalidInput.of([problem])
+        shown_name = parse_device_name(name)
+        if isinstance(shown_name, Problem):
+            return InvalidInput.of([shown_name])
         account = caller.user.account
         if totp_devices.count(connection, account.id, caller.now) >= settings.totp_devices_per_user:
             return TooManyDevices()
-        device = new_device(name, caller.now)
+        device = new_device(shown_name, caller.now)
         enrollment = add_device(
             connection,
             services,

@@ -1,7 +1,8 @@
 """Give an authenticator app another name."""
 
 from graphql_mfa.core.ids import id_to_look_for
-from graphql_mfa.core.totp_devices import device_name_problem
+from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.totp_devices import parse_device_name
 from graphql_mfa.flows.signed_in import Caller, act
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, totp_devices
@@ -16,9 +17,10 @@ async def rename_totp_device(
     device_id = id_to_look_for(id)
 
     def rename(connection: Connection, caller: Caller) -> TotpDeviceRenamed | InvalidInput | NotFound:
-        if problem := device_name_problem(name):
-            return InvalidInput.of([problem])
-        device = totp_devices.rename(connection, device_id, caller.user.id, name, caller.now)
+        shown_name = parse_device_name(name)
+        if isinstance(shown_name, Problem):
+            return InvalidInput.of([shown_name])
+        device = totp_devices.rename(connection, device_id, caller.user.id, shown_name, caller.now)
         return TotpDeviceRenamed(device=TotpDevice.of(device)) if device else NotFound()
 
     return await act(services, access_token, rename)
