@@ -19,6 +19,7 @@ class Purpose(enum.Enum):
     RECOVERY_CODE = "recovery code"
     ENROLLMENT_CODE = "enrollment code"
     RESERVED_NAME = "reserved name"
+    USERNAME_SKELETON = "username skeleton"
 
 
 # Recognisable prefixes, so that scanners find a token that somebody published.

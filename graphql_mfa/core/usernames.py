@@ -1,9 +1,11 @@
-"""Which names an account can have, and when two names are one."""
+"""Which names an account can have, when two names are one, and when they look alike."""
 
 import unicodedata
 from dataclasses import dataclass
 
+from graphql_mfa.core.lookalikes import mixes_scripts, skeleton
 from graphql_mfa.core.problems import FieldErrorCode, Problem
+from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.texts import is_visible, quantity, trim
 
 # Wider than any setting, so that accounts made under other settings are found too.
@@ -16,6 +18,16 @@ class Username:
 
     shown: str
     key: str
+
+    @property
+    def skeleton(self) -> bytes:
+        """A digest that names have in common if one could be taken for the other."""
+        return skeleton_digest(self.shown)
+
+    @property
+    def mixes_scripts(self) -> bool:
+        """Whether a part of it has letters of several scripts, which can look like those of one."""
+        return mixes_scripts(unicodedata.normalize("NFKC", self.shown))
 
 
 def username_key(name: str) -> str:
@@ -49,6 +61,28 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
             "username", FieldErrorCode.TOO_SHORT, f"A username has at least {quantity(shortest, 'character')}."
         )
     return Username(raw, key)
+
+
+def parse_new_username(raw: str, *, shortest: int, longest: int) -> Username | Problem:
+    """Judge the name of a new account: as `parse_username`, and each part of it in one script."""
+    name = parse_username(raw, shortest=shortest, longest=longest)
+    if isinstance(name, Username) and name.mixes_scripts:
+        return Problem(
+            "username",
+            FieldErrorCode.INVALID_CHARACTERS,
+            "A username has letters of one script between spaces, dots, hyphens, underscores and @. This one mixes "
+            "scripts, such as Latin and Cyrillic.",
+        )
+    return name
+
+
+def skeleton_digest(shown: str) -> bytes:
+    """A digest of the skeleton of a name as it is shown. A skeleton itself can be too long for an index.
+
+    Prototypes can be capitals, and names are one whatever their case: hence the folding, and the skeleton of that.
+    """
+    first = skeleton(unicodedata.normalize("NFKC", shown))
+    return digest(Purpose.USERNAME_SKELETON, skeleton(username_key(first)))
 
 
 def lookup_key(raw: str) -> str:

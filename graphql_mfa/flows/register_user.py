@@ -36,7 +36,7 @@ async def register_user(services: Services, username: str, password: str, client
     settings = services.settings
     if not settings.registration_open:
         return RegistrationClosed()
-    name = usernames.parse_username(
+    name = usernames.parse_new_username(
         username, shortest=settings.username_min_length, longest=settings.username_max_length
     )
     password_problem = passwords.format_problem(
@@ -61,7 +61,7 @@ async def _register(
         if wait:
             return RateLimited.until(wait)
         # Told before the password is hashed; the insert below decides.
-        taken = isinstance(name, Username) and users.is_taken(connection, name.key, now)
+        taken = isinstance(name, Username) and users.is_taken(connection, name, now)
         return UsernameTaken() if taken else None
 
     refusal = await services.database.write(reserve)
@@ -100,8 +100,7 @@ def _create(
     created = users.add(
         connection,
         id=account.id,
-        username=name.shown,
-        key=name.key,
+        name=name,
         password_hash=password_hash,
         now=now,
         enrollment_expires_at=now + timedelta(seconds=services.settings.enrollment_lifetime_seconds),

@@ -83,6 +83,8 @@ class User(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     username: Mapped[str]
     username_key: Mapped[str] = mapped_column(unique=True)
+    # A digest. Accounts of earlier releases, and imported ones, can have one in common; new names are refused then.
+    username_skeleton: Mapped[Digest | None] = mapped_column(index=True)
     password_hash: Mapped[str]
     created_at: Mapped[datetime]
     # Null until a first code was verified.

@@ -1,16 +1,31 @@
 """Accounts: find, lock, change."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from graphql_mfa.core.accounts import Account
+from graphql_mfa.core.usernames import Username
 from graphql_mfa.store import deletions, reserved_names
 from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there
 from graphql_mfa.store.models import Challenge, KnownAddress, OtpFailure, RecoveryCode, Session, User
@@ -36,7 +51,12 @@ _that_name = User.username_key == bindparam("name")
 _change = update(User).where(_that_user)
 
 _DELETE_ABANDONED = delete(User).where(_that_name, ~is_live).returning(User.id)
-_IS_TAKEN = select(or_(exists().where(_that_name, is_live), reserved_names.name_is_reserved))
+_looks_alike = User.username_skeleton == bindparam("skeleton")
+_IS_TAKEN = select(or_(exists().where(or_(_that_name, _looks_alike), is_live), reserved_names.name_is_reserved))
+_CONFLICTS = select(
+    reserved_names.name_is_reserved.label("reserved"),
+    exists().where(_looks_alike, User.id != bindparam("user"), is_live).label("lookalike"),
+)
 _knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == bindparam("address"))
 _FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(
     _that_name, _may_sign_in
@@ -167,40 +187,79 @@ def add(
     connection: Connection,
     *,
     id: UUID,
-    username: str,
-    key: str,
+    name: Username,
     password_hash: str,
     now: datetime,
     enrollment_expires_at: datetime,
 ) -> bool:
-    """Register an account unless the name is taken."""
+    """Register an account unless the name is taken, or looks like another account's."""
     row = {
         "id": id,
-        "username": username,
-        "username_key": key,
+        "username": name.shown,
+        "username_key": name.key,
+        "skeleton": name.skeleton,
+        "skeleton_lock": int.from_bytes(name.skeleton[:8], signed=True),
         "password_hash": password_hash,
         "created_at": now,
         "enrollment_expires_at": enrollment_expires_at,
         "otp_failures": 0,
     }
-    return add_row(connection, row, now)
-
-
-def add_row(connection: Connection, row: Mapping[str, Any], now: datetime) -> bool:
-    """Create an account unless the name is taken, or reserved; the name of an abandoned one is free."""
-    key = row["username_key"]
-    if not insert_unless_there(connection, User, [row]):
-        abandoned = connection.scalar(_DELETE_ABANDONED, {"name": key, "now": now})
-        if abandoned is None:
-            return False
-        deletions.erase_events(connection, abandoned, None, now)
-        if not insert_unless_there(connection, User, [row]):
-            return False
-    # Now, since whoever deletes an account holds its name until it is reserved.
-    if reserved_names.is_reserved(connection, key, now):
-        remove(connection, row["id"])
+    insertion = _register(connection.dialect.name)
+    added = _add(connection, lambda: connection.execute(insertion, row).rowcount, id, name, now)
+    if added is None:
         return False
-    return True
+    if added.lookalike:
+        remove(connection, id)
+    return not added.lookalike
+
+
+@dataclass(frozen=True)
+class Added:
+    """An account was created. lookalike: whether another account's name looks like its own."""
+
+    lookalike: bool
+
+
+def import_row(connection: Connection, row: Mapping[str, Any], name: Username, now: datetime) -> Added | None:
+    """Create an account of that name and with these columns, unless the name is taken or reserved."""
+    names = {"username": name.shown, "username_key": name.key, "username_skeleton": name.skeleton}
+    insert_row = partial(insert_unless_there, connection, User, [names | dict(row)])
+    return _add(connection, insert_row, row["id"], name, now)
+
+
+def _add(
+    connection: Connection, insert_row: Callable[[], int], id: UUID, name: Username, now: datetime
+) -> Added | None:
+    """The name of an abandoned account is free."""
+    if not insert_row():
+        abandoned = connection.scalar(_DELETE_ABANDONED, {"name": name.key, "now": now})
+        if abandoned is None:
+            return None
+        deletions.erase_events(connection, abandoned, None, now)
+        if not insert_row():
+            return None
+    # After the insertion: a transaction that deletes the account of that name holds the name until it is reserved, and
+    # one that registers a name which looks like it holds the lock of their skeleton.
+    digest = reserved_names.name_digest(name.key)
+    given = {"name_digest": digest, "skeleton": name.skeleton, "user": id, "now": now}
+    conflicts = connection.execute(_CONFLICTS, given).one()
+    if conflicts.reserved:
+        remove(connection, id)
+        return None
+    return Added(lookalike=conflicts.lookalike)
+
+
+@cache
+def _register(dialect: str) -> Executable:
+    """An insertion that waits for others of the same skeleton to be committed; SQLite has one writer anyway."""
+    skeleton = select(bindparam("skeleton", type_=User.username_skeleton.type))
+    if dialect == "postgresql":
+        lock = func.pg_advisory_xact_lock(bindparam("skeleton_lock", type_=BigInteger))
+        skeleton = skeleton.select_from(lock)
+    insertion: Executable = (
+        insert_by_engine(dialect, User).values(username_skeleton=skeleton.scalar_subquery()).on_conflict_do_nothing()
+    )
+    return insertion
 
 
 def remove(connection: Connection, id: UUID) -> None:
@@ -208,9 +267,10 @@ def remove(connection: Connection, id: UUID) -> None:
     connection.execute(_REMOVE, {"user": id})
 
 
-def is_taken(connection: Connection, key: str, now: datetime) -> bool:
-    """Whether an account has that name, or one that was deleted lately had it."""
-    given = {"name": key, "name_digest": reserved_names.name_digest(key), "now": now}
+def is_taken(connection: Connection, name: Username, now: datetime) -> bool:
+    """Whether an account has that name or one that looks like it, or one that was deleted lately had it."""
+    digest = reserved_names.name_digest(name.key)
+    given = {"name": name.key, "skeleton": name.skeleton, "name_digest": digest, "now": now}
     return bool(connection.scalar(_IS_TAKEN, given))
 
 

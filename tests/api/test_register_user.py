@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from graphql_mfa.services import Services
 from tests.api.answers import SENTENCE, failure, rate_limited
-from tests.api.scenarios import RunApp
+from tests.api.scenarios import RunApp, import_user
 from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at
 from tests.clock import Clock
@@ -115,6 +116,33 @@ async def test_a_name_and_a_password_of_the_lengths_that_policy_tells_are_accept
     assert len(password) in {8, 128}
     assert (await api.register(username, password))["__typename"] == "RegisterUserSuccess"
     assert (await api.login(username, password))["__typename"] == "OtpRequired"
+
+
+async def test_a_name_that_looks_like_an_accounts_is_taken(api: Api, subtests: pytest.Subtests) -> None:
+    await api.register("coca1")
+    for name in ("соса1", "COCAl", "c0ca1"):  # noqa: RUF001
+        with subtests.test(name):
+            assert await api.register(name) == failure("UsernameTaken")
+            assert (await api.login(name))["__typename"] == "InvalidCredentials"
+    assert (await api.register("coca2"))["__typename"] == "RegisterUserSuccess"
+
+
+async def test_a_name_that_mixes_scripts_is_refused_and_an_account_that_has_one_keeps_it(
+    api: Api, services: Services
+) -> None:
+    name = "pаypаl"  # noqa: RUF001
+    await import_user(services, PASSWORD, name)
+    assert (await api.login(name))["__typename"] == "OtpRequired"
+    refused = await api.register("mіx")  # noqa: RUF001
+    assert [(field["field"], field["code"]) for field in refused["fields"]] == [("username", "INVALID_CHARACTERS")]
+    assert (await api.register("иван@example.com"))["__typename"] == "RegisterUserSuccess"
+
+
+async def test_a_name_that_looked_like_one_is_free_when_that_was_never_confirmed(api: Api, clock: Clock) -> None:
+    await api.register("coca")
+    clock.advance(86_400)
+    assert (await api.register("c0ca"))["__typename"] == "RegisterUserSuccess"
+    assert await api.register("coca") == failure("UsernameTaken")
 
 
 async def test_a_name_is_taken_whatever_its_case_width_or_composition(api: Api, subtests: pytest.Subtests) -> None:

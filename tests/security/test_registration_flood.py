@@ -108,6 +108,16 @@ async def test_parallel_registration_of_one_name(app: FastAPI, connect: Connect)
 
 
 @on_each_engine
+async def test_parallel_registration_of_names_that_look_alike(processes: list[Api], username: str) -> None:
+    """Each is another name, and people can't tell them apart: one of them at most exists."""
+    names = [f"{username}-coca", f"{username}-соса", f"{username}-СОСА", f"{username}-c0ca"]  # noqa: RUF001
+
+    answers = await at_once(client.register(name) for client, name in zip(processes * 8, names * 4, strict=True))
+
+    assert kinds(answers) == {"RegisterUserSuccess": 1, "UsernameTaken": 15}
+
+
+@on_each_engine
 async def test_parallel_registration_of_one_name_to_two_processes(processes: list[Api], username: str) -> None:
     answers = await at_once(client.register(username) for client in processes * 10)
 

@@ -1,14 +1,17 @@
 """What may happen once happens once, however many ask for it at the same moment."""
 
 import asyncio
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, select
 
+from graphql_mfa.core.usernames import Username, username_key
 from graphql_mfa.store import challenges, purging, recovery_codes, sessions, totp_devices, users
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge, TotpDevice
@@ -54,18 +57,23 @@ def a_refresh_token(connection: Connection) -> Attempt:
 
 
 def a_name(connection: Connection) -> Attempt:
-    return lambda connection: users.add(
-        connection,
-        id=uuid4(),
-        username="alice",
-        key="alice",
-        password_hash="",
-        now=NOW,
-        enrollment_expires_at=LATER,
-    )
+    return partial(_register, itertools.repeat("alice"))
 
 
-@pytest.mark.parametrize("make", [a_time_step, a_challenge, a_recovery_code, a_refresh_token, a_name])
+def a_name_and_those_that_look_like_it(connection: Connection) -> Attempt:
+    return partial(_register, itertools.cycle(["coca", "СОСА", "сoca", "c0ca"]))  # noqa: RUF001
+
+
+def _register(names: Iterator[str], connection: Connection) -> bool:
+    shown = next(names)
+    name = Username(shown, username_key(shown))
+    return users.add(connection, id=uuid4(), name=name, password_hash="", now=NOW, enrollment_expires_at=LATER)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [a_time_step, a_challenge, a_recovery_code, a_refresh_token, a_name, a_name_and_those_that_look_like_it],
+)
 async def test_exactly_one_of_many_uses_it(
     database: Database, other_process: Database, make: Callable[[Connection], Attempt]
 ) -> None:

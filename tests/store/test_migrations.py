@@ -20,6 +20,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
 
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
+from graphql_mfa.core.usernames import skeleton_digest
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.migrations import UnknownVersionError
@@ -142,6 +143,26 @@ async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_whic
         await database.migrate()
         row = await database.read(lambda connection: connection.execute(sealed).one())
     assert (row.key_id, row.sealed_secret) == (b"key1", b"key1 and the rest")
+
+
+async def test_accounts_of_the_fifth_version_get_skeletons_though_some_look_alike(fresh_url: str) -> None:
+    names = ["coca", "соса", *(f"user{number}x" for number in range(1500))]  # noqa: RUF001
+
+    def fifth_version(connection: Connection) -> None:
+        migrations.upgrade(connection, "0005")
+        stored = ("id", "username", "username_key", "password_hash", "created_at", "otp_failures")
+        table = Table("mfa_users", MetaData(), *(User.__table__.c[name]._copy() for name in stored))
+        then = datetime(2026, 1, 1, tzinfo=UTC)
+        rows = [(uuid4(), name, name, "", then, 0) for name in names]
+        connection.execute(insert(table), [dict(zip(stored, row, strict=True)) for row in rows])
+
+    skeletons = select(User.username, User.username_skeleton)
+    async with opened(fresh_url) as database:
+        await database.write(fifth_version)
+        await database.migrate()
+        found = await database.read(lambda connection: connection.execute(skeletons).all())
+    assert sorted(tuple(row) for row in found) == sorted((name, skeleton_digest(name)) for name in names)
+    assert len({row.username_skeleton for row in found}) == len(names) - 1
 
 
 async def test_events_of_the_second_version_are_older_than_those_that_follow(fresh_url: str) -> None:

@@ -149,18 +149,17 @@ def _add_one(
 ) -> Imported | Refused:
     user_id = uuid4()
     code = None if entry.totp_secret else new_recovery_code()
-    added = users.add_row(
+    added = users.import_row(
         connection,
         {
             "id": user_id,
-            "username": entry.name.shown,
-            "username_key": entry.name.key,
             "password_hash": entry.password_hash,
             "created_at": entry.created_at,
             "mfa_enabled_at": now if entry.totp_secret else None,
             "enrollment_code_digest": enrollment_code_digest(code) if code else None,
             "otp_failures": 0,
         },
+        entry.name,
         now,
     )
     if not added:
@@ -171,10 +170,11 @@ def _add_one(
     if entry.totp_secret:
         _add_device(connection, ring, user_id, entry.totp_secret, now)
     events.record(connection, user_id, now, None, SecurityEventKind.IMPORTED_BY_OPERATOR)
-    return Imported(entry.line, entry.name.shown, code, _warning(entry.totp_secret))
+    warnings = filter(None, (_secret_warning(entry.totp_secret), _name_warning(entry.name, lookalike=added.lookalike)))
+    return Imported(entry.line, entry.name.shown, code, "; ".join(warnings) or None)
 
 
-def _warning(secret: str | None) -> str | None:
+def _secret_warning(secret: str | None) -> str | None:
     bits = totp.secret_bits(secret) if secret else totp.RECOMMENDED_SECRET_BITS
     if bits >= totp.RECOMMENDED_SECRET_BITS:
         return None
@@ -182,6 +182,13 @@ def _warning(secret: str | None) -> str | None:
         f"its totpSecret has {bits} bits, less than the {totp.RECOMMENDED_SECRET_BITS} of RFC 4226: ask its owner to "
         "add the authenticator app again, and to remove this one"
     )
+
+
+def _name_warning(name: Username, *, lookalike: bool) -> str | None:
+    """What would keep the name from being registered; accounts that exist keep theirs."""
+    if lookalike:
+        return "its username looks like that of another account"
+    return "its username mixes scripts, such as Latin and Cyrillic" if name.mixes_scripts else None
 
 
 def _add_device(connection: Connection, ring: KeyRing, user_id: UUID, secret: str, now: datetime) -> None:

@@ -442,6 +442,20 @@ async def test_what_happened_to_a_deleted_account_is_kept_without_telling_to_who
     assert not [row for row in left if row.user_id == user_id or row.ip_address or row.user_agent]
 
 
+async def test_an_imported_name_that_could_not_be_registered_is_warned_of_and_kept(api: Api, users: Users) -> None:
+    names = ["coca", "соса", "pаypal"]  # noqa: RUF001
+    entries = [{"username": name, "passwordHash": OLD_HASH, "totpSecret": SECRET} for name in names]
+    ran = await users("import", "-", input=lines(*entries))
+    assert ran.exit_code == 0
+    assert ran.stderr.splitlines() == [
+        "line 2: warning: its username looks like that of another account",
+        "line 3: warning: its username mixes scripts, such as Latin and Cyrillic",
+        "3 imported, 0 left out.",
+    ]
+    for name in names:
+        assert (await api.login(name))["__typename"] == "OtpRequired"
+
+
 @pytest.mark.parametrize("act", ["show", "unlock", "reset-mfa", "disable", "enable", "delete"])
 async def test_a_name_that_nobody_has_is_told(users: Users, services: Services, act: str) -> None:
     ran = await users(act, "nobody", *(["--yes"] if act in {"reset-mfa", "disable", "delete"} else []))
