@@ -9,13 +9,13 @@ from functools import partial
 from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text
 
 from graphql_mfa.core.usernames import Username, username_key
 from graphql_mfa.store import challenges, purging, recovery_codes, sessions, totp_devices, users
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge, TotpDevice
-from tests.conftest import on_each_engine
+from tests.conftest import on_each_engine, postgresql_only
 from tests.store import rows
 from tests.store.rows import LATER, NOW
 
@@ -61,7 +61,8 @@ def a_name(connection: Connection) -> Attempt:
 
 
 def a_name_and_those_that_look_like_it(connection: Connection) -> Attempt:
-    return partial(_register, itertools.cycle(["coca", "СОСА", "сoca", "c0ca"]))  # noqa: RUF001
+    spellings = itertools.product("cс", "o0о", "cс", "aа")  # noqa: RUF001
+    return partial(_register, map("".join, itertools.cycle(spellings)))
 
 
 def _register(names: Iterator[str], connection: Connection) -> bool:
@@ -80,6 +81,30 @@ async def test_exactly_one_of_many_uses_it(
     attempt = await database.write(make)
     outcomes = await asyncio.gather(*((database, other_process)[number % 2].write(attempt) for number in range(20)))
     assert sum(bool(outcome) for outcome in outcomes) == 1
+
+
+@postgresql_only
+async def test_a_registration_waits_for_another_of_a_name_that_looks_alike(
+    database: Database, other_process: Database
+) -> None:
+    """Until that is committed, its row can't be seen."""
+    inserted = asyncio.Event()
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+
+    def first(connection: Connection) -> bool:
+        added = _register(iter(["coca"]), connection)
+        inserted.set()
+        while not second.done() and not connection.scalar(waiting):
+            pass
+        return added
+
+    async def follow() -> bool:
+        await inserted.wait()
+        return await other_process.write(partial(_register, iter(["соса"])))  # noqa: RUF001
+
+    second = asyncio.create_task(follow())
+    assert await database.write(first)
+    assert not await second
 
 
 @pytest.mark.parametrize(("last_step", "claimed"), [(None, True), (99, True), (100, False), (101, False)])
