@@ -15,13 +15,13 @@ _NEEDS_RECENT_FACTOR = "Demands a second factor that was verified within the las
 
 
 def mutation(
-    *, description: str, takes_secret: bool = False, needs_recent_factor: bool = False
+    *, description: str, takes_secret: bool | None = None, needs_recent_factor: bool = False
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a mutation.
 
-    takes_secret: an argument of it can be guessed (a password, code, token or credential), so an operation may have one
-    such field at most. needs_recent_factor: it answers ReauthenticationRequired unless the session has just verified a
-    second factor.
+    takes_secret: an argument is a secret that can be guessed, so an operation may have one such field at most. Where an
+    argument is named like a secret, it has to be said, True or False. needs_recent_factor: it answers
+    ReauthenticationRequired unless the session has just verified a second factor.
     """
     if needs_recent_factor:
         description = f"{description} {_NEEDS_RECENT_FACTOR}"
@@ -31,11 +31,10 @@ def mutation(
     return decorator
 
 
-def fields_that_take_secrets(schema: GraphQLSchema) -> frozenset[str]:
-    """The names of the mutations that are marked with `takes_secret`."""
+def secret_marks(schema: GraphQLSchema) -> dict[str, bool | None]:
+    """What each mutation says of `takes_secret`, by its name in the schema."""
     fields = schema.mutation_type.fields if schema.mutation_type else {}
-    return frozenset(
-        name
+    return {
+        name: field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].metadata.get(_TAKES_SECRET)
         for name, field in fields.items()
-        if field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].metadata.get(_TAKES_SECRET)
-    )
+    }

@@ -45,7 +45,7 @@ class SessionMutation:
         )
 
     @mutation(
-        takes_secret=True,
+        takes_secret=False,  # tokens of 256 random bits can't be guessed
         description="End this session, or all of the user's sessions. The refresh token serves where the access token "
         "has expired.",
     )

@@ -30,7 +30,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from strawberry.types import ExecutionContext
 from strawberry.types.scalar import ScalarDefinition
 
-from graphql_mfa.api.mutation import fields_that_take_secrets
+from graphql_mfa.api.mutation import secret_marks
 from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
 from graphql_mfa.context import RequestContext
@@ -177,7 +177,7 @@ def build_schema(
         extensions=extensions,
     )
     graphql_schema = schema._schema  # noqa: SLF001
-    secret_fields = fields_that_take_secrets(graphql_schema)
+    secret_fields = frozenset(name for name, takes_secret in secret_marks(graphql_schema).items() if takes_secret)
     limits = DocumentLimits(settings, secret_fields)
     rules = (*RULES, MaybeNullValidationRule, OneOfInputValidationRule)
     if not settings.introspection:

@@ -25,8 +25,8 @@ class PasswordChanged:
 class ResetRejected(UserError):
     message: str = fixed_message(
         "The password was not reset: the name or one of the two codes is wrong, or can't be used now. Enter all three "
-        "again, with the code that your authenticator app shows next. If that fails too, set the clock of your phone to "
-        "automatic."
+        "again, with the code that your authenticator app shows next. If that fails too, set the clock of your "
+        "phone to automatic."
     )
 
 

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from http import HTTPMethod
+from typing import NoReturn
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 from graphql_mfa import explorer
 from graphql_mfa.explorer import vendored
 from graphql_mfa.services import Services
+from graphql_mfa.store.outages import NotMigratedError
 from tests.api_client import ME, Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, operation
@@ -162,10 +164,10 @@ async def test_health_has_them(browser: Api, subtests: pytest.Subtests) -> None:
 async def test_a_server_that_is_not_ready_has_them(
     app: FastAPI, connect: Connect, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def not_migrated() -> bool:
-        return False
+    async def not_migrated() -> NoReturn:
+        raise NotMigratedError("it is older")
 
-    monkeypatch.setattr(services.database, "migrated", not_migrated)
+    monkeypatch.setattr(services.database, "require_migrated", not_migrated)
     response = await connect(app).http.get("/readyz")
 
     assert response.status_code == 503
@@ -225,10 +227,10 @@ async def test_an_unexpected_error_of_an_operation_has_them(
 async def test_an_unexpected_error_outside_of_operations_has_them(
     app: FastAPI, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken() -> bool:
+    async def broken() -> NoReturn:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(services.database, "migrated", broken)
+    monkeypatch.setattr(services.database, "require_migrated", broken)
     # A server logs the error; this transport would raise it.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://testserver") as http:

@@ -101,7 +101,9 @@ async def delete(database: Database, settings: Settings, username: str, now: dat
 
 async def release_name(database: Database, username: str, now: datetime) -> bool:
     """Let the name of a deleted account be registered again. False: it is not reserved."""
-    return await database.write(lambda connection: reserved_names.release(connection, username_key(username), now))
+    return await database.write(
+        lambda connection: reserved_names.release(connection, username_key(trim(username)), now)
+    )
 
 
 async def _act(
