@@ -1,20 +1,21 @@
 """GraphQL enums made of the enums in `core`."""
 
-import enum
-from typing import TypeVar, cast
-
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
+from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.core.enums import Described
+from graphql_mfa.core.problems import FieldErrorCode
+from graphql_mfa.core.security_events import SecurityEventKind
 
-E = TypeVar("E", bound=enum.EnumMeta)
 
-
-def graphql_enum(cls: E) -> E:
+def _register(cls: type[Described]) -> None:
     """Register an enum with Strawberry. Its docstring and its members' descriptions become those of the schema."""
     strawberry.enum(cls, description=cls.__doc__)
     definition: StrawberryEnumDefinition = cls.__strawberry_definition__  # type: ignore[attr-defined]
     for value in definition.values:
-        value.description = cast("Described", cls[value.name]).description
-    return cls
+        value.description = cls[value.name].description
+
+
+for _enum in (FactorKind, FieldErrorCode, NotAuthenticatedReason, SecurityEventKind):
+    _register(_enum)

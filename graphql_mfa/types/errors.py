@@ -7,9 +7,6 @@ import strawberry
 from graphql import GraphQLError
 
 from graphql_mfa.core.problems import FieldErrorCode, Problem
-from graphql_mfa.types.enums import graphql_enum
-
-graphql_enum(FieldErrorCode)
 
 
 class PublicError(GraphQLError):

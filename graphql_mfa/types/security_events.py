@@ -6,9 +6,6 @@ import strawberry
 
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store.security_events import StoredEvent
-from graphql_mfa.types.enums import graphql_enum
-
-graphql_enum(SecurityEventKind)
 
 
 @strawberry.type(description="Something that happened to the account.")

@@ -8,15 +8,11 @@ import strawberry
 
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.store.sessions import ListedSession
-from graphql_mfa.types.enums import graphql_enum
 from graphql_mfa.types.errors import NotFound, UserError, fixed_message
 from graphql_mfa.types.throttling import RateLimited
 
 if TYPE_CHECKING:
     from graphql_mfa.types.accounts import User
-
-graphql_enum(FactorKind)
-graphql_enum(NotAuthenticatedReason)
 
 _User: TypeAlias = Annotated["User", strawberry.lazy("graphql_mfa.types.accounts")]
 
