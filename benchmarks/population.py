@@ -17,7 +17,7 @@ from graphql_mfa.core.access_tokens import AccessTokens, Grant
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.secret_tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
-from graphql_mfa.flows.enrollment import seal_secret
+from graphql_mfa.flows.totp import seal_secret
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base, Challenge, KnownAddress, RecoveryCode, Session, TotpDevice

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
-from graphql_mfa.flows.missing_keys import missing_keys
+from graphql_mfa.flows.keys import missing_keys
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER

@@ -20,9 +20,9 @@ from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.event_log import WEBHOOK, EventLog
-from graphql_mfa.flows.missing_keys import missing_keys
+from graphql_mfa.flows.keys import missing_keys
 from graphql_mfa.flows.notifications import Notifier, OnEvent
-from graphql_mfa.flows.purge import cause_of, purge
+from graphql_mfa.flows.purging import cause_of, purge
 from graphql_mfa.hashing import HashingPool
 from graphql_mfa.http.router import build_router
 from graphql_mfa.http.schema import build_schema

@@ -6,8 +6,7 @@ import strawberry
 
 from graphql_mfa.api.mutation import INPUT, mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.delete_account import delete_account
-from graphql_mfa.flows.register_user import register_user
+from graphql_mfa.flows.accounts import delete_account, register_user
 from graphql_mfa.types.accounts import DeleteAccountResult, RegisterUserResult
 
 

@@ -6,8 +6,7 @@ import strawberry
 
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.change_password import change_password
-from graphql_mfa.flows.reset_password import reset_password
+from graphql_mfa.flows.passwords import change_password, reset_password
 from graphql_mfa.types.passwords import ChangePasswordResult, ResetPasswordResult
 
 

@@ -4,7 +4,7 @@ import strawberry
 
 from graphql_mfa.context import Authenticated, Info
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.flows.authenticate import authenticate
+from graphql_mfa.flows.signed_in import authenticate
 from graphql_mfa.types.accounts import AuthPolicy, User
 
 

@@ -4,7 +4,7 @@ import strawberry
 
 from graphql_mfa.api.mutation import mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.regenerate_recovery_codes import regenerate_recovery_codes
+from graphql_mfa.flows.recovery_codes import regenerate_recovery_codes
 from graphql_mfa.types.recovery_codes import RegenerateRecoveryCodesResult
 
 

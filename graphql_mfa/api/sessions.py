@@ -6,9 +6,7 @@ import strawberry
 
 from graphql_mfa.api.mutation import INPUT, mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.logout import logout
-from graphql_mfa.flows.refresh_session import refresh_session
-from graphql_mfa.flows.revoke_session import revoke_session
+from graphql_mfa.flows.sessions import logout, refresh_session, revoke_session
 from graphql_mfa.types.sessions import LogoutResult, RevokeSessionResult
 from graphql_mfa.types.sign_in import RefreshSessionResult
 

@@ -6,11 +6,7 @@ import strawberry
 
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.login import login
-from graphql_mfa.flows.reauthenticate import reauthenticate
-from graphql_mfa.flows.restart_enrollment import restart_enrollment
-from graphql_mfa.flows.verify_otp import verify_otp
-from graphql_mfa.flows.verify_recovery_code import verify_recovery_code
+from graphql_mfa.flows.sign_in import login, reauthenticate, restart_enrollment, verify_otp, verify_recovery_code
 from graphql_mfa.types.sign_in import (
     LoginResult,
     ReauthenticateResult,

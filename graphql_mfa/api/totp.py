@@ -6,10 +6,7 @@ import strawberry
 
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.add_totp_device import add_totp_device
-from graphql_mfa.flows.confirm_totp_device import confirm_totp_device
-from graphql_mfa.flows.remove_totp_device import remove_totp_device
-from graphql_mfa.flows.rename_totp_device import rename_totp_device
+from graphql_mfa.flows.totp import add_totp_device, confirm_totp_device, remove_totp_device, rename_totp_device
 from graphql_mfa.types.totp import (
     AddTotpDeviceResult,
     ConfirmTotpDeviceResult,

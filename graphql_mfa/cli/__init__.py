@@ -18,8 +18,8 @@ from graphql_mfa.cli.configuration import (
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.key_ring import new_key
 from graphql_mfa.core.texts import quantity
-from graphql_mfa.flows.purge import PurgeError
-from graphql_mfa.flows.purge import purge as delete_expired
+from graphql_mfa.flows.purging import PurgeError
+from graphql_mfa.flows.purging import purge as delete_expired
 from graphql_mfa.services import utc_now
 
 # Typer's own tracebacks print local variables, and so secrets.

@@ -8,8 +8,7 @@ import typer
 from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.texts import quantity
-from graphql_mfa.flows.key_usage import KeyPlace, KeyUsage, key_usage
-from graphql_mfa.flows.rotate_keys import rotate_keys
+from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
 from graphql_mfa.services import utc_now
 from graphql_mfa.settings import Settings
 

@@ -10,9 +10,9 @@ import typer
 
 from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
 from graphql_mfa.core.texts import is_text
-from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.operators.import_users import Imported, import_users
-from graphql_mfa.flows.operators.look_up import list_users, show_user
+from graphql_mfa.flows import operators
+from graphql_mfa.flows.operators import list_users, show_user
+from graphql_mfa.flows.user_import import Imported, import_users
 from graphql_mfa.services import utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.administration import UserRecord
@@ -73,7 +73,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def unlock(name: Name) -> None:
     """Switch one-time codes on again, and forget wrong codes and passwords."""
-    _found(_run(lambda database, settings: acts.unlock(database, settings, name, utc_now())))
+    _found(_run(lambda database, settings: operators.unlock(database, settings, name, utc_now())))
     typer.echo("Unlocked.")
 
 
@@ -81,8 +81,8 @@ def unlock(name: Name) -> None:
 def reset_mfa(name: Name, yes: Yes = False) -> None:
     """Remove every factor and session, and print the code that the owner needs to enroll anew, once."""
     _confirm(yes, f"Remove every factor of {name}?")
-    code = _found(_run(lambda database, settings: acts.reset_mfa(database, settings, name, utc_now())))
-    if isinstance(code, acts.NeverConfirmed):
+    code = _found(_run(lambda database, settings: operators.reset_mfa(database, settings, name, utc_now())))
+    if isinstance(code, operators.NeverConfirmed):
         typer.echo(f"This registration was never confirmed, and ends by itself at {code.expires_at}.", err=True)
         raise typer.Exit(1)
     typer.echo("Enrollment code, for the owner alone:", err=True)
@@ -93,14 +93,14 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
 def disable(name: Name, yes: Yes = False) -> None:
     """End every session, and let nobody sign in until it is enabled again."""
     _confirm(yes, f"End every session of {name}, and let nobody sign in?")
-    _found(_run(lambda database, settings: acts.disable(database, settings, name, utc_now())))
+    _found(_run(lambda database, settings: operators.disable(database, settings, name, utc_now())))
     typer.echo("Disabled.")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Let the owner of a disabled account sign in again."""
-    _found(_run(lambda database, settings: acts.enable(database, settings, name, utc_now())))
+    _found(_run(lambda database, settings: operators.enable(database, settings, name, utc_now())))
     typer.echo("Enabled.")
 
 
@@ -111,14 +111,14 @@ def delete(name: Name, yes: Yes = False) -> None:
     Its name can't be registered for a while, unless it is that of a registration that was never confirmed.
     """
     _confirm(yes, f"Delete {name} for good?")
-    _found(_run(lambda database, settings: acts.delete(database, settings, name, utc_now())))
+    _found(_run(lambda database, settings: operators.delete(database, settings, name, utc_now())))
     typer.echo("Deleted.")
 
 
 @app.command("release-name")
 def release_name(name: Name) -> None:
     """Let the name of a deleted account be registered before its reservation ends."""
-    if not _run(lambda database, _: acts.release_name(database, name, utc_now())):
+    if not _run(lambda database, _: operators.release_name(database, name, utc_now())):
         typer.echo("This name is not reserved.", err=True)
         raise typer.Exit(1)
     typer.echo("Released.")

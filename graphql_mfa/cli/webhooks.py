@@ -6,8 +6,8 @@ import typer
 
 from graphql_mfa.cli.configuration import opened_database, read_settings
 from graphql_mfa.core.texts import quantity
-from graphql_mfa.flows.operators.undelivered import retry as retry_all
-from graphql_mfa.flows.operators.undelivered import undelivered
+from graphql_mfa.flows.operators import retry as retry_all
+from graphql_mfa.flows.operators import undelivered
 from graphql_mfa.services import utc_now
 from graphql_mfa.store.outbox import SinkState
 

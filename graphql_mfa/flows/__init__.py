@@ -1,1 +1,1 @@
-"""The use cases: one module, one public function, one outcome each. They know neither GraphQL nor HTTP."""
+"""The use cases, by subject: each mutation is one public function here. They know neither GraphQL nor HTTP."""

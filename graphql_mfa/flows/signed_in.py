@@ -1,14 +1,14 @@
-"""Acting for a signed-in user. That the session lives, and is fresh enough, is decided in the transaction that acts."""
+"""Finding out who calls, and running a transaction for a signed-in user."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from graphql_mfa.core.accounts import NotAuthenticatedReason
+from graphql_mfa.context import Authenticated
+from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid, TokenSubject
+from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.authenticate import check_token
-from graphql_mfa.flows.second_factor import usable_factors
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, sessions, throttles, users
 from graphql_mfa.store.sessions import StoredSession
@@ -16,6 +16,35 @@ from graphql_mfa.store.users import LockedUser
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.throttling import RateLimited
+
+
+def check_token(services: Services, access_token: str | None, now: datetime) -> TokenSubject | NotAuthenticated:
+    """Check the token alone: its session may be over."""
+    if access_token is None:
+        return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_MISSING)
+    match services.access_tokens.check(access_token, now):
+        case TokenInvalid():
+            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_INVALID)
+        case TokenExpired():
+            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_EXPIRED)
+        case subject:
+            return subject
+
+
+async def authenticate(services: Services, access_token: str | None) -> Authenticated | NotAuthenticated:
+    """Check the token, then that its session still lives: a session that was ended is over at once."""
+    now = services.clock()
+    subject = check_token(services, access_token, now)
+    if isinstance(subject, NotAuthenticated):
+        return subject
+    found = await services.database.read(lambda connection: sessions.find_account(connection, subject.session_id, now))
+    if found is None:
+        return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
+    account, authenticated_at, may_be_fresh = found
+    if account.id != subject.user_id:
+        return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
+    return Authenticated(subject.session_id, authenticated_at, account, may_be_fresh)
+
 
 T = TypeVar("T")
 
@@ -73,6 +102,12 @@ async def act_freshly(
         return _counted(services, transaction, connection, caller)
 
     return await act(services, access_token, transact)
+
+
+def usable_factors(user: LockedUser, now: datetime, *, has_device: bool = True) -> list[FactorKind]:
+    """What the account can answer with now."""
+    factors = [FactorKind.TOTP] if has_device and not user.otp_wait(now) and not user.otp_disabled else []
+    return factors + [FactorKind.RECOVERY_CODE] * bool(user.account.recovery_codes_left)
 
 
 def _counted(services: Services, transaction: Act[T], connection: Connection, caller: Caller) -> T | RateLimited:

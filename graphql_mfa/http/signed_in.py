@@ -9,7 +9,7 @@ from starlette.requests import Request
 from strawberry.extensions import FieldExtension
 
 from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
-from graphql_mfa.flows.authenticate import authenticate
+from graphql_mfa.flows.signed_in import authenticate
 from graphql_mfa.services import Services
 from graphql_mfa.types.errors import PublicError
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from graphql_mfa.core.recovery_codes import new_recovery_code
-from graphql_mfa.flows.enrollment import enrollment_code_digest
+from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Registration, Services
 from tests.account import act
 from tests.api_client import PASSWORD, REFRESH_SESSION, Api, Member, Result

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.purging import purge
 from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp

@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphql_mfa.flows.enrollment import enrollment_code_digest
+from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Services
 from tests.api.answers import CHALLENGE_EXPIRED, failure, rate_limited
 from tests.api.scenarios import NO_CHALLENGE, import_user

@@ -10,8 +10,8 @@ from passlib.hash import bcrypt
 from sqlalchemy import Connection, select
 
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
-from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.operators.import_users import import_users
+from graphql_mfa.flows import operators
+from graphql_mfa.flows.user_import import import_users
 from graphql_mfa.services import Services
 from graphql_mfa.store.models import SecurityEvent
 from tests.account import act, user_of
@@ -103,26 +103,26 @@ async def import_an_account(api: Api, services: Services) -> None:
 @records(Kind.REGISTERED, Kind.UNLOCKED_BY_OPERATOR)
 async def unlock(api: Api, services: Services) -> None:
     await api.register()
-    await acts.unlock(services.database, services.settings, "alice", api.clock())
+    await operators.unlock(services.database, services.settings, "alice", api.clock())
 
 
 @records(*MEMBER, Kind.MFA_RESET_BY_OPERATOR)
 async def reset(api: Api, services: Services) -> None:
     await api.member()
-    await acts.reset_mfa(services.database, services.settings, "alice", api.clock())
+    await operators.reset_mfa(services.database, services.settings, "alice", api.clock())
 
 
 @records(Kind.REGISTERED, Kind.DISABLED_BY_OPERATOR, Kind.ENABLED_BY_OPERATOR)
 async def enable(api: Api, services: Services) -> None:
     await api.register()
-    await acts.disable(services.database, services.settings, "alice", api.clock())
-    await acts.enable(services.database, services.settings, "alice", api.clock())
+    await operators.disable(services.database, services.settings, "alice", api.clock())
+    await operators.enable(services.database, services.settings, "alice", api.clock())
 
 
 @records(Kind.REGISTERED, Kind.DELETED_BY_OPERATOR)
 async def delete(api: Api, services: Services) -> None:
     await api.register()
-    await acts.delete(services.database, services.settings, "alice", api.clock())
+    await operators.delete(services.database, services.settings, "alice", api.clock())
 
 
 @pytest.mark.parametrize(("kinds", "way", "settings"), WAYS, ids=[way.__name__ for _, way, _ in WAYS])
@@ -188,7 +188,7 @@ async def test_an_event_is_shown_with_its_client(api: Api, clock: Clock) -> None
 
 async def test_what_an_operator_did_has_no_client(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member()
-    await acts.unlock(services.database, services.settings, "alice", clock())
+    await operators.unlock(services.database, services.settings, "alice", clock())
     newest = (await user_of(api, member.access_token))["securityEvents"][0]
     assert (newest["kind"], newest["ipAddress"], newest["userAgent"]) == ("UNLOCKED_BY_OPERATOR", None, None)
 

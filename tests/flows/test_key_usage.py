@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from graphql_mfa import Settings
 from graphql_mfa.core.key_ring import Key, KeyRing
-from graphql_mfa.flows.key_usage import KeyPlace, KeyUsage, key_usage
+from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage
 from graphql_mfa.services import Services
 from tests.conftest import on_each_engine
 from tests.store import rows

@@ -18,7 +18,7 @@ from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows import notifications
-from graphql_mfa.flows.operators.undelivered import retry, undelivered
+from graphql_mfa.flows.operators import retry, undelivered
 from graphql_mfa.services import Services
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database

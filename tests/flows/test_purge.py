@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import OperationalError
 
-from graphql_mfa.flows.purge import PurgeError, purge
+from graphql_mfa.flows.purging import PurgeError, purge
 from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import purging

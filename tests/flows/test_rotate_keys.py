@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from graphql_mfa.core.key_ring import Key, KeyRing
-from graphql_mfa.flows import rotate_keys as rotation
-from graphql_mfa.flows.enrollment import seal_secret, secret_of
-from graphql_mfa.flows.rotate_keys import SealedAgain, rotate_keys
+from graphql_mfa.flows import keys as rotation
+from graphql_mfa.flows.keys import SealedAgain, rotate_keys
+from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import TotpDevice
 from graphql_mfa.store.totp_devices import StoredDevice

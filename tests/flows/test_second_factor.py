@@ -7,8 +7,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong, new_secret
-from graphql_mfa.flows.enrollment import seal_secret
-from graphql_mfa.flows.second_factor import judge
+from graphql_mfa.flows.totp import judge, seal_secret
 from graphql_mfa.services import Services
 from graphql_mfa.store.models import TotpDevice
 from graphql_mfa.store.totp_devices import StoredDevice

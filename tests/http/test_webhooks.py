@@ -18,8 +18,7 @@ from standardwebhooks import WebhookVerificationError
 
 from graphql_mfa import SecurityEvent
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
-from graphql_mfa.flows import notifications
-from graphql_mfa.flows.operators import acts
+from graphql_mfa.flows import notifications, operators
 from graphql_mfa.services import utc_now
 from graphql_mfa.webhooks import Webhook
 from tests.api.scenarios import RunApp
@@ -155,9 +154,9 @@ async def test_an_operators_acts_are_told_and_those_of_a_deleted_account_by_its_
         await api.register()
         await following(receiver)
         receiver.answer = None  # what follows waits until the account is gone
-        await acts.disable(services.database, services.settings, "alice", clock())
+        await operators.disable(services.database, services.settings, "alice", clock())
         await following(receiver)
-        await acts.delete(services.database, services.settings, "alice", clock())
+        await operators.delete(services.database, services.settings, "alice", clock())
     receiver.answer = b"HTTP/1.1 200 OK\r\n\r\n"
     clock.advance(41)  # the stopped server's lease is over
     async with run_app(**told):

@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import func, insert, select
 
-from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows import operators
+from graphql_mfa.flows.purging import purge
 from graphql_mfa.services import Services
 from graphql_mfa.store.models import SecurityEvent
 from tests.account import act
@@ -32,7 +32,7 @@ async def by_its_owner(api: Api, services: Services, member: Member) -> object:
 
 
 async def by_an_operator(api: Api, services: Services, member: Member) -> object:
-    return await acts.delete(services.database, services.settings, member.username, api.clock())
+    return await operators.delete(services.database, services.settings, member.username, api.clock())
 
 
 async def add_events(services: Services, user: UUID, clock: Clock) -> None:

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
-from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
-from graphql_mfa.flows.operators import acts
+from graphql_mfa.flows import operators
+from graphql_mfa.flows.accounts import delete_with_all_that_is_personal
 from graphql_mfa.services import Services
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
@@ -170,7 +170,7 @@ async def test_race_of_a_theft_that_is_noticed_while_the_account_is_deleted(
 
     def end_while_the_account_is_deleted(connection: Connection, session_id: UUID) -> int:
         ended = end(connection, session_id)
-        deletion = acts.delete(operator, services.settings, "alice", api.clock())
+        deletion = operators.delete(operator, services.settings, "alice", api.clock())
         deletions.append(asyncio.ensure_future(deletion))
         await_only(wait_until_it_waits())
         return ended

@@ -2,7 +2,7 @@
 
 from fastapi import FastAPI
 
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.purging import purge
 from graphql_mfa.services import Services
 from tests.api_client import Api
 from tests.authenticator import code_at

@@ -8,8 +8,8 @@ import pytest
 from passlib.hash import bcrypt
 from sqlalchemy import func, select
 
-from graphql_mfa.flows.operators import acts
-from graphql_mfa.flows.operators.import_users import Imported, Refused, import_users
+from graphql_mfa.flows import operators
+from graphql_mfa.flows.user_import import Imported, Refused, import_users
 from graphql_mfa.services import Services
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
@@ -37,8 +37,8 @@ async def operator(database_url: str) -> AsyncIterator[Database]:
 def end(request: pytest.FixtureRequest, services: Services, clock: Clock) -> Act:
     """What the operator does to alice."""
     if request.param == "disable":
-        return lambda database: acts.disable(database, services.settings, "alice", clock())
-    return lambda database: acts.delete(database, services.settings, "alice", clock())
+        return lambda database: operators.disable(database, services.settings, "alice", clock())
+    return lambda database: operators.delete(database, services.settings, "alice", clock())
 
 
 async def rows_of_tables(services: Services) -> dict[str, int]:
@@ -107,7 +107,7 @@ async def test_race_of_registrations_against_the_deletion_of_the_name(
     """Nobody gets the name in between: it is the account's until it is reserved."""
     await api.member()
     outcomes, deleted = await asyncio.gather(
-        at_once(api.register() for _ in range(ROUNDS)), acts.delete(operator, services.settings, "alice", clock())
+        at_once(api.register() for _ in range(ROUNDS)), operators.delete(operator, services.settings, "alice", clock())
     )
     assert deleted
     assert kinds(outcomes) == {"UsernameTaken": ROUNDS}
@@ -124,7 +124,7 @@ async def test_race_of_an_import_against_the_deletion_of_the_name(
         outcomes = import_users(services.database, services.key_ring, services.settings, [line], clock())
         return [outcome async for outcome in outcomes]
 
-    deletion = acts.delete(operator, services.settings, "alice", clock())
+    deletion = operators.delete(operator, services.settings, "alice", clock())
     deleted, imports = await asyncio.gather(deletion, asyncio.gather(*(import_once() for _ in range(ROUNDS))))
     assert deleted
     assert [type(outcome) for outcomes in imports for outcome in outcomes] == [Refused] * ROUNDS

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.operators.acts import unlock
+from graphql_mfa.flows.operators import unlock
 from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.clock import Clock

@@ -160,7 +160,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         rows.append(row)
         return unseal(ring, row, blob)
 
-    monkeypatch.setattr("graphql_mfa.flows.enrollment.unseal", note)
+    monkeypatch.setattr("graphql_mfa.flows.totp.unseal", note)
     return rows
 
 

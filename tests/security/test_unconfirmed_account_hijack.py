@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.flows.enrollment import enrollment_code_digest
+from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Services
 from tests.api_client import RESTART_ENROLLMENT, Api, Result
 from tests.authenticator import code_at, wrong_code

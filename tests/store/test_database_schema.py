@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import Connection, inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.purging import purge
 from graphql_mfa.store import migrations
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base

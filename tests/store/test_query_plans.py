@@ -6,7 +6,7 @@ Those of the mutations are checked in tests/api/test_union_coverage.py.
 import asyncio
 
 from graphql_mfa import SecurityEvent
-from graphql_mfa.flows.purge import purge
+from graphql_mfa.flows.purging import purge
 from graphql_mfa.store.models import Base
 from tests.api.scenarios import RunApp
 from tests.conftest import Connect, on_each_engine

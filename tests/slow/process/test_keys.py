@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Connection
 
 from graphql_mfa.core.key_ring import Key, KeyRing, new_key
-from graphql_mfa.flows import rotate_keys as rotation
-from graphql_mfa.flows.enrollment import seal_secret
+from graphql_mfa.flows import keys as rotation
+from graphql_mfa.flows.totp import seal_secret
 from graphql_mfa.store.database import Database
 from tests.api_client import Api, Member
 from tests.authenticator import code_at

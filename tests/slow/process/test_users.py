@@ -382,7 +382,7 @@ async def test_a_reserved_name_is_released(api: Api, users: Users, clock: Clock)
 async def test_accounts_are_listed_in_order_page_by_page(
     api: Api, users: Users, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("graphql_mfa.flows.operators.look_up._PAGE_ROWS", 2)
+    monkeypatch.setattr("graphql_mfa.flows.operators._PAGE_ROWS", 2)
     for name in ("Bob", "alice", "Anna_1", "annax1", "carol"):
         await api.register(name)
     assert [line.split("\t")[0] for line in (await users("list")).stdout.splitlines()] == [

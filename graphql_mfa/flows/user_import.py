@@ -17,7 +17,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import Username, parse_username
 from graphql_mfa.event_log import EventLog
-from graphql_mfa.flows.enrollment import enrollment_code_digest, seal_secret
+from graphql_mfa.flows.totp import enrollment_code_digest, seal_secret
 from graphql_mfa.settings import HIGHEST_BCRYPT_ROUNDS, Settings
 from graphql_mfa.store import Connection, administration, reserved_names, users
 from graphql_mfa.store.database import Database

@@ -1,21 +1,25 @@
-"""Create an account and start its TOTP enrollment."""
+"""Registering an account and deleting it."""
 
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core import passwords, usernames
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.core.usernames import Username
+from graphql_mfa.core.usernames import Username, username_key
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.challenges import issue_challenge
-from graphql_mfa.flows.enrollment import enroll_device
+from graphql_mfa.flows.sign_in import issue_challenge
+from graphql_mfa.flows.signed_in import Caller, act_freshly
+from graphql_mfa.flows.totp import enroll_device
 from graphql_mfa.hashing import Slot
 from graphql_mfa.services import Registration, Services
-from graphql_mfa.store import Connection, throttles, users
+from graphql_mfa.settings import Settings
+from graphql_mfa.store import Connection, deletions, reserved_names, throttles, users
 from graphql_mfa.types.accounts import (
+    AccountDeleted,
+    DeleteAccountResult,
     RegisterUserResult,
     RegisterUserSuccess,
     RegistrationClosed,
@@ -111,3 +115,42 @@ def _create(
     challenge = issue_challenge(connection, services, account.id, now, factors=[FactorKind.TOTP])
     services.events.record(connection, account.id, now, client, SecurityEventKind.REGISTERED)
     return RegisterUserSuccess(user=User.of(account, None), enrollment=enrollment, challenge=challenge)
+
+
+async def delete_account(services: Services, access_token: str | None, client: Client) -> DeleteAccountResult:
+    """Delete it with every session, challenge and factor. Of several callers at once, one deletes it."""
+
+    def delete(connection: Connection, caller: Caller) -> AccountDeleted:
+        user, now = caller.user, caller.now
+        services.events.record(connection, user.id, now, client, SecurityEventKind.ACCOUNT_DELETED)
+        key = username_key(user.account.username)
+        delete_with_all_that_is_personal(connection, services.settings, user.id, key, now)
+        return AccountDeleted(username=user.account.username)
+
+    return await act_freshly(services, access_token, delete)
+
+
+def delete_with_all_that_is_personal(
+    connection: Connection,
+    settings: Settings,
+    user_id: UUID,
+    name_key: str,
+    now: datetime,
+    *,
+    reserve_name: bool = True,
+) -> None:
+    """Delete an account whose row the transaction holds, and reserve its name for a while.
+
+    reserve_name: False for a registration that was never confirmed, so that others know no account by its name.
+
+    Its factors, sessions and challenges go with its row: there are only so many. Its security events, this deletion
+    included, are removed or made anonymous; where there are very many, the purge goes on with that.
+    """
+    counted = limits.of_account(user_id, name_key, users.known_addresses(connection, user_id))
+    users.remove(connection, user_id)
+    throttles.forget(connection, counted)
+    if reserve_name:
+        reserved_names.reserve(connection, name_key, now + timedelta(days=settings.deleted_name_days))
+    # After the account: whoever records an event holds it or one of its sessions, so there is no later one.
+    replacement = None if settings.deleted_account_events == "remove" else uuid4()
+    deletions.erase_events(connection, user_id, replacement, now)

@@ -1,8 +1,9 @@
-"""What an operator does to one account: in one transaction, with the event that tells of it."""
+"""What operators see of accounts and do to them. They have the database, and need no password."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from graphql_mfa.core.recovery_codes import new_recovery_code
@@ -11,12 +12,56 @@ from graphql_mfa.core.texts import trim
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.deletion import delete_with_all_that_is_personal
-from graphql_mfa.flows.enrollment import enrollment_code_digest
+from graphql_mfa.flows.accounts import delete_with_all_that_is_personal
+from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, reserved_names, throttles, users
-from graphql_mfa.store.administration import UserRecord
+from graphql_mfa.store import Connection, administration, outbox, reserved_names, security_events, throttles, users
+from graphql_mfa.store.administration import Belongings, UserRecord
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.outbox import SinkState
+from graphql_mfa.store.security_events import StoredEvent
+
+_PAGE_ROWS = 500
+_SHOWN_EVENTS = 20
+
+
+@dataclass(frozen=True)
+class UserDetails:
+    """An account, what it has, and what happened to it lately."""
+
+    user: UserRecord
+    belongings: Belongings
+    events: list[StoredEvent]
+
+
+async def list_users(database: Database, now: datetime, *, prefix: str, limit: int) -> AsyncIterator[UserRecord]:
+    """Accounts in the order of their names, a page at a time."""
+    after = ""
+    while limit > 0:
+        rows = min(limit, _PAGE_ROWS)
+        found = await database.read(
+            partial(administration.page, now=now, prefix=username_key(prefix.lstrip()), after=after, rows=rows)
+        )
+        for user in found:
+            yield user
+        if len(found) < rows:
+            return
+        after = found[-1].key
+        limit -= len(found)
+
+
+async def show_user(database: Database, username: str, now: datetime) -> UserDetails | None:
+    """One account in detail; None when nobody has that name."""
+
+    def look(connection: Connection) -> UserDetails | None:
+        user = administration.find(connection, username_key(trim(username)), now)
+        if user is None:
+            return None
+        belongings = administration.belongings(connection, user.id, now)
+        return UserDetails(user, belongings, security_events.newest(connection, user.id, _SHOWN_EVENTS))
+
+    return await database.read(look)
+
 
 T = TypeVar("T")
 
@@ -131,3 +176,16 @@ async def _act(
 
 def _counted(connection: Connection, user: UserRecord) -> list[bytes]:
     return limits.of_account(user.id, user.key, users.known_addresses(connection, user.id))
+
+
+async def undelivered(database: Database) -> list[SinkState]:
+    """What there is, by sink."""
+    return await database.read(outbox.counts)
+
+
+async def retry(database: Database, settings: Settings, now: datetime) -> int:
+    """Make everything that was given up due again, a small transaction at a time; return how much it was."""
+    total = 0
+    while revived := await database.write(partial(outbox.revive, now=now, rows=settings.purge_batch_rows)):
+        total += revived
+    return total

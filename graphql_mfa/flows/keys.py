@@ -1,0 +1,114 @@
+"""The key ring: keys that are missing, what each key is needed for, and re-encrypting with the current one."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from uuid import UUID
+
+from graphql_mfa.core.key_ring import Key, KeyRing
+from graphql_mfa.core.sealing import SealBrokenError
+from graphql_mfa.flows.totp import seal_secret, secret_of
+from graphql_mfa.settings import Settings
+from graphql_mfa.store import Connection, readiness, sessions, totp_devices
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.totp_devices import StoredDevice
+
+
+async def missing_keys(database: Database, ring: KeyRing) -> list[bytes]:
+    """The ids of the keys that sealed something and are not in the ring.
+
+    Raises OutOfReachError, of which a store that is not migrated is one.
+    """
+    return [key for key in await readiness.sealing_keys(database) if ring.get(key) is None]
+
+
+class KeyPlace(StrEnum):
+    """Where a key is in the ring."""
+
+    CURRENT = "current"
+    # It only reads: a new key before it is moved to the front, or an old one after that.
+    SPARE = "spare"
+    DECRYPT_ONLY = "decrypt-only"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class KeyUsage:
+    """What needs a key: the secrets that it sealed, and the live sessions whose tokens it made and that still count."""
+
+    id: bytes
+    place: KeyPlace
+    secrets: int
+    sessions: int
+
+
+async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: datetime) -> list[KeyUsage]:
+    """Every key of the ring in its order, then those that the ring lacks and something needs."""
+    # How long a session's access token is checked with its key, and how long the pair is repeated.
+    since = now - timedelta(seconds=max(settings.access_token_seconds, settings.refresh_grace_seconds))
+    retries_since = now - timedelta(seconds=settings.refresh_retry_seconds)
+
+    def count(connection: Connection) -> tuple[dict[bytes, int], dict[bytes, int]]:
+        return totp_devices.count_by_key(connection), sessions.count_by_key(connection, now, since, retries_since)
+
+    secrets, tokens = await database.read(count)
+    in_ring = [key.id for key in ring.keys]
+    missing = sorted((secrets.keys() | tokens.keys()) - set(in_ring))
+
+    def usage(id: bytes) -> KeyUsage:
+        place = _place(ring, ring.get(id))
+        # Nobody believes a leaked key's tokens.
+        live = 0 if place is KeyPlace.DECRYPT_ONLY else tokens.get(id, 0)
+        return KeyUsage(id, place, secrets.get(id, 0), live)
+
+    return [usage(key_id) for key_id in in_ring + missing]
+
+
+def _place(ring: KeyRing, key: Key | None) -> KeyPlace:
+    if key is None:
+        return KeyPlace.MISSING
+    if key.decrypt_only:
+        return KeyPlace.DECRYPT_ONLY
+    return KeyPlace.CURRENT if key is ring.current else KeyPlace.SPARE
+
+
+BATCH_ROWS = 500
+
+
+@dataclass(frozen=True)
+class SealedAgain:
+    """A batch that is done: how many secrets moved to the current key, and what is wrong with those that can't."""
+
+    count: int
+    faults: list[str]
+
+
+async def rotate_keys(database: Database, ring: KeyRing) -> AsyncIterator[SealedAgain]:
+    """Go through the secrets of the ring's other keys, a small transaction at a time, so that sign-ins go on.
+
+    What is done stays done when this is interrupted; another run goes on with the rest. A secret that can't be opened
+    is left as it is.
+    """
+    for key_id in await database.read(totp_devices.keys):
+        if key_id == ring.current.id or ring.get(key_id) is None:
+            continue
+        after = UUID(int=0)
+        while devices := await database.read(
+            partial(totp_devices.sealed_by_key, key_id=key_id, after=after, rows=BATCH_ROWS)
+        ):
+            sealed, faults = _seal_again(ring, devices)
+            await database.write(partial(totp_devices.seal_again, devices=sealed))
+            yield SealedAgain(len(sealed), faults)
+            after = devices[-1].id
+
+
+def _seal_again(ring: KeyRing, devices: list[StoredDevice]) -> tuple[list[tuple[StoredDevice, bytes]], list[str]]:
+    sealed, faults = [], []
+    for device in devices:
+        try:
+            sealed.append((device, seal_secret(ring, device.id, secret_of(ring, device))))
+        except SealBrokenError as error:
+            faults.append(str(error))
+    return sealed, faults

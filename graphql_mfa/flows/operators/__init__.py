@@ -1,1 +1,0 @@
-"""Use cases of operators, who hold the database and need no password."""
