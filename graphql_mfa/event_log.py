@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from graphql_mfa.client import Client
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, outbox, security_events, users
+from graphql_mfa.store import Connection, accounts, outbox, security_events
 from graphql_mfa.store.security_events import StoredEvent
 
 WEBHOOK = "webhook"
@@ -76,7 +76,7 @@ class EventLog:
         """
         nobody = uuid4()
         supposed = user_id or nobody
-        there = users.keep(connection, supposed)
+        there = accounts.keep(connection, supposed)
         account = supposed if there else nobody
         self.record(connection, account, now, client, SecurityEventKind.SIGN_IN_FAILED, decoy=nobody)
         self.forget(connection, nobody)

@@ -15,8 +15,8 @@ from graphql_mfa.flows.operators import list_users, show_user
 from graphql_mfa.flows.user_import import Imported, import_users
 from graphql_mfa.services import utc_now
 from graphql_mfa.settings import Settings
-from graphql_mfa.store.administration import UserRecord
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.operators import UserRecord
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from graphql_mfa.flows.totp import enroll_device
 from graphql_mfa.hashing import Slot
 from graphql_mfa.services import Registration, Services
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, deletions, reserved_names, throttles, users
+from graphql_mfa.store import Connection, accounts, security_events, sign_in, throttles
 from graphql_mfa.types.accounts import (
     AccountDeleted,
     DeleteAccountResult,
@@ -65,7 +65,7 @@ async def _register(
         if wait:
             return RateLimited.until(wait)
         # Told before the password is hashed; the insert below decides.
-        taken = isinstance(name, Username) and users.is_taken(connection, name, now)
+        taken = isinstance(name, Username) and accounts.is_taken(connection, name, now)
         return UsernameTaken() if taken else None
 
     refusal = await services.database.write(reserve)
@@ -101,7 +101,7 @@ def _create(
     connection: Connection, services: Services, name: Username, password_hash: str, client: Client, now: datetime
 ) -> RegisterUserSuccess | UsernameTaken:
     account = Account(uuid4(), name.shown, now, mfa_enabled=False, recovery_codes_left=0)
-    created = users.add(
+    created = accounts.add(
         connection,
         id=account.id,
         name=name,
@@ -146,11 +146,11 @@ def delete_with_all_that_is_personal(
     Its factors, sessions and challenges go with its row: there are only so many. Its security events, this deletion
     included, are removed or made anonymous; where there are very many, the purge goes on with that.
     """
-    counted = limits.of_account(user_id, name_key, users.known_addresses(connection, user_id))
-    users.remove(connection, user_id)
+    counted = limits.of_account(user_id, name_key, sign_in.known_addresses(connection, user_id))
+    accounts.remove(connection, user_id)
     throttles.forget(connection, counted)
     if reserve_name:
-        reserved_names.reserve(connection, name_key, now + timedelta(days=settings.deleted_name_days))
+        accounts.reserve_name(connection, name_key, now + timedelta(days=settings.deleted_name_days))
     # After the account: whoever records an event holds it or one of its sessions, so there is no later one.
     replacement = None if settings.deleted_account_events == "remove" else uuid4()
-    deletions.erase_events(connection, user_id, replacement, now)
+    security_events.erase_events(connection, user_id, replacement, now)

@@ -11,9 +11,9 @@ from graphql_mfa.core.key_ring import Key, KeyRing
 from graphql_mfa.core.sealing import SealBrokenError
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, readiness, sessions, totp_devices
+from graphql_mfa.store import Connection, keys, readiness
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.totp_devices import StoredDevice
+from graphql_mfa.store.totp import StoredDevice
 
 
 async def missing_keys(database: Database, ring: KeyRing) -> list[bytes]:
@@ -51,7 +51,7 @@ async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: 
     retries_since = now - timedelta(seconds=settings.refresh_retry_seconds)
 
     def count(connection: Connection) -> tuple[dict[bytes, int], dict[bytes, int]]:
-        return totp_devices.count_by_key(connection), sessions.count_by_key(connection, now, since, retries_since)
+        return keys.count_secrets(connection), keys.count_sessions(connection, now, since, retries_since)
 
     secrets, tokens = await database.read(count)
     in_ring = [key.id for key in ring.keys]
@@ -91,15 +91,13 @@ async def rotate_keys(database: Database, ring: KeyRing) -> AsyncIterator[Sealed
     What is done stays done when this is interrupted; another run goes on with the rest. A secret that can't be opened
     is left as it is.
     """
-    for key_id in await database.read(totp_devices.keys):
+    for key_id in await database.read(keys.sealing_keys):
         if key_id == ring.current.id or ring.get(key_id) is None:
             continue
         after = UUID(int=0)
-        while devices := await database.read(
-            partial(totp_devices.sealed_by_key, key_id=key_id, after=after, rows=BATCH_ROWS)
-        ):
+        while devices := await database.read(partial(keys.sealed_by_key, key_id=key_id, after=after, rows=BATCH_ROWS)):
             sealed, faults = _seal_again(ring, devices)
-            await database.write(partial(totp_devices.seal_again, devices=sealed))
+            await database.write(partial(keys.seal_again, devices=sealed))
             yield SealedAgain(len(sealed), faults)
             after = devices[-1].id
 

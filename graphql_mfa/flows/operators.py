@@ -15,9 +15,9 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import delete_with_all_that_is_personal
 from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, administration, outbox, reserved_names, security_events, throttles, users
-from graphql_mfa.store.administration import Belongings, UserRecord
+from graphql_mfa.store import Connection, accounts, operators, outbox, security_events, sign_in, throttles, totp
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.operators import Belongings, UserRecord
 from graphql_mfa.store.outbox import SinkState
 from graphql_mfa.store.security_events import StoredEvent
 
@@ -40,7 +40,7 @@ async def list_users(database: Database, now: datetime, *, prefix: str, limit: i
     while limit > 0:
         rows = min(limit, _PAGE_ROWS)
         found = await database.read(
-            partial(administration.page, now=now, prefix=username_key(prefix.lstrip()), after=after, rows=rows)
+            partial(operators.page, now=now, prefix=username_key(prefix.lstrip()), after=after, rows=rows)
         )
         for user in found:
             yield user
@@ -54,10 +54,10 @@ async def show_user(database: Database, username: str, now: datetime) -> UserDet
     """One account in detail; None when nobody has that name."""
 
     def look(connection: Connection) -> UserDetails | None:
-        user = administration.find(connection, username_key(trim(username)), now)
+        user = operators.find(connection, username_key(trim(username)), now)
         if user is None:
             return None
-        belongings = administration.belongings(connection, user.id, now)
+        belongings = operators.belongings(connection, user.id, now)
         return UserDetails(user, belongings, security_events.newest(connection, user.id, _SHOWN_EVENTS))
 
     return await database.read(look)
@@ -77,7 +77,7 @@ async def unlock(database: Database, settings: Settings, username: str, now: dat
     """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
 
     def act(connection: Connection, user: UserRecord) -> bool:
-        users.forget_otp_failures(connection, user.id)
+        totp.forget_otp_failures(connection, user.id)
         throttles.forget(connection, _counted(connection, user))
         return True
 
@@ -98,9 +98,9 @@ async def reset_mfa(
 
     def act(connection: Connection, user: UserRecord) -> str | NeverConfirmed:
         code = new_recovery_code()
-        administration.sign_out(connection, user.id)
-        administration.demand_enrollment(connection, user.id, enrollment_code_digest(code))
-        users.forget_otp_failures(connection, user.id)
+        operators.sign_out(connection, user.id)
+        operators.demand_enrollment(connection, user.id, enrollment_code_digest(code))
+        totp.forget_otp_failures(connection, user.id)
         throttles.forget(connection, _counted(connection, user))
         return code
 
@@ -111,8 +111,8 @@ async def disable(database: Database, settings: Settings, username: str, now: da
     """End every session and challenge, and let nobody sign in: to them it is as if there were no such account."""
 
     def act(connection: Connection, user: UserRecord) -> bool:
-        administration.sign_out(connection, user.id)
-        administration.set_disabled(connection, user.id, now)
+        operators.sign_out(connection, user.id)
+        operators.set_disabled(connection, user.id, now)
         return True
 
     return bool(await _act(database, settings, username, now, SecurityEventKind.DISABLED_BY_OPERATOR, act))
@@ -125,7 +125,7 @@ async def enable(database: Database, settings: Settings, username: str, now: dat
         return None if user.disabled else True
 
     def act(connection: Connection, user: UserRecord) -> bool:
-        administration.set_disabled(connection, user.id, None)
+        operators.set_disabled(connection, user.id, None)
         return True
 
     return bool(await _act(database, settings, username, now, SecurityEventKind.ENABLED_BY_OPERATOR, act, leave_alone))
@@ -146,9 +146,7 @@ async def delete(database: Database, settings: Settings, username: str, now: dat
 
 async def release_name(database: Database, username: str, now: datetime) -> bool:
     """Let the name of a deleted account be registered again. False: it is not reserved."""
-    return await database.write(
-        lambda connection: reserved_names.release(connection, username_key(trim(username)), now)
-    )
+    return await database.write(lambda connection: accounts.release_name(connection, username_key(trim(username)), now))
 
 
 async def _act(
@@ -163,7 +161,7 @@ async def _act(
     """leave_alone: what to return, with nothing done, of an account as it is."""
 
     def transact(connection: Connection) -> T | None:
-        user = administration.lock(connection, username_key(trim(username)), now)
+        user = operators.lock(connection, username_key(trim(username)), now)
         if user is None:
             return None
         if (unchanged := leave_alone(user)) is not None:
@@ -175,7 +173,7 @@ async def _act(
 
 
 def _counted(connection: Connection, user: UserRecord) -> list[bytes]:
-    return limits.of_account(user.id, user.key, users.known_addresses(connection, user.id))
+    return limits.of_account(user.id, user.key, sign_in.known_addresses(connection, user.id))
 
 
 async def undelivered(database: Database) -> list[SinkState]:

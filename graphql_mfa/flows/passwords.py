@@ -15,8 +15,8 @@ from graphql_mfa.flows.recovery_codes import consume_recovery_code, hold_recover
 from graphql_mfa.flows.signed_in import Caller, act, act_freshly
 from graphql_mfa.flows.totp import Verified, answer_with_otp, decoy_device, judge, otp_refusal
 from graphql_mfa.services import Services
-from graphql_mfa.store import Connection, challenges, sessions, throttles, totp_devices, users
-from graphql_mfa.store.totp_devices import StoredDevice
+from graphql_mfa.store import Connection, accounts, sessions, sign_in, throttles, totp
+from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput
 from graphql_mfa.types.passwords import ChangePasswordResult, PasswordChanged, ResetPasswordResult, ResetRejected
 from graphql_mfa.types.sign_in import InvalidCredentials
@@ -105,12 +105,12 @@ def _replace_current(
     Codes are switched off since somebody knows the old password. Guesses that did not get that far still count.
     """
     user = caller.user
-    users.replace_password_hash(connection, user.id, new_hash)
+    accounts.replace_password_hash(connection, user.id, new_hash)
     events = [SecurityEventKind.PASSWORD_CHANGED]
     if user.otp_disabled:
-        users.forget_otp_failures(connection, user.id)
+        totp.forget_otp_failures(connection, user.id)
         events += [SecurityEventKind.FACTOR_ENABLED]
-    challenges.end_all(connection, user.id)
+    sign_in.end_challenges(connection, user.id)
     ended = sessions.end_others(connection, caller.session.id, user.id, caller.now)
     services.events.record(connection, user.id, caller.now, client, *events)
     return PasswordChanged(sessions_ended=ended)
@@ -188,7 +188,7 @@ async def _reset(services: Services, request: _Request, new_password: str) -> Re
 
 
 def _reserve(connection: Connection, services: Services, request: _Request) -> limits.Limits | RateLimited:
-    candidate = users.find_for_login(connection, request.name_key, request.client.address, request.now)
+    candidate = sign_in.find_for_login(connection, request.name_key, request.client.address, request.now)
     choices = limits.password_reset(
         services.settings,
         # A name that no account can have is counted as it was typed.
@@ -207,11 +207,11 @@ def _prove(connection: Connection, services: Services, request: _Request) -> UUI
     one-time code does, the others in vain: of nobody.
     """
     nobody = uuid4()
-    user = users.lock_by_name(connection, request.name_key, request.now)
+    user = accounts.lock_by_name(connection, request.name_key, request.now)
     owner = user if user and user.account.mfa_enabled else None
     owner_id = owner.id if owner else nobody
     has_code = hold_recovery_code(connection, owner_id, request.recovery_code)
-    devices = totp_devices.of_user(connection, owner_id, confirmed=True)
+    devices = totp.of_user(connection, owner_id, confirmed=True)
     if owner and has_code and not otp_refusal(owner, request.now):
         answer = answer_with_otp(
             connection, services, owner, devices, request.otp, request.client, request.now, attempts_left=0
@@ -232,8 +232,8 @@ def _prove(connection: Connection, services: Services, request: _Request) -> UUI
 def _write_in_vain(connection: Connection, services: Services, request: _Request, nobody: UUID) -> None:
     """What counting a wrong one-time code takes, of nobody; an event of nobody goes with it."""
     since = request.now - timedelta(days=services.settings.otp_failure_window_days)
-    users.count_otp_failures(connection, nobody, since)
-    users.set_otp_state(connection, nobody)
+    totp.count_otp_failures(connection, nobody, since)
+    totp.set_otp_state(connection, nobody)
     services.events.forget(connection, nobody)
 
 
@@ -241,9 +241,9 @@ def _replace_forgotten(
     connection: Connection, services: Services, request: _Request, user_id: UUID, new_hash: str
 ) -> PasswordChanged:
     """Whoever got anywhere with the old password is out; and who guessed codes with it has to begin anew."""
-    users.replace_password_hash(connection, user_id, new_hash)
-    users.forget_otp_failures(connection, user_id)
-    challenges.end_all(connection, user_id)
+    accounts.replace_password_hash(connection, user_id, new_hash)
+    totp.forget_otp_failures(connection, user_id)
+    sign_in.end_challenges(connection, user_id)
     ended = sessions.end_all(connection, user_id, request.now)
     events = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.PASSWORD_RESET)
     services.events.record(connection, user_id, request.now, request.client, *events)

@@ -25,9 +25,9 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.claims import asking_for_claims, claims_for
 from graphql_mfa.flows.signed_in import Caller, act_counted, authenticate
 from graphql_mfa.services import ClaimsRequest, Services
-from graphql_mfa.store import Connection, sessions, throttles, users
+from graphql_mfa.store import Connection, accounts, sessions, sign_in, throttles
 from graphql_mfa.store.sessions import StoredSession, TokenOwner
-from graphql_mfa.store.users import LockedChallenge
+from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.errors import InvalidInput, NotFound, shown_id
 from graphql_mfa.types.sessions import (
@@ -184,7 +184,7 @@ def _signed_in(
     issued_at: datetime,
     key: Key,
 ) -> SignedIn:
-    account = users.find(connection, session.user_id)
+    account = accounts.find(connection, session.user_id)
     tokens = token_pair(services, account, session, refresh_token, issued_at, key)
     return SignedIn(tokens=tokens, user=User.of(account, session.id))
 
@@ -288,7 +288,7 @@ def open_session(
         sessions.end_beyond(connection, user.id, now, SESSIONS_PER_ACCOUNT - 1)
     sessions.add(connection, session)
     if client.address != challenge.latest_address:
-        users.remember_address(connection, user.id, client.address, now)
+        sign_in.remember_address(connection, user.id, client.address, now)
     key = services.key_ring.current
     return session, token_pair(services, user.account, session, refresh_token, now, key, opening=True)
 

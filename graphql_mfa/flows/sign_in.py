@@ -26,8 +26,9 @@ from graphql_mfa.flows.totp import (
     otp_refusal,
 )
 from graphql_mfa.services import Services
-from graphql_mfa.store import Connection, challenges, sessions, throttles, totp_devices, users
-from graphql_mfa.store.users import LockedChallenge, LockedUser, LoginCandidate
+from graphql_mfa.store import Connection, accounts, sessions, sign_in, throttles, totp
+from graphql_mfa.store.accounts import LockedUser
+from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.challenges import Challenge, ChallengeExpired
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
@@ -69,7 +70,7 @@ async def _check(services: Services, username: str, password: str, client: Clien
     name_key = lookup_key(username)
 
     def reserve(connection: Connection) -> tuple[LoginCandidate | None, limits.Limits] | RateLimited:
-        candidate = users.find_for_login(connection, name_key, client.address, now)
+        candidate = sign_in.find_for_login(connection, name_key, client.address, now)
         knows_address = candidate is not None and candidate.knows_address
         # A name that no account can have is counted as it was typed.
         choices = limits.login(settings, name_key or username, client, knows_address=knows_address)
@@ -93,7 +94,7 @@ async def _check(services: Services, username: str, password: str, client: Clien
         return InvalidCredentials()
 
     def succeed(connection: Connection) -> OtpRequired | InvalidCredentials:
-        user = users.lock(connection, candidate.id, now)
+        user = accounts.lock(connection, candidate.id, now)
         if user is None or user.password_hash != candidate.password_hash:
             return InvalidCredentials()
         throttles.give_back(connection, counted)
@@ -106,9 +107,9 @@ def _ask_for_second_factor(
     connection: Connection, services: Services, user: LockedUser, verdict: PasswordVerdict, now: datetime
 ) -> OtpRequired:
     if verdict.new_hash:
-        users.replace_password_hash(connection, user.id, verdict.new_hash)
+        accounts.replace_password_hash(connection, user.id, verdict.new_hash)
     enabled = user.account.mfa_enabled
-    has_device = enabled or bool(totp_devices.of_user(connection, user.id, confirmed=False))
+    has_device = enabled or bool(totp.of_user(connection, user.id, confirmed=False))
     factors = usable_factors(user, now, has_device=has_device)
     challenge = issue_challenge(connection, services, user.id, now, factors=factors, otp_wait=user.otp_wait(now))
     return OtpRequired(challenge=challenge, enrollment_pending=not enabled)
@@ -128,20 +129,20 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
         return ChallengeExpired()
 
     def transact(connection: Connection) -> VerifyOtpResult:
-        challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        challenge = sign_in.lock_by_challenge(connection, token, now, settings.challenge_attempts)
         if challenge is None:
             return ChallengeExpired()
         user = challenge.user
         if refusal := otp_refusal(user, now):
             return refusal
-        devices = totp_devices.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
+        devices = totp.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
         left = challenge.attempts_left
         repeated = left < settings.challenge_attempts - 1
         answer = answer_with_otp(connection, services, user, devices, otp, client, now, left, repeated=repeated)
         if not isinstance(answer, Verified):
-            challenges.count_attempt(connection, token)
+            sign_in.count_attempt(connection, token)
             return answer
-        challenges.consume(connection, token)
+        sign_in.consume_challenge(connection, token)
         return _sign_in(connection, services, challenge, answer, client, now)
 
     return await services.database.write(transact)
@@ -160,7 +161,7 @@ def _sign_in(
     if user.account.mfa_enabled:
         services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)
         return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
-    users.enable_mfa(connection, user.id, now)
+    accounts.enable_mfa(connection, user.id, now)
     codes = replace_recovery_codes(connection, services, user.id)
     events = (SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
     services.events.record(connection, user.id, now, client, *events)
@@ -183,7 +184,7 @@ async def verify_recovery_code(
         return ChallengeExpired()
 
     def answer(connection: Connection) -> VerifyRecoveryCodeResult:
-        challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        challenge = sign_in.lock_by_challenge(connection, token, now, settings.challenge_attempts)
         if challenge is None:
             return ChallengeExpired()
         user = challenge.user
@@ -191,15 +192,15 @@ async def verify_recovery_code(
         if wait := throttles.reserve_all(connection, counted, now):
             return RateLimited.until(wait)
         if not consume_recovery_code(connection, user.id, recovery_code):
-            challenges.count_attempt(connection, token)
+            sign_in.count_attempt(connection, token)
             services.events.record(connection, user.id, now, client, SecurityEventKind.SIGN_IN_FAILED)
             return InvalidRecoveryCode.of(challenge.attempts_left)
-        challenges.consume(connection, token)
+        sign_in.consume_challenge(connection, token)
         throttles.give_back(connection, counted)
         session, tokens = open_session(connection, services, challenge, FactorKind.RECOVERY_CODE, client, now)
         events = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
         services.events.record(connection, user.id, now, client, *events)
-        return SignedIn(tokens=tokens, user=User.of(users.find(connection, user.id), session.id))
+        return SignedIn(tokens=tokens, user=User.of(accounts.find(connection, user.id), session.id))
 
     return await services.database.write(answer)
 
@@ -220,7 +221,7 @@ async def restart_enrollment(
         return ChallengeExpired()
 
     def restart(connection: Connection) -> RestartEnrollmentResult:
-        challenge = users.lock_by_challenge(connection, token, now, settings.challenge_attempts)
+        challenge = sign_in.lock_by_challenge(connection, token, now, settings.challenge_attempts)
         if challenge is None:
             return ChallengeExpired()
         user = challenge.user
@@ -231,12 +232,12 @@ async def restart_enrollment(
             return RateLimited.until(wait)
         if not _may_enroll(user, enrollment_code):
             # Counted on the challenge only: a guesser must not use up the owner's restarts.
-            challenges.count_attempt(connection, token)
+            sign_in.count_attempt(connection, token)
             throttles.give_back(connection, counted)
             return EnrollmentCodeRequired()
-        challenges.end_all(connection, user.id)
-        totp_devices.remove_all(connection, user.id)
-        users.forget_otp_failures(connection, user.id)
+        sign_in.end_challenges(connection, user.id)
+        totp.remove_all(connection, user.id)
+        totp.forget_otp_failures(connection, user.id)
         enrollment = enroll_device(connection, services, user.id, user.account.username, now)
         issued = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
         return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
@@ -267,7 +268,7 @@ async def reauthenticate(
             return _renew(connection, services, caller, caller.user.account, FactorKind.TOTP, answer.device_id)
         if refusal := _answer_with_code(connection, services, caller, recovery_code or "", client):
             return refusal
-        account = users.find(connection, caller.user.id)
+        account = accounts.find(connection, caller.user.id)
         return _renew(connection, services, caller, account, FactorKind.RECOVERY_CODE)
 
     return await act_counted(services, access_token, transact)
@@ -279,7 +280,7 @@ def _answer_with_otp(
     user = caller.user
     if refusal := otp_refusal(user, caller.now):
         return refusal
-    devices = totp_devices.of_user(connection, user.id, confirmed=True)
+    devices = totp.of_user(connection, user.id, confirmed=True)
     attempts_left = attempts_before_a_wait(services.settings, user)
     repeated = user.otp_failures > 0
     return answer_with_otp(
@@ -334,7 +335,7 @@ def issue_challenge(
     settings = services.settings
     token = new_token(CHALLENGE_PREFIX)
     expires_at = now + timedelta(seconds=settings.challenge_lifetime_seconds)
-    challenges.add(
+    sign_in.add_challenge(
         connection,
         digest=digest(Purpose.CHALLENGE, token),
         user_id=user_id,

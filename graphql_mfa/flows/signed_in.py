@@ -10,9 +10,9 @@ from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid, TokenSubj
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.flows import limits
 from graphql_mfa.services import Services
-from graphql_mfa.store import Connection, sessions, throttles, users
+from graphql_mfa.store import Connection, accounts, sessions, throttles
+from graphql_mfa.store.accounts import LockedUser
 from graphql_mfa.store.sessions import StoredSession
-from graphql_mfa.store.users import LockedUser
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.throttling import RateLimited
@@ -74,7 +74,7 @@ async def act(services: Services, access_token: str | None, transaction: Act[T])
         return subject
 
     def transact(connection: Connection) -> T | NotAuthenticated:
-        user = users.lock(connection, subject.user_id, now)
+        user = accounts.lock(connection, subject.user_id, now)
         session = sessions.hold(connection, subject.session_id, subject.user_id, now)
         if user is None or session is None:
             return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
-from graphql_mfa.core import totp
 from graphql_mfa.core.ids import id_to_look_for
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.problems import Problem
@@ -14,15 +13,25 @@ from graphql_mfa.core.recovery_codes import parse_recovery_code
 from graphql_mfa.core.sealing import seal, sealed_by, unseal
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong
+from graphql_mfa.core.totp import (
+    Accepted,
+    AlreadyUsed,
+    ClockBehind,
+    CodeVerdict,
+    Wrong,
+    judge_code,
+    new_secret,
+    provisioning_uri,
+    seconds_until_step,
+)
 from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device, parse_device_name
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, act, act_counted, act_freshly
 from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, sessions, totp_devices, users
-from graphql_mfa.store.totp_devices import StoredDevice
-from graphql_mfa.store.users import LockedUser
+from graphql_mfa.store import Connection, sessions, totp
+from graphql_mfa.store.accounts import LockedUser
+from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput, NotFound, shown_id
 from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import (
@@ -53,7 +62,7 @@ async def add_totp_device(services: Services, access_token: str | None, name: st
         if isinstance(shown_name, Problem):
             return InvalidInput.of([shown_name])
         account = caller.user.account
-        if totp_devices.count(connection, account.id, caller.now) >= settings.totp_devices_per_user:
+        if totp.count(connection, account.id, caller.now) >= settings.totp_devices_per_user:
             return TooManyDevices()
         device = new_device(shown_name, caller.now)
         enrollment = add_device(
@@ -78,7 +87,7 @@ async def confirm_totp_device(
 
     def confirm(connection: Connection, caller: Caller) -> ConfirmTotpDeviceResult:
         user, now = caller.user, caller.now
-        held = totp_devices.hold(connection, device_id, user.id, now)
+        held = totp.hold(connection, device_id, user.id, now)
         if held is None or held.session_id != caller.session.id:
             return NotFound()
         if refusal := otp_refusal(user, now):
@@ -108,7 +117,7 @@ async def rename_totp_device(
         shown_name = parse_device_name(name)
         if isinstance(shown_name, Problem):
             return InvalidInput.of([shown_name])
-        device = totp_devices.rename(connection, device_id, caller.user.id, shown_name, caller.now)
+        device = totp.rename(connection, device_id, caller.user.id, shown_name, caller.now)
         return TotpDeviceRenamed(device=TotpDevice.of(device)) if device else NotFound()
 
     return await act(services, access_token, rename)
@@ -126,14 +135,14 @@ async def remove_totp_device(
 
     def remove(connection: Connection, caller: Caller) -> FactorRemoved | LastFactor | NotFound:
         user = caller.user
-        held = totp_devices.hold(connection, device_id, user.id, caller.now)
+        held = totp.hold(connection, device_id, user.id, caller.now)
         if held is None:
             return NotFound()
         if held.shown.confirmed:
-            if totp_devices.count_confirmed(connection, user.id) == 1:
+            if totp.count_confirmed(connection, user.id) == 1:
                 return LastFactor()
             services.events.record(connection, user.id, caller.now, client, SecurityEventKind.TOTP_DEVICE_REMOVED)
-        totp_devices.remove(connection, device_id)
+        totp.remove(connection, device_id)
         session_id = caller.session.id
         ended = sessions.end_others_of_device(connection, device_id, session_id, user.id, caller.now)
         if caller.session.verified_by == device_id:
@@ -184,14 +193,14 @@ def answer_with_otp(
     match verdict:
         case Accepted():
             if user.otp_failures:
-                users.set_otp_state(connection, user.id)
+                totp.set_otp_state(connection, user.id)
             return Verified(device.id if device else None)
         case AlreadyUsed(step):
             # Once for each code that was accepted, however often it is sent again.
             accepted_at = device.last_used_at if device else None
             kind = SecurityEventKind.OTP_REPLAYED
             services.events.record(connection, user.id, now, client, kind, once_since=accepted_at)
-            retry_after = totp.seconds_until_step(step + 1, now, services.settings.otp_period_seconds)
+            retry_after = seconds_until_step(step + 1, now, services.settings.otp_period_seconds)
             return OtpAlreadyUsed(retry_after=retry_after, attempts_left=attempts_left)
         case ClockBehind(seconds):
             _count_failure(connection, services, user, client, now)
@@ -213,10 +222,10 @@ def judge(
     of_device = None
     for device in devices:
         secret = secret_of(services.key_ring, device)
-        found = totp.judge_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
+        found = judge_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
         if isinstance(found, Accepted):
             sealed_again = _sealed_again(services.key_ring, device, secret)
-            if totp_devices.claim_step(connection, device.id, found.step, now, sealed_again):
+            if totp.claim_step(connection, device.id, found.step, now, sealed_again):
                 return found, device
             found = AlreadyUsed(found.step)
         if isinstance(verdict, Wrong):
@@ -237,11 +246,11 @@ def _count_failure(connection: Connection, services: Services, user: LockedUser,
     if user.account.mfa_enabled or user.needs_enrollment_code:
         settings = services.settings
         since = now - timedelta(days=settings.otp_failure_window_days)
-        in_window = users.add_otp_failure(connection, user.id, uuid4(), now, since)
+        in_window = totp.add_otp_failure(connection, user.id, uuid4(), now, since)
         in_a_row = user.otp_failures + 1
         doublings = in_a_row - settings.otp_failures_before_backoff
         disabled = in_window >= settings.otp_failures_before_disabling
-        users.set_otp_state(
+        totp.set_otp_state(
             connection,
             user.id,
             failures=in_a_row,
@@ -275,8 +284,8 @@ def add_device(
     expires_at: datetime | None = None,
 ) -> TotpEnrollment:
     """Add an unconfirmed device with a fresh secret; session_id: where alone it can be confirmed."""
-    secret = totp.new_secret()
-    totp_devices.add(
+    secret = new_secret()
+    totp.add(
         connection,
         id=device.id,
         user_id=user_id,
@@ -287,9 +296,7 @@ def add_device(
         session_id=session_id,
         expires_at=expires_at,
     )
-    uri = totp.provisioning_uri(
-        secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp
-    )
+    uri = provisioning_uri(secret, account=username, issuer=services.settings.issuer, parameters=services.settings.totp)
     return TotpEnrollment(secret=secret, otpauth_uri=uri)
 
 
@@ -314,7 +321,7 @@ def secret_of(ring: KeyRing, device: StoredDevice) -> str:
 def decoy_device(ring: KeyRing) -> StoredDevice:
     """A device of nobody, to be judged so that the time of an answer does not tell whether there was a real one."""
     device_id = uuid4()
-    return StoredDevice(device_id, seal_secret(ring, device_id, totp.new_secret()), None)
+    return StoredDevice(device_id, seal_secret(ring, device_id, new_secret()), None)
 
 
 def _row(device_id: UUID) -> str:

@@ -19,7 +19,7 @@ from graphql_mfa.core.usernames import Username, parse_username
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows.totp import enrollment_code_digest, seal_secret
 from graphql_mfa.settings import HIGHEST_BCRYPT_ROUNDS, Settings
-from graphql_mfa.store import Connection, administration, reserved_names, users
+from graphql_mfa.store import Connection, accounts, operators
 from graphql_mfa.store.database import Database
 
 _BATCH_LINES = 500
@@ -149,7 +149,7 @@ def _add_one(
 ) -> Imported | Refused:
     user_id = uuid4()
     code = None if entry.totp_secret else new_recovery_code()
-    added = users.import_row(
+    added = accounts.import_row(
         connection,
         {
             "id": user_id,
@@ -163,7 +163,7 @@ def _add_one(
         now,
     )
     if not added:
-        if reserved_names.is_reserved(connection, entry.name.key, now):
+        if accounts.is_reserved(connection, entry.name.key, now):
             reason = "its username was that of an account which was deleted lately; `users release-name` releases it"
             return Refused(entry.line, reason)
         return Refused(entry.line, "its username is taken")
@@ -193,7 +193,7 @@ def _name_warning(name: Username, *, lookalike: bool) -> str | None:
 
 def _add_device(connection: Connection, ring: KeyRing, user_id: UUID, secret: str, now: datetime) -> None:
     device_id = uuid4()
-    administration.add_device(
+    operators.add_device(
         connection,
         {
             "id": device_id,

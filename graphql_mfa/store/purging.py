@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute
 
-from graphql_mfa.store import deletions
+from graphql_mfa.store import security_events
 from graphql_mfa.store.models import (
     Base,
     Challenge,
@@ -42,7 +42,7 @@ def batches(
         "challenges": _batch(Challenge, Challenge.digest, Challenge.expires_at <= now, rows),
         "sessions": _batch(Session, Session.id, Session.expires_at <= now, rows),
         "users": _batch_of_users(User.enrollment_expires_at <= now, now, rows),
-        "deletions": lambda connection: deletions.erase_batch(connection, now, rows),
+        "deletions": lambda connection: security_events.erase_batch(connection, now, rows),
         "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
         "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
         "outbox": _batch(OutboxMessage, OutboxMessage.number, OutboxMessage.since <= now - outbox_retention, rows),
@@ -73,7 +73,7 @@ def _batch_of_users(abandoned: ColumnElement[bool], now: datetime, rows: int) ->
 
     def batch(connection: Connection) -> int:
         if gone := connection.scalars(removed).all():
-            deletions.remove_events(connection, gone, now)
+            security_events.remove_events(connection, gone, now)
         return len(gone)
 
     return batch

@@ -4,7 +4,7 @@ import asyncio
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from graphql_mfa.store import totp_devices
+from graphql_mfa.store import keys
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
 
@@ -19,7 +19,7 @@ async def sealing_keys(database: Database) -> list[bytes]:
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await database.require_migrated()
-            return await database.read(totp_devices.keys)
+            return await database.read(keys.sealing_keys)
     except TimeoutError as error:
         raise OutOfReachError("no answer in time") from error
     except SQLAlchemyError as error:

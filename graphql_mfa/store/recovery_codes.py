@@ -9,14 +9,6 @@ from graphql_mfa.store.models import RecoveryCode
 
 _ADD = insert(RecoveryCode)
 _REMOVE_ALL = delete(RecoveryCode).where(RecoveryCode.user_id == bindparam("user"))
-_CONSUME = delete(RecoveryCode).where(
-    RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code")
-)
-_HOLD = (
-    select(RecoveryCode.user_id)
-    .where(RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code"))
-    .with_for_update()
-)
 
 
 def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> None:
@@ -25,9 +17,21 @@ def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> 
     connection.execute(_ADD, [{"user_id": user_id, "digest": digest} for digest in digests])
 
 
+_CONSUME = delete(RecoveryCode).where(
+    RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code")
+)
+
+
 def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
     """Use a code up: true for exactly one caller."""
     return connection.execute(_CONSUME, {"user": user_id, "code": digest}).rowcount == 1
+
+
+_HOLD = (
+    select(RecoveryCode.user_id)
+    .where(RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code"))
+    .with_for_update()
+)
 
 
 def hold(connection: Connection, user_id: UUID, digest: bytes) -> bool:

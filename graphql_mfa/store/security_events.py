@@ -1,18 +1,46 @@
-"""Security events: add, read."""
+"""Security events: add, read, and erase those of accounts that are gone."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, String, Uuid, and_, bindparam, delete, exists, func, insert, select
+from sqlalchemy import Connection, String, Uuid, and_, bindparam, delete, exists, func, insert, select, update
 
 from graphql_mfa.core.security_events import SecurityEventKind, first_event_id
-from graphql_mfa.store.models import SecurityEvent, UtcDateTime
+from graphql_mfa.store.models import (
+    Deletion,
+    SecurityEvent,
+    UtcDateTime,
+)
 
 LAST_ID = UUID(int=2**128 - 1)
-_HOUR = timedelta(hours=1)
+_of_user = SecurityEvent.user_id == bindparam("user")
+# Events of one account are fewer, unless somebody made them; then the purge goes on.
+_AT_ONCE = 500
+_ADD_DELETION = insert(Deletion)
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """What happened, when, and what is known of the client that did it."""
+
+    id: UUID
+    kind: SecurityEventKind
+    at: datetime
+    ip_address: str | None
+    user_agent: str | None
+
 
 _ADD = insert(SecurityEvent)
+
+
+def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
+    """Remember them, in the transaction that does what they tell of."""
+    connection.execute(_ADD, [vars(event) | {"user_id": user_id, "kind": event.kind.value} for event in events])
+
+
+_HOUR = timedelta(hours=1)
 _of_kind = and_(
     SecurityEvent.user_id == bindparam("of_user", type_=Uuid()),
     SecurityEvent.kind == bindparam("of_kind", type_=String),
@@ -35,30 +63,6 @@ _ADD_BOUNDED = insert(SecurityEvent).from_select(
         bindparam("from_agent", type_=String),
     ).where(select(func.count()).select_from(_of_last_hour).scalar_subquery() < bindparam("most"), ~_since),
 )
-_of_user = SecurityEvent.user_id == bindparam("user")
-_NEWEST = (
-    select(SecurityEvent.id, SecurityEvent.kind, SecurityEvent.at, SecurityEvent.ip_address, SecurityEvent.user_agent)
-    .where(_of_user, SecurityEvent.id < bindparam("before"))
-    .order_by(SecurityEvent.id.desc())
-    .limit(bindparam("rows"))
-)
-_REMOVE_ALL = delete(SecurityEvent).where(_of_user)
-
-
-@dataclass(frozen=True)
-class StoredEvent:
-    """What happened, when, and what is known of the client that did it."""
-
-    id: UUID
-    kind: SecurityEventKind
-    at: datetime
-    ip_address: str | None
-    user_agent: str | None
-
-
-def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
-    """Remember them, in the transaction that does what they tell of."""
-    connection.execute(_ADD, [vars(event) | {"user_id": user_id, "kind": event.kind.value} for event in events])
 
 
 def add_bounded(
@@ -79,12 +83,88 @@ def add_bounded(
     return connection.execute(_ADD_BOUNDED, values).rowcount == 1
 
 
+_NEWEST = (
+    select(SecurityEvent.id, SecurityEvent.kind, SecurityEvent.at, SecurityEvent.ip_address, SecurityEvent.user_agent)
+    .where(_of_user, SecurityEvent.id < bindparam("before"))
+    .order_by(SecurityEvent.id.desc())
+    .limit(bindparam("rows"))
+)
+
+
 def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
     """The last events of an account, newest first; those before the point in time that an event's id is."""
     found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
     return [StoredEvent(row.id, SecurityEventKind[row.kind], row.at, row.ip_address, row.user_agent) for row in found]
 
 
+_REMOVE_ALL = delete(SecurityEvent).where(_of_user)
+
+
 def remove_all(connection: Connection, nobody: UUID) -> None:
     """Remove what this transaction recorded of an account that does not exist."""
     connection.execute(_REMOVE_ALL, {"user": nobody})
+
+
+def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | None, now: datetime) -> None:
+    """Remove the events of an account that was deleted in this transaction, or make them anonymous.
+
+    Those that one statement leaves are erased by the purge. replacement_id: what an anonymous event has in place of
+    the account's id; without one, events are removed.
+    """
+    if _erase(connection, user_id, replacement_id, _AT_ONCE) == _AT_ONCE:
+        connection.execute(_ADD_DELETION, {"user_id": user_id, "replacement_id": replacement_id, "since": now})
+
+
+_of_all = SecurityEvent.user_id.in_(bindparam("users", expanding=True))
+_REMOVE_SOME_OF_ALL = delete(SecurityEvent).where(
+    SecurityEvent.id.in_(select(SecurityEvent.id).where(_of_all).limit(bindparam("rows"))), _of_all
+)
+
+
+def remove_events(connection: Connection, user_ids: Sequence[UUID], now: datetime) -> None:
+    """Remove the events of accounts that were deleted in this transaction, some now, the others by the purge."""
+    if connection.execute(_REMOVE_SOME_OF_ALL, {"users": user_ids, "rows": _AT_ONCE}).rowcount == _AT_ONCE:
+        connection.execute(
+            _ADD_DELETION, [{"user_id": user_id, "replacement_id": None, "since": now} for user_id in user_ids]
+        )
+
+
+# Its row is locked, so that of two purges none takes the other's batch for the end.
+_FIRST_DELETION = (
+    select(Deletion.user_id, Deletion.replacement_id)
+    .where(Deletion.since <= bindparam("now"))
+    .order_by(Deletion.since, Deletion.user_id)
+    .limit(1)
+    .with_for_update()
+)
+_FINISH_DELETION = delete(Deletion).where(Deletion.user_id == bindparam("user"))
+
+
+def erase_batch(connection: Connection, now: datetime, rows: int) -> int:
+    """Erase up to `rows` events of the accounts that have waited longest; return how many rows changed."""
+    changed = 0
+    while changed < rows and (deletion := connection.execute(_FIRST_DELETION, {"now": now}).one_or_none()):
+        left = rows - changed
+        erased = _erase(connection, deletion.user_id, deletion.replacement_id, left)
+        changed += erased
+        if erased < left:
+            changed += connection.execute(_FINISH_DELETION, {"user": deletion.user_id}).rowcount
+    return changed
+
+
+_some = SecurityEvent.id.in_(
+    select(SecurityEvent.id).where(_of_user).order_by(SecurityEvent.id).limit(bindparam("rows"))
+)
+_REMOVE_SOME = delete(SecurityEvent).where(_some, _of_user)
+_MAKE_ANONYMOUS = (
+    update(SecurityEvent)
+    .where(_some, _of_user)
+    .values(user_id=bindparam("replacement", type_=Uuid()), ip_address=None, user_agent=None)
+)
+
+
+def _erase(connection: Connection, user_id: UUID, replacement_id: UUID | None, rows: int) -> int:
+    given = {"user": user_id, "rows": rows}
+    if replacement_id is None:
+        return connection.execute(_REMOVE_SOME, given).rowcount
+    return connection.execute(_MAKE_ANONYMOUS, given | {"replacement": replacement_id}).rowcount

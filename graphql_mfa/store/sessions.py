@@ -1,26 +1,49 @@
-"""Sessions: open, find, rotate, count, end."""
+"""Sessions: open, find, rotate, end."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, update
 
 from graphql_mfa.core.accounts import Account, FactorKind
+from graphql_mfa.store.accounts import ACCOUNT_COLUMNS, account_of
 from graphql_mfa.store.models import Session, UsedRefreshToken, User
-from graphql_mfa.store.users import ACCOUNT_COLUMNS, account_of
+
+lives = Session.expires_at > bindparam("now")
+_COLUMNS = (
+    Session.id,
+    Session.user_id,
+    Session.authenticated_at,
+    # By the attribute's name: the column has another one.
+    Session.factors.label("factors"),
+    Session.ends_at,
+    Session.expires_at,
+    Session.generation,
+    Session.refreshed_at,
+    Session.key_id,
+    Session.refresh_digest,
+    Session.family_digest,
+    Session.ip_address,
+    Session.user_agent,
+    Session.retry_digest,
+    Session.refreshes,
+    Session.refresh_window_ends_at,
+    Session.opened_by,
+    Session.verified_by,
+    Session.stale_since,
+)
+_is_current = Session.refresh_digest == bindparam("token")
+# A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
+_earlier = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token")).scalar_subquery()
+_is_of_token = and_(
+    or_(_is_current, Session.family_digest == bindparam("family"), Session.id == _earlier),
+    lives,
+)
+_END_ALL = delete(Session).where(Session.user_id == bindparam("user"), lives)
+_END_OTHERS = _END_ALL.where(Session.id != bindparam("session"))
+_make_stale = update(Session).values(stale_since=bindparam("now"))
 
 
 @dataclass(frozen=True)
@@ -79,49 +102,75 @@ class ListedSession:
     user_agent: str | None
 
 
-_COLUMNS = (
-    Session.id,
-    Session.user_id,
-    Session.authenticated_at,
-    # By the attribute's name: the column has another one.
-    Session.factors.label("factors"),
-    Session.ends_at,
-    Session.expires_at,
-    Session.generation,
-    Session.refreshed_at,
-    Session.key_id,
-    Session.refresh_digest,
-    Session.family_digest,
-    Session.ip_address,
-    Session.user_agent,
-    Session.retry_digest,
-    Session.refreshes,
-    Session.refresh_window_ends_at,
-    Session.opened_by,
-    Session.verified_by,
-    Session.stale_since,
-)
-_lives = Session.expires_at > bindparam("now")
+def _session_of(row: RowMapping | None) -> StoredSession | None:
+    return None if row is None else StoredSession(**{**row, "factors": _factors_of(row["factors"])})
+
+
+def _factors_of(names: str) -> tuple[FactorKind, ...]:
+    return tuple(FactorKind[name] for name in names.split())
+
+
+def _names_of(factors: Iterable[FactorKind]) -> str:
+    return " ".join(factor.value for factor in factors)
+
+
 _ADD = insert(Session)
+
+
+def add(connection: Connection, session: StoredSession) -> None:
+    """Open a session."""
+    values = vars(session) | {"factors": _names_of(session.factors), "created_at": session.authenticated_at}
+    connection.execute(_ADD, values)
+
+
+_beyond = (
+    select(Session.id)
+    .where(Session.user_id == bindparam("user"), lives)
+    .order_by(Session.refreshed_at.desc(), Session.id)
+    .offset(bindparam("most"))
+)
+_END_BEYOND = delete(Session).where(Session.id.in_(_beyond))
+
+
+def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) -> None:
+    """End the account's live sessions but the `most` used last. The caller holds the account's row."""
+    connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most})
+
+
 _FIND_ACCOUNT = (
     select(*ACCOUNT_COLUMNS, Session.authenticated_at, Session.stale_since)
     .join(Session, Session.user_id == User.id)
-    .where(Session.id == bindparam("session"), _lives)
+    .where(Session.id == bindparam("session"), lives)
 )
+
+
+def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime, bool] | None:
+    """The account that is signed in by that live session, when that verified a second factor, and if that counts."""
+    row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
+    return None if row is None else (account_of(row), row.authenticated_at, row.stale_since is None)
+
+
 _HOLD = (
     select(*_COLUMNS)
-    .where(Session.id == bindparam("session"), Session.user_id == bindparam("user"), _lives)
+    .where(Session.id == bindparam("session"), Session.user_id == bindparam("user"), lives)
     .with_for_update()
 )
-_is_current = Session.refresh_digest == bindparam("token")
-# A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
-_earlier = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token")).scalar_subquery()
-_is_of_token = and_(
-    or_(_is_current, Session.family_digest == bindparam("family"), Session.id == _earlier),
-    _lives,
-)
+
+
+def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
+    """Hold the live session of that account until the transaction ends. None when it is over."""
+    return _session_of(connection.execute(_HOLD, {"session": id, "user": user_id, "now": now}).mappings().one_or_none())
+
+
 _LOCK_BY_REFRESH_TOKEN = select(*_COLUMNS).where(_is_of_token).with_for_update()
-_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id, _is_current.label("is_current")).where(_is_of_token)
+
+
+def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> StoredSession | None:
+    """Hold the live session that the token belongs to, or once belonged to, until the transaction ends."""
+    given = {"token": digest, "family": family, "now": now}
+    return _session_of(connection.execute(_LOCK_BY_REFRESH_TOKEN, given).mappings().one_or_none())
+
+
 _ROTATE = (
     update(Session)
     .where(Session.id == bindparam("session"), Session.refresh_digest == bindparam("old_digest"))
@@ -139,100 +188,6 @@ _ROTATE = (
         refresh_window_ends_at=bindparam("window_end"),
     )
 )
-_COUNT_BY_KEY = (
-    select(Session.key_id, func.count().label("sessions"))
-    .where(
-        _lives,
-        or_(
-            Session.refreshed_at > bindparam("since"),
-            and_(Session.retry_digest.is_not(None), Session.refreshed_at > bindparam("retries_since")),
-        ),
-    )
-    .group_by(Session.key_id)
-)
-_REAUTHENTICATE = (
-    update(Session)
-    .where(Session.id == bindparam("session"))
-    .values(
-        authenticated_at=bindparam("at"),
-        factors=bindparam("verified"),
-        verified_by=bindparam("device"),
-        stale_since=None,
-    )
-)
-_END = delete(Session).where(Session.id == bindparam("session"))
-_END_ALL = delete(Session).where(Session.user_id == bindparam("user"), _lives)
-_END_OTHERS = _END_ALL.where(Session.id != bindparam("session"))
-_END_OTHERS_OF_DEVICE = _END_OTHERS.where(
-    or_(Session.opened_by == bindparam("device"), Session.verified_by == bindparam("device"))
-)
-_make_stale = update(Session).values(stale_since=bindparam("now"))
-_MAKE_STALE = _make_stale.where(Session.id == bindparam("session"))
-_MAKE_OTHERS_STALE = _make_stale.where(
-    Session.user_id == bindparam("user"), Session.id != bindparam("session"), Session.stale_since.is_(None), _lives
-)
-_beyond = (
-    select(Session.id)
-    .where(Session.user_id == bindparam("user"), _lives)
-    .order_by(Session.refreshed_at.desc(), Session.id)
-    .offset(bindparam("most"))
-)
-_END_BEYOND = delete(Session).where(Session.id.in_(_beyond))
-_USED_LAST = (
-    select(
-        Session.id,
-        Session.created_at,
-        Session.refreshed_at,
-        Session.authenticated_at,
-        Session.factors,
-        Session.ip_address,
-        Session.user_agent,
-    )
-    .where(Session.user_id == bindparam("user"), _lives)
-    .order_by(Session.refreshed_at.desc(), Session.id)
-    .limit(bindparam("rows"))
-)
-_END_OWN = _END_ALL.where(Session.id == bindparam("session"))
-
-
-def _session_of(row: RowMapping | None) -> StoredSession | None:
-    return None if row is None else StoredSession(**{**row, "factors": _factors_of(row["factors"])})
-
-
-def _factors_of(names: str) -> tuple[FactorKind, ...]:
-    return tuple(FactorKind[name] for name in names.split())
-
-
-def _names_of(factors: Iterable[FactorKind]) -> str:
-    return " ".join(factor.value for factor in factors)
-
-
-def add(connection: Connection, session: StoredSession) -> None:
-    """Open a session."""
-    values = vars(session) | {"factors": _names_of(session.factors), "created_at": session.authenticated_at}
-    connection.execute(_ADD, values)
-
-
-def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) -> None:
-    """End the account's live sessions but the `most` used last. The caller holds the account's row."""
-    connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most})
-
-
-def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime, bool] | None:
-    """The account that is signed in by that live session, when that verified a second factor, and if that counts."""
-    row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
-    return None if row is None else (account_of(row), row.authenticated_at, row.stale_since is None)
-
-
-def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
-    """Hold the live session of that account until the transaction ends. None when it is over."""
-    return _session_of(connection.execute(_HOLD, {"session": id, "user": user_id, "now": now}).mappings().one_or_none())
-
-
-def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> StoredSession | None:
-    """Hold the live session that the token belongs to, or once belonged to, until the transaction ends."""
-    given = {"token": digest, "family": family, "now": now}
-    return _session_of(connection.execute(_LOCK_BY_REFRESH_TOKEN, given).mappings().one_or_none())
 
 
 def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
@@ -255,6 +210,9 @@ def rotate(connection: Connection, session: StoredSession, rotated: StoredSessio
     return connection.execute(_ROTATE, given).rowcount == 1
 
 
+_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id, _is_current.label("is_current")).where(_is_of_token)
+
+
 def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> TokenOwner | None:
     """Whose the token is, used or not, if its session lives."""
     given = {"token": digest, "family": family, "now": now}
@@ -262,10 +220,16 @@ def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, 
     return None if row is None else TokenOwner(row.id, row.user_id, bool(row.is_current))
 
 
-def count_by_key(connection: Connection, now: datetime, since: datetime, retries_since: datetime) -> dict[bytes, int]:
-    """Count the live sessions whose tokens each key made after `since`, or after `retries_since` with a retry key."""
-    given = {"now": now, "since": since, "retries_since": retries_since}
-    return {row.key_id: row.sessions for row in connection.execute(_COUNT_BY_KEY, given)}
+_REAUTHENTICATE = (
+    update(Session)
+    .where(Session.id == bindparam("session"))
+    .values(
+        authenticated_at=bindparam("at"),
+        factors=bindparam("verified"),
+        verified_by=bindparam("device"),
+        stale_since=None,
+    )
+)
 
 
 def reauthenticate(connection: Connection, session: StoredSession) -> None:
@@ -277,6 +241,9 @@ def reauthenticate(connection: Connection, session: StoredSession) -> None:
         "device": session.verified_by,
     }
     connection.execute(_REAUTHENTICATE, given)
+
+
+_END = delete(Session).where(Session.id == bindparam("session"))
 
 
 def end(connection: Connection, id: UUID) -> int:
@@ -294,10 +261,18 @@ def end_others(connection: Connection, id: UUID, user_id: UUID, now: datetime) -
     return connection.execute(_END_OTHERS, {"session": id, "user": user_id, "now": now}).rowcount
 
 
+_END_OTHERS_OF_DEVICE = _END_OTHERS.where(
+    or_(Session.opened_by == bindparam("device"), Session.verified_by == bindparam("device"))
+)
+
+
 def end_others_of_device(connection: Connection, device_id: UUID, id: UUID, user_id: UUID, now: datetime) -> int:
     """End the account's other live sessions that the device opened or verified last; return how many were ended."""
     given = {"device": device_id, "session": id, "user": user_id, "now": now}
     return connection.execute(_END_OTHERS_OF_DEVICE, given).rowcount
+
+
+_MAKE_STALE = _make_stale.where(Session.id == bindparam("session"))
 
 
 def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
@@ -305,9 +280,30 @@ def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
     connection.execute(_MAKE_STALE, {"session": id, "now": now})
 
 
+_MAKE_OTHERS_STALE = _make_stale.where(
+    Session.user_id == bindparam("user"), Session.id != bindparam("session"), Session.stale_since.is_(None), lives
+)
+
+
 def make_others_stale(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> None:
     """Demand another second factor of every live session of the account but that one."""
     connection.execute(_MAKE_OTHERS_STALE, {"session": id, "user": user_id, "now": now})
+
+
+_USED_LAST = (
+    select(
+        Session.id,
+        Session.created_at,
+        Session.refreshed_at,
+        Session.authenticated_at,
+        Session.factors,
+        Session.ip_address,
+        Session.user_agent,
+    )
+    .where(Session.user_id == bindparam("user"), lives)
+    .order_by(Session.refreshed_at.desc(), Session.id)
+    .limit(bindparam("rows"))
+)
 
 
 def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[ListedSession]:
@@ -324,6 +320,9 @@ def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -
         )
         for row in connection.execute(_USED_LAST, {"user": user_id, "now": now, "rows": rows})
     ]
+
+
+_END_OWN = _END_ALL.where(Session.id == bindparam("session"))
 
 
 def end_own(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from graphql_mfa.context import Info
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
 from graphql_mfa.core.ids import parse_id
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
-from graphql_mfa.store import security_events, sessions, totp_devices
+from graphql_mfa.store import security_events, sessions, totp
 from graphql_mfa.types.challenges import Challenge
 from graphql_mfa.types.errors import InvalidInput, PublicError, UserError, fixed_message
 from graphql_mfa.types.lists import weigh_list, weigh_rows
@@ -56,7 +56,7 @@ class User:
         weigh_list(info)
         services = info.context.services
         now = services.clock()
-        found = await services.database.read(lambda connection: totp_devices.shown(connection, UUID(self.id), now))
+        found = await services.database.read(lambda connection: totp.shown(connection, UUID(self.id), now))
         weigh_rows(info, (None for _ in found))
         return [TotpDevice.of(device) for device in found]
 

@@ -13,7 +13,7 @@ from graphql_mfa.flows.keys import SealedAgain, rotate_keys
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import TotpDevice
-from graphql_mfa.store.totp_devices import StoredDevice
+from graphql_mfa.store.totp import StoredDevice
 from tests.conftest import on_each_engine
 from tests.store import rows
 

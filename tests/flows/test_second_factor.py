@@ -10,7 +10,7 @@ from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdic
 from graphql_mfa.flows.totp import judge, seal_secret
 from graphql_mfa.services import Services
 from graphql_mfa.store.models import TotpDevice
-from graphql_mfa.store.totp_devices import StoredDevice
+from graphql_mfa.store.totp import StoredDevice
 from tests.authenticator import code_of_step
 from tests.conftest import on_each_engine
 from tests.devices import wrong_for_all

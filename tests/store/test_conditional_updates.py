@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from graphql_mfa.core.usernames import Username, username_key
-from graphql_mfa.store import challenges, purging, recovery_codes, sessions, totp_devices, users
+from graphql_mfa.store import accounts, purging, recovery_codes, sessions, sign_in, totp
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Challenge, TotpDevice
 from tests.conftest import on_each_engine, postgresql_only
@@ -28,16 +28,16 @@ Attempt = Callable[[Connection], object]
 
 def a_time_step(connection: Connection) -> Attempt:
     device = rows.add_device(connection, rows.add_user(connection), last_step=99)
-    return lambda connection: totp_devices.claim_step(connection, device, 100, NOW)
+    return lambda connection: totp.claim_step(connection, device, 100, NOW)
 
 
 def a_challenge(connection: Connection) -> Attempt:
     challenge = rows.add_challenge(connection, rows.add_user(connection))
 
     def answer(connection: Connection) -> bool:
-        if users.lock_by_challenge(connection, challenge, NOW, 5) is None:
+        if sign_in.lock_by_challenge(connection, challenge, NOW, 5) is None:
             return False
-        challenges.consume(connection, challenge)
+        sign_in.consume_challenge(connection, challenge)
         return True
 
     return answer
@@ -68,7 +68,7 @@ def a_name_and_those_that_look_like_it(connection: Connection) -> Attempt:
 def _register(names: Iterator[str], connection: Connection) -> bool:
     shown = next(names)
     name = Username(shown, username_key(shown))
-    return users.add(connection, id=uuid4(), name=name, password_hash="", now=NOW, enrollment_expires_at=LATER)
+    return accounts.add(connection, id=uuid4(), name=name, password_hash="", now=NOW, enrollment_expires_at=LATER)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ async def test_only_a_step_newer_than_the_last_one_can_be_claimed(
 ) -> None:
     def claim(connection: Connection) -> bool:
         device = rows.add_device(connection, rows.add_user(connection), last_step=last_step)
-        return totp_devices.claim_step(connection, device, 100, NOW)
+        return totp.claim_step(connection, device, 100, NOW)
 
     assert await database.write(claim) is claimed
     step = await database.read(lambda connection: connection.scalar(select(TotpDevice.last_step)))
@@ -125,8 +125,8 @@ async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_t
 ) -> None:
     def claim_twice(connection: Connection) -> object:
         device = rows.add_device(connection, rows.add_user(connection))
-        totp_devices.claim_step(connection, device, 100, NOW)
-        totp_devices.claim_step(connection, device, 101, LATER)
+        totp.claim_step(connection, device, 100, NOW)
+        totp.claim_step(connection, device, 101, LATER)
         return connection.scalar(select(TotpDevice.confirmed_at))
 
     assert await database.write(claim_twice) == NOW
@@ -135,11 +135,11 @@ async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_t
 async def test_a_claimed_step_sets_when_the_device_was_used_and_takes_its_end_away(database: Database) -> None:
     def claim(connection: Connection) -> None:
         device = rows.add_device(connection, rows.add_user(connection), expires_at=LATER)
-        assert totp_devices.claim_step(connection, device, 100, NOW)
+        assert totp.claim_step(connection, device, 100, NOW)
         assert connection.execute(select(TotpDevice.last_used_at, TotpDevice.expires_at)).one() == (NOW, None)
-        assert not totp_devices.claim_step(connection, device, 100, LATER)
+        assert not totp.claim_step(connection, device, 100, LATER)
         assert connection.scalar(select(TotpDevice.last_used_at)) == NOW
-        assert totp_devices.claim_step(connection, device, 101, LATER)
+        assert totp.claim_step(connection, device, 101, LATER)
         assert connection.scalar(select(TotpDevice.last_used_at)) == LATER
 
     await database.write(claim)
@@ -156,8 +156,8 @@ async def test_a_device_is_confirmed_at_its_last_moment_or_purged_but_never_both
 
     def confirm(device: UUID) -> Callable[[Connection], bool]:
         def transact(connection: Connection) -> bool:
-            held = totp_devices.hold(connection, device, devices[device], NOW)
-            claimed = held is not None and totp_devices.claim_step(connection, device, 100, NOW)
+            held = totp.hold(connection, device, devices[device], NOW)
+            claimed = held is not None and totp.claim_step(connection, device, 100, NOW)
             assert claimed is (held is not None)
             return claimed
 
@@ -188,10 +188,10 @@ async def test_no_more_attempts_are_counted_than_a_challenge_has(database: Datab
     challenge = await database.write(lambda connection: rows.add_challenge(connection, rows.add_user(connection)))
 
     def answer(connection: Connection) -> int | None:
-        locked = users.lock_by_challenge(connection, challenge, NOW, 5)
+        locked = sign_in.lock_by_challenge(connection, challenge, NOW, 5)
         if locked is None:
             return None
-        challenges.count_attempt(connection, challenge)
+        sign_in.count_attempt(connection, challenge)
         return locked.attempts_left
 
     left = await asyncio.gather(*((database, other_process)[number % 2].write(answer) for number in range(10)))

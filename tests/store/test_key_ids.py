@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, event, select
 
-from graphql_mfa.store import sessions, totp_devices
+from graphql_mfa.store import keys, totp
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import TotpDevice
 from tests.conftest import on_each_engine, sqlite_only
@@ -37,8 +37,8 @@ async def test_claiming_a_step_changes_seal_and_key_together_or_neither(
 ) -> None:
     def claim(connection: Connection) -> dict[UUID, tuple[bytes, bytes]]:
         mine, _ = add_devices(connection, b"key1", b"key1")
-        assert totp_devices.claim_step(connection, mine, 100, NOW, sealed_again)
-        assert not totp_devices.claim_step(connection, mine, 100, NOW, b"key3 comes too late")
+        assert totp.claim_step(connection, mine, 100, NOW, sealed_again)
+        assert not totp.claim_step(connection, mine, 100, NOW, b"key3 comes too late")
         device = connection.execute(select(TotpDevice).where(TotpDevice.id == mine)).one()
         assert (device.last_step, device.confirmed_at) == (100, NOW)
         return {mine: stored} | {device_id: seal for device_id, seal in seals(connection).items() if device_id != mine}
@@ -51,9 +51,9 @@ async def test_claiming_a_step_changes_seal_and_key_together_or_neither(
 async def test_a_seal_is_replaced_unless_it_has_changed_since_it_was_read(database: Database) -> None:
     def race(connection: Connection) -> tuple[UUID, UUID]:
         first, second = add_devices(connection, b"key1", b"key1")
-        read = totp_devices.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=10)
-        totp_devices.claim_step(connection, second, 100, NOW, b"key3 was faster")
-        totp_devices.seal_again(connection, [(device, NEW) for device in read])
+        read = keys.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=10)
+        totp.claim_step(connection, second, 100, NOW, b"key3 was faster")
+        keys.seal_again(connection, [(device, NEW) for device in read])
         return first, second
 
     first, second = await database.write(race)
@@ -64,7 +64,7 @@ async def test_the_devices_of_a_key_come_in_pages(database: Database) -> None:
     def pages(connection: Connection) -> tuple[list[UUID], list[list[UUID]]]:
         added = add_devices(connection, b"key1", b"key2", b"key1", b"key1", b"key2", b"key1", b"key1")
         after, found = UUID(int=0), []
-        while page := totp_devices.sealed_by_key(connection, b"key1", after=after, rows=2):
+        while page := keys.sealed_by_key(connection, b"key1", after=after, rows=2):
             after = page[-1].id
             found.append([device.id for device in page])
         return [device_id for number, device_id in enumerate(added) if number not in {1, 4}], found
@@ -75,17 +75,17 @@ async def test_the_devices_of_a_key_come_in_pages(database: Database) -> None:
 
 
 async def test_the_keys_that_sealed_something_are_found_and_counted(database: Database) -> None:
-    assert await database.read(totp_devices.keys) == []
-    keys = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"key1", b"key2", b"key1"]
-    await database.write(lambda connection: add_devices(connection, *keys))
-    assert await database.read(totp_devices.keys) == [b"\0\0\0\0", b"key1", b"key2", b"\xff\xff\xff\xff"]
-    assert await database.read(totp_devices.count_by_key) == {key: keys.count(key) for key in keys}
+    assert await database.read(keys.sealing_keys) == []
+    ids = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"key1", b"key2", b"key1"]
+    await database.write(lambda connection: add_devices(connection, *ids))
+    assert await database.read(keys.sealing_keys) == [b"\0\0\0\0", b"key1", b"key2", b"\xff\xff\xff\xff"]
+    assert await database.read(keys.count_secrets) == {key: ids.count(key) for key in ids}
 
 
 @sqlite_only  # PostgreSQL scans a table as small as that
 @pytest.mark.parametrize(
     "query",
-    [totp_devices.keys, lambda connection: totp_devices.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=2)],
+    [keys.sealing_keys, lambda connection: keys.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=2)],
     ids=["keys", "devices of a key"],
 )
 async def test_an_index_finds_them_however_many_devices_there_are(
@@ -127,5 +127,5 @@ async def test_a_session_counts_for_its_key_while_it_lives_and_its_tokens_are_yo
             rows.add_session(connection, user, refreshed_at=now, key_id=key, ends_at=LATER)
 
     await database.write(fill)
-    counts = await database.read(lambda connection: sessions.count_by_key(connection, now, since, retries_since))
+    counts = await database.read(lambda connection: keys.count_sessions(connection, now, since, retries_since))
     assert counts == {b"key1": 2, b"key2": 1, b"key3": 1}

@@ -9,7 +9,7 @@ import pytest
 
 from graphql_mfa import GraphQLMFA
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.store import users
+from graphql_mfa.store import accounts
 from tests.conftest import KEY
 from tests.store import rows
 
@@ -36,6 +36,8 @@ async def test_the_example_mails_what_an_account_should_know(tmp_path: Path, mon
             lambda connection: mfa.services.events.record(connection, user, rows.NOW, None, *kinds)
         )
         mail = await asyncio.wait_for(mails.get(), WAIT)
-        assert (await mfa.services.database.read(lambda connection: users.find(connection, user))).username == mail[0]
+        assert (await mfa.services.database.read(lambda connection: accounts.find(connection, user))).username == mail[
+            0
+        ]
     assert mail == ("alice", "PASSWORD_CHANGED at 00:00 from None")
     assert mails.empty()

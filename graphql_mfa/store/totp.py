@@ -1,6 +1,6 @@
-"""Authenticator apps: add, read, claim a time step, name, remove, seal again."""
+"""Authenticator apps and their codes: add, read, claim a time step, name, remove; count wrong codes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,46 +9,11 @@ from sqlalchemy import BindParameter, Connection, Row, String, bindparam, delete
 
 from graphql_mfa.core.sealing import sealed_by
 from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
-from graphql_mfa.store.models import TotpDevice, UtcDateTime
+from graphql_mfa.store.models import OtpFailure, TotpDevice, User, UtcDateTime
 
-_ADD = insert(TotpDevice)
-_REMOVE_ALL = delete(TotpDevice).where(TotpDevice.user_id == bindparam("user"))
-_devices = select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.last_used_at)
-_of_user = _devices.where(TotpDevice.user_id == bindparam("user"))
-_CONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_not(None))
-_UNCONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_(None))
-_now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
-_CLAIM_STEP = (
-    update(TotpDevice)
-    .where(
-        TotpDevice.id == bindparam("device"),
-        or_(TotpDevice.last_step.is_(None), TotpDevice.last_step < bindparam("step")),
-    )
-    .values(
-        last_step=bindparam("step"),
-        confirmed_at=func.coalesce(TotpDevice.confirmed_at, _now),
-        expires_at=None,
-        last_used_at=_now,
-    )
-)
-_new_seal: Mapping[str, BindParameter[bytes]] = {"sealed_secret": bindparam("new_seal"), "key_id": bindparam("new_key")}
-_CLAIM_STEP_AND_SEAL_AGAIN = _CLAIM_STEP.values(_new_seal)
-_NEXT_KEY = select(TotpDevice.key_id).where(TotpDevice.key_id > bindparam("after")).order_by(TotpDevice.key_id).limit(1)
-_COUNT_BY_KEY = select(TotpDevice.key_id, func.count().label("secrets")).group_by(TotpDevice.key_id)
-_SEALED_BY = (
-    _devices.where(TotpDevice.key_id == bindparam("key"), TotpDevice.id > bindparam("after"))
-    .order_by(TotpDevice.id)
-    .limit(bindparam("rows"))
-)
-_SEAL_AGAIN = (
-    update(TotpDevice)
-    .where(TotpDevice.id == bindparam("device"), TotpDevice.sealed_secret == bindparam("old_seal"))
-    .values(_new_seal)
-)
 # Not one that nobody confirmed in time, which is as good as removed.
 _is_there = or_(TotpDevice.expires_at.is_(None), TotpDevice.expires_at > bindparam("now"))
 _those_there = (TotpDevice.user_id == bindparam("user"), _is_there)
-_that_one = (TotpDevice.id == bindparam("device"), *_those_there)
 _shown = (
     TotpDevice.id,
     TotpDevice.name,
@@ -56,20 +21,61 @@ _shown = (
     TotpDevice.created_at,
     TotpDevice.last_used_at,
 )
-_SHOWN = select(*_shown).where(*_those_there).order_by(TotpDevice.created_at, TotpDevice.id)
-_COUNT = select(func.count()).select_from(TotpDevice).where(*_those_there)
-_COUNT_CONFIRMED = (
+_that_one = (TotpDevice.id == bindparam("device"), *_those_there)
+
+
+_ADD_OTP_FAILURE = insert(OtpFailure)
+
+
+def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
+    """Remember a wrong code; return how many there were since then."""
+    connection.execute(_ADD_OTP_FAILURE, {"id": failure_id, "user_id": id, "at": now})
+    return count_otp_failures(connection, id, since)
+
+
+_COUNT_OTP_FAILURES = (
     select(func.count())
-    .select_from(TotpDevice)
-    .where(TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None))
+    .select_from(OtpFailure)
+    .where(OtpFailure.user_id == bindparam("user"), OtpFailure.at > bindparam("since"))
 )
-_HOLD = (
-    select(*_shown, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.session_id)
-    .where(*_that_one)
-    .with_for_update()
+
+
+def count_otp_failures(connection: Connection, id: UUID, since: datetime) -> int:
+    """How many wrong codes there were since then."""
+    return connection.scalar(_COUNT_OTP_FAILURES, {"user": id, "since": since}) or 0
+
+
+_SET_OTP_STATE = (
+    update(User)
+    .where(User.id == bindparam("user"))
+    .values(
+        otp_failures=bindparam("in_a_row"),
+        otp_blocked_until=bindparam("wait_ends_at"),
+        otp_disabled_at=bindparam("off_since"),
+    )
 )
-_RENAME = update(TotpDevice).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
-_REMOVE = delete(TotpDevice).where(TotpDevice.id == bindparam("device"))
+
+
+def set_otp_state(
+    connection: Connection,
+    id: UUID,
+    *,
+    failures: int = 0,
+    blocked_until: datetime | None = None,
+    disabled_at: datetime | None = None,
+) -> None:
+    """Set wrong codes in a row, the wait they made, and whether codes are off."""
+    state = {"in_a_row": failures, "wait_ends_at": blocked_until, "off_since": disabled_at}
+    connection.execute(_SET_OTP_STATE, {"user": id} | state)
+
+
+_FORGET_OTP_FAILURES = delete(OtpFailure).where(OtpFailure.user_id == bindparam("user"))
+
+
+def forget_otp_failures(connection: Connection, id: UUID) -> None:
+    """The account has a new secret or password: guesses count no more that were made at the old, or knowing it."""
+    connection.execute(_FORGET_OTP_FAILURES, {"user": id})
+    set_otp_state(connection, id)
 
 
 @dataclass(frozen=True)
@@ -94,12 +100,15 @@ class HeldDevice:
     session_id: UUID | None
 
 
-def _stored(row: "Row[*tuple[object, ...]]") -> StoredDevice:
+def stored_device_of(row: "Row[*tuple[object, ...]]") -> StoredDevice:
     return StoredDevice(row.id, row.sealed_secret, row.last_step, row.last_used_at)
 
 
 def _device_of(row: "Row[*tuple[object, ...]]") -> Device:
     return Device(row.id, row.name, row.confirmed_at is not None, row.created_at, row.last_used_at)
+
+
+_ADD = insert(TotpDevice)
 
 
 def add(
@@ -128,15 +137,42 @@ def add(
     connection.execute(_ADD, row)
 
 
+_REMOVE_ALL = delete(TotpDevice).where(TotpDevice.user_id == bindparam("user"))
+
+
 def remove_all(connection: Connection, user_id: UUID) -> None:
     """Remove every device of the account."""
     connection.execute(_REMOVE_ALL, {"user": user_id})
 
 
+devices = select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.last_used_at)
+_of_user = devices.where(TotpDevice.user_id == bindparam("user"))
+_CONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_not(None))
+_UNCONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_(None))
+
+
 def of_user(connection: Connection, user_id: UUID, *, confirmed: bool) -> list[StoredDevice]:
     """The devices that can answer a challenge: the confirmed ones, or while enrollment is pending the others."""
     found = connection.execute(_CONFIRMED if confirmed else _UNCONFIRMED, {"user": user_id})
-    return [_stored(row) for row in found]
+    return [stored_device_of(row) for row in found]
+
+
+_now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
+_CLAIM_STEP = (
+    update(TotpDevice)
+    .where(
+        TotpDevice.id == bindparam("device"),
+        or_(TotpDevice.last_step.is_(None), TotpDevice.last_step < bindparam("step")),
+    )
+    .values(
+        last_step=bindparam("step"),
+        confirmed_at=func.coalesce(TotpDevice.confirmed_at, _now),
+        expires_at=None,
+        last_used_at=_now,
+    )
+)
+new_seal: Mapping[str, BindParameter[bytes]] = {"sealed_secret": bindparam("new_seal"), "key_id": bindparam("new_key")}
+_CLAIM_STEP_AND_SEAL_AGAIN = _CLAIM_STEP.values(new_seal)
 
 
 def claim_step(connection: Connection, id: UUID, step: int, now: datetime, sealed_again: bytes | None = None) -> bool:
@@ -152,33 +188,7 @@ def claim_step(connection: Connection, id: UUID, step: int, now: datetime, seale
     return connection.execute(_CLAIM_STEP_AND_SEAL_AGAIN, claim | seal).rowcount == 1
 
 
-def keys(connection: Connection) -> list[bytes]:
-    """The ids of the keys that sealed something, by one look into the index for each: no scan of all devices."""
-    found: list[bytes] = []
-    while key := connection.scalar(_NEXT_KEY, {"after": found[-1] if found else b""}):
-        found.append(key)
-    return found
-
-
-def count_by_key(connection: Connection) -> dict[bytes, int]:
-    """How many secrets each key sealed."""
-    return {row.key_id: row.secrets for row in connection.execute(_COUNT_BY_KEY)}
-
-
-def sealed_by_key(connection: Connection, key_id: bytes, *, after: UUID, rows: int) -> list[StoredDevice]:
-    """Some of the devices that the key sealed, in the order of their ids."""
-    found = connection.execute(_SEALED_BY, {"key": key_id, "after": after, "rows": rows})
-    return [_stored(row) for row in found]
-
-
-def seal_again(connection: Connection, devices: Iterable[tuple[StoredDevice, bytes]]) -> None:
-    """Replace each device's seal, unless somebody else did so meanwhile."""
-    rows = [
-        {"device": device.id, "old_seal": device.sealed_secret, "new_seal": seal, "new_key": sealed_by(seal)}
-        for device, seal in devices
-    ]
-    if rows:
-        connection.execute(_SEAL_AGAIN, rows)
+_SHOWN = select(*_shown).where(*_those_there).order_by(TotpDevice.created_at, TotpDevice.id)
 
 
 def shown(connection: Connection, user_id: UUID, now: datetime) -> list[Device]:
@@ -186,9 +196,19 @@ def shown(connection: Connection, user_id: UUID, now: datetime) -> list[Device]:
     return [_device_of(row) for row in connection.execute(_SHOWN, {"user": user_id, "now": now})]
 
 
+_COUNT = select(func.count()).select_from(TotpDevice).where(*_those_there)
+
+
 def count(connection: Connection, user_id: UUID, now: datetime) -> int:
     """How many devices the account has, those that are still to be confirmed included."""
     return connection.scalar(_COUNT, {"user": user_id, "now": now}) or 0
+
+
+_COUNT_CONFIRMED = (
+    select(func.count())
+    .select_from(TotpDevice)
+    .where(TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None))
+)
 
 
 def count_confirmed(connection: Connection, user_id: UUID) -> int:
@@ -196,12 +216,22 @@ def count_confirmed(connection: Connection, user_id: UUID) -> int:
     return connection.scalar(_COUNT_CONFIRMED, {"user": user_id}) or 0
 
 
+_HOLD = (
+    select(*_shown, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.session_id)
+    .where(*_that_one)
+    .with_for_update()
+)
+
+
 def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> HeldDevice | None:
     """Hold that device of that account until the transaction ends. None when there is none."""
     row = connection.execute(_HOLD, {"device": id, "user": user_id, "now": now}).one_or_none()
     if row is None:
         return None
-    return HeldDevice(_device_of(row), _stored(row), row.session_id)
+    return HeldDevice(_device_of(row), stored_device_of(row), row.session_id)
+
+
+_RENAME = update(TotpDevice).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
 
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: datetime) -> Device | None:
@@ -209,6 +239,9 @@ def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: date
     given = {"device": id, "user": user_id, "new_name": name, "now": now}
     row = connection.execute(_RENAME, given).one_or_none()
     return None if row is None else _device_of(row)
+
+
+_REMOVE = delete(TotpDevice).where(TotpDevice.id == bindparam("device"))
 
 
 def remove(connection: Connection, id: UUID) -> None:

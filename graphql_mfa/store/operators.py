@@ -1,4 +1,4 @@
-"""What only operators do with accounts: find by name, page through all, import, reset, disable, delete."""
+"""What only operators do with accounts: find by name, page through all, import, reset, disable."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, String, bindparam, delete, func, select, update
 
+from graphql_mfa.store.accounts import is_live
 from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import Challenge, RecoveryCode, Session, TotpDevice, User
-from graphql_mfa.store.users import is_live
 
-_that_user = User.id == bindparam("user")
 _COLUMNS = (
     User.id,
     User.username,
@@ -26,31 +25,7 @@ _COLUMNS = (
     User.disabled_at,
 )
 _BY_NAME = select(*_COLUMNS).where(User.username_key == bindparam("name"), is_live)
-_LOCK_BY_NAME = _BY_NAME.with_for_update()
-_prefix = bindparam("prefix", type_=String)
-_begins_so = func.substr(User.username_key, 1, func.length(_prefix)) == _prefix
-_PAGE = (
-    select(*_COLUMNS)
-    .where(User.username_key > bindparam("after"), _begins_so)
-    .where(is_live)
-    .order_by(User.username_key)
-    .limit(bindparam("rows"))
-)
-_COUNT_DEVICES = select(func.count()).where(
-    TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None)
-)
-_COUNT_RECOVERY_CODES = select(func.count()).where(RecoveryCode.user_id == bindparam("user"))
-_COUNT_SESSIONS = select(func.count()).where(
-    Session.user_id == bindparam("user"), Session.expires_at > bindparam("now")
-)
-_DEMAND_ENROLLMENT = (
-    update(User)
-    .where(_that_user)
-    .values(mfa_enabled_at=None, enrollment_expires_at=None, enrollment_code_digest=bindparam("code"))
-)
-_SET_DISABLED = update(User).where(_that_user).values(disabled_at=bindparam("since"))
-_SIGNED_IN_BY = [delete(model).where(model.user_id == bindparam("user")) for model in (Session, Challenge)]
-_FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in (TotpDevice, RecoveryCode)]
+_that_user = User.id == bindparam("user")
 
 
 @dataclass(frozen=True)
@@ -99,16 +74,39 @@ def find(connection: Connection, key: str, now: datetime) -> UserRecord | None:
     return None if row is None else _record_of(row)
 
 
+_LOCK_BY_NAME = _BY_NAME.with_for_update()
+
+
 def lock(connection: Connection, key: str, now: datetime) -> UserRecord | None:
     """Hold the row of the account of that name until the transaction ends."""
     row = connection.execute(_LOCK_BY_NAME, {"name": key, "now": now}).one_or_none()
     return None if row is None else _record_of(row)
 
 
+_prefix = bindparam("prefix", type_=String)
+_begins_so = func.substr(User.username_key, 1, func.length(_prefix)) == _prefix
+_PAGE = (
+    select(*_COLUMNS)
+    .where(User.username_key > bindparam("after"), _begins_so)
+    .where(is_live)
+    .order_by(User.username_key)
+    .limit(bindparam("rows"))
+)
+
+
 def page(connection: Connection, now: datetime, *, prefix: str, after: str, rows: int) -> list[UserRecord]:
     """Some accounts in the order of their names, from the one after `after` on."""
     found = connection.execute(_PAGE, {"after": after, "prefix": prefix, "rows": rows, "now": now})
     return [_record_of(row) for row in found]
+
+
+_COUNT_DEVICES = select(func.count()).where(
+    TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None)
+)
+_COUNT_RECOVERY_CODES = select(func.count()).where(RecoveryCode.user_id == bindparam("user"))
+_COUNT_SESSIONS = select(func.count()).where(
+    Session.user_id == bindparam("user"), Session.expires_at > bindparam("now")
+)
 
 
 def belongings(connection: Connection, id: UUID, now: datetime) -> Belongings:
@@ -126,15 +124,29 @@ def add_device(connection: Connection, row: dict[str, Any]) -> None:
     insert_unless_there(connection, TotpDevice, [row])
 
 
+_SIGNED_IN_BY = [delete(model).where(model.user_id == bindparam("user")) for model in (Session, Challenge)]
+
+
 def sign_out(connection: Connection, id: UUID) -> None:
     """End every session and every open challenge."""
     _run(connection, _SIGNED_IN_BY, id)
+
+
+_DEMAND_ENROLLMENT = (
+    update(User)
+    .where(_that_user)
+    .values(mfa_enabled_at=None, enrollment_expires_at=None, enrollment_code_digest=bindparam("code"))
+)
+_FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in (TotpDevice, RecoveryCode)]
 
 
 def demand_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
     """Remove every factor; whoever enrolls anew needs that code."""
     _run(connection, _FACTORS, id)
     connection.execute(_DEMAND_ENROLLMENT, {"user": id, "code": code_digest})
+
+
+_SET_DISABLED = update(User).where(_that_user).values(disabled_at=bindparam("since"))
 
 
 def set_disabled(connection: Connection, id: UUID, since: datetime | None) -> None:

@@ -1,0 +1,306 @@
+"""Accounts: register, find, lock, change, delete; and the reserved names of deleted ones."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache, partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Executable,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from graphql_mfa.core.accounts import Account
+from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.core.usernames import Username
+from graphql_mfa.store import security_events
+from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there
+from graphql_mfa.store.models import RecoveryCode, ReservedName, Session, User
+
+name_is_reserved = exists().where(
+    ReservedName.digest == bindparam("name_digest"), ReservedName.ends_at > bindparam("now")
+)
+# Not an account whose enrollment was abandoned, which is as good as deleted.
+is_live = or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > bindparam("now"))
+that_name = User.username_key == bindparam("name")
+_looks_alike = User.username_skeleton == bindparam("skeleton")
+_that_user = User.id == bindparam("user")
+_recovery_codes_left = (
+    select(func.count())
+    .select_from(RecoveryCode)
+    .where(RecoveryCode.user_id == User.id)
+    .correlate(User)
+    .scalar_subquery()
+    .label("recovery_codes_left")
+)
+ACCOUNT_COLUMNS = (User.id, User.username, User.created_at, User.mfa_enabled_at, _recovery_codes_left)
+# Nor one that an operator disabled: its name stays taken.
+may_sign_in = and_(is_live, User.disabled_at.is_(None))
+_sessions = select(func.count()).select_from(Session).where(Session.user_id == User.id).correlate(User)
+lockable = select(
+    *ACCOUNT_COLUMNS,
+    _sessions.scalar_subquery().label("sessions"),
+    User.password_hash,
+    User.enrollment_expires_at,
+    User.enrollment_code_digest,
+    User.otp_failures,
+    User.otp_blocked_until,
+    User.otp_disabled_at,
+).where(may_sign_in)
+_change = update(User).where(_that_user)
+_FORGET_NAME = delete(ReservedName).where(ReservedName.digest == bindparam("name_digest"))
+
+
+def account_of(row: "Row[*tuple[object, ...]]") -> Account:
+    """The account in a row that selected ACCOUNT_COLUMNS."""
+    return Account(
+        id=row.id,
+        username=row.username,
+        created_at=row.created_at,
+        mfa_enabled=row.mfa_enabled_at is not None,
+        recovery_codes_left=row.recovery_codes_left,
+    )
+
+
+@dataclass(frozen=True)
+class LockedUser:
+    """An account whose row the transaction holds. sessions: rows of its sessions, those that expired included.
+
+    enrollment_code_digest: of the operator's code, if one was issued and the account was not confirmed since.
+    """
+
+    account: Account
+    sessions: int
+    password_hash: str
+    needs_enrollment_code: bool
+    enrollment_code_digest: bytes | None
+    otp_failures: int
+    otp_blocked_until: datetime | None
+    otp_disabled: bool
+
+    @property
+    def id(self) -> UUID:
+        """The account's id."""
+        return self.account.id
+
+    def otp_wait(self, now: datetime) -> timedelta | None:
+        """How long one-time codes have to wait, if they do; codes that are off wait for nothing."""
+        until = self.otp_blocked_until
+        return until - now if until is not None and now < until and not self.otp_disabled else None
+
+
+def add(
+    connection: Connection,
+    *,
+    id: UUID,
+    name: Username,
+    password_hash: str,
+    now: datetime,
+    enrollment_expires_at: datetime,
+) -> bool:
+    """Register an account unless the name is taken, or looks like another account's."""
+    row = {
+        "id": id,
+        "username": name.shown,
+        "username_key": name.key,
+        "skeleton": name.skeleton,
+        "skeleton_lock": int.from_bytes(name.skeleton[:8], signed=True),
+        "password_hash": password_hash,
+        "created_at": now,
+        "enrollment_expires_at": enrollment_expires_at,
+        "otp_failures": 0,
+    }
+    insertion = _register(connection.dialect.name)
+    added = _add(connection, lambda: connection.execute(insertion, row).rowcount, id, name, now)
+    if added is None:
+        return False
+    if added.lookalike:
+        remove(connection, id)
+    return not added.lookalike
+
+
+@dataclass(frozen=True)
+class Added:
+    """An account was created. lookalike: whether another account's name looks like its own."""
+
+    lookalike: bool
+
+
+def import_row(connection: Connection, row: Mapping[str, Any], name: Username, now: datetime) -> Added | None:
+    """Create an account of that name and with these columns, unless the name is taken or reserved."""
+    names = {"username": name.shown, "username_key": name.key, "username_skeleton": name.skeleton}
+    insert_row = partial(insert_unless_there, connection, User, [names | dict(row)])
+    return _add(connection, insert_row, row["id"], name, now)
+
+
+_DELETE_ABANDONED = delete(User).where(that_name, ~is_live).returning(User.id)
+_CONFLICTS = select(
+    name_is_reserved.label("reserved"),
+    exists().where(_looks_alike, User.id != bindparam("user"), is_live).label("lookalike"),
+)
+
+
+def _add(
+    connection: Connection, insert_row: Callable[[], int], id: UUID, name: Username, now: datetime
+) -> Added | None:
+    """The name of an abandoned account is free."""
+    if not insert_row():
+        abandoned = connection.scalar(_DELETE_ABANDONED, {"name": name.key, "now": now})
+        if abandoned is None:
+            return None
+        security_events.erase_events(connection, abandoned, None, now)
+        if not insert_row():
+            return None
+    # After the insertion: a transaction that deletes the account of that name holds the name until it is reserved, and
+    # one that registers a name which looks like it holds the lock of their skeleton.
+    digest = name_digest(name.key)
+    given = {"name_digest": digest, "skeleton": name.skeleton, "user": id, "now": now}
+    conflicts = connection.execute(_CONFLICTS, given).one()
+    if conflicts.reserved:
+        remove(connection, id)
+        return None
+    return Added(lookalike=conflicts.lookalike)
+
+
+@cache
+def _register(dialect: str) -> Executable:
+    """An insertion that waits for others of the same skeleton to be committed; SQLite has one writer anyway."""
+    skeleton = select(bindparam("skeleton", type_=User.username_skeleton.type))
+    if dialect == "postgresql":
+        lock = func.pg_advisory_xact_lock(bindparam("skeleton_lock", type_=BigInteger))
+        skeleton = skeleton.select_from(lock)
+    insertion: Executable = (
+        insert_by_engine(dialect, User).values(username_skeleton=skeleton.scalar_subquery()).on_conflict_do_nothing()
+    )
+    return insertion
+
+
+_REMOVE = delete(User).where(_that_user)
+
+
+def remove(connection: Connection, id: UUID) -> None:
+    """Delete the account and all that hangs on it."""
+    connection.execute(_REMOVE, {"user": id})
+
+
+_IS_TAKEN = select(or_(exists().where(or_(that_name, _looks_alike), is_live), name_is_reserved))
+
+
+def is_taken(connection: Connection, name: Username, now: datetime) -> bool:
+    """Whether an account has that name or one that looks like it, or one that was deleted lately had it."""
+    digest = name_digest(name.key)
+    given = {"name": name.key, "skeleton": name.skeleton, "name_digest": digest, "now": now}
+    return bool(connection.scalar(_IS_TAKEN, given))
+
+
+_LOCK = lockable.where(_that_user).with_for_update(of=User)
+
+
+def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
+    """Hold the account's row until the transaction ends."""
+    return _lock(connection, _LOCK, {"user": id, "now": now})
+
+
+_LOCK_BY_NAME = lockable.where(that_name).with_for_update(of=User)
+
+
+def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser | None:
+    """Hold the row of the account of that name until the transaction ends."""
+    return _lock(connection, _LOCK_BY_NAME, {"name": key, "now": now})
+
+
+def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> LockedUser | None:
+    row = connection.execute(query, given).one_or_none()
+    return None if row is None else locked_user_of(row)
+
+
+def locked_user_of(row: "Row[*tuple[Any, ...]]") -> LockedUser:
+    """The account in a row of a `lockable` query."""
+    return LockedUser(
+        account=account_of(row),
+        sessions=row.sessions,
+        password_hash=row.password_hash,
+        # Only an account that its owner registered, and has a day to confirm, is enrolled with the password alone.
+        needs_enrollment_code=row.enrollment_expires_at is None or row.enrollment_code_digest is not None,
+        enrollment_code_digest=row.enrollment_code_digest,
+        otp_failures=row.otp_failures,
+        otp_blocked_until=row.otp_blocked_until,
+        otp_disabled=row.otp_disabled_at is not None,
+    )
+
+
+_FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
+
+
+def find(connection: Connection, id: UUID) -> Account:
+    """The account of that id, which exists."""
+    return account_of(connection.execute(_FIND, {"user": id}).one())
+
+
+_REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
+
+
+def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
+    """Store another hash for an account whose row the transaction holds."""
+    connection.execute(_REPLACE_PASSWORD_HASH, {"user": id, "new_hash": new})
+
+
+_ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None, enrollment_code_digest=None)
+
+
+def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
+    """The account verified its first code: it stays, and the operator's enrollment code is used up."""
+    connection.execute(_ENABLE_MFA, {"user": id, "now": now})
+
+
+_KEEP = select(User.id).where(_that_user).with_for_update(read=True, key_share=True)
+
+
+def keep(connection: Connection, id: UUID) -> bool:
+    """Whether the account is there; if so, nobody deletes it until the transaction ends."""
+    return connection.execute(_KEEP, {"user": id}).one_or_none() is not None
+
+
+def name_digest(key: str) -> bytes:
+    """What is kept of a name."""
+    return digest(Purpose.RESERVED_NAME, key)
+
+
+_RESERVE_NAME = insert(ReservedName)
+
+
+def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
+    """Nobody takes the name until then. The caller holds the account that has it, so nobody else reserves it."""
+    reserved = name_digest(key)
+    # An earlier reservation, over but not purged yet, would be in the way.
+    connection.execute(_FORGET_NAME, {"name_digest": reserved})
+    connection.execute(_RESERVE_NAME, {"digest": reserved, "ends_at": ends_at})
+
+
+_RELEASE_NAME = _FORGET_NAME.where(ReservedName.ends_at > bindparam("now"))
+
+
+def release_name(connection: Connection, key: str, now: datetime) -> bool:
+    """End the reservation of a name. False: it is not reserved."""
+    return connection.execute(_RELEASE_NAME, {"name_digest": name_digest(key), "now": now}).rowcount == 1
+
+
+_IS_RESERVED = select(name_is_reserved)
+
+
+def is_reserved(connection: Connection, key: str, now: datetime) -> bool:
+    """Whether the name was an account's that was deleted lately."""
+    return bool(connection.scalar(_IS_RESERVED, {"name_digest": name_digest(key), "now": now}))

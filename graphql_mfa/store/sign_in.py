@@ -1,0 +1,198 @@
+"""Signing in: the account of a name, challenges, and the addresses that an account signed in from."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from uuid import UUID
+
+from sqlalchemy import (
+    Connection,
+    Executable,
+    LargeBinary,
+    Uuid,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from graphql_mfa.store.accounts import LockedUser, lockable, locked_user_of, may_sign_in, that_name
+from graphql_mfa.store.inserts import insert_by_engine
+from graphql_mfa.store.models import Challenge, KnownAddress, User, UtcDateTime
+
+_known = aliased(KnownAddress)
+_addresses_of_user = _known.user_id == bindparam("of")
+
+
+@dataclass(frozen=True)
+class LockedChallenge:
+    """An open challenge and its account, whose rows the transaction holds.
+
+    attempts_left: how many answers are left if this one is wrong. latest_address: from where the account signed in
+    last, if that was within a day.
+    """
+
+    user: LockedUser
+    attempts_left: int
+    latest_address: str | None
+
+
+@dataclass(frozen=True)
+class LoginCandidate:
+    """What a password is compared with."""
+
+    id: UUID
+    password_hash: str
+    knows_address: bool
+
+
+_knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == bindparam("address"))
+_FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(
+    that_name, may_sign_in
+)
+
+
+def find_for_login(connection: Connection, key: str, address: str, now: datetime) -> LoginCandidate | None:
+    """The account of that name, and whether it ever signed in from that address."""
+    row = connection.execute(_FIND_FOR_LOGIN, {"name": key, "address": address, "now": now}).one_or_none()
+    return None if row is None else LoginCandidate(row.id, row.password_hash, bool(row.knows_address))
+
+
+# Within a day, so that `last_used_at` is too old by a day at most; which address was used last is exact.
+_latest_address = (
+    select(KnownAddress.address)
+    .where(KnownAddress.user_id == User.id, KnownAddress.last_used_at > bindparam("yesterday"))
+    .order_by(KnownAddress.last_used_at.desc())
+    .limit(1)
+    .correlate(User)
+    .scalar_subquery()
+)
+# Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
+_LOCK_BY_CHALLENGE = (
+    lockable.add_columns(Challenge.attempts, _latest_address.label("latest_address"))
+    .join(Challenge, Challenge.user_id == User.id)
+    .where(
+        Challenge.digest == bindparam("challenge"),
+        Challenge.expires_at > bindparam("now"),
+        Challenge.attempts < bindparam("attempts"),
+    )
+    .with_for_update(of=[User, Challenge])
+)
+
+
+def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedChallenge | None:
+    """Hold the row of the account whose open challenge that is, and the challenge's. attempts: answers it may have."""
+    given = {"challenge": digest, "now": now, "attempts": attempts, "yesterday": now - timedelta(days=1)}
+    row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
+    return (
+        None if row is None else LockedChallenge(locked_user_of(row), attempts - row.attempts - 1, row.latest_address)
+    )
+
+
+_KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
+_used_last = (
+    select(_known.address).where(_addresses_of_user).order_by(_known.last_used_at.desc()).limit(_KNOWN_ADDRESSES)
+)
+_FORGET_ADDRESSES = delete(KnownAddress).where(
+    KnownAddress.user_id == bindparam("user"), KnownAddress.address.not_in(_used_last)
+)
+
+
+def remember_address(connection: Connection, id: UUID, address: str, now: datetime) -> None:
+    """Store when the account signed in from there. Beyond 50 addresses the least recently used ones are deleted."""
+    given = {"user_id": id, "address": address, "last_used_at": now, "of": id, "this": address}
+    others = connection.scalar(_remember_address(connection.dialect.name), given) or 0
+    if others >= _KNOWN_ADDRESSES:
+        connection.execute(_FORGET_ADDRESSES, {"user": id, "of": id})
+
+
+_other_addresses = (
+    select(func.count())
+    .select_from(_known)
+    .where(_addresses_of_user, _known.address != bindparam("this"))
+    .scalar_subquery()
+)
+
+
+@cache
+def _remember_address(dialect: str) -> Executable:
+    """An upsert that returns how many other addresses the account has."""
+    insertion = insert_by_engine(dialect, KnownAddress)
+    upsert: Executable = insertion.on_conflict_do_update(
+        index_elements=[KnownAddress.user_id, KnownAddress.address],
+        set_={"last_used_at": insertion.excluded.last_used_at},
+    ).returning(_other_addresses)
+    return upsert
+
+
+_ADDRESSES = select(KnownAddress.address).where(KnownAddress.user_id == bindparam("user"))
+
+
+def known_addresses(connection: Connection, id: UUID) -> list[str]:
+    """From where the account signed in."""
+    return list(connection.scalars(_ADDRESSES, {"user": id}))
+
+
+_newest_challenges = (
+    select(Challenge.digest)
+    .where(Challenge.user_id == bindparam("user"))
+    .order_by(Challenge.created_at.desc())
+    .limit(bindparam("others"))
+)
+_END_OLDEST_CHALLENGES = delete(Challenge).where(
+    Challenge.user_id == bindparam("user"), Challenge.digest.not_in(_newest_challenges)
+)
+_open_challenges = (
+    select(func.count()).select_from(Challenge).where(Challenge.user_id == bindparam("user", type_=Uuid()))
+)
+_ADD_CHALLENGE = insert(Challenge).from_select(
+    ["digest", "user_id", "created_at", "expires_at", "attempts"],
+    select(
+        bindparam("challenge", type_=LargeBinary),
+        bindparam("user", type_=Uuid()),
+        bindparam("now", type_=UtcDateTime),
+        bindparam("end", type_=UtcDateTime),
+        literal(0),
+    ).where(_open_challenges.scalar_subquery() < bindparam("at_most")),
+)
+
+
+def add_challenge(
+    connection: Connection, *, digest: bytes, user_id: UUID, now: datetime, expires_at: datetime, at_most: int
+) -> None:
+    """Issue a challenge, ending the oldest ones beyond `at_most`. The caller holds the account's row."""
+    given = {"challenge": digest, "user": user_id, "now": now, "end": expires_at, "at_most": at_most}
+    if connection.execute(_ADD_CHALLENGE, given).rowcount == 0:
+        connection.execute(_END_OLDEST_CHALLENGES, {"user": user_id, "others": at_most - 1})
+        connection.execute(_ADD_CHALLENGE, given)
+
+
+_COUNT_ATTEMPT = (
+    update(Challenge).where(Challenge.digest == bindparam("challenge")).values(attempts=Challenge.attempts + 1)
+)
+
+
+def count_attempt(connection: Connection, digest: bytes) -> None:
+    """Count a wrong answer. The caller holds the challenge since before the answer was compared."""
+    connection.execute(_COUNT_ATTEMPT, {"challenge": digest})
+
+
+_CONSUME_CHALLENGE = delete(Challenge).where(Challenge.digest == bindparam("challenge")).returning(Challenge.digest)
+
+
+def consume_challenge(connection: Connection, digest: bytes) -> None:
+    """Use the challenge up. The caller holds it; that nobody else was first is checked all the same."""
+    connection.execute(_CONSUME_CHALLENGE, {"challenge": digest}).one()
+
+
+_END_CHALLENGES = delete(Challenge).where(Challenge.user_id == bindparam("user"))
+
+
+def end_challenges(connection: Connection, user_id: UUID) -> None:
+    """End every open challenge of the account."""
+    connection.execute(_END_CHALLENGES, {"user": user_id})
