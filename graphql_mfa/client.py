@@ -1,4 +1,4 @@
-"""Who calls."""
+"""The client of a request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,10 +8,10 @@ _LONGEST_USER_AGENT = 255
 
 @dataclass(frozen=True)
 class Client:
-    """The address that limits are counted by, and what came with the request, by lower-case name.
+    """The client of a request. headers: of the request, by lower-case name.
 
-    ip_address: its own, where limits are counted by the network that it belongs to. shares_address: whether that may
-    be the address of a proxy, and so of any other client too.
+    address: the address or network that limits are counted by. ip_address: the client's own address. shares_address:
+    whether `address` may be a proxy's, and so that of any other client too.
     """
 
     address: str
@@ -21,6 +21,10 @@ class Client:
 
     @property
     def user_agent(self) -> str | None:
-        """What it says it is, for its user to recognise: printable, and no longer than anyone reads."""
+        """The `User-Agent` for lists of sessions and events: its printable characters, 255 at most."""
         text = self.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
         return "".join(character for character in text if character.isprintable()) or None
+
+
+OPERATOR = Client(address="")
+"""The client of what an operator does: its events have neither address nor user agent."""

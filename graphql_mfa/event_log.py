@@ -1,4 +1,4 @@
-"""Remembering what happens to an account, as every use case does."""
+"""Recording security events, in the account's list and in the outbox."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,13 @@ WEBHOOK = "webhook"
 
 @dataclass(frozen=True)
 class EventLog:
-    """The security events of a deployment.
-
-    sinks: who is told of them, beside those who look.
-    """
+    """The security events of a deployment. sinks: the receivers that the outbox delivers them to."""
 
     sinks: Sequence[str] = ()
 
     @classmethod
     def of(cls, settings: Settings) -> "EventLog":
-        """As they are wherever nobody listens in the process itself."""
+        """The event log of a process that has no receiver of its own."""
         return cls((WEBHOOK,) if settings.webhook_url else ())
 
     def record(
@@ -33,21 +30,20 @@ class EventLog:
         connection: Connection,
         user_id: UUID,
         now: datetime,
-        client: Client | None,
+        client: Client,
         *kinds: SecurityEventKind,
         once_since: datetime | None = None,
         decoy: UUID | None = None,
     ) -> None:
-        """Remember what this transaction does, in the order given; once for each transaction, since ids depend on that.
+        """Record events in this order. At most one call in each transaction, since ids depend on the position.
 
-        Kinds that others can cause are recorded a number of times an hour, and then neither recorded nor delivered.
-        client: None for what an operator does. What deletes the account comes after this, which looks up its name.
-        once_since: nothing is recorded of such a kind if the account has one since then. decoy: the id under which an
-        event that is not recorded goes to the outbox, for the same statements as one that is; to be forgotten.
+        Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
+        nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
+        not recorded if the account has one since then. decoy: an event that is not recorded goes to the outbox under
+        this id, for the same statements as one that is recorded; the caller removes it by `forget`.
         """
-        ip_address, user_agent = (client.ip_address, client.user_agent) if client else (None, None)
         events = [
-            StoredEvent(event_id(now, position), kind, now, ip_address, user_agent)
+            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent)
             for position, kind in enumerate(kinds)
         ]
         unbounded = [event for event in events if event.kind.most_per_hour is None]
@@ -70,23 +66,23 @@ class EventLog:
     def record_wrong_password(
         self, connection: Connection, user_id: UUID | None, now: datetime, client: Client
     ) -> None:
-        """Remember it of an account; of none, write as much and remove it again: time does not tell them apart.
+        """Record a wrong password; for an unknown username, write as much and remove it, so that timing is the same.
 
-        An account that was deleted while the password was hashed is none.
+        An account that was deleted while the password was hashed counts as unknown.
         """
-        nobody = uuid4()
-        supposed = user_id or nobody
-        there = accounts.keep(connection, supposed)
-        account = supposed if there else nobody
-        self.record(connection, account, now, client, SecurityEventKind.SIGN_IN_FAILED, decoy=nobody)
-        self.forget(connection, nobody)
+        decoy = uuid4()
+        supposed = user_id or decoy
+        account = supposed if accounts.lock_if_exists(connection, supposed) else decoy
+        self.record(connection, account, now, client, SecurityEventKind.SIGN_IN_FAILED, decoy=decoy)
+        self.forget(connection, decoy)
 
-    def forget(self, connection: Connection, nobody: UUID) -> None:
-        """Remove what was recorded of an account that does not exist, so that nobody is told of it.
+    def forget(self, connection: Connection, decoy: UUID) -> None:
+        """Remove what was recorded of an account that does not exist, so that it is not delivered.
 
-        Of one that does nobody is told at once: the next request would have to wait for that, and tell them apart.
+        The commit does not wake the delivery: the next request would wait for it, which would show that the account
+        does not exist.
         """
-        security_events.remove_all(connection, nobody)
+        security_events.remove_all(connection, decoy)
         if self.sinks:
-            outbox.remove_all(connection, nobody, self.sinks)
+            outbox.remove_all(connection, decoy, self.sinks)
             outbox.tell_later(connection)

@@ -1,18 +1,24 @@
-"""What every use case depends on, made in one place."""
+"""What every use case depends on, and the transactions that it runs."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.throttling import Limit
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.hashing import HashingPool
 from graphql_mfa.observer import Observer
 from graphql_mfa.settings import Settings
+from graphql_mfa.store import Connection, throttles
 from graphql_mfa.store.database import Database
+
+T = TypeVar("T")
 
 Clock = Callable[[], datetime]
 
@@ -24,14 +30,14 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Registration:
-    """An account that is about to be made, in order so far: its name, and who asks for it."""
+    """A valid registration whose account is about to be created: its username, and the client."""
 
     username: str
     client: Client
 
 
 BeforeRegistration = Callable[[Registration], Awaitable[str | None]]
-"""A host's own condition, such as a captcha or an invitation: None to go on, or a sentence for the user."""
+"""A host's condition, such as a captcha or an invitation: None to go on, or a sentence for the user."""
 
 
 async def no_condition(_: Registration) -> None:
@@ -54,7 +60,7 @@ class ClaimsRequest:
 
 
 Claims = Callable[[ClaimsRequest], Mapping[str, object] | Awaitable[Mapping[str, object]]]
-"""A host's claims for an access token, by name. It runs on the event loop, outside of any transaction."""
+"""A host's claims for an access token, by name. It runs on the event loop, outside any transaction."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +78,42 @@ class Services:
     observer: Observer
     claims: Claims | None = None
     given_claims: dict[ClaimsRequest, Mapping[str, object]] = field(default_factory=dict)
+
+    async def write(self, client: Client, use_case: "Callable[[Transaction], T]") -> T:
+        """Run a function of a transaction, at the time of this call; it commits when the function returns."""
+        now = self.clock()
+        return await self.database.write(lambda connection: use_case(Transaction(connection, self, client, now)))
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A transaction of a use case, the client that causes it, and the time at which everything in it happens."""
+
+    connection: Connection
+    services: Services
+    client: Client
+    now: datetime
+
+    def record(
+        self,
+        user_id: UUID,
+        *kinds: SecurityEventKind,
+        once_since: datetime | None = None,
+        decoy: UUID | None = None,
+    ) -> None:
+        """Record security events of the account, as `EventLog.record` does."""
+        self.services.events.record(
+            self.connection, user_id, self.now, self.client, *kinds, once_since=once_since, decoy=decoy
+        )
+
+    def record_wrong_password(self, user_id: UUID | None) -> None:
+        """Record a wrong password, of an unknown username too, as `EventLog.record_wrong_password` does."""
+        self.services.events.record_wrong_password(self.connection, user_id, self.now, self.client)
+
+    def limit(self, limits: Mapping[bytes, Limit]) -> timedelta | None:
+        """Count an attempt under every limit; or, when one does not allow it, count nothing and return the wait."""
+        return throttles.reserve_all(self.connection, limits, self.now)
+
+    def release(self, limits: Mapping[bytes, Limit]) -> None:
+        """Take back an attempt that succeeded."""
+        throttles.give_back(self.connection, limits)

@@ -91,7 +91,9 @@ class SignInMutation:
     async def restart_enrollment(
         self, info: Info, input: Annotated[RestartEnrollmentInput, INPUT]
     ) -> RestartEnrollmentResult:
-        return await restart_enrollment(info.context.services, input.challenge_token, input.enrollment_code or None)
+        context = info.context
+        code = input.enrollment_code or None
+        return await restart_enrollment(context.services, input.challenge_token, code, context.client)
 
     @mutation(
         takes_secret=True,

@@ -45,7 +45,7 @@ class TotpMutation:
     )
     async def add_totp_device(self, info: Info, input: Annotated[AddTotpDeviceInput, INPUT]) -> AddTotpDeviceResult:
         context = info.context
-        return await add_totp_device(context.services, context.access_token, input.name)
+        return await add_totp_device(context.services, context.access_token, input.name, context.client)
 
     @mutation(
         takes_secret=True,
@@ -62,7 +62,7 @@ class TotpMutation:
         self, info: Info, input: Annotated[RenameTotpDeviceInput, INPUT]
     ) -> RenameTotpDeviceResult:
         context = info.context
-        return await rename_totp_device(context.services, context.access_token, input.id, input.name)
+        return await rename_totp_device(context.services, context.access_token, input.id, input.name, context.client)
 
     @mutation(
         needs_recent_factor=True,

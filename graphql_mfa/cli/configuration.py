@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,6 +14,8 @@ from pydantic_core import ErrorDetails
 from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.logs import report
+from graphql_mfa.mfa import open_services
+from graphql_mfa.services import Services
 from graphql_mfa.settings import PREFIX, Settings, variables_without_effect
 from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
@@ -48,6 +50,17 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
+async def opened_services(settings: Settings) -> AsyncIterator[Services]:
+    """The services of the use cases, on a store of this version. Errors of keys and database end the command."""
+    async with AsyncExitStack() as stack:
+        with wrong_configuration_ends_it():
+            services = await stack.enter_async_context(open_services(settings))
+            await services.database.require_migrated()
+        with _database_errors_end_it():
+            yield services
+
+
+@asynccontextmanager
 async def connected_database(settings: Settings) -> AsyncIterator[Database]:
     """The store of any version, or none. Errors of the database end the command."""
     with wrong_configuration_ends_it():
@@ -56,13 +69,20 @@ async def connected_database(settings: Settings) -> AsyncIterator[Database]:
         if settings.embedded:
             # A key is made before its database, so that a lost one is noticed.
             demand_keys(settings)
-        yield database
+        with _database_errors_end_it():
+            yield database
+    finally:
+        await database.close()
+
+
+@contextmanager
+def _database_errors_end_it() -> Iterator[None]:
+    try:
+        yield
     except UnusableDatabaseError as error:
         _stop_for_configuration(error)
     except OutOfReachError as error:
         _stop(str(error), 1)
-    finally:
-        await database.close()
 
 
 @contextmanager

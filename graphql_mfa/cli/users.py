@@ -8,14 +8,12 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
+from graphql_mfa.cli.configuration import opened_services, read_settings
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.operators import list_users, show_user
 from graphql_mfa.flows.user_import import Imported, import_users
-from graphql_mfa.services import utc_now
-from graphql_mfa.settings import Settings
-from graphql_mfa.store.database import Database
+from graphql_mfa.services import Services
 from graphql_mfa.store.operators import UserRecord
 
 T = TypeVar("T")
@@ -48,8 +46,8 @@ def list_(
 ) -> None:
     """Print accounts in the order of their names."""
 
-    async def run(database: Database, _: Settings) -> None:
-        async for user in list_users(database, utc_now(), prefix=prefix, limit=limit):
+    async def run(services: Services) -> None:
+        async for user in list_users(services, prefix=prefix, limit=limit):
             typer.echo(_json(_facts(user)) if as_json else f"{user.username}\t{_state(user)}")
 
     _run(run)
@@ -58,7 +56,7 @@ def list_(
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Print what there is to know of an account, but no secret."""
-    details = _found(_run(lambda database, _: show_user(database, name, utc_now())))
+    details = _found(_run(lambda services: show_user(services, name)))
     facts = _facts(details.user) | dataclasses.asdict(details.belongings)
     if as_json:
         events = [vars(event) for event in details.events]
@@ -73,7 +71,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def unlock(name: Name) -> None:
     """Switch one-time codes on again, and forget wrong codes and passwords."""
-    _found(_run(lambda database, settings: operators.unlock(database, settings, name, utc_now())))
+    _found(_run(lambda services: operators.unlock(services, name)))
     typer.echo("Unlocked.")
 
 
@@ -81,7 +79,7 @@ def unlock(name: Name) -> None:
 def reset_mfa(name: Name, yes: Yes = False) -> None:
     """Remove every factor and session, and print the code that the owner needs to enroll anew, once."""
     _confirm(yes, f"Remove every factor of {name}?")
-    code = _found(_run(lambda database, settings: operators.reset_mfa(database, settings, name, utc_now())))
+    code = _found(_run(lambda services: operators.reset_mfa(services, name)))
     if isinstance(code, operators.NeverConfirmed):
         typer.echo(f"This registration was never confirmed, and ends by itself at {code.expires_at}.", err=True)
         raise typer.Exit(1)
@@ -93,14 +91,14 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
 def disable(name: Name, yes: Yes = False) -> None:
     """End every session, and let nobody sign in until it is enabled again."""
     _confirm(yes, f"End every session of {name}, and let nobody sign in?")
-    _found(_run(lambda database, settings: operators.disable(database, settings, name, utc_now())))
+    _found(_run(lambda services: operators.disable(services, name)))
     typer.echo("Disabled.")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Let the owner of a disabled account sign in again."""
-    _found(_run(lambda database, settings: operators.enable(database, settings, name, utc_now())))
+    _found(_run(lambda services: operators.enable(services, name)))
     typer.echo("Enabled.")
 
 
@@ -111,14 +109,14 @@ def delete(name: Name, yes: Yes = False) -> None:
     Its name can't be registered for a while, unless it is that of a registration that was never confirmed.
     """
     _confirm(yes, f"Delete {name} for good?")
-    _found(_run(lambda database, settings: operators.delete(database, settings, name, utc_now())))
+    _found(_run(lambda services: operators.delete(services, name)))
     typer.echo("Deleted.")
 
 
 @app.command("release-name")
 def release_name(name: Name) -> None:
     """Let the name of a deleted account be registered before its reservation ends."""
-    if not _run(lambda database, _: operators.release_name(database, name, utc_now())):
+    if not _run(lambda services: operators.release_name(services, name)):
         typer.echo("This name is not reserved.", err=True)
         raise typer.Exit(1)
     typer.echo("Released.")
@@ -137,11 +135,10 @@ def import_(
     Accounts without a TOTP secret are printed with the code that their owners need to enroll; one that comes
     with a TOTP secret has no recovery codes. Lines that can't be imported are reported and left out.
     """
-    ring = demand_keys(read_settings())
 
-    async def run(database: Database, settings: Settings) -> tuple[int, int]:
+    async def run(services: Services) -> tuple[int, int]:
         imported = refused = 0
-        async for outcome in import_users(database, ring, settings, file, utc_now()):
+        async for outcome in import_users(services, file):
             if isinstance(outcome, Imported):
                 imported += 1
                 if outcome.enrollment_code:
@@ -158,12 +155,12 @@ def import_(
     raise typer.Exit(1 if refused else 0)
 
 
-def _run(use_case: Callable[[Database, Settings], Awaitable[T]]) -> T:
+def _run(use_case: Callable[[Services], Awaitable[T]]) -> T:
     settings = read_settings()
 
     async def run() -> T:
-        async with opened_database(settings) as database:
-            return await use_case(database, settings)
+        async with opened_services(settings) as services:
+            return await use_case(services)
 
     return asyncio.run(run())
 

@@ -28,7 +28,7 @@ class KeyPlace(StrEnum):
     """Where a key is in the ring."""
 
     CURRENT = "current"
-    # It only reads: a new key before it is moved to the front, or an old one after that.
+    # It only decrypts and verifies: a new key before it is moved to the front, or an old one after that.
     SPARE = "spare"
     DECRYPT_ONLY = "decrypt-only"
     MISSING = "missing"
@@ -36,7 +36,7 @@ class KeyPlace(StrEnum):
 
 @dataclass(frozen=True)
 class KeyUsage:
-    """What needs a key: the secrets that it sealed, and the live sessions whose tokens it made and that still count."""
+    """The secrets that a key encrypts, and the live sessions whose tokens it made and that are still accepted."""
 
     id: bytes
     place: KeyPlace
@@ -45,7 +45,7 @@ class KeyUsage:
 
 
 async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: datetime) -> list[KeyUsage]:
-    """Every key of the ring in its order, then those that the ring lacks and something needs."""
+    """Every key of the ring in its order, then the missing ones that something was encrypted or signed with."""
     # How long a session's access token is checked with its key, and how long the pair is repeated.
     since = now - timedelta(seconds=max(settings.access_token_seconds, settings.refresh_grace_seconds))
     retries_since = now - timedelta(seconds=settings.refresh_retry_seconds)
@@ -59,7 +59,7 @@ async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: 
 
     def usage(id: bytes) -> KeyUsage:
         place = _place(ring, ring.get(id))
-        # Nobody believes a leaked key's tokens.
+        # Tokens of a leaked key are not accepted.
         live = 0 if place is KeyPlace.DECRYPT_ONLY else tokens.get(id, 0)
         return KeyUsage(id, place, secrets.get(id, 0), live)
 
@@ -78,31 +78,31 @@ BATCH_ROWS = 500
 
 
 @dataclass(frozen=True)
-class SealedAgain:
-    """A batch that is done: how many secrets moved to the current key, and what is wrong with those that can't."""
+class ReEncrypted:
+    """A batch: how many secrets were re-encrypted, and why the others could not be."""
 
     count: int
     faults: list[str]
 
 
-async def rotate_keys(database: Database, ring: KeyRing) -> AsyncIterator[SealedAgain]:
-    """Go through the secrets of the ring's other keys, a small transaction at a time, so that sign-ins go on.
+async def rotate_keys(database: Database, ring: KeyRing) -> AsyncIterator[ReEncrypted]:
+    """Re-encrypt the secrets of the ring's other keys with the current one, in small transactions.
 
-    What is done stays done when this is interrupted; another run goes on with the rest. A secret that can't be opened
-    is left as it is.
+    Sign-ins go on in between. After an interruption, another run continues with the rest. A secret that can't be
+    decrypted is left as it is.
     """
     for key_id in await database.read(keys.sealing_keys):
         if key_id == ring.current.id or ring.get(key_id) is None:
             continue
         after = UUID(int=0)
         while devices := await database.read(partial(keys.sealed_by_key, key_id=key_id, after=after, rows=BATCH_ROWS)):
-            sealed, faults = _seal_again(ring, devices)
-            await database.write(partial(keys.seal_again, devices=sealed))
-            yield SealedAgain(len(sealed), faults)
+            sealed, faults = _re_encrypt(ring, devices)
+            await database.write(partial(keys.re_encrypt, devices=sealed))
+            yield ReEncrypted(len(sealed), faults)
             after = devices[-1].id
 
 
-def _seal_again(ring: KeyRing, devices: list[StoredDevice]) -> tuple[list[tuple[StoredDevice, bytes]], list[str]]:
+def _re_encrypt(ring: KeyRing, devices: list[StoredDevice]) -> tuple[list[tuple[StoredDevice, bytes]], list[str]]:
     sealed, faults = [], []
     for device in devices:
         try:

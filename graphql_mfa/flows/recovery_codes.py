@@ -7,8 +7,8 @@ from graphql_mfa.client import Client
 from graphql_mfa.core.recovery_codes import new_recovery_code, parse_recovery_code
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows.signed_in import Caller, act_freshly
-from graphql_mfa.services import Services
+from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
+from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import Connection, recovery_codes, sessions
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.recovery_codes import RecoveryCodes, RegenerateRecoveryCodesResult
@@ -17,40 +17,40 @@ from graphql_mfa.types.recovery_codes import RecoveryCodes, RegenerateRecoveryCo
 async def regenerate_recovery_codes(
     services: Services, access_token: str | None, client: Client
 ) -> RegenerateRecoveryCodesResult:
-    """Replace the set; the old one is dead at once. Of two callers at once, the codes of the later one stay.
+    """Replace the set; the old codes are dead at once. Of parallel requests, the codes of the last one stay.
 
     The account's other sessions have to verify a second factor again before sensitive operations: it may have been one
     of the old codes that they verified.
     """
 
-    def regenerate(connection: Connection, caller: Caller) -> RecoveryCodes:
-        codes = replace_recovery_codes(connection, services, caller.user.id)
-        sessions.make_others_stale(connection, caller.session.id, caller.user.id, caller.now)
-        kind = SecurityEventKind.RECOVERY_CODES_REGENERATED
-        services.events.record(connection, caller.user.id, caller.now, client, kind)
-        account = replace(caller.user.account, recovery_codes_left=len(codes))
-        return RecoveryCodes(recovery_codes=codes, user=User.of(account, caller.session.id))
+    def regenerate(transaction: Transaction, caller: Caller) -> RecoveryCodes:
+        account, session_id = caller.user.account, caller.session.id
+        codes = replace_recovery_codes(transaction, account.id)
+        sessions.make_others_stale(transaction.connection, session_id, account.id, transaction.now)
+        transaction.record(account.id, SecurityEventKind.RECOVERY_CODES_REGENERATED)
+        account = replace(account, recovery_codes_left=len(codes))
+        return RecoveryCodes(recovery_codes=codes, user=User.of(account, session_id))
 
-    return await act_freshly(services, access_token, regenerate)
+    return await run_with_recent_mfa(services, client, access_token, regenerate)
 
 
-def replace_recovery_codes(connection: Connection, services: Services, user_id: UUID) -> list[str]:
-    """A new set, which is shown this once; the old one is dead."""
-    codes = [new_recovery_code() for _ in range(services.settings.recovery_code_count)]
-    recovery_codes.replace(connection, user_id, [_digest(code) for code in codes])
+def replace_recovery_codes(transaction: Transaction, user_id: UUID) -> list[str]:
+    """A new set in place of the old one. The codes are shown this once."""
+    codes = [new_recovery_code() for _ in range(transaction.services.settings.recovery_code_count)]
+    recovery_codes.replace(transaction.connection, user_id, [_digest(code) for code in codes])
     return codes
 
 
 def consume_recovery_code(connection: Connection, user_id: UUID, raw: str) -> bool:
-    """Use a code up, however its owner types it: true for exactly one caller."""
+    """Use a code up, as typed: true for exactly one caller."""
     return recovery_codes.consume(connection, user_id, _digest(raw))
 
 
-def hold_recovery_code(connection: Connection, user_id: UUID, raw: str) -> bool:
-    """Whether the account has that code, however its owner types it; nobody else uses it up meanwhile."""
-    return recovery_codes.hold(connection, user_id, _digest(raw))
+def lock_recovery_code(connection: Connection, user_id: UUID, raw: str) -> bool:
+    """Whether the account has that code, as typed; other transactions can't use it up meanwhile."""
+    return recovery_codes.lock(connection, user_id, _digest(raw))
 
 
 def _digest(raw: str) -> bytes:
-    """What is stored of a code; of what is no code at all, of nothing."""
+    """The digest of a code, as typed; a text of another form has the digest of no code."""
     return digest(Purpose.RECOVERY_CODE, parse_recovery_code(raw) or "")

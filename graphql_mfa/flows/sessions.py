@@ -23,9 +23,9 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Usage, reserve
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.claims import asking_for_claims, claims_for
-from graphql_mfa.flows.signed_in import Caller, act_counted, authenticate
-from graphql_mfa.services import ClaimsRequest, Services
-from graphql_mfa.store import Connection, accounts, sessions, sign_in, throttles
+from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited
+from graphql_mfa.services import ClaimsRequest, Services, Transaction
+from graphql_mfa.store import accounts, sessions, sign_in
 from graphql_mfa.store.sessions import StoredSession, TokenOwner
 from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.types.accounts import User
@@ -43,6 +43,9 @@ from graphql_mfa.types.sessions import (
 from graphql_mfa.types.sign_in import RefreshSessionResult, SignedIn
 from graphql_mfa.types.throttling import RateLimited
 
+# Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
+_UNCOUNTED = 50
+
 
 @asking_for_claims
 async def refresh_session(
@@ -54,40 +57,34 @@ async def refresh_session(
     one: for an hour by the same `retry_key`, and without one for some seconds by its address and User-Agent. Within
     those seconds another client gets nothing, and the session's user an event.
 
-    Refused tokens are counted per address; a current one is accepted whatever that count. No token is no guess.
+    Refused tokens are counted per address; a current one is accepted whatever that count. A missing token is not a
+    guess, so it is not counted.
     """
     if retry_key is not None and (problem := retry_key_problem(retry_key)):
         return InvalidInput.of([problem])
     if not refresh_token:
         return SessionExpired()
-    now = services.clock()
     token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)
     retry = retry_digest(refresh_token, retry_key) if retry_key else None
 
-    def refresh(connection: Connection) -> RefreshSessionResult:
-        outcome = token and _exchange(connection, services, refresh_token, token, retry, client, now)
-        if outcome:
+    def refresh(transaction: Transaction) -> RefreshSessionResult:
+        if outcome := token and _exchange(transaction, refresh_token, token, retry):
             return outcome
-        wait = throttles.reserve_all(connection, limits.refresh(services.settings, client.address), now)
+        wait = transaction.limit(limits.refresh(services.settings, client.address))
         return RateLimited.until(wait) if wait else SessionExpired()
 
-    return await services.database.write(refresh)
+    return await services.write(client, refresh)
 
 
 def _exchange(
-    connection: Connection,
-    services: Services,
-    refresh_token: str,
-    token: bytes,
-    retry: bytes | None,
-    client: Client,
-    now: datetime,
+    transaction: Transaction, refresh_token: str, token: bytes, retry: bytes | None
 ) -> SignedIn | RateLimited | None:
+    connection, now, services = transaction.connection, transaction.now, transaction.services
     session = sessions.lock_by_refresh_token(connection, token, family_digest(refresh_token), now)
     if session is None:
         return None
     if session.refresh_digest == token:
-        return _rotate(connection, services, refresh_token, session, retry, client, now)
+        return _rotate(transaction, refresh_token, session, retry)
     key = services.key_ring.get(session.key_id)
     age = now - session.refreshed_at
     is_young = age <= timedelta(seconds=services.settings.refresh_grace_seconds)
@@ -101,52 +98,41 @@ def _exchange(
         # Another replica has a key that this one lacks: the current token may be the one that this was traded for.
         return None
     if may_repeat and key and (successor := _current_after(key, refresh_token, session)):
-        if is_retry or _got_the_pair(session, client):
+        if is_retry or _got_the_pair(session, transaction.client):
             if key.decrypt_only:
                 return None
             if is_young:
-                return _signed_in(connection, services, session, successor, session.refreshed_at, key)
+                return _signed_in(transaction, session, successor, session.refreshed_at, key)
             # The first access token may have expired, and the idle time must not end a session that is used again.
-            return _use(connection, services, session, session, successor, client, now)
+            return _use(transaction, session, session, successor)
     else:
         sessions.end(connection, session.id)
-    services.events.record(connection, session.user_id, now, client, SecurityEventKind.REFRESH_TOKEN_REUSED)
+    transaction.record(session.user_id, SecurityEventKind.REFRESH_TOKEN_REUSED)
     return None
 
 
 def _rotate(
-    connection: Connection,
-    services: Services,
-    refresh_token: str,
-    session: StoredSession,
-    retry: bytes | None,
-    client: Client,
-    now: datetime,
+    transaction: Transaction, refresh_token: str, session: StoredSession, retry: bytes | None
 ) -> SignedIn | RateLimited:
-    key = services.key_ring.current
+    key = transaction.services.key_ring.current
     successor = next_refresh_token(key, refresh_token)
     rotated = replace(
         session,
         generation=session.generation + 1,
-        refreshed_at=now,
+        refreshed_at=transaction.now,
         key_id=key.id,
         refresh_digest=digest(Purpose.REFRESH_TOKEN, successor),
         family_digest=family_digest(refresh_token),
         retry_digest=retry,
     )
-    return _use(connection, services, session, rotated, successor, client, now)
+    return _use(transaction, session, rotated, successor)
 
 
 def _use(
-    connection: Connection,
-    services: Services,
-    session: StoredSession,
-    changed: StoredSession,
-    refresh_token: str,
-    client: Client,
-    now: datetime,
+    transaction: Transaction, session: StoredSession, changed: StoredSession, refresh_token: str
 ) -> SignedIn | RateLimited:
     """Count a refresh of the session, prolong it, and issue its refresh token with a new access token."""
+    services, client, now = transaction.services, transaction.client, transaction.now
     usage = reserve(
         limits.session_refreshes(services.settings), Usage(session.refreshes, session.refresh_window_ends_at), now
     )
@@ -154,14 +140,14 @@ def _use(
         return RateLimited.until(usage)
     used = replace(
         changed,
-        expires_at=min(idle_end(services, now), session.ends_at),
+        expires_at=min(_idle_end(services, now), session.ends_at),
         refreshes=usage.attempts,
         refresh_window_ends_at=usage.window_ends_at,
         ip_address=client.ip_address,
         user_agent=client.user_agent,
     )
-    sessions.rotate(connection, session, used)
-    return _signed_in(connection, services, used, refresh_token, now, services.key_ring.current)
+    sessions.rotate(transaction.connection, session, used)
+    return _signed_in(transaction, used, refresh_token, now, services.key_ring.current)
 
 
 def _current_after(key: Key, refresh_token: str, session: StoredSession) -> str | None:
@@ -177,15 +163,10 @@ def _got_the_pair(session: StoredSession, client: Client) -> bool:
 
 
 def _signed_in(
-    connection: Connection,
-    services: Services,
-    session: StoredSession,
-    refresh_token: str,
-    issued_at: datetime,
-    key: Key,
+    transaction: Transaction, session: StoredSession, refresh_token: str, issued_at: datetime, key: Key
 ) -> SignedIn:
-    account = accounts.find(connection, session.user_id)
-    tokens = token_pair(services, account, session, refresh_token, issued_at, key)
+    account = accounts.find(transaction.connection, session.user_id)
+    tokens = _token_pair(transaction.services, account, session, refresh_token, issued_at, key)
     return SignedIn(tokens=tokens, user=User.of(account, session.id))
 
 
@@ -194,8 +175,8 @@ async def logout(
 ) -> LogoutResult:
     """End the session of a valid access token; else that of the refresh token.
 
-    A refresh token that was traded in serves as well, for its own session alone: using it would end that anyway, and
-    whoever has it may be a thief.
+    A refresh token that was traded in ends its own session alone: using it would end that anyway, and a thief may have
+    sent it.
     """
     caller = await authenticate(services, access_token)
     if isinstance(caller, Authenticated):
@@ -207,16 +188,15 @@ async def logout(
         session_id, user_id = owner.session_id, owner.user_id
         everywhere = everywhere and owner.is_current
 
-    now = services.clock()
-
-    def end(connection: Connection) -> int:
+    def end(transaction: Transaction) -> int:
+        connection, now = transaction.connection, transaction.now
         ended = sessions.end_all(connection, user_id, now) if everywhere else sessions.end(connection, session_id)
         if ended:
-            services.events.record(connection, user_id, now, client, SecurityEventKind.SESSION_ENDED)
+            transaction.record(user_id, SecurityEventKind.SESSION_ENDED)
         return ended
 
-    ended = await services.database.write(end)
-    # Nothing left to end: somebody else ended it in between.
+    ended = await services.write(client, end)
+    # None is left if another request ended them in between.
     return LogoutSuccess(sessions_ended=ended) if ended else NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
 
 
@@ -235,36 +215,28 @@ async def _owner(services: Services, refresh_token: str) -> TokenOwner | NotAuth
 async def revoke_session(
     services: Services, access_token: str | None, session_id: str, client: Client
 ) -> RevokeSessionResult:
-    """End it at once. An id that is malformed, unknown, over or another user's costs the same statements."""
+    """End a session at once. An id that is malformed, unknown, expired or another user's runs the same statements."""
     revoked_id = id_to_look_for(session_id)
 
-    def revoke(connection: Connection, caller: Caller) -> SessionRevoked | NotFound:
-        if not sessions.end_own(connection, revoked_id, caller.user.id, caller.now):
+    def revoke(transaction: Transaction, caller: Caller) -> SessionRevoked | NotFound:
+        if not sessions.end_own(transaction.connection, revoked_id, caller.user.id, transaction.now):
             return NotFound()
-        services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SESSION_ENDED)
+        transaction.record(caller.user.id, SecurityEventKind.SESSION_ENDED)
         return SessionRevoked(id=shown_id(revoked_id), user=caller.shown)
 
-    return await act_counted(services, access_token, revoke)
-
-
-# Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
-_UNCOUNTED = 50
+    return await run_rate_limited(services, client, access_token, revoke)
 
 
 def open_session(
-    connection: Connection,
-    services: Services,
-    challenge: LockedChallenge,
-    factor: FactorKind,
-    client: Client,
-    now: datetime,
-    device_id: UUID | None = None,
+    transaction: Transaction, challenge: LockedChallenge, factor: FactorKind, device_id: UUID | None = None
 ) -> tuple[StoredSession, TokenPair]:
-    """Open a session for an account that has just answered a challenge; the one used least recently may end for it.
+    """Open a session for an account that has answered a challenge; the one used least recently may end for it.
 
     device_id: the authenticator app that answered it, if one did.
     """
-    user = challenge.user
+    connection, services = transaction.connection, transaction.services
+    client, now, user = transaction.client, transaction.now, challenge.user
+    key = services.key_ring.current
     refresh_token = first_refresh_token()
     ends_at = now + timedelta(seconds=services.settings.session_lifetime_seconds)
     session = StoredSession(
@@ -273,10 +245,10 @@ def open_session(
         authenticated_at=now,
         factors=(factor,),
         ends_at=ends_at,
-        expires_at=min(idle_end(services, now), ends_at),
+        expires_at=min(_idle_end(services, now), ends_at),
         generation=0,
         refreshed_at=now,
-        key_id=services.key_ring.current.id,
+        key_id=key.id,
         refresh_digest=digest(Purpose.REFRESH_TOKEN, refresh_token),
         family_digest=family_digest(refresh_token),
         ip_address=client.ip_address,
@@ -289,11 +261,10 @@ def open_session(
     sessions.add(connection, session)
     if client.address != challenge.latest_address:
         sign_in.remember_address(connection, user.id, client.address, now)
-    key = services.key_ring.current
-    return session, token_pair(services, user.account, session, refresh_token, now, key, opening=True)
+    return session, _token_pair(services, user.account, session, refresh_token, now, key, opening=True)
 
 
-def token_pair(
+def _token_pair(
     services: Services,
     account: Account,
     session: StoredSession,
@@ -323,7 +294,7 @@ def access_token_of(
     *,
     opening: bool = False,
 ) -> tuple[str, datetime]:
-    """An access token of the session, and when it expires. Called within a use case that is `asking_for_claims`."""
+    """An access token of the session, and when it expires. Only for use cases that are `asking_for_claims`."""
     lifetime = timedelta(seconds=services.settings.access_token_seconds)
     # JWTs count whole seconds.
     expires_at = min(issued_at + lifetime, session.ends_at).replace(microsecond=0)
@@ -346,6 +317,6 @@ def access_token_of(
     return services.access_tokens.sign(grant, key, claims_for(services, request)), expires_at
 
 
-def idle_end(services: Services, now: datetime) -> datetime:
+def _idle_end(services: Services, now: datetime) -> datetime:
     """When a session that is refreshed now ends unless it is refreshed again."""
     return now + timedelta(seconds=services.settings.session_idle_seconds)

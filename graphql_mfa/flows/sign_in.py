@@ -1,7 +1,9 @@
 """Signing in: the password opens a challenge, and a second factor answers it."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from graphql_mfa.client import Client
@@ -16,17 +18,16 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, replace_recovery_codes
 from graphql_mfa.flows.sessions import access_token_of, open_session
-from graphql_mfa.flows.signed_in import Caller, act_counted, usable_factors
+from graphql_mfa.flows.signed_in import Caller, run_rate_limited
 from graphql_mfa.flows.totp import (
     Verified,
     answer_with_otp,
-    attempts_before_a_wait,
     enroll_device,
     enrollment_code_digest,
     otp_refusal,
 )
-from graphql_mfa.services import Services
-from graphql_mfa.store import Connection, accounts, sessions, sign_in, throttles, totp
+from graphql_mfa.services import Services, Transaction
+from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
 from graphql_mfa.store.accounts import LockedUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
 from graphql_mfa.types.accounts import User
@@ -48,7 +49,8 @@ from graphql_mfa.types.sign_in import (
     VerifyRecoveryCodeResult,
 )
 from graphql_mfa.types.throttling import RateLimited
-from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed
+
+T = TypeVar("T")
 
 
 async def login(services: Services, username: str, password: str, client: Client) -> LoginResult:
@@ -56,28 +58,27 @@ async def login(services: Services, username: str, password: str, client: Client
     async with services.hashing.slot(client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
-        return await _check(services, username, password, client)
+        return await _check_password(services, username, password, client)
 
 
-async def _check(services: Services, username: str, password: str, client: Client) -> LoginResult:
+async def _check_password(services: Services, username: str, password: str, client: Client) -> LoginResult:
     """Count the attempt, compare the password, open a challenge.
 
-    An attempt is counted, and committed, before the password is looked at; a success gives it back. An unknown name
+    An attempt is counted, and committed, before the password is compared; a right one is released. An unknown username
     costs the same statements and the same hash as a known one.
     """
-    settings = services.settings
-    now = services.clock()
     name_key = lookup_key(username)
 
-    def reserve(connection: Connection) -> tuple[LoginCandidate | None, limits.Limits] | RateLimited:
+    def reserve(transaction: Transaction) -> tuple[LoginCandidate | None, limits.Limits] | RateLimited:
+        connection, now = transaction.connection, transaction.now
         candidate = sign_in.find_for_login(connection, name_key, client.address, now)
         knows_address = candidate is not None and candidate.knows_address
         # A name that no account can have is counted as it was typed.
-        choices = limits.login(settings, name_key or username, client, knows_address=knows_address)
+        choices = limits.login(services.settings, name_key or username, client, knows_address=knows_address)
         counted = throttles.reserve_first(connection, choices, now)
         return RateLimited.by(counted) if isinstance(counted, Refusal) else (candidate, counted)
 
-    reserved = await services.database.write(reserve)
+    reserved = await services.write(client, reserve)
     if isinstance(reserved, RateLimited):
         return reserved
     candidate, counted = reserved
@@ -88,83 +89,64 @@ async def _check(services: Services, username: str, password: str, client: Clien
     )
     if candidate is None or not verdict.right:
         user_id = candidate.id if candidate else None
-        await services.database.write(
-            lambda connection: services.events.record_wrong_password(connection, user_id, now, client)
-        )
+        await services.write(client, lambda transaction: transaction.record_wrong_password(user_id))
         return InvalidCredentials()
 
-    def succeed(connection: Connection) -> OtpRequired | InvalidCredentials:
-        user = accounts.lock(connection, candidate.id, now)
+    def succeed(transaction: Transaction) -> OtpRequired | InvalidCredentials:
+        user = accounts.lock(transaction.connection, candidate.id, transaction.now)
         if user is None or user.password_hash != candidate.password_hash:
             return InvalidCredentials()
-        throttles.give_back(connection, counted)
-        return _ask_for_second_factor(connection, services, user, verdict, now)
+        transaction.release(counted)
+        return _require_second_factor(transaction, user, verdict)
 
-    return await services.database.write(succeed)
+    return await services.write(client, succeed)
 
 
-def _ask_for_second_factor(
-    connection: Connection, services: Services, user: LockedUser, verdict: PasswordVerdict, now: datetime
-) -> OtpRequired:
+def _require_second_factor(transaction: Transaction, user: LockedUser, verdict: PasswordVerdict) -> OtpRequired:
+    connection, now = transaction.connection, transaction.now
     if verdict.new_hash:
         accounts.replace_password_hash(connection, user.id, verdict.new_hash)
     enabled = user.account.mfa_enabled
     has_device = enabled or bool(totp.of_user(connection, user.id, confirmed=False))
-    factors = usable_factors(user, now, has_device=has_device)
-    challenge = issue_challenge(connection, services, user.id, now, factors=factors, otp_wait=user.otp_wait(now))
+    factors = user.usable_factors(now, has_device=has_device)
+    challenge = issue_challenge(transaction, user.id, factors=factors, otp_wait=user.otp_wait(now))
     return OtpRequired(challenge=challenge, enrollment_pending=not enabled)
 
 
 @asking_for_claims
 async def verify_otp(services: Services, challenge_token: str, otp: str, client: Client) -> VerifyOtpResult:
-    """Compare the answer; count it, or use up challenge and time step and open a session: one transaction.
+    """Compare the code; count a wrong one, or use up challenge and time step and open a session: one transaction.
 
-    The first statement locks the account's row, so an answer is compared after every earlier one for the account was
+    The first statement locks the account's row, so a code is compared after every earlier one of the account was
     counted.
     """
-    settings = services.settings
-    now = services.clock()
-    token = token_digest(Purpose.CHALLENGE, challenge_token)
-    if token is None:
-        return ChallengeExpired()
 
-    def transact(connection: Connection) -> VerifyOtpResult:
-        challenge = sign_in.lock_by_challenge(connection, token, now, settings.challenge_attempts)
-        if challenge is None:
-            return ChallengeExpired()
-        user = challenge.user
-        if refusal := otp_refusal(user, now):
+    def verify(transaction: Transaction, challenge: LockedChallenge) -> VerifyOtpResult:
+        connection, user = transaction.connection, challenge.user
+        if refusal := otp_refusal(user, transaction.now):
             return refusal
         devices = totp.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
-        left = challenge.attempts_left
-        repeated = left < settings.challenge_attempts - 1
-        answer = answer_with_otp(connection, services, user, devices, otp, client, now, left, repeated=repeated)
+        answer = answer_with_otp(transaction, user, devices, otp, challenge)
         if not isinstance(answer, Verified):
-            sign_in.count_attempt(connection, token)
+            sign_in.count_attempt(connection, challenge.digest)
             return answer
-        sign_in.consume_challenge(connection, token)
-        return _sign_in(connection, services, challenge, answer, client, now)
+        sign_in.consume_challenge(connection, challenge.digest)
+        return _sign_in(transaction, challenge, answer)
 
-    return await services.database.write(transact)
+    return await _run_with_challenge(services, client, challenge_token, verify)
 
 
 def _sign_in(
-    connection: Connection,
-    services: Services,
-    challenge: LockedChallenge,
-    verified: Verified,
-    client: Client,
-    now: datetime,
+    transaction: Transaction, challenge: LockedChallenge, verified: Verified
 ) -> SignedIn | EnrollmentConfirmed:
     user = challenge.user
-    session, tokens = open_session(connection, services, challenge, FactorKind.TOTP, client, now, verified.device_id)
+    session, tokens = open_session(transaction, challenge, FactorKind.TOTP, verified.device_id)
     if user.account.mfa_enabled:
-        services.events.record(connection, user.id, now, client, SecurityEventKind.SIGNED_IN)
+        transaction.record(user.id, SecurityEventKind.SIGNED_IN)
         return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
-    accounts.enable_mfa(connection, user.id, now)
-    codes = replace_recovery_codes(connection, services, user.id)
-    events = (SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
-    services.events.record(connection, user.id, now, client, *events)
+    accounts.enable_mfa(transaction.connection, user.id, transaction.now)
+    codes = replace_recovery_codes(transaction, user.id)
+    transaction.record(user.id, SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
     account = replace(user.account, mfa_enabled=True, recovery_codes_left=len(codes))
     return EnrollmentConfirmed(tokens=tokens, user=User.of(account, session.id), recovery_codes=codes)
 
@@ -173,76 +155,59 @@ def _sign_in(
 async def verify_recovery_code(
     services: Services, challenge_token: str, recovery_code: str, client: Client
 ) -> VerifyRecoveryCodeResult:
-    """Use up code and challenge and open a session, or count the answer: one transaction.
+    """Use up code and challenge and open a session, or count the attempt: one transaction.
 
-    The wait for one-time codes does not touch recovery codes, nor the other way round.
+    The waits for one-time codes don't apply to recovery codes, nor the other way round.
     """
-    settings = services.settings
-    now = services.clock()
-    token = token_digest(Purpose.CHALLENGE, challenge_token)
-    if token is None:
-        return ChallengeExpired()
 
-    def answer(connection: Connection) -> VerifyRecoveryCodeResult:
-        challenge = sign_in.lock_by_challenge(connection, token, now, settings.challenge_attempts)
-        if challenge is None:
-            return ChallengeExpired()
-        user = challenge.user
-        counted = limits.recovery_code(settings, user.id, client.address)
-        if wait := throttles.reserve_all(connection, counted, now):
+    def verify(transaction: Transaction, challenge: LockedChallenge) -> VerifyRecoveryCodeResult:
+        connection, user = transaction.connection, challenge.user
+        counted = limits.recovery_code(services.settings, user.id, client.address)
+        if wait := transaction.limit(counted):
             return RateLimited.until(wait)
         if not consume_recovery_code(connection, user.id, recovery_code):
-            sign_in.count_attempt(connection, token)
-            services.events.record(connection, user.id, now, client, SecurityEventKind.SIGN_IN_FAILED)
+            sign_in.count_attempt(connection, challenge.digest)
+            transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED)
             return InvalidRecoveryCode.of(challenge.attempts_left)
-        sign_in.consume_challenge(connection, token)
-        throttles.give_back(connection, counted)
-        session, tokens = open_session(connection, services, challenge, FactorKind.RECOVERY_CODE, client, now)
-        events = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
-        services.events.record(connection, user.id, now, client, *events)
+        sign_in.consume_challenge(connection, challenge.digest)
+        transaction.release(counted)
+        session, tokens = open_session(transaction, challenge, FactorKind.RECOVERY_CODE)
+        transaction.record(user.id, SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
         return SignedIn(tokens=tokens, user=User.of(accounts.find(connection, user.id), session.id))
 
-    return await services.database.write(answer)
+    return await _run_with_challenge(services, client, challenge_token, verify)
 
 
 async def restart_enrollment(
-    services: Services, challenge_token: str, enrollment_code: str | None
+    services: Services, challenge_token: str, enrollment_code: str | None, client: Client
 ) -> RestartEnrollmentResult:
     """Replace the device and end every open challenge, this one too; a new challenge comes with the new secret.
 
     A password alone is enough only for an account that its owner registered and never confirmed. One that an operator
-    imported or reset needs the operator's code as well. It counts until the first one-time code is verified, since a
-    page that was reloaded has lost the secret.
+    imported or reset needs the operator's code as well. The code counts until the first one-time code is verified,
+    since a page that was reloaded has lost the secret.
     """
-    settings = services.settings
-    now = services.clock()
-    token = token_digest(Purpose.CHALLENGE, challenge_token)
-    if token is None:
-        return ChallengeExpired()
 
-    def restart(connection: Connection) -> RestartEnrollmentResult:
-        challenge = sign_in.lock_by_challenge(connection, token, now, settings.challenge_attempts)
-        if challenge is None:
-            return ChallengeExpired()
-        user = challenge.user
+    def restart(transaction: Transaction, challenge: LockedChallenge) -> RestartEnrollmentResult:
+        connection, user = transaction.connection, challenge.user
         if user.account.mfa_enabled:
             return AlreadyEnrolled()
-        counted = limits.enrollment_restart(settings, user.id)
-        if wait := throttles.reserve_all(connection, counted, now):
+        counted = limits.enrollment_restart(services.settings, user.id)
+        if wait := transaction.limit(counted):
             return RateLimited.until(wait)
         if not _may_enroll(user, enrollment_code):
-            # Counted on the challenge only: a guesser must not use up the owner's restarts.
-            sign_in.count_attempt(connection, token)
-            throttles.give_back(connection, counted)
+            # Counted for the challenge only: guesses must not use up the owner's restarts.
+            sign_in.count_attempt(connection, challenge.digest)
+            transaction.release(counted)
             return EnrollmentCodeRequired()
         sign_in.end_challenges(connection, user.id)
         totp.remove_all(connection, user.id)
         totp.forget_otp_failures(connection, user.id)
-        enrollment = enroll_device(connection, services, user.id, user.account.username, now)
-        issued = issue_challenge(connection, services, user.id, now, factors=[FactorKind.TOTP])
+        enrollment = enroll_device(transaction, user.account)
+        issued = issue_challenge(transaction, user.id, factors=[FactorKind.TOTP])
         return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
 
-    return await services.database.write(restart)
+    return await _run_with_challenge(services, client, challenge_token, restart)
 
 
 def _may_enroll(user: LockedUser, enrollment_code: str | None) -> bool:
@@ -260,86 +225,66 @@ async def reauthenticate(
     Give one of the two: a one-time code or a recovery code.
     """
 
-    def transact(connection: Connection, caller: Caller) -> ReauthenticateResult:
+    def verify(transaction: Transaction, caller: Caller) -> ReauthenticateResult:
+        user = caller.user
         if otp is not None:
-            answer = _answer_with_otp(connection, services, caller, otp, client)
+            if refusal := otp_refusal(user, transaction.now):
+                return refusal
+            devices = totp.of_user(transaction.connection, user.id, confirmed=True)
+            answer = answer_with_otp(transaction, user, devices, otp)
             if not isinstance(answer, Verified):
                 return answer
-            return _renew(connection, services, caller, caller.user.account, FactorKind.TOTP, answer.device_id)
-        if refusal := _answer_with_code(connection, services, caller, recovery_code or "", client):
-            return refusal
-        account = accounts.find(connection, caller.user.id)
-        return _renew(connection, services, caller, account, FactorKind.RECOVERY_CODE)
+            return _renew(transaction, caller, user.account, FactorKind.TOTP, answer.device_id)
+        if refused := _answer_with_recovery_code(transaction, user.id, recovery_code or ""):
+            return refused
+        account = accounts.find(transaction.connection, user.id)
+        return _renew(transaction, caller, account, FactorKind.RECOVERY_CODE)
 
-    return await act_counted(services, access_token, transact)
-
-
-def _answer_with_otp(
-    connection: Connection, services: Services, caller: Caller, otp: str, client: Client
-) -> Verified | InvalidOtp | OtpAlreadyUsed | FactorDisabled | RateLimited:
-    user = caller.user
-    if refusal := otp_refusal(user, caller.now):
-        return refusal
-    devices = totp.of_user(connection, user.id, confirmed=True)
-    attempts_left = attempts_before_a_wait(services.settings, user)
-    repeated = user.otp_failures > 0
-    return answer_with_otp(
-        connection, services, user, devices, otp, client, caller.now, attempts_left, repeated=repeated
-    )
+    return await run_rate_limited(services, client, access_token, verify)
 
 
-def _answer_with_code(
-    connection: Connection, services: Services, caller: Caller, code: str, client: Client
+def _answer_with_recovery_code(
+    transaction: Transaction, user_id: UUID, recovery_code: str
 ) -> InvalidRecoveryCode | RateLimited | None:
-    counted = limits.recovery_code(services.settings, caller.user.id, client.address)
-    if wait := throttles.reserve_all(connection, counted, caller.now):
+    counted = limits.recovery_code(transaction.services.settings, user_id, transaction.client.address)
+    if wait := transaction.limit(counted):
         return RateLimited.until(wait)
-    if not consume_recovery_code(connection, caller.user.id, code):
-        services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.SIGN_IN_FAILED)
-        return InvalidRecoveryCode.of(throttles.attempts_left(connection, counted))
-    throttles.give_back(connection, counted)
-    services.events.record(connection, caller.user.id, caller.now, client, SecurityEventKind.RECOVERY_CODE_USED)
+    if not consume_recovery_code(transaction.connection, user_id, recovery_code):
+        transaction.record(user_id, SecurityEventKind.SIGN_IN_FAILED)
+        return InvalidRecoveryCode.of(throttles.attempts_left(transaction.connection, counted))
+    transaction.release(counted)
+    transaction.record(user_id, SecurityEventKind.RECOVERY_CODE_USED)
     return None
 
 
 def _renew(
-    connection: Connection,
-    services: Services,
-    caller: Caller,
-    account: Account,
-    factor: FactorKind,
-    device_id: UUID | None = None,
+    transaction: Transaction, caller: Caller, account: Account, factor: FactorKind, device_id: UUID | None = None
 ) -> Reauthenticated:
+    services, now = transaction.services, transaction.now
     factors = tuple(dict.fromkeys((*caller.session.factors, factor)))
-    session = replace(caller.session, authenticated_at=caller.now, factors=factors, verified_by=device_id)
-    sessions.reauthenticate(connection, session)
-    token, expires_at = access_token_of(services, account, session, caller.now, services.key_ring.current)
+    session = replace(caller.session, authenticated_at=now, factors=factors, verified_by=device_id)
+    sessions.reauthenticate(transaction.connection, session)
+    token, expires_at = access_token_of(services, account, session, now, services.key_ring.current)
     return Reauthenticated(
         access_token=token,
         access_token_expires_at=expires_at,
-        access_token_expires_in=seconds_until(expires_at, caller.now),
+        access_token_expires_in=seconds_until(expires_at, now),
         user=User.of(account, session.id),
     )
 
 
 def issue_challenge(
-    connection: Connection,
-    services: Services,
-    user_id: UUID,
-    now: datetime,
-    *,
-    factors: list[FactorKind],
-    otp_wait: timedelta | None = None,
+    transaction: Transaction, user_id: UUID, *, factors: list[FactorKind], otp_wait: timedelta | None = None
 ) -> Challenge:
-    """Open a challenge for an account whose row the transaction holds, or has just made."""
-    settings = services.settings
+    """Open a challenge for an account whose row the transaction locked or inserted."""
+    settings = transaction.services.settings
     token = new_token(CHALLENGE_PREFIX)
-    expires_at = now + timedelta(seconds=settings.challenge_lifetime_seconds)
+    expires_at = transaction.now + timedelta(seconds=settings.challenge_lifetime_seconds)
     sign_in.add_challenge(
-        connection,
+        transaction.connection,
         digest=digest(Purpose.CHALLENGE, token),
         user_id=user_id,
-        now=now,
+        now=transaction.now,
         expires_at=expires_at,
         at_most=settings.challenges_per_user,
     )
@@ -351,3 +296,19 @@ def issue_challenge(
         factors=factors,
         otp_retry_after=throttling.seconds(otp_wait) if otp_wait else None,
     )
+
+
+async def _run_with_challenge(
+    services: Services, client: Client, challenge_token: str, use_case: Callable[[Transaction, LockedChallenge], T]
+) -> T | ChallengeExpired:
+    """Run a transaction that locks the open challenge of the token, and its account, first."""
+    token = token_digest(Purpose.CHALLENGE, challenge_token)
+    if token is None:
+        return ChallengeExpired()
+
+    def run(transaction: Transaction) -> T | ChallengeExpired:
+        attempts = services.settings.challenge_attempts
+        challenge = sign_in.lock_by_challenge(transaction.connection, token, transaction.now, attempts)
+        return ChallengeExpired() if challenge is None else use_case(transaction, challenge)
+
+    return await services.write(client, run)

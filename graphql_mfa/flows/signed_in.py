@@ -1,40 +1,49 @@
-"""Finding out who calls, and running a transaction for a signed-in user."""
+"""Running a transaction for a signed-in user.
+
+The same transaction checks that the session is live, and that its second factor is recent enough.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from graphql_mfa.client import Client
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid, TokenSubject
-from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
+from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
-from graphql_mfa.services import Services
-from graphql_mfa.store import Connection, accounts, sessions, throttles
+from graphql_mfa.services import Services, Transaction
+from graphql_mfa.store import accounts, sessions
 from graphql_mfa.store.accounts import LockedUser
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.throttling import RateLimited
 
+T = TypeVar("T")
 
-def check_token(services: Services, access_token: str | None, now: datetime) -> TokenSubject | NotAuthenticated:
-    """Check the token alone: its session may be over."""
-    if access_token is None:
-        return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_MISSING)
-    match services.access_tokens.check(access_token, now):
-        case TokenInvalid():
-            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_INVALID)
-        case TokenExpired():
-            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_EXPIRED)
-        case subject:
-            return subject
+
+@dataclass(frozen=True)
+class Caller:
+    """A signed-in user. The rows of the account and of the session are locked."""
+
+    user: LockedUser
+    session: StoredSession
+
+    @property
+    def shown(self) -> User:
+        """The user, as the API shows it."""
+        return User.of(self.user.account, self.session.id)
+
+
+UseCase = Callable[[Transaction, Caller], T]
 
 
 async def authenticate(services: Services, access_token: str | None) -> Authenticated | NotAuthenticated:
-    """Check the token, then that its session still lives: a session that was ended is over at once."""
+    """Check the token, then that its session is live."""
     now = services.clock()
-    subject = check_token(services, access_token, now)
+    subject = _check_token(services, access_token, now)
     if isinstance(subject, NotAuthenticated):
         return subject
     found = await services.database.read(lambda connection: sessions.find_account(connection, subject.session_id, now))
@@ -46,75 +55,64 @@ async def authenticate(services: Services, access_token: str | None) -> Authenti
     return Authenticated(subject.session_id, authenticated_at, account, may_be_fresh)
 
 
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Caller:
-    """A signed-in user: the transaction holds the account's row and the session's."""
-
-    user: LockedUser
-    session: StoredSession
-    now: datetime
-
-    @property
-    def shown(self) -> User:
-        """The user, as the API shows it."""
-        return User.of(self.user.account, self.session.id)
-
-
-Act = Callable[[Connection, Caller], T]
-
-
-async def act(services: Services, access_token: str | None, transaction: Act[T]) -> T | NotAuthenticated:
-    """Run a transaction for whom the token speaks, if the session still lives."""
-    now = services.clock()
-    subject = check_token(services, access_token, now)
+async def run_as_user(
+    services: Services, client: Client, access_token: str | None, use_case: UseCase[T]
+) -> T | NotAuthenticated:
+    """Run a transaction for the user of the access token, if the session is live."""
+    subject = _check_token(services, access_token, services.clock())
     if isinstance(subject, NotAuthenticated):
         return subject
 
-    def transact(connection: Connection) -> T | NotAuthenticated:
+    def run(transaction: Transaction) -> T | NotAuthenticated:
+        connection, now = transaction.connection, transaction.now
         user = accounts.lock(connection, subject.user_id, now)
-        session = sessions.hold(connection, subject.session_id, subject.user_id, now)
+        session = sessions.lock(connection, subject.session_id, subject.user_id, now)
         if user is None or session is None:
             return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
-        return transaction(connection, Caller(user, session, now))
+        return use_case(transaction, Caller(user, session))
 
-    return await services.database.write(transact)
+    return await services.write(client, run)
 
 
-async def act_counted(
-    services: Services, access_token: str | None, transaction: Act[T]
+async def run_rate_limited(
+    services: Services, client: Client, access_token: str | None, use_case: UseCase[T]
 ) -> T | NotAuthenticated | RateLimited:
-    """As `act`, so many times for each session. What is refused for another limit's sake is not counted either."""
-    return await act(services, access_token, lambda *given: _counted(services, transaction, *given))
+    """As `run_as_user`, a limited number of times per session. A call that another limit refuses does not count."""
+    return await run_as_user(services, client, access_token, lambda *given: _run_counted(use_case, *given))
 
 
-async def act_freshly(
-    services: Services, access_token: str | None, transaction: Act[T]
+async def run_with_recent_mfa(
+    services: Services, client: Client, access_token: str | None, use_case: UseCase[T]
 ) -> T | NotAuthenticated | ReauthenticationRequired | RateLimited:
-    """As `act_counted`, for what is sensitive: only soon after the session verified a second factor."""
+    """As `run_rate_limited`, if the session verified a second factor recently. For sensitive operations."""
 
-    def transact(connection: Connection, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
-        oldest = caller.now - timedelta(seconds=services.settings.reauthentication_seconds)
+    def run(transaction: Transaction, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
+        oldest = transaction.now - timedelta(seconds=services.settings.reauthentication_seconds)
         if caller.session.stale_since or caller.session.authenticated_at < oldest:
-            return ReauthenticationRequired(factors=usable_factors(caller.user, caller.now))
-        return _counted(services, transaction, connection, caller)
+            return ReauthenticationRequired(factors=caller.user.usable_factors(transaction.now))
+        return _run_counted(use_case, transaction, caller)
 
-    return await act(services, access_token, transact)
-
-
-def usable_factors(user: LockedUser, now: datetime, *, has_device: bool = True) -> list[FactorKind]:
-    """What the account can answer with now."""
-    factors = [FactorKind.TOTP] if has_device and not user.otp_wait(now) and not user.otp_disabled else []
-    return factors + [FactorKind.RECOVERY_CODE] * bool(user.account.recovery_codes_left)
+    return await run_as_user(services, client, access_token, run)
 
 
-def _counted(services: Services, transaction: Act[T], connection: Connection, caller: Caller) -> T | RateLimited:
-    counted = limits.account_changes(services.settings, caller.session.id)
-    if wait := throttles.reserve_all(connection, counted, caller.now):
+def _run_counted(use_case: UseCase[T], transaction: Transaction, caller: Caller) -> T | RateLimited:
+    counted = limits.account_changes(transaction.services.settings, caller.session.id)
+    if wait := transaction.limit(counted):
         return RateLimited.until(wait)
-    result = transaction(connection, caller)
+    result = use_case(transaction, caller)
     if isinstance(result, RateLimited):
-        throttles.give_back(connection, counted)
+        transaction.release(counted)
     return result
+
+
+def _check_token(services: Services, access_token: str | None, now: datetime) -> TokenSubject | NotAuthenticated:
+    """Check the token alone: its session may have ended."""
+    if access_token is None:
+        return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_MISSING)
+    match services.access_tokens.check(access_token, now):
+        case TokenInvalid():
+            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_INVALID)
+        case TokenExpired():
+            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_EXPIRED)
+        case subject:
+            return subject

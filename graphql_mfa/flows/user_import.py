@@ -1,4 +1,4 @@
-"""Take over accounts from another system: their names, password hashes and, where there are any, TOTP secrets."""
+"""Importing accounts of another system: usernames, password hashes and, where there are any, TOTP secrets."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -8,19 +8,18 @@ from functools import partial
 from itertools import islice
 from uuid import UUID, uuid4
 
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core import totp
-from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.core.password_hashing import stored_cost
 from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import Username, parse_username
-from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows.totp import enrollment_code_digest, seal_secret
+from graphql_mfa.services import Services, Transaction
 from graphql_mfa.settings import HIGHEST_BCRYPT_ROUNDS, Settings
-from graphql_mfa.store import Connection, accounts, operators
-from graphql_mfa.store.database import Database
+from graphql_mfa.store import accounts, operators
 
 _BATCH_LINES = 500
 _REQUIRED = ("username", "passwordHash")
@@ -30,7 +29,7 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True)
 class NewUser:
-    """A line that is in order. totp_secret: in base32; None for an account that has to enroll first."""
+    """A valid line. totp_secret: in base32; None for an account that has to enroll first."""
 
     line: int
     name: Username
@@ -41,9 +40,9 @@ class NewUser:
 
 @dataclass(frozen=True)
 class Imported:
-    """An account that is there now.
+    """An imported account.
 
-    enrollment_code: for its owner, when it came without a second factor. warning: what is weak about it.
+    enrollment_code: for its owner, when it has no second factor. warning: a weakness of it.
     """
 
     line: int
@@ -54,23 +53,21 @@ class Imported:
 
 @dataclass(frozen=True)
 class Refused:
-    """A line that was left out. The reason repeats nothing of it but the name of an unknown member."""
+    """A line that was not imported. The reason repeats nothing of it but the name of an unknown member."""
 
     line: int
     reason: str
 
 
-async def import_users(
-    database: Database, ring: KeyRing, settings: Settings, lines: Iterable[str], now: datetime
-) -> AsyncIterator[Imported | Refused]:
-    """Import line by line, a transaction for some hundred; what comes out is committed.
+async def import_users(services: Services, lines: Iterable[str]) -> AsyncIterator[Imported | Refused]:
+    """Import accounts, 500 lines in each transaction. Each outcome is committed before it is yielded.
 
-    Run again after an interruption it finds the names that it has made already taken.
+    When it is run again after an interruption, the usernames that it imported before are taken.
     """
+    settings, now = services.settings, services.clock()
     parsed = (_parse(number, line, settings, now) for number, line in enumerate(lines, 1) if line.strip())
     while batch := list(islice(parsed, _BATCH_LINES)):
-        add = partial(_add, ring=ring, events=EventLog.of(settings), batch=batch, now=now)
-        for outcome in await database.write(add):
+        for outcome in await services.write(OPERATOR, partial(_add, batch=batch)):
             yield outcome
 
 
@@ -100,7 +97,7 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
     cost = stored_cost(given["passwordHash"])
     if cost is None:
         return Refused(number, "its passwordHash is no bcrypt hash")
-    # Cheaper ones are brought to the work of the others; a dearer one would show by the time it takes.
+    # Cheaper hashes are padded to the work of the others; a more expensive one would show by its time.
     if cost > HIGHEST_BCRYPT_ROUNDS:
         return Refused(
             number,
@@ -119,7 +116,7 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
         try:
             created_at = datetime.fromisoformat(given["createdAt"])
             has_offset = created_at.tzinfo is not None
-            # The first and the last day that there are can lie beyond them in UTC.
+            # The first and the last representable day may be out of range in UTC.
             created_at = created_at.astimezone(UTC)
         except (ValueError, OverflowError):
             return Refused(number, "its createdAt is no date and time")
@@ -133,20 +130,17 @@ def _shown(member: str) -> str:
     return json.dumps(member[:_SHOWN_CHARACTERS])
 
 
-def _add(
-    connection: Connection, ring: KeyRing, events: EventLog, batch: list[NewUser | Refused], now: datetime
-) -> list[Imported | Refused]:
+def _add(transaction: Transaction, batch: list[NewUser | Refused]) -> list[Imported | Refused]:
     refused = [entry for entry in batch if isinstance(entry, Refused)]
     new = [entry for entry in batch if isinstance(entry, NewUser)]
-    # In one order, so that no two imports wait for each other. Of a name that is there twice the first line counts.
+    # One order for all imports, so that they can't deadlock. Of two lines with one username, the first one counts.
     new.sort(key=lambda entry: entry.name.key)
-    outcomes = [*refused, *(_add_one(connection, ring, events, entry, now) for entry in new)]
+    outcomes = [*refused, *(_add_one(transaction, entry) for entry in new)]
     return sorted(outcomes, key=lambda outcome: outcome.line)
 
 
-def _add_one(
-    connection: Connection, ring: KeyRing, events: EventLog, entry: NewUser, now: datetime
-) -> Imported | Refused:
+def _add_one(transaction: Transaction, entry: NewUser) -> Imported | Refused:
+    connection, now = transaction.connection, transaction.now
     user_id = uuid4()
     code = None if entry.totp_secret else new_recovery_code()
     added = accounts.import_row(
@@ -168,8 +162,8 @@ def _add_one(
             return Refused(entry.line, reason)
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
-        _add_device(connection, ring, user_id, entry.totp_secret, now)
-    events.record(connection, user_id, now, None, SecurityEventKind.IMPORTED_BY_OPERATOR)
+        _add_device(transaction, user_id, entry.totp_secret)
+    transaction.record(user_id, SecurityEventKind.IMPORTED_BY_OPERATOR)
     warnings = filter(None, (_secret_warning(entry.totp_secret), _name_warning(entry.name, lookalike=added.lookalike)))
     return Imported(entry.line, entry.name.shown, code, "; ".join(warnings) or None)
 
@@ -185,22 +179,22 @@ def _secret_warning(secret: str | None) -> str | None:
 
 
 def _name_warning(name: Username, *, lookalike: bool) -> str | None:
-    """What would keep the name from being registered; accounts that exist keep theirs."""
+    """Why the name could not be registered; imported accounts keep theirs."""
     if lookalike:
         return "its username looks like that of another account"
     return "its username mixes scripts, such as Latin and Cyrillic" if name.mixes_scripts else None
 
 
-def _add_device(connection: Connection, ring: KeyRing, user_id: UUID, secret: str, now: datetime) -> None:
-    device_id = uuid4()
+def _add_device(transaction: Transaction, user_id: UUID, secret: str) -> None:
+    device_id, ring = uuid4(), transaction.services.key_ring
     operators.add_device(
-        connection,
+        transaction.connection,
         {
             "id": device_id,
             "user_id": user_id,
             "sealed_secret": seal_secret(ring, device_id, secret),
             "key_id": ring.current.id,
-            "created_at": now,
-            "confirmed_at": now,
+            "created_at": transaction.now,
+            "confirmed_at": transaction.now,
         },
     )

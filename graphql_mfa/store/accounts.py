@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from graphql_mfa.core.accounts import Account
+from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.usernames import Username
 from graphql_mfa.store import security_events
@@ -77,7 +77,7 @@ def account_of(row: "Row[*tuple[object, ...]]") -> Account:
 
 @dataclass(frozen=True)
 class LockedUser:
-    """An account whose row the transaction holds. sessions: rows of its sessions, those that expired included.
+    """An account whose row is locked. sessions: rows of its sessions, expired ones included.
 
     enrollment_code_digest: of the operator's code, if one was issued and the account was not confirmed since.
     """
@@ -96,8 +96,13 @@ class LockedUser:
         """The account's id."""
         return self.account.id
 
+    def usable_factors(self, now: datetime, *, has_device: bool = True) -> list[FactorKind]:
+        """The second factors that can answer now."""
+        factors = [FactorKind.TOTP] if has_device and not self.otp_wait(now) and not self.otp_disabled else []
+        return factors + [FactorKind.RECOVERY_CODE] * bool(self.account.recovery_codes_left)
+
     def otp_wait(self, now: datetime) -> timedelta | None:
-        """How long one-time codes have to wait, if they do; codes that are off wait for nothing."""
+        """How long one-time codes are refused after wrong ones; None when they are not, or are off."""
         until = self.otp_blocked_until
         return until - now if until is not None and now < until and not self.otp_disabled else None
 
@@ -156,7 +161,7 @@ _CONFLICTS = select(
 def _add(
     connection: Connection, insert_row: Callable[[], int], id: UUID, name: Username, now: datetime
 ) -> Added | None:
-    """The name of an abandoned account is free."""
+    """Insert the row. The name of an abandoned registration is free."""
     if not insert_row():
         abandoned = connection.scalar(_DELETE_ABANDONED, {"name": name.key, "now": now})
         if abandoned is None:
@@ -164,8 +169,8 @@ def _add(
         security_events.erase_events(connection, abandoned, None, now)
         if not insert_row():
             return None
-    # After the insertion: a transaction that deletes the account of that name holds the name until it is reserved, and
-    # one that registers a name which looks like it holds the lock of their skeleton.
+    # After the insertion: a transaction that deletes the account of that name locks the name until it is reserved, and
+    # one that registers a name which looks like it has the lock of their skeleton.
     digest = name_digest(name.key)
     given = {"name_digest": digest, "skeleton": name.skeleton, "user": id, "now": now}
     conflicts = connection.execute(_CONFLICTS, given).one()
@@ -192,7 +197,7 @@ _REMOVE = delete(User).where(_that_user)
 
 
 def remove(connection: Connection, id: UUID) -> None:
-    """Delete the account and all that hangs on it."""
+    """Delete the account and, by foreign keys, what belongs to it."""
     connection.execute(_REMOVE, {"user": id})
 
 
@@ -210,7 +215,7 @@ _LOCK = lockable.where(_that_user).with_for_update(of=User)
 
 
 def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
-    """Hold the account's row until the transaction ends."""
+    """Lock the account's row."""
     return _lock(connection, _LOCK, {"user": id, "now": now})
 
 
@@ -218,7 +223,7 @@ _LOCK_BY_NAME = lockable.where(that_name).with_for_update(of=User)
 
 
 def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser | None:
-    """Hold the row of the account of that name until the transaction ends."""
+    """Lock the row of the account of that name."""
     return _lock(connection, _LOCK_BY_NAME, {"name": key, "now": now})
 
 
@@ -254,7 +259,7 @@ _REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
 
 
 def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
-    """Store another hash for an account whose row the transaction holds."""
+    """Store another hash for an account whose row is locked."""
     connection.execute(_REPLACE_PASSWORD_HASH, {"user": id, "new_hash": new})
 
 
@@ -266,16 +271,16 @@ def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
     connection.execute(_ENABLE_MFA, {"user": id, "now": now})
 
 
-_KEEP = select(User.id).where(_that_user).with_for_update(read=True, key_share=True)
+_LOCK_IF_EXISTS = select(User.id).where(_that_user).with_for_update(read=True, key_share=True)
 
 
-def keep(connection: Connection, id: UUID) -> bool:
-    """Whether the account is there; if so, nobody deletes it until the transaction ends."""
-    return connection.execute(_KEEP, {"user": id}).one_or_none() is not None
+def lock_if_exists(connection: Connection, id: UUID) -> bool:
+    """Whether the account exists; if so, it can't be deleted until the transaction ends."""
+    return connection.execute(_LOCK_IF_EXISTS, {"user": id}).one_or_none() is not None
 
 
 def name_digest(key: str) -> bytes:
-    """What is kept of a name."""
+    """The digest by which a deleted account's name stays reserved."""
     return digest(Purpose.RESERVED_NAME, key)
 
 
@@ -283,7 +288,7 @@ _RESERVE_NAME = insert(ReservedName)
 
 
 def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
-    """Nobody takes the name until then. The caller holds the account that has it, so nobody else reserves it."""
+    """Reserve the name until then. The row of its account is locked, so no other transaction reserves it."""
     reserved = name_digest(key)
     # An earlier reservation, over but not purged yet, would be in the way.
     connection.execute(_FORGET_NAME, {"name_digest": reserved})

@@ -46,21 +46,21 @@ def sealed_by_key(connection: Connection, key_id: bytes, *, after: UUID, rows: i
     return [stored_device_of(row) for row in found]
 
 
-_SEAL_AGAIN = (
+_RE_ENCRYPT = (
     update(TotpDevice)
     .where(TotpDevice.id == bindparam("device"), TotpDevice.sealed_secret == bindparam("old_seal"))
     .values(new_seal)
 )
 
 
-def seal_again(connection: Connection, devices: Iterable[tuple[StoredDevice, bytes]]) -> None:
-    """Replace each device's seal, unless somebody else did so meanwhile."""
+def re_encrypt(connection: Connection, devices: Iterable[tuple[StoredDevice, bytes]]) -> None:
+    """Store each device's re-encrypted secret, unless it changed meanwhile."""
     rows = [
         {"device": device.id, "old_seal": device.sealed_secret, "new_seal": seal, "new_key": sealed_by(seal)}
         for device, seal in devices
     ]
     if rows:
-        connection.execute(_SEAL_AGAIN, rows)
+        connection.execute(_RE_ENCRYPT, rows)
 
 
 _COUNT_SESSIONS = (

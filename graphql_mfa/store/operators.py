@@ -78,7 +78,7 @@ _LOCK_BY_NAME = _BY_NAME.with_for_update()
 
 
 def lock(connection: Connection, key: str, now: datetime) -> UserRecord | None:
-    """Hold the row of the account of that name until the transaction ends."""
+    """Lock the row of the account of that name."""
     row = connection.execute(_LOCK_BY_NAME, {"name": key, "now": now}).one_or_none()
     return None if row is None else _record_of(row)
 
@@ -132,7 +132,7 @@ def sign_out(connection: Connection, id: UUID) -> None:
     _run(connection, _SIGNED_IN_BY, id)
 
 
-_DEMAND_ENROLLMENT = (
+_REQUIRE_ENROLLMENT = (
     update(User)
     .where(_that_user)
     .values(mfa_enabled_at=None, enrollment_expires_at=None, enrollment_code_digest=bindparam("code"))
@@ -140,17 +140,17 @@ _DEMAND_ENROLLMENT = (
 _FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in (TotpDevice, RecoveryCode)]
 
 
-def demand_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
-    """Remove every factor; whoever enrolls anew needs that code."""
+def require_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
+    """Remove every factor, and require that code for a new enrollment."""
     _run(connection, _FACTORS, id)
-    connection.execute(_DEMAND_ENROLLMENT, {"user": id, "code": code_digest})
+    connection.execute(_REQUIRE_ENROLLMENT, {"user": id, "code": code_digest})
 
 
 _SET_DISABLED = update(User).where(_that_user).values(disabled_at=bindparam("since"))
 
 
 def set_disabled(connection: Connection, id: UUID, since: datetime | None) -> None:
-    """Nobody signs in to the account any more; or, without a time, its owner may again."""
+    """Refuse sign-ins to the account; or, without a time, allow them again."""
     connection.execute(_SET_DISABLED, {"user": id, "since": since})
 
 

@@ -27,13 +27,13 @@ def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
     return connection.execute(_CONSUME, {"user": user_id, "code": digest}).rowcount == 1
 
 
-_HOLD = (
+_LOCK = (
     select(RecoveryCode.user_id)
     .where(RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code"))
     .with_for_update()
 )
 
 
-def hold(connection: Connection, user_id: UUID, digest: bytes) -> bool:
-    """Whether the account has that code. It is not used up, and until the transaction ends nobody else does so."""
-    return connection.execute(_HOLD, {"user": user_id, "code": digest}).one_or_none() is not None
+def lock(connection: Connection, user_id: UUID, digest: bytes) -> bool:
+    """Whether the account has that code. Locks it until the transaction ends, without using it up."""
+    return connection.execute(_LOCK, {"user": user_id, "code": digest}).one_or_none() is not None

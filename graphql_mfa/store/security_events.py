@@ -100,9 +100,9 @@ def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST
 _REMOVE_ALL = delete(SecurityEvent).where(_of_user)
 
 
-def remove_all(connection: Connection, nobody: UUID) -> None:
+def remove_all(connection: Connection, decoy: UUID) -> None:
     """Remove what this transaction recorded of an account that does not exist."""
-    connection.execute(_REMOVE_ALL, {"user": nobody})
+    connection.execute(_REMOVE_ALL, {"user": decoy})
 
 
 def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | None, now: datetime) -> None:

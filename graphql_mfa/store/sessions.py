@@ -133,7 +133,7 @@ _END_BEYOND = delete(Session).where(Session.id.in_(_beyond))
 
 
 def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) -> None:
-    """End the account's live sessions but the `most` used last. The caller holds the account's row."""
+    """End the account's live sessions but the `most` used last. The account's row is locked."""
     connection.execute(_END_BEYOND, {"user": user_id, "now": now, "most": most})
 
 
@@ -145,28 +145,28 @@ _FIND_ACCOUNT = (
 
 
 def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime, bool] | None:
-    """The account that is signed in by that live session, when that verified a second factor, and if that counts."""
+    """The account of that live session, when the session verified a second factor, and whether that still counts."""
     row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
     return None if row is None else (account_of(row), row.authenticated_at, row.stale_since is None)
 
 
-_HOLD = (
+_LOCK = (
     select(*_COLUMNS)
     .where(Session.id == bindparam("session"), Session.user_id == bindparam("user"), lives)
     .with_for_update()
 )
 
 
-def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
-    """Hold the live session of that account until the transaction ends. None when it is over."""
-    return _session_of(connection.execute(_HOLD, {"session": id, "user": user_id, "now": now}).mappings().one_or_none())
+def lock(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
+    """Lock the live session of that account; None when it has ended."""
+    return _session_of(connection.execute(_LOCK, {"session": id, "user": user_id, "now": now}).mappings().one_or_none())
 
 
 _LOCK_BY_REFRESH_TOKEN = select(*_COLUMNS).where(_is_of_token).with_for_update()
 
 
 def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> StoredSession | None:
-    """Hold the live session that the token belongs to, or once belonged to, until the transaction ends."""
+    """Lock the live session that the token belongs to, or belonged to before it was traded in."""
     given = {"token": digest, "family": family, "now": now}
     return _session_of(connection.execute(_LOCK_BY_REFRESH_TOKEN, given).mappings().one_or_none())
 
@@ -233,7 +233,7 @@ _REAUTHENTICATE = (
 
 
 def reauthenticate(connection: Connection, session: StoredSession) -> None:
-    """A second factor was verified again. The caller holds the session."""
+    """A second factor was verified again. The session's row is locked."""
     given = {
         "session": session.id,
         "at": session.authenticated_at,
@@ -276,7 +276,7 @@ _MAKE_STALE = _make_stale.where(Session.id == bindparam("session"))
 
 
 def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
-    """Demand another second factor of that session before sensitive operations."""
+    """Require another second factor of that session before sensitive operations."""
     connection.execute(_MAKE_STALE, {"session": id, "now": now})
 
 
@@ -286,7 +286,7 @@ _MAKE_OTHERS_STALE = _make_stale.where(
 
 
 def make_others_stale(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> None:
-    """Demand another second factor of every live session of the account but that one."""
+    """Require another second factor of every other live session of the account before sensitive operations."""
     connection.execute(_MAKE_OTHERS_STALE, {"session": id, "user": user_id, "now": now})
 
 
@@ -307,7 +307,7 @@ _USED_LAST = (
 
 
 def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[ListedSession]:
-    """The account's live sessions, newest use first, up to so many."""
+    """The account's live sessions, newest use first, up to `rows`."""
     return [
         ListedSession(
             id=row.id,

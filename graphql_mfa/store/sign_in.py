@@ -31,12 +31,13 @@ _addresses_of_user = _known.user_id == bindparam("of")
 
 @dataclass(frozen=True)
 class LockedChallenge:
-    """An open challenge and its account, whose rows the transaction holds.
+    """An open challenge and its account, whose rows are locked.
 
     attempts_left: how many answers are left if this one is wrong. latest_address: from where the account signed in
     last, if that was within a day.
     """
 
+    digest: bytes
     user: LockedUser
     attempts_left: int
     latest_address: str | None
@@ -86,12 +87,12 @@ _LOCK_BY_CHALLENGE = (
 
 
 def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedChallenge | None:
-    """Hold the row of the account whose open challenge that is, and the challenge's. attempts: answers it may have."""
+    """Lock an open challenge and its account. attempts: wrong answers that end a challenge."""
     given = {"challenge": digest, "now": now, "attempts": attempts, "yesterday": now - timedelta(days=1)}
     row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
-    return (
-        None if row is None else LockedChallenge(locked_user_of(row), attempts - row.attempts - 1, row.latest_address)
-    )
+    if row is None:
+        return None
+    return LockedChallenge(digest, locked_user_of(row), attempts - row.attempts - 1, row.latest_address)
 
 
 _KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
@@ -165,7 +166,7 @@ _ADD_CHALLENGE = insert(Challenge).from_select(
 def add_challenge(
     connection: Connection, *, digest: bytes, user_id: UUID, now: datetime, expires_at: datetime, at_most: int
 ) -> None:
-    """Issue a challenge, ending the oldest ones beyond `at_most`. The caller holds the account's row."""
+    """Issue a challenge, ending the oldest ones beyond `at_most`. The account's row is locked."""
     given = {"challenge": digest, "user": user_id, "now": now, "end": expires_at, "at_most": at_most}
     if connection.execute(_ADD_CHALLENGE, given).rowcount == 0:
         connection.execute(_END_OLDEST_CHALLENGES, {"user": user_id, "others": at_most - 1})
@@ -178,7 +179,7 @@ _COUNT_ATTEMPT = (
 
 
 def count_attempt(connection: Connection, digest: bytes) -> None:
-    """Count a wrong answer. The caller holds the challenge since before the answer was compared."""
+    """Count a wrong answer. The challenge was locked before the answer was compared."""
     connection.execute(_COUNT_ATTEMPT, {"challenge": digest})
 
 
@@ -186,7 +187,7 @@ _CONSUME_CHALLENGE = delete(Challenge).where(Challenge.digest == bindparam("chal
 
 
 def consume_challenge(connection: Connection, digest: bytes) -> None:
-    """Use the challenge up. The caller holds it; that nobody else was first is checked all the same."""
+    """Use the challenge up. It is locked; raises NoResultFound if it is gone all the same."""
     connection.execute(_CONSUME_CHALLENGE, {"challenge": digest}).one()
 
 

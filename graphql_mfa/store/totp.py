@@ -11,7 +11,7 @@ from graphql_mfa.core.sealing import sealed_by
 from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
 from graphql_mfa.store.models import OtpFailure, TotpDevice, User, UtcDateTime
 
-# Not one that nobody confirmed in time, which is as good as removed.
+# A device that was not confirmed in time counts as removed.
 _is_there = or_(TotpDevice.expires_at.is_(None), TotpDevice.expires_at > bindparam("now"))
 _those_there = (TotpDevice.user_id == bindparam("user"), _is_there)
 _shown = (
@@ -89,8 +89,8 @@ class StoredDevice:
 
 
 @dataclass(frozen=True)
-class HeldDevice:
-    """A device whose row the transaction holds: as its owner sees it, as a code is compared with it.
+class LockedDevice:
+    """A device whose row is locked: as its owner sees it, and as codes are compared with it.
 
     session_id: the session that added it; None for the first device of an account.
     """
@@ -172,20 +172,20 @@ _CLAIM_STEP = (
     )
 )
 new_seal: Mapping[str, BindParameter[bytes]] = {"sealed_secret": bindparam("new_seal"), "key_id": bindparam("new_key")}
-_CLAIM_STEP_AND_SEAL_AGAIN = _CLAIM_STEP.values(new_seal)
+_CLAIM_STEP_AND_RE_ENCRYPT = _CLAIM_STEP.values(new_seal)
 
 
-def claim_step(connection: Connection, id: UUID, step: int, now: datetime, sealed_again: bytes | None = None) -> bool:
+def claim_step(connection: Connection, id: UUID, step: int, now: datetime, re_encrypted: bytes | None = None) -> bool:
     """Accept a time step, and so confirm the device: true for exactly one caller, and never for an older step.
 
-    sealed_again: the same secret under the current key. A device never gets another secret, so it may replace whatever
+    re_encrypted: the same secret under the current key. A device never gets another secret, so it may replace whatever
     seal is there by now.
     """
     claim = {"device": id, "step": step, "now": now}
-    if sealed_again is None:
+    if re_encrypted is None:
         return connection.execute(_CLAIM_STEP, claim).rowcount == 1
-    seal = {"new_seal": sealed_again, "new_key": sealed_by(sealed_again)}
-    return connection.execute(_CLAIM_STEP_AND_SEAL_AGAIN, claim | seal).rowcount == 1
+    seal = {"new_seal": re_encrypted, "new_key": sealed_by(re_encrypted)}
+    return connection.execute(_CLAIM_STEP_AND_RE_ENCRYPT, claim | seal).rowcount == 1
 
 
 _SHOWN = select(*_shown).where(*_those_there).order_by(TotpDevice.created_at, TotpDevice.id)
@@ -216,19 +216,19 @@ def count_confirmed(connection: Connection, user_id: UUID) -> int:
     return connection.scalar(_COUNT_CONFIRMED, {"user": user_id}) or 0
 
 
-_HOLD = (
+_LOCK = (
     select(*_shown, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.session_id)
     .where(*_that_one)
     .with_for_update()
 )
 
 
-def hold(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> HeldDevice | None:
-    """Hold that device of that account until the transaction ends. None when there is none."""
-    row = connection.execute(_HOLD, {"device": id, "user": user_id, "now": now}).one_or_none()
+def lock(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> LockedDevice | None:
+    """Lock that device of that account; None when it has none of that id."""
+    row = connection.execute(_LOCK, {"device": id, "user": user_id, "now": now}).one_or_none()
     if row is None:
         return None
-    return HeldDevice(_device_of(row), stored_device_of(row), row.session_id)
+    return LockedDevice(_device_of(row), stored_device_of(row), row.session_id)
 
 
 _RENAME = update(TotpDevice).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
@@ -245,5 +245,5 @@ _REMOVE = delete(TotpDevice).where(TotpDevice.id == bindparam("device"))
 
 
 def remove(connection: Connection, id: UUID) -> None:
-    """Remove a device that the transaction holds."""
+    """Remove a device whose row is locked."""
     connection.execute(_REMOVE, {"device": id})

@@ -218,7 +218,7 @@ async def test_an_operator_takes_the_waits_back(run_app: RunApp, connect: Connec
         for client in (api, stranger):
             await reset_password(client, "000000", NO_RECOVERY_CODE)
             assert (await reset_password(client, "000000", NO_RECOVERY_CODE))["__typename"] == "RateLimited"
-        assert await operators.unlock(app.state.services.database, app.state.services.settings, "alice", clock())
+        assert await operators.unlock(app.state.services, "alice")
         another = connect(app, "10.0.0.3")
         assert await reset_password(another, "000000", NO_RECOVERY_CODE) == REJECTED
         assert (await reset_with_both_codes(api, member))["__typename"] == "PasswordChanged"

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from passlib.hash import bcrypt
 from sqlalchemy import Connection, select
 
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import import_users
@@ -96,33 +97,33 @@ async def refresh_with_a_token_that_was_traded_in(api: Api, services: Services) 
 @records(Kind.IMPORTED_BY_OPERATOR)
 async def import_an_account(api: Api, services: Services) -> None:
     line = f'{{"username": "alice", "passwordHash": "{bcrypt.using(rounds=4).hash("imported")}"}}'
-    imported = import_users(services.database, services.key_ring, services.settings, [line], api.clock())
+    imported = import_users(services, [line])
     assert [outcome async for outcome in imported]
 
 
 @records(Kind.REGISTERED, Kind.UNLOCKED_BY_OPERATOR)
 async def unlock(api: Api, services: Services) -> None:
     await api.register()
-    await operators.unlock(services.database, services.settings, "alice", api.clock())
+    await operators.unlock(services, "alice")
 
 
 @records(*MEMBER, Kind.MFA_RESET_BY_OPERATOR)
 async def reset(api: Api, services: Services) -> None:
     await api.member()
-    await operators.reset_mfa(services.database, services.settings, "alice", api.clock())
+    await operators.reset_mfa(services, "alice")
 
 
 @records(Kind.REGISTERED, Kind.DISABLED_BY_OPERATOR, Kind.ENABLED_BY_OPERATOR)
 async def enable(api: Api, services: Services) -> None:
     await api.register()
-    await operators.disable(services.database, services.settings, "alice", api.clock())
-    await operators.enable(services.database, services.settings, "alice", api.clock())
+    await operators.disable(services, "alice")
+    await operators.enable(services, "alice")
 
 
 @records(Kind.REGISTERED, Kind.DELETED_BY_OPERATOR)
 async def delete(api: Api, services: Services) -> None:
     await api.register()
-    await operators.delete(services.database, services.settings, "alice", api.clock())
+    await operators.delete(services, "alice")
 
 
 @pytest.mark.parametrize(("kinds", "way", "settings"), WAYS, ids=[way.__name__ for _, way, _ in WAYS])
@@ -152,7 +153,7 @@ async def member_with_events(api: Api, services: Services, count: int) -> tuple[
     user_id = UUID(member.session["user"]["id"])
 
     def add(connection: Connection) -> None:
-        services.events.record(connection, user_id, api.clock(), None, SecurityEventKind.SESSION_ENDED)
+        services.events.record(connection, user_id, api.clock(), OPERATOR, SecurityEventKind.SESSION_ENDED)
 
     for _ in range(count - 3):
         api.clock.advance(0.5)
@@ -188,7 +189,7 @@ async def test_an_event_is_shown_with_its_client(api: Api, clock: Clock) -> None
 
 async def test_what_an_operator_did_has_no_client(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member()
-    await operators.unlock(services.database, services.settings, "alice", clock())
+    await operators.unlock(services, "alice")
     newest = (await user_of(api, member.access_token))["securityEvents"][0]
     assert (newest["kind"], newest["ipAddress"], newest["userAgent"]) == ("UNLOCKED_BY_OPERATOR", None, None)
 

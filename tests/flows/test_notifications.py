@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import OperationalError
 
 from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows import notifications
@@ -106,7 +107,7 @@ async def record(services: Services, username: str, *kinds: SecurityEventKind) -
     """Events of a new account."""
     user = await services.database.write(partial(rows.add_user, username=username))
     now = services.clock()
-    await services.database.write(lambda connection: services.events.record(connection, user, now, None, *kinds))
+    await services.database.write(lambda connection: services.events.record(connection, user, now, OPERATOR, *kinds))
 
 
 async def test_every_event_is_told_in_order_with_what_is_known_of_it(
@@ -129,7 +130,7 @@ async def test_a_message_is_written_by_the_transaction_that_it_is_about(make_set
     def act(connection: Connection, *, fail: bool) -> None:
         user = rows.add_user(connection)
         log = EventLog(("hook",))
-        log.record(connection, user, rows.NOW, None, SecurityEventKind.REGISTERED)
+        log.record(connection, user, rows.NOW, OPERATOR, SecurityEventKind.REGISTERED)
         if fail:
             raise LookupError
 

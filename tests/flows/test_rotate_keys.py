@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from graphql_mfa.core.key_ring import Key, KeyRing
 from graphql_mfa.flows import keys as rotation
-from graphql_mfa.flows.keys import SealedAgain, rotate_keys
+from graphql_mfa.flows.keys import ReEncrypted, rotate_keys
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import TotpDevice
@@ -65,7 +65,7 @@ def opens(devices: Stored, ring: KeyRing) -> bool:
     )
 
 
-async def rotate(database: Database, ring: KeyRing = RING) -> list[SealedAgain]:
+async def rotate(database: Database, ring: KeyRing = RING) -> list[ReEncrypted]:
     return [batch async for batch in rotate_keys(database, ring)]
 
 

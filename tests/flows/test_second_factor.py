@@ -1,14 +1,16 @@
 """One code and several devices."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, select
 
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong, new_secret
-from graphql_mfa.flows.totp import judge, seal_secret
-from graphql_mfa.services import Services
+from graphql_mfa.flows.totp import match_devices, seal_secret
+from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store.models import TotpDevice
 from graphql_mfa.store.totp import StoredDevice
 from tests.authenticator import code_of_step
@@ -27,10 +29,11 @@ Given = tuple[str, int | None]
 async def judged(services: Services, otp: str, *devices: Given) -> tuple[CodeVerdict, list[int | None]]:
     """The verdict on a code, and the last step of each device afterwards; a device is its secret and its last step."""
 
-    def transact(connection: Connection) -> tuple[CodeVerdict, list[int | None]]:
+    def transact(transaction: Transaction) -> tuple[CodeVerdict, list[int | None]]:
+        connection = transaction.connection
         user = rows.add_user(connection)
         stored = [add(connection, user, secret, last_step) for secret, last_step in devices]
-        verdict, _ = judge(connection, services, stored, otp, NOW)
+        verdict, _ = match_devices(transaction, stored, otp)
         steps = {row.id: row.last_step for row in connection.execute(select(TotpDevice.id, TotpDevice.last_step))}
         return verdict, [steps[device.id] for device in stored]
 
@@ -41,7 +44,7 @@ async def judged(services: Services, otp: str, *devices: Given) -> tuple[CodeVer
         rows.add_device(connection, user, id=device_id, last_step=last_step, **columns)
         return StoredDevice(device_id, seal, last_step)
 
-    return await services.database.write(transact)
+    return await replace(services, clock=lambda: NOW).write(OPERATOR, transact)
 
 
 @pytest.mark.parametrize("position", range(3))

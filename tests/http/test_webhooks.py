@@ -154,9 +154,9 @@ async def test_an_operators_acts_are_told_and_those_of_a_deleted_account_by_its_
         await api.register()
         await following(receiver)
         receiver.answer = None  # what follows waits until the account is gone
-        await operators.disable(services.database, services.settings, "alice", clock())
+        await operators.disable(services, "alice")
         await following(receiver)
-        await operators.delete(services.database, services.settings, "alice", clock())
+        await operators.delete(services, "alice")
     receiver.answer = b"HTTP/1.1 200 OK\r\n\r\n"
     clock.advance(41)  # the stopped server's lease is over
     async with run_app(**told):

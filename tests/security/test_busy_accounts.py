@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import FastAPI
 
 from graphql_mfa import SecurityEvent
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
 from graphql_mfa.services import Services
@@ -32,7 +33,7 @@ async def test_a_quiet_account_waits_for_one_event_of_each_busy_one(run_app: Run
             clock.advance(0.001)
             await services.database.write(
                 lambda connection: services.events.record(
-                    connection, user, services.clock(), None, SecurityEventKind.SIGN_IN_FAILED
+                    connection, user, services.clock(), OPERATOR, SecurityEventKind.SIGN_IN_FAILED
                 )
             )
 

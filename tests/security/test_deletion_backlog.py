@@ -32,7 +32,7 @@ async def by_its_owner(api: Api, services: Services, member: Member) -> object:
 
 
 async def by_an_operator(api: Api, services: Services, member: Member) -> object:
-    return await operators.delete(services.database, services.settings, member.username, api.clock())
+    return await operators.delete(services, member.username)
 
 
 async def add_events(services: Services, user: UUID, clock: Clock) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +10,10 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.flows import operators
-from graphql_mfa.flows.accounts import delete_with_all_that_is_personal
-from graphql_mfa.services import Services
+from graphql_mfa.flows.accounts import delete_personal_data
+from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import SecurityEvent
@@ -115,16 +117,16 @@ async def test_race_of_a_password_that_is_being_hashed(
 
 
 @pytest.fixture
-async def operator(database_url: str) -> AsyncIterator[Database]:
-    """The store over connections of an operator's own, who deletes accounts as their owners do."""
+async def operator(database_url: str, services: Services) -> AsyncIterator[Services]:
+    """The services of a command, which deletes accounts as their owners do: over connections of its own."""
     database = Database(database_url)
-    yield database
+    yield replace(services, database=database)
     await database.close()
 
 
 @postgresql_only
 async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
-    api: Api, services: Services, operator: Database, monkeypatch: pytest.MonkeyPatch
+    api: Api, services: Services, operator: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between finding the session and reading its account, neither goes."""
     member = await api.member()
@@ -138,10 +140,10 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
 
         def delete(other: Connection) -> None:
             other.execute(text("SET LOCAL lock_timeout = '10ms'"))
-            delete_with_all_that_is_personal(other, services.settings, user_id, "alice", api.clock())
+            delete_personal_data(Transaction(other, services, OPERATOR, api.clock()), user_id, "alice")
 
         with pytest.raises(OutOfReachError, match="lock timeout"):
-            await_only(operator.write(delete))
+            await_only(operator.database.write(delete))
         return found
 
     monkeypatch.setattr(sessions, "lock_by_refresh_token", find_while_the_account_is_deleted)
@@ -150,7 +152,7 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
 
 @postgresql_only
 async def test_race_of_a_theft_that_is_noticed_while_the_account_is_deleted(
-    api: Api, services: Services, operator: Database, monkeypatch: pytest.MonkeyPatch
+    api: Api, services: Services, operator: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is recorded while the deletion waits tells nobody's name either."""
     member = await api.member()
@@ -165,12 +167,12 @@ async def test_race_of_a_theft_that_is_noticed_while_the_account_is_deleted(
 
     async def wait_until_it_waits() -> None:
         async with asyncio.timeout(10):
-            while not await operator.read(lambda connection: connection.scalar(waiting)):
+            while not await operator.database.read(lambda connection: connection.scalar(waiting)):
                 pass
 
     def end_while_the_account_is_deleted(connection: Connection, session_id: UUID) -> int:
         ended = end(connection, session_id)
-        deletion = operators.delete(operator, services.settings, "alice", api.clock())
+        deletion = operators.delete(operator, "alice")
         deletions.append(asyncio.ensure_future(deletion))
         await_only(wait_until_it_waits())
         return ended

@@ -5,6 +5,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection
 
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.services import Services
 from tests.api_client import Api, Member
@@ -27,7 +28,7 @@ async def member_with_much(api: Api, services: Services) -> Member:
     def add(connection: Connection) -> None:
         for _ in range(120):
             rows.add_session(connection, user_id, refreshed_at=api.clock())
-            services.events.record(connection, user_id, api.clock(), None, SecurityEventKind.SIGNED_IN)
+            services.events.record(connection, user_id, api.clock(), OPERATOR, SecurityEventKind.SIGNED_IN)
 
     await services.database.write(add)
     return member

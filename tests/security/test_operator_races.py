@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from passlib.hash import bcrypt
@@ -21,24 +22,24 @@ from tests.security.attacks import at_once, kinds
 
 pytestmark = on_each_engine
 
-Act = Callable[[Database], Awaitable[object]]
+Act = Callable[[Services], Awaitable[object]]
 ROUNDS = 8
 
 
 @pytest.fixture
-async def operator(database_url: str) -> AsyncIterator[Database]:
-    """The store over connections of an operator's own."""
+async def operator(database_url: str, services: Services) -> AsyncIterator[Services]:
+    """The services of a command: over connections of its own."""
     database = Database(database_url)
-    yield database
+    yield replace(services, database=database)
     await database.close()
 
 
 @pytest.fixture(params=["disable", "delete"])
-def end(request: pytest.FixtureRequest, services: Services, clock: Clock) -> Act:
+def end(request: pytest.FixtureRequest) -> Act:
     """What the operator does to alice."""
     if request.param == "disable":
-        return lambda database: operators.disable(database, services.settings, "alice", clock())
-    return lambda database: operators.delete(database, services.settings, "alice", clock())
+        return lambda operator: operators.disable(operator, "alice")
+    return lambda operator: operators.delete(operator, "alice")
 
 
 async def rows_of_tables(services: Services) -> dict[str, int]:
@@ -52,7 +53,7 @@ async def rows_of_tables(services: Services) -> dict[str, int]:
 
 
 async def test_race_of_a_sign_in_against_the_end_of_the_account(
-    api: Api, services: Services, operator: Database, clock: Clock, end: Act
+    api: Api, services: Services, operator: Services, clock: Clock, end: Act
 ) -> None:
     """Whichever comes first: afterwards no session and no challenge is there."""
     member = await api.member()
@@ -73,7 +74,7 @@ async def test_race_of_a_sign_in_against_the_end_of_the_account(
 
 
 async def test_race_of_a_refresh_against_the_end_of_the_account(
-    api: Api, services: Services, operator: Database, end: Act
+    api: Api, services: Services, operator: Services, end: Act
 ) -> None:
     member = await api.member()
     refreshed, ended = await asyncio.gather(api.refresh(member.refresh_token), end(operator))
@@ -86,7 +87,7 @@ async def test_race_of_a_refresh_against_the_end_of_the_account(
 
 
 async def test_race_of_a_password_against_the_end_of_the_account(
-    api: Api, services: Services, operator: Database, end: Act, monkeypatch: pytest.MonkeyPatch
+    api: Api, services: Services, operator: Services, end: Act, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A password that was right while it was hashed opens nothing when the account ended meanwhile."""
     await api.member()
@@ -102,12 +103,12 @@ async def test_race_of_a_password_against_the_end_of_the_account(
 
 
 async def test_race_of_registrations_against_the_deletion_of_the_name(
-    api: Api, services: Services, operator: Database, clock: Clock
+    api: Api, services: Services, operator: Services, clock: Clock
 ) -> None:
     """Nobody gets the name in between: it is the account's until it is reserved."""
     await api.member()
     outcomes, deleted = await asyncio.gather(
-        at_once(api.register() for _ in range(ROUNDS)), operators.delete(operator, services.settings, "alice", clock())
+        at_once(api.register() for _ in range(ROUNDS)), operators.delete(operator, "alice")
     )
     assert deleted
     assert kinds(outcomes) == {"UsernameTaken": ROUNDS}
@@ -115,16 +116,16 @@ async def test_race_of_registrations_against_the_deletion_of_the_name(
 
 
 async def test_race_of_an_import_against_the_deletion_of_the_name(
-    api: Api, services: Services, operator: Database, clock: Clock
+    api: Api, services: Services, operator: Services, clock: Clock
 ) -> None:
     await api.member()
     line = json.dumps({"username": "alice", "passwordHash": bcrypt.using(rounds=4).hash("older horse older staple")})
 
     async def import_once() -> list[Imported | Refused]:
-        outcomes = import_users(services.database, services.key_ring, services.settings, [line], clock())
+        outcomes = import_users(services, [line])
         return [outcome async for outcome in outcomes]
 
-    deletion = operators.delete(operator, services.settings, "alice", clock())
+    deletion = operators.delete(operator, "alice")
     deleted, imports = await asyncio.gather(deletion, asyncio.gather(*(import_once() for _ in range(ROUNDS))))
     assert deleted
     assert [type(outcome) for outcomes in imports for outcome in outcomes] == [Refused] * ROUNDS

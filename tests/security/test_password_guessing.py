@@ -276,7 +276,7 @@ async def test_password_guessing_that_polls_closes_new_addresses_and_the_answer_
 
     assert (await home.login())["__typename"] == "OtpRequired"
     services = app.state.services
-    await unlock(services.database, services.settings, "alice", clock())
+    await unlock(services, "alice")
     assert (await traveller.login())["__typename"] == "OtpRequired"
 
 

@@ -156,7 +156,7 @@ async def test_a_device_is_confirmed_at_its_last_moment_or_purged_but_never_both
 
     def confirm(device: UUID) -> Callable[[Connection], bool]:
         def transact(connection: Connection) -> bool:
-            held = totp.hold(connection, device, devices[device], NOW)
+            held = totp.lock(connection, device, devices[device], NOW)
             claimed = held is not None and totp.claim_step(connection, device, 100, NOW)
             assert claimed is (held is not None)
             return claimed

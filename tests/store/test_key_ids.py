@@ -53,7 +53,7 @@ async def test_a_seal_is_replaced_unless_it_has_changed_since_it_was_read(databa
         first, second = add_devices(connection, b"key1", b"key1")
         read = keys.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=10)
         totp.claim_step(connection, second, 100, NOW, b"key3 was faster")
-        keys.seal_again(connection, [(device, NEW) for device in read])
+        keys.re_encrypt(connection, [(device, NEW) for device in read])
         return first, second
 
     first, second = await database.write(race)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from graphql_mfa import GraphQLMFA
+from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store import accounts
 from tests.conftest import KEY
@@ -33,7 +34,7 @@ async def test_the_example_mails_what_an_account_should_know(tmp_path: Path, mon
     async with mfa.lifespan():
         user = await mfa.services.database.write(rows.add_user)
         await mfa.services.database.write(
-            lambda connection: mfa.services.events.record(connection, user, rows.NOW, None, *kinds)
+            lambda connection: mfa.services.events.record(connection, user, rows.NOW, OPERATOR, *kinds)
         )
         mail = await asyncio.wait_for(mails.get(), WAIT)
         assert (await mfa.services.database.read(lambda connection: accounts.find(connection, user))).username == mail[
