@@ -12,17 +12,16 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 
 from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
-from graphql_mfa.flows.keys import missing_keys
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER
 from graphql_mfa.http.security_headers import HEADERS, SecurityHeaders
 from graphql_mfa.http.signed_in import bearer_token
-from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -82,11 +81,9 @@ def create_app(
 
     async def readyz(_: Request) -> Response:
         try:
-            missing = await missing_keys(mfa.services.database, mfa.services.key_ring)
+            await require_ready(mfa.services.database, mfa.services.key_ring)
         except OutOfReachError as error:
             return JSONResponse({"status": error.summary}, 503)
-        if missing:
-            return JSONResponse({"status": str(MissingKeyError.of(missing))}, 503)
         warning = mfa.unnamed_proxy.warning(clock())
         return JSONResponse({"status": "ok"} | ({"warning": warning} if warning else {}))
 

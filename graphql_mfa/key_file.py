@@ -2,7 +2,6 @@
 
 import os
 import secrets
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,16 +12,7 @@ from graphql_mfa.store.outages import UnsupportedDatabaseError
 
 
 class MissingKeyError(ValueError):
-    """No key was set, and none is made for a database that other machines share or that was written with another.
-
-    Or keys were set, and the one is not among them that the database needs.
-    """
-
-    @classmethod
-    def of(cls, ids: Iterable[bytes]) -> "MissingKeyError":
-        """Keys that sealed something in the database and are not in the ring."""
-        keys = ", ".join(key_id.hex() for key_id in ids)
-        return cls(f"The database holds secrets that were sealed with a key which the key ring lacks: {keys}.")
+    """No key was set, and none is made for a database that other machines share or that was written with another."""
 
 
 def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:

@@ -20,7 +20,6 @@ from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.password_hashing import PasswordHasher
 from graphql_mfa.event_log import WEBHOOK, EventLog
-from graphql_mfa.flows.keys import missing_keys
 from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purging import cause_of, purge
 from graphql_mfa.hashing import HashingPool
@@ -28,13 +27,14 @@ from graphql_mfa.http.router import build_router
 from graphql_mfa.http.schema import build_schema
 from graphql_mfa.http.signed_in import signed_in
 from graphql_mfa.http.unnamed_proxy import UnnamedProxy
-from graphql_mfa.key_file import MissingKeyError, load_key_ring
+from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -129,7 +129,7 @@ class GraphQLMFA:
         async with open_services(
             self.settings, self._clock, self._before_registration, self._observer, notifier, self._engine, self._claims
         ) as services:
-            await _tell_what_is_missing(services)
+            await _report_if_not_ready(services)
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:
@@ -202,10 +202,9 @@ def _observer(metrics: "CollectorRegistry | None") -> Observer:
     return metrics_in(metrics)
 
 
-async def _tell_what_is_missing(services: Services) -> None:
+async def _report_if_not_ready(services: Services) -> None:
     try:
-        if missing := await missing_keys(services.database, services.key_ring):
-            _log.error("%s", MissingKeyError.of(missing))
+        await require_ready(services.database, services.key_ring)
     except OutOfReachError as error:
         _log.error("%s", error)
 

@@ -19,12 +19,11 @@ import typer
 from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
 from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.key_ring import KeyRing
-from graphql_mfa.flows.keys import missing_keys
-from graphql_mfa.key_file import MissingKeyError
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.settings import Settings, default_cookie_name
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -61,7 +60,7 @@ def serve(
         create_app(settings, dev=dev)  # What is wrong with it is told here, once, and not by each worker.
     key_ring = demand_keys(settings)
     with wrong_configuration_ends_it():
-        asyncio.run(_demand_that_keys_fit(settings, key_ring))
+        asyncio.run(_require_ready(settings, key_ring))
     with _bind(host, port, dev=dev) as listener:
         # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -202,25 +201,20 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         yield
 
 
-async def _demand_that_keys_fit(settings: Settings, key_ring: KeyRing) -> None:
-    """Better told now than at the first login. A shared database that is out of reach is left to /readyz.
+async def _require_ready(settings: Settings, key_ring: KeyRing) -> None:
+    """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz.
 
-    Raises MissingKeyError, UnusableDatabaseError and, of an SQLite file, OutOfReachError.
+    Raises UnusableDatabaseError and, for an SQLite file, OutOfReachError.
     """
     database = Database(settings.database_url, schema=settings.database_schema)
     try:
         if settings.embedded:
             await database.migrate()
-        if missing := await _missing_keys_if_known(database, key_ring):
-            raise MissingKeyError.of(missing)
-    finally:
-        await database.close()
-
-
-async def _missing_keys_if_known(database: Database, key_ring: KeyRing) -> list[bytes] | None:
-    try:
-        return await missing_keys(database, key_ring)
+        await require_ready(database, key_ring)
     except UnusableDatabaseError:
         raise
     except OutOfReachError:
-        return None
+        if settings.embedded:
+            raise
+    finally:
+        await database.close()

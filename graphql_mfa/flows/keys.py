@@ -1,4 +1,4 @@
-"""The key ring: keys that are missing, what each key is needed for, and re-encrypting with the current one."""
+"""The key ring: what each key is needed for, and re-encryption with the current one."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,17 +11,9 @@ from graphql_mfa.core.key_ring import Key, KeyRing
 from graphql_mfa.core.sealing import SealBrokenError
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, keys, readiness
+from graphql_mfa.store import Connection, keys
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.totp import StoredDevice
-
-
-async def missing_keys(database: Database, ring: KeyRing) -> list[bytes]:
-    """The ids of the keys that sealed something and are not in the ring.
-
-    Raises OutOfReachError, of which a store that is not migrated is one.
-    """
-    return [key for key in await readiness.sealing_keys(database) if ring.get(key) is None]
 
 
 class KeyPlace(StrEnum):

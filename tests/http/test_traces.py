@@ -224,7 +224,7 @@ async def test_what_an_exception_says_is_logged_by_nobody(api: Api, monkeypatch:
     async def broken(*_: object) -> NoReturn:
         raise RuntimeError(f"cannot read {PASSWORD}")
 
-    monkeypatch.setattr("graphql_mfa.app.missing_keys", broken)
+    monkeypatch.setattr("graphql_mfa.app.require_ready", broken)
     with pytest.raises(RuntimeError):
         await api.http.get("/readyz")
 

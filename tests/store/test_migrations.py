@@ -19,6 +19,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
 
+from graphql_mfa.core.key_ring import KeyRing, new_key
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.core.usernames import skeleton_digest
 from graphql_mfa.store import migrations, security_events
@@ -26,7 +27,7 @@ from graphql_mfa.store.database import Database
 from graphql_mfa.store.migrations import UnknownVersionError
 from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken, User
 from graphql_mfa.store.outages import UnusableDatabaseError
-from graphql_mfa.store.readiness import sealing_keys
+from graphql_mfa.store.readiness import require_ready
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY, on_each_engine, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer
@@ -84,7 +85,7 @@ async def test_a_database_that_can_not_store_every_name_is_refused(postgresql: P
         # As a release that did not look at the encoding left it.
         await database.write(migrations.upgrade)
         with pytest.raises(UnusableDatabaseError, match=message):
-            await sealing_keys(database)
+            await require_ready(database, KeyRing.parse(new_key()))
 
 
 @sqlite_only
