@@ -15,7 +15,7 @@ from graphql_mfa.core.key_ring import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.logs import report
 from graphql_mfa.mfa import open_services
-from graphql_mfa.services import Services
+from graphql_mfa.services import Services, utc_now
 from graphql_mfa.settings import PREFIX, Settings, variables_without_effect
 from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
@@ -54,7 +54,7 @@ async def opened_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of the use cases, on a store of this version. Errors of keys and database end the command."""
     async with AsyncExitStack() as stack:
         with wrong_configuration_ends_it():
-            services = await stack.enter_async_context(open_services(settings))
+            services = await stack.enter_async_context(open_services(settings, utc_now))
             await services.database.require_migrated()
         with _database_errors_end_it():
             yield services

@@ -155,19 +155,11 @@ class Database:
                 raise UnusableDatabaseError(f"migrating changed nothing, since {refusal(error)}") from error
             raise
 
-    async def migrated(self) -> bool:
-        """Whether the schema is this version's or a later one's that only adds to it.
-
-        Raises UnknownVersionError for any other that this version does not know.
-        """
-        try:
-            await self.require_migrated()
-        except NotMigratedError:
-            return False
-        return True
-
     async def require_migrated(self) -> str:
-        """Return the version. Raises NotMigratedError where `migrated` is false."""
+        """Return the version of the schema, this one or a later one that only adds to it.
+
+        Raises NotMigratedError, and UnknownVersionError for a version that this one can't work on.
+        """
         try:
             found = await self.read(migrations.version)
         except SQLAlchemyError as error:

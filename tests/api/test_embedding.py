@@ -342,7 +342,7 @@ def test_outside_of_its_lifespan_it_says_what_is_missing(mfa: GraphQLMFA) -> Non
 async def test_the_lifespan_can_be_entered_again(mfa: GraphQLMFA) -> None:
     for _ in range(2):
         async with mfa.lifespan():
-            assert await mfa.services.database.migrated()
+            assert await mfa.services.database.require_migrated()
 
 
 def test_a_client_of_its_own_has_no_headers() -> None:

@@ -224,7 +224,7 @@ async def test_a_host_migrates_over_connections_that_only_its_engine_can_open(
     mfa = GraphQLMFA(settings, engine=engine)
     await mfa.migrate()
     async with mfa.lifespan():
-        assert await mfa.services.database.migrated()
+        assert await mfa.services.database.require_migrated()
     await engine.dispose()
 
 

@@ -14,7 +14,7 @@ from graphql_mfa.flows.purging import purge
 from graphql_mfa.store import migrations
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
-from graphql_mfa.store.outages import UnsupportedDatabaseError
+from graphql_mfa.store.outages import NotMigratedError, UnsupportedDatabaseError
 from tests.conftest import Connect, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer
 from tests.store import unprefixed
@@ -43,9 +43,10 @@ async def test_everything_happens_in_the_schema_that_is_set(
     try:
         await database.write(add_tables_of_others)
         before = await database.read(unprefixed.tables)
-        assert not await database.migrated()
+        with pytest.raises(NotMigratedError):
+            await database.require_migrated()
         await database.migrate()
-        assert await database.migrated()
+        assert await database.require_migrated()
         assert await database.read(names("sign_in")) == OURS
         assert await database.read(unprefixed.tables) == before
     finally:
@@ -66,7 +67,7 @@ async def test_several_can_make_the_schema_at_once(postgresql: PostgresqlServer)
     url = postgresql.empty_database()
     databases = [Database(url, schema="sign_in") for _ in range(4)]
     await asyncio.gather(*(database.migrate() for database in databases))
-    assert [await database.migrated() for database in databases] == [True] * 4
+    assert [await database.require_migrated() for database in databases] == [migrations.HEAD] * 4
     for database in databases:
         await database.close()
 
@@ -88,7 +89,7 @@ async def test_a_hosts_engine_takes_a_schema_too(postgresql: PostgresqlServer) -
     engine = create_async_engine(postgresql.empty_database())
     database = Database(engine, schema="sign_in")
     await database.migrate()
-    assert await database.migrated()
+    assert await database.require_migrated()
     assert await database.read(names("public")) == set()
     await engine.dispose()
 

@@ -26,7 +26,7 @@ from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.migrations import UnknownVersionError
 from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken, User
-from graphql_mfa.store.outages import UnusableDatabaseError
+from graphql_mfa.store.outages import NotMigratedError, UnusableDatabaseError
 from graphql_mfa.store.readiness import require_ready
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY, on_each_engine, postgresql_only, sqlite_only
@@ -61,16 +61,17 @@ async def opened(url: str) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def is_migrated(url: str) -> bool:
+async def version_of(url: str) -> str:
     async with opened(url) as database:
-        return await database.migrated()
+        return await database.require_migrated()
 
 
 async def test_a_fresh_database_is_not_migrated_until_it_is(fresh_url: str) -> None:
     async with opened(fresh_url) as database:
-        assert not await database.migrated()
+        with pytest.raises(NotMigratedError):
+            await database.require_migrated()
         await database.migrate()
-        assert await database.migrated()
+        assert await database.require_migrated()
 
 
 @postgresql_only
@@ -122,7 +123,7 @@ def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) 
     first, *others = sorted(process.communicate()[0].decode() for process in processes)
     assert first.startswith(f"Created the tables of version {migrations.HEAD} in ")
     assert [line.endswith(f" is up to date, at version {migrations.HEAD}.\n") for line in others] == [True] * 3
-    assert asyncio.run(is_migrated(fresh_url))
+    assert asyncio.run(version_of(fresh_url)) == migrations.HEAD
 
 
 async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_which_key_sealed_them(
@@ -260,7 +261,7 @@ async def test_known_addresses_of_the_third_version_count_as_used_now(fresh: Dat
 async def test_a_version_that_this_release_can_not_know_is_refused(database: Database, versions: list[str]) -> None:
     await database.write(partial(_set_versions, versions=versions))
     before = await database.read(_tables)
-    for attempt in (database.migrate, database.migrated):
+    for attempt in (database.migrate, database.require_migrated):
         with pytest.raises(UnknownVersionError, match="which this release does not know"):
             await attempt()
     assert await database.read(_tables) == before
@@ -270,7 +271,7 @@ async def test_a_version_that_this_release_can_not_know_is_refused(database: Dat
 @pytest.mark.parametrize("later", [f"{int(migrations.HEAD) + 1:04}", "0999"])
 async def test_a_later_version_that_only_adds_is_worked_on_and_left_as_it_is(database: Database, later: str) -> None:
     await database.write(partial(_set_versions, versions=[later]))
-    assert await database.migrated()
+    assert await database.require_migrated()
     await database.migrate()
     assert await database.read(migrations.version) == later
 
@@ -282,7 +283,8 @@ async def test_the_versions_of_another_program_are_not_ours(fresh: Database, ver
         connection.execute(text(f"INSERT INTO alembic_version VALUES ('{version}')"))
 
     await fresh.write(others)
-    assert not await fresh.migrated()
+    with pytest.raises(NotMigratedError):
+        await fresh.require_migrated()
     await fresh.migrate()
     assert await fresh.read(migrations.version) == migrations.HEAD
     found = await fresh.read(lambda connection: connection.scalars(text("SELECT * FROM alembic_version")).all())

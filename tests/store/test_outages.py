@@ -49,7 +49,7 @@ async def failure_at(url: str) -> Exception:
     database = Database(url)
     try:
         with pytest.raises(OutOfReachError) as caught:
-            await database.migrated()
+            await database.require_migrated()
         return caught.value
     finally:
         await database.close()
@@ -123,7 +123,7 @@ async def test_a_look_that_others_lock_out_does_not_end_a_migration(
         with monkeypatch.context() as patched:
             patched.setattr(database, "require_migrated", locked)
             await database.migrate()
-        assert await database.migrated()
+        assert await database.require_migrated()
     finally:
         await database.close()
 

@@ -103,7 +103,7 @@ async def test_migrating_verifies_the_certificate_too(folder: Path, port: int) -
     database = Database(url)
     try:
         await database.migrate()
-        assert await database.migrated()
+        assert await database.require_migrated()
     finally:
         await database.close()
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, inspect, select
 from graphql_mfa.store import migrations
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base, OutboxMessage, RecoveryCode, Session, UsedRefreshToken, User
+from graphql_mfa.store.outages import NotMigratedError
 from tests.conftest import KEY, on_each_engine, postgresql_only
 from tests.postgresql import PostgresqlServer
 from tests.store import rows, unprefixed
@@ -178,7 +179,7 @@ async def test_several_processes_can_move_a_store_at_once(old: Database, fresh_u
     first, *others = sorted([(await process.communicate())[0] for process in processes])
     assert first.startswith(b"Migrated ")
     assert [b" is up to date, " in line for line in others] == [True] * 3
-    assert await old.migrated()
+    assert await old.require_migrated()
     assert await old.read(lambda connection: connection.scalar(select(User.username))) == "Alice"
 
 
@@ -251,10 +252,11 @@ async def test_tables_of_another_program_are_left_alone(fresh: Database, make: C
     await fresh.write(make)
     tables, contents = await fresh.read(everything)
 
-    assert not await fresh.migrated()
+    with pytest.raises(NotMigratedError):
+        await fresh.require_migrated()
     await fresh.migrate()
 
-    assert await fresh.migrated()
+    assert await fresh.require_migrated()
     assert await fresh.read(lambda connection: connection.scalar(select(func.count()).select_from(User))) == 0
     after, rows_after = await fresh.read(everything)
     assert {name: after[name] for name in tables} == tables

@@ -38,7 +38,7 @@ RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 @pytest.fixture
 def users(database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Users:
     """Run `graphql-mfa users …` as another process would: `await users("show", "alice")`."""
-    monkeypatch.setattr("graphql_mfa.cli.users.utc_now", clock)
+    monkeypatch.setattr("graphql_mfa.cli.configuration.utc_now", clock)
     environment = {
         "GRAPHQL_MFA_DATABASE_URL": database_url,
         "GRAPHQL_MFA_SECRET_KEYS": KEY,
