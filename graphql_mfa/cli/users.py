@@ -14,7 +14,7 @@ from graphql_mfa.flows import operators
 from graphql_mfa.flows.operators import list_users, show_user
 from graphql_mfa.flows.user_import import Imported, import_users
 from graphql_mfa.services import Services
-from graphql_mfa.store.operators import UserRecord
+from graphql_mfa.store.accounts import StoredUser
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ def list_(
 
     async def run(services: Services) -> None:
         async for user in list_users(services, prefix=prefix, limit=limit):
-            typer.echo(_json(_facts(user)) if as_json else f"{user.username}\t{_state(user)}")
+            typer.echo(_json(_facts(user)) if as_json else f"{user.account.username}\t{_state(user)}")
 
     _run(run)
 
@@ -177,17 +177,28 @@ def _confirm(yes: bool, question: str) -> None:
         typer.confirm(question, abort=True)
 
 
-def _state(user: UserRecord) -> str:
+def _state(user: StoredUser) -> str:
     if user.disabled:
         return "disabled"
     if user.otp_disabled:
         return "one-time codes off"
-    return "active" if user.mfa_enabled else "enrollment pending"
+    return "active" if user.account.mfa_enabled else "enrollment pending"
 
 
-def _facts(user: UserRecord) -> dict[str, object]:
-    facts = dataclasses.asdict(user) | {"state": _state(user)}
-    return {name: facts[name] for name in facts if name != "key"}
+def _facts(user: StoredUser) -> dict[str, object]:
+    account = user.account
+    return {
+        "id": account.id,
+        "username": account.username,
+        "created_at": account.created_at,
+        "mfa_enabled": account.mfa_enabled,
+        "enrollment_expires_at": user.enrollment_expires_at,
+        "otp_failures": user.otp_failures,
+        "otp_blocked_until": user.otp_blocked_until,
+        "otp_disabled": user.otp_disabled,
+        "disabled": user.disabled,
+        "state": _state(user),
+    }
 
 
 def _json(facts: dict[str, object]) -> str:

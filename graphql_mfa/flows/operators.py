@@ -17,8 +17,9 @@ from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Services, Transaction
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, accounts, operators, outbox, security_events, sign_in, throttles, totp
+from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.operators import Belongings, UserRecord
+from graphql_mfa.store.operators import Belongings
 from graphql_mfa.store.outbox import SinkState
 from graphql_mfa.store.security_events import StoredEvent
 
@@ -32,12 +33,12 @@ _SHOWN_EVENTS = 20
 class UserDetails:
     """An account, what it has, and its latest events. No secret, nor the digest of one."""
 
-    user: UserRecord
+    user: StoredUser
     belongings: Belongings
     events: list[StoredEvent]
 
 
-async def list_users(services: Services, *, prefix: str, limit: int) -> AsyncIterator[UserRecord]:
+async def list_users(services: Services, *, prefix: str, limit: int) -> AsyncIterator[StoredUser]:
     """Accounts in the order of their names, a page at a time."""
     after, now = "", services.clock()
     while limit > 0:
@@ -77,7 +78,7 @@ class NeverConfirmed:
 async def unlock(services: Services, username: str) -> bool:
     """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
 
-    def unlock(transaction: Transaction, user: UserRecord) -> bool:
+    def unlock(transaction: Transaction, user: StoredUser) -> bool:
         _forget_failures(transaction, user)
         return True
 
@@ -91,10 +92,10 @@ async def reset_mfa(services: Services, username: str) -> str | NeverConfirmed |
     was never confirmed is left as it is: after a reset it would not expire, whoever had made it.
     """
 
-    def leave_alone(user: UserRecord) -> NeverConfirmed | None:
+    def leave_alone(user: StoredUser) -> NeverConfirmed | None:
         return NeverConfirmed(user.enrollment_expires_at) if user.enrollment_expires_at else None
 
-    def reset(transaction: Transaction, user: UserRecord) -> str | NeverConfirmed:
+    def reset(transaction: Transaction, user: StoredUser) -> str | NeverConfirmed:
         code = new_recovery_code()
         operators.sign_out(transaction.connection, user.id)
         operators.require_enrollment(transaction.connection, user.id, enrollment_code_digest(code))
@@ -107,7 +108,7 @@ async def reset_mfa(services: Services, username: str) -> str | NeverConfirmed |
 async def disable(services: Services, username: str) -> bool:
     """End every session and challenge, and refuse sign-ins as if there were no such account."""
 
-    def disable(transaction: Transaction, user: UserRecord) -> bool:
+    def disable(transaction: Transaction, user: StoredUser) -> bool:
         operators.sign_out(transaction.connection, user.id)
         operators.set_disabled(transaction.connection, user.id, transaction.now)
         return True
@@ -118,10 +119,10 @@ async def disable(services: Services, username: str) -> bool:
 async def enable(services: Services, username: str) -> bool:
     """Let the owner of a disabled account sign in again."""
 
-    def leave_alone(user: UserRecord) -> bool | None:
+    def leave_alone(user: StoredUser) -> bool | None:
         return None if user.disabled else True
 
-    def enable(transaction: Transaction, user: UserRecord) -> bool:
+    def enable(transaction: Transaction, user: StoredUser) -> bool:
         operators.set_disabled(transaction.connection, user.id, None)
         return True
 
@@ -131,7 +132,7 @@ async def enable(services: Services, username: str) -> bool:
 async def delete(services: Services, username: str) -> bool:
     """Delete the account with everything personal. Its name is reserved for a while if it was ever confirmed."""
 
-    def delete(transaction: Transaction, user: UserRecord) -> bool:
+    def delete(transaction: Transaction, user: StoredUser) -> bool:
         delete_personal_data(transaction, user.id, user.key, reserve_name=user.enrollment_expires_at is None)
         return True
 
@@ -161,8 +162,8 @@ async def _run(
     services: Services,
     username: str,
     kind: SecurityEventKind,
-    use_case: Callable[[Transaction, UserRecord], T],
-    leave_alone: Callable[[UserRecord], T | None] = lambda _: None,
+    use_case: Callable[[Transaction, StoredUser], T],
+    leave_alone: Callable[[StoredUser], T | None] = lambda _: None,
 ) -> T | None:
     """Lock the account, record the event, and run the use case.
 
@@ -181,7 +182,7 @@ async def _run(
     return await services.write(OPERATOR, run)
 
 
-def _forget_failures(transaction: Transaction, user: UserRecord) -> None:
+def _forget_failures(transaction: Transaction, user: StoredUser) -> None:
     connection = transaction.connection
     totp.forget_otp_failures(connection, user.id)
     throttles.forget(connection, limits.of_account(user.id, user.key, sign_in.known_addresses(connection, user.id)))

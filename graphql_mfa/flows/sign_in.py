@@ -28,7 +28,7 @@ from graphql_mfa.flows.totp import (
 )
 from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
-from graphql_mfa.store.accounts import LockedUser
+from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.challenges import Challenge, ChallengeExpired
@@ -102,7 +102,7 @@ async def _check_password(services: Services, username: str, password: str, clie
     return await services.write(client, succeed)
 
 
-def _require_second_factor(transaction: Transaction, user: LockedUser, verdict: PasswordVerdict) -> OtpRequired:
+def _require_second_factor(transaction: Transaction, user: StoredUser, verdict: PasswordVerdict) -> OtpRequired:
     connection, now = transaction.connection, transaction.now
     if verdict.new_hash:
         accounts.replace_password_hash(connection, user.id, verdict.new_hash)
@@ -210,7 +210,7 @@ async def restart_enrollment(
     return await _run_with_challenge(services, client, challenge_token, restart)
 
 
-def _may_enroll(user: LockedUser, enrollment_code: str | None) -> bool:
+def _may_enroll(user: StoredUser, enrollment_code: str | None) -> bool:
     return not user.needs_enrollment_code or user.enrollment_code_digest == enrollment_code_digest(
         enrollment_code or ""
     )

@@ -15,7 +15,7 @@ from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
 from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import accounts, sessions
-from graphql_mfa.store.accounts import LockedUser
+from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Caller:
     """A signed-in user. The rows of the account and of the session are locked."""
 
-    user: LockedUser
+    user: StoredUser
     session: StoredSession
 
     @property

@@ -30,7 +30,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
 from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import sessions, totp
-from graphql_mfa.store.accounts import LockedUser
+from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput, NotFound, shown_id
@@ -145,7 +145,7 @@ async def remove_totp_device(
     return await run_with_recent_mfa(services, client, access_token, remove)
 
 
-def otp_refusal(user: LockedUser, now: datetime) -> FactorDisabled | RateLimited | None:
+def otp_refusal(user: StoredUser, now: datetime) -> FactorDisabled | RateLimited | None:
     """Why one-time codes are not accepted now. A refused code is not counted."""
     if user.otp_disabled:
         return FactorDisabled()
@@ -162,7 +162,7 @@ class Verified:
 
 def answer_with_otp(
     transaction: Transaction,
-    user: LockedUser,
+    user: StoredUser,
     devices: Sequence[StoredDevice],
     otp: str,
     challenge: LockedChallenge | None = None,
@@ -227,7 +227,7 @@ def _re_encrypted(ring: KeyRing, device: StoredDevice, secret: str) -> bytes | N
     return None if sealed_by(device.sealed_secret) == ring.current.id else seal_secret(ring, device.id, secret)
 
 
-def _count_failure(transaction: Transaction, user: LockedUser) -> None:
+def _count_failure(transaction: Transaction, user: StoredUser) -> None:
     """Count a wrong code for the account, except for a new registration, where only the challenge counts it.
 
     Operator-started enrollments never expire, so their failures count against the account.

@@ -50,16 +50,18 @@ ACCOUNT_COLUMNS = (User.id, User.username, User.created_at, User.mfa_enabled_at,
 # Nor one that an operator disabled: its name stays taken.
 may_sign_in = and_(is_live, User.disabled_at.is_(None))
 _sessions = select(func.count()).select_from(Session).where(Session.user_id == User.id).correlate(User)
-lockable = select(
+select_users = select(
     *ACCOUNT_COLUMNS,
-    _sessions.scalar_subquery().label("sessions"),
+    User.username_key,
     User.password_hash,
+    _sessions.scalar_subquery().label("sessions"),
     User.enrollment_expires_at,
     User.enrollment_code_digest,
     User.otp_failures,
     User.otp_blocked_until,
     User.otp_disabled_at,
-).where(may_sign_in)
+    User.disabled_at,
+)
 _change = update(User).where(_that_user)
 _FORGET_NAME = delete(ReservedName).where(ReservedName.digest == bindparam("name_digest"))
 
@@ -76,25 +78,33 @@ def account_of(row: "Row[*tuple[object, ...]]") -> Account:
 
 
 @dataclass(frozen=True)
-class LockedUser:
-    """An account whose row is locked. sessions: rows of its sessions, expired ones included.
+class StoredUser:
+    """An account with everything that its row has. key: of the username. sessions: rows, expired ones included.
 
-    enrollment_code_digest: of the operator's code, if one was issued and the account was not confirmed since.
+    enrollment_expires_at: of a registration that its owner has not confirmed. enrollment_code_digest: of the operator's
+    code, if one was issued and the account was not confirmed since. disabled: by an operator.
     """
 
     account: Account
-    sessions: int
+    key: str
     password_hash: str
-    needs_enrollment_code: bool
+    sessions: int
+    enrollment_expires_at: datetime | None
     enrollment_code_digest: bytes | None
     otp_failures: int
     otp_blocked_until: datetime | None
     otp_disabled: bool
+    disabled: bool
 
     @property
     def id(self) -> UUID:
         """The account's id."""
         return self.account.id
+
+    @property
+    def needs_enrollment_code(self) -> bool:
+        """Whether a password alone can't start an enrollment: it can for a registration that expires, with no code."""
+        return self.enrollment_expires_at is None or self.enrollment_code_digest is not None
 
     def usable_factors(self, now: datetime, *, has_device: bool = True) -> list[FactorKind]:
         """The second factors that can answer now."""
@@ -211,39 +221,40 @@ def is_taken(connection: Connection, name: Username, now: datetime) -> bool:
     return bool(connection.scalar(_IS_TAKEN, given))
 
 
-_LOCK = lockable.where(_that_user).with_for_update(of=User)
+_LOCK = select_users.where(_that_user, may_sign_in).with_for_update(of=User)
 
 
-def lock(connection: Connection, id: UUID, now: datetime) -> LockedUser | None:
+def lock(connection: Connection, id: UUID, now: datetime) -> StoredUser | None:
     """Lock the account's row."""
     return _lock(connection, _LOCK, {"user": id, "now": now})
 
 
-_LOCK_BY_NAME = lockable.where(that_name).with_for_update(of=User)
+_LOCK_BY_NAME = select_users.where(that_name, may_sign_in).with_for_update(of=User)
 
 
-def lock_by_name(connection: Connection, key: str, now: datetime) -> LockedUser | None:
+def lock_by_name(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     """Lock the row of the account of that name."""
     return _lock(connection, _LOCK_BY_NAME, {"name": key, "now": now})
 
 
-def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> LockedUser | None:
+def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> StoredUser | None:
     row = connection.execute(query, given).one_or_none()
-    return None if row is None else locked_user_of(row)
+    return None if row is None else user_of(row)
 
 
-def locked_user_of(row: "Row[*tuple[Any, ...]]") -> LockedUser:
-    """The account in a row of a `lockable` query."""
-    return LockedUser(
+def user_of(row: "Row[*tuple[Any, ...]]") -> StoredUser:
+    """The account in a row of `select_users`."""
+    return StoredUser(
         account=account_of(row),
-        sessions=row.sessions,
+        key=row.username_key,
         password_hash=row.password_hash,
-        # Only an account that its owner registered, and has a day to confirm, is enrolled with the password alone.
-        needs_enrollment_code=row.enrollment_expires_at is None or row.enrollment_code_digest is not None,
+        sessions=row.sessions,
+        enrollment_expires_at=row.enrollment_expires_at,
         enrollment_code_digest=row.enrollment_code_digest,
         otp_failures=row.otp_failures,
         otp_blocked_until=row.otp_blocked_until,
         otp_disabled=row.otp_disabled_at is not None,
+        disabled=row.disabled_at is not None,
     )
 
 

@@ -6,42 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, String, bindparam, delete, func, select, update
+from sqlalchemy import Connection, String, bindparam, delete, func, select, update
 
-from graphql_mfa.store.accounts import is_live
+from graphql_mfa.store.accounts import StoredUser, is_live, select_users, that_name, user_of
 from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import Challenge, RecoveryCode, Session, TotpDevice, User
 
-_COLUMNS = (
-    User.id,
-    User.username,
-    User.username_key,
-    User.created_at,
-    User.mfa_enabled_at,
-    User.enrollment_expires_at,
-    User.otp_failures,
-    User.otp_blocked_until,
-    User.otp_disabled_at,
-    User.disabled_at,
-)
-_BY_NAME = select(*_COLUMNS).where(User.username_key == bindparam("name"), is_live)
+_BY_NAME = select_users.where(that_name, is_live)
 _that_user = User.id == bindparam("user")
-
-
-@dataclass(frozen=True)
-class UserRecord:
-    """An account as operators see it. enrollment_expires_at: of a registration that is not confirmed."""
-
-    id: UUID
-    username: str
-    key: str
-    created_at: datetime
-    mfa_enabled: bool
-    enrollment_expires_at: datetime | None
-    otp_failures: int
-    otp_blocked_until: datetime | None
-    otp_disabled: bool
-    disabled: bool
 
 
 @dataclass(frozen=True)
@@ -53,51 +25,34 @@ class Belongings:
     sessions: int
 
 
-def _record_of(row: "Row[*tuple[Any, ...]]") -> UserRecord:
-    return UserRecord(
-        id=row.id,
-        username=row.username,
-        key=row.username_key,
-        created_at=row.created_at,
-        mfa_enabled=row.mfa_enabled_at is not None,
-        enrollment_expires_at=row.enrollment_expires_at,
-        otp_failures=row.otp_failures,
-        otp_blocked_until=row.otp_blocked_until,
-        otp_disabled=row.otp_disabled_at is not None,
-        disabled=row.disabled_at is not None,
-    )
-
-
-def find(connection: Connection, key: str, now: datetime) -> UserRecord | None:
+def find(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     """The account of that name."""
     row = connection.execute(_BY_NAME, {"name": key, "now": now}).one_or_none()
-    return None if row is None else _record_of(row)
+    return None if row is None else user_of(row)
 
 
-_LOCK_BY_NAME = _BY_NAME.with_for_update()
+_LOCK_BY_NAME = _BY_NAME.with_for_update(of=User)
 
 
-def lock(connection: Connection, key: str, now: datetime) -> UserRecord | None:
+def lock(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     """Lock the row of the account of that name."""
     row = connection.execute(_LOCK_BY_NAME, {"name": key, "now": now}).one_or_none()
-    return None if row is None else _record_of(row)
+    return None if row is None else user_of(row)
 
 
 _prefix = bindparam("prefix", type_=String)
 _begins_so = func.substr(User.username_key, 1, func.length(_prefix)) == _prefix
 _PAGE = (
-    select(*_COLUMNS)
-    .where(User.username_key > bindparam("after"), _begins_so)
-    .where(is_live)
+    select_users.where(User.username_key > bindparam("after"), _begins_so, is_live)
     .order_by(User.username_key)
     .limit(bindparam("rows"))
 )
 
 
-def page(connection: Connection, now: datetime, *, prefix: str, after: str, rows: int) -> list[UserRecord]:
+def page(connection: Connection, now: datetime, *, prefix: str, after: str, rows: int) -> list[StoredUser]:
     """Some accounts in the order of their names, from the one after `after` on."""
     found = connection.execute(_PAGE, {"after": after, "prefix": prefix, "rows": rows, "now": now})
-    return [_record_of(row) for row in found]
+    return [user_of(row) for row in found]
 
 
 _COUNT_DEVICES = select(func.count()).where(

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from graphql_mfa.store.accounts import LockedUser, lockable, locked_user_of, may_sign_in, that_name
+from graphql_mfa.store.accounts import StoredUser, may_sign_in, select_users, that_name, user_of
 from graphql_mfa.store.inserts import insert_by_engine
 from graphql_mfa.store.models import Challenge, KnownAddress, User, UtcDateTime
 
@@ -38,7 +38,7 @@ class LockedChallenge:
     """
 
     digest: bytes
-    user: LockedUser
+    user: StoredUser
     attempts_left: int
     latest_address: str | None
 
@@ -75,9 +75,10 @@ _latest_address = (
 )
 # Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
-    lockable.add_columns(Challenge.attempts, _latest_address.label("latest_address"))
+    select_users.add_columns(Challenge.attempts, _latest_address.label("latest_address"))
     .join(Challenge, Challenge.user_id == User.id)
     .where(
+        may_sign_in,
         Challenge.digest == bindparam("challenge"),
         Challenge.expires_at > bindparam("now"),
         Challenge.attempts < bindparam("attempts"),
@@ -92,7 +93,7 @@ def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, atte
     row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
     if row is None:
         return None
-    return LockedChallenge(digest, locked_user_of(row), attempts - row.attempts - 1, row.latest_address)
+    return LockedChallenge(digest, user_of(row), attempts - row.attempts - 1, row.latest_address)
 
 
 _KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
