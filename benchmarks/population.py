@@ -15,8 +15,8 @@ from benchmarks.target import User
 from graphql_mfa.core import totp
 from graphql_mfa.core.access_tokens import AccessTokens, Grant
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.core.key_ring import KeyRing
-from graphql_mfa.core.secret_tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
+from graphql_mfa.core.keys import KeyRing
+from graphql_mfa.core.tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
 from graphql_mfa.flows.totp import seal_secret
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database

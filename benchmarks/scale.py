@@ -26,7 +26,7 @@ from benchmarks.results import percentile
 from benchmarks.server import GENERATOR_CORE, ONE_CORE, Server, cpu_seconds, pinned, serving
 from benchmarks.target import User
 from benchmarks.targets import DURABLE, OURS, ours
-from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.core.keys import new_key
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
 from tests.postgresql import running_server

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 from benchmarks.peers import PEERS
 from benchmarks.server import ONE_CORE, pinned
 from benchmarks.target import Answer, Launch, OperationName, Request, Step, Target, UnexpectedAnswerError, User
-from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.core.keys import new_key
 from tests.postgresql import PostgresqlServer, program, running_server
 
 _ROOT = Path(__file__).parent.parent

@@ -10,8 +10,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 
+from graphql_mfa.core.access_tokens import JWKS_PATH, server_metadata
 from graphql_mfa.core.origins import wildcard_pattern
-from graphql_mfa.core.server_metadata import JWKS_PATH, server_metadata
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER

@@ -5,7 +5,7 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from graphql_mfa.core.key_ring import InvalidKeyError, KeyRing, new_key
+from graphql_mfa.core.keys import InvalidKeyError, KeyRing, new_key
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import is_of_another_program, sqlite_file
 from graphql_mfa.store.outages import UnsupportedDatabaseError

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import AccessTokens
-from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Limit
 from graphql_mfa.event_log import EventLog

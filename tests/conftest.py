@@ -19,7 +19,7 @@ from fastapi import FastAPI
 from sqlalchemy import AsyncAdaptedQueuePool
 
 from graphql_mfa import Settings, create_app
-from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.core.keys import new_key
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.services import BeforeRegistration, Claims, Services, no_condition
 from graphql_mfa.store.database import Database

@@ -16,7 +16,7 @@ from graphql_mfa.cli.configuration import (
     wrong_configuration_ends_it,
 )
 from graphql_mfa.cli.serve import serve
-from graphql_mfa.core.key_ring import new_key
+from graphql_mfa.core.keys import new_key
 from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.purging import PurgeError
 from graphql_mfa.flows.purging import purge as delete_expired

@@ -11,7 +11,7 @@ from typing import NoReturn
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.logs import report
 from graphql_mfa.mfa import open_services

@@ -6,7 +6,7 @@ from collections.abc import Collection
 import typer
 
 from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
-from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
 from graphql_mfa.services import utc_now

@@ -18,7 +18,7 @@ import typer
 
 from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
 from graphql_mfa.core.addresses import is_loopback
-from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.settings import Settings, default_cookie_name
 from graphql_mfa.store.database import Database

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.core.key_ring import Key, KeyRing
+from graphql_mfa.core.keys import Key, KeyRing
 
 Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
 _ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
@@ -178,3 +179,29 @@ def _private(key: Key, algorithm: Algorithm) -> Ed25519PrivateKey | EllipticCurv
 def _jwk(key: Key, algorithm: Algorithm) -> dict[str, Any]:
     public = jwt.get_algorithm_by_name(algorithm).to_jwk(_private(key, algorithm).public_key(), as_dict=True)
     return public | {"kid": _kid(key, algorithm), "use": "sig", "alg": algorithm}
+
+
+JWKS_PATH = "/.well-known/jwks.json"
+_METADATA_PATH = "/.well-known/oauth-authorization-server"
+# No query and no fragment (RFC 8414 2), and no path that a router would read as a pattern.
+_ISSUER = re.compile(r"https://[^/?#@\s]+((?:/[\w.~-]+)*)/?", re.ASCII)
+
+
+def server_metadata(issuer: str) -> tuple[str, dict[str, object]] | None:
+    """The path of an issuer's metadata, and the document. None unless the issuer is an https URL.
+
+    The path of the issuer follows the well-known one (RFC 8414 3.1). The keys are below the issuer's URL, where the
+    deployment is expected.
+    """
+    found = _ISSUER.fullmatch(issuer)
+    if found is None:
+        return None
+    document: dict[str, object] = {
+        "issuer": issuer,
+        "jwks_uri": issuer.removesuffix("/") + JWKS_PATH,
+        # There is no authorization or token endpoint. RFC 8414 requires the first member; without the second, clients
+        # assume the grants authorization_code and implicit. So both stay, although 3.2 leaves empty arrays out.
+        "response_types_supported": [],
+        "grant_types_supported": [],
+    }
+    return _METADATA_PATH + found[1], document

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from graphql_mfa.core.problems import FieldErrorCode, Problem
+from graphql_mfa.core.inputs import FieldErrorCode, Problem
 from graphql_mfa.core.texts import is_text
 from graphql_mfa.core.usernames import username_key
 

@@ -3,10 +3,10 @@
 import unicodedata
 from dataclasses import dataclass
 
+from graphql_mfa.core.inputs import FieldErrorCode, Problem
 from graphql_mfa.core.lookalikes import mixes_scripts, skeleton
-from graphql_mfa.core.problems import FieldErrorCode, Problem
-from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.texts import is_visible, quantity, trim
+from graphql_mfa.core.tokens import Purpose, digest
 
 # Wider than any setting, so that accounts made under other settings are found too.
 _LONGEST_STORED = 255

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from graphql_mfa.client import Client
 from graphql_mfa.core import passwords, usernames
 from graphql_mfa.core.accounts import Account, FactorKind
-from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.usernames import Username, username_key
 from graphql_mfa.flows import limits

@@ -7,8 +7,7 @@ from enum import StrEnum
 from functools import partial
 from uuid import UUID
 
-from graphql_mfa.core.key_ring import Key, KeyRing
-from graphql_mfa.core.sealing import SealBrokenError
+from graphql_mfa.core.keys import Key, KeyRing, SealBrokenError
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, keys

@@ -9,18 +9,20 @@ from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import Grant, amr
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind, NotAuthenticatedReason
 from graphql_mfa.core.addresses import address_group, parse_address
-from graphql_mfa.core.ids import id_to_look_for
-from graphql_mfa.core.key_ring import Key
-from graphql_mfa.core.refresh_tokens import (
+from graphql_mfa.core.inputs import id_to_look_for
+from graphql_mfa.core.keys import Key
+from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.throttling import Usage, reserve
+from graphql_mfa.core.tokens import (
+    Purpose,
+    digest,
     family_digest,
     first_refresh_token,
     next_refresh_token,
     retry_digest,
     retry_key_problem,
+    token_digest,
 )
-from graphql_mfa.core.secret_tokens import Purpose, digest, token_digest
-from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.core.throttling import Usage, reserve
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.claims import asking_for_claims, claims_for
 from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited

@@ -7,25 +7,25 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account
-from graphql_mfa.core.ids import id_to_look_for
-from graphql_mfa.core.key_ring import KeyRing
-from graphql_mfa.core.problems import Problem
+from graphql_mfa.core.inputs import Problem, id_to_look_for
+from graphql_mfa.core.keys import KeyRing, seal, sealed_by, unseal
 from graphql_mfa.core.recovery_codes import parse_recovery_code
-from graphql_mfa.core.sealing import seal, sealed_by, unseal
-from graphql_mfa.core.secret_tokens import Purpose, digest
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.core.totp import (
+    DEFAULT_DEVICE_NAME,
     Accepted,
     AlreadyUsed,
     ClockBehind,
     CodeVerdict,
+    Device,
     Wrong,
     judge_code,
     new_secret,
+    parse_device_name,
     provisioning_uri,
     seconds_until_step,
 )
-from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device, parse_device_name
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
 from graphql_mfa.services import Services, Transaction

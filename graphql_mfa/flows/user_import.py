@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.client import OPERATOR
 from graphql_mfa.core import totp
+from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.password_hashing import stored_cost
-from graphql_mfa.core.problems import Problem
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.texts import is_text

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from graphql_mfa.core.accounts import Account, FactorKind
-from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.core.usernames import Username
 from graphql_mfa.store import security_events
 from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
-from graphql_mfa.core.sealing import sealed_by
+from graphql_mfa.core.keys import sealed_by
 from graphql_mfa.store.models import (
     Session,
     TotpDevice,

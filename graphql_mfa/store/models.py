@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME
+from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME
 
 
 class UtcDateTime(TypeDecorator[datetime]):

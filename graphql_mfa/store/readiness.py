@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.store import keys
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from sqlalchemy import BindParameter, Connection, Row, String, bindparam, delete, func, insert, or_, select, update
 
-from graphql_mfa.core.sealing import sealed_by
-from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, Device
+from graphql_mfa.core.keys import sealed_by
+from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME, Device
 from graphql_mfa.store.models import OtpFailure, TotpDevice, User, UtcDateTime
 
 # A device that was not confirmed in time counts as removed.

@@ -8,7 +8,7 @@ import strawberry
 
 from graphql_mfa.context import Info
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
-from graphql_mfa.core.ids import parse_id
+from graphql_mfa.core.inputs import parse_id
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
 from graphql_mfa.store import security_events, sessions, totp
 from graphql_mfa.types.challenges import Challenge

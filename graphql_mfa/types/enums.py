@@ -5,7 +5,7 @@ from strawberry.types.enum import StrawberryEnumDefinition
 
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.core.enums import Described
-from graphql_mfa.core.problems import FieldErrorCode
+from graphql_mfa.core.inputs import FieldErrorCode
 from graphql_mfa.core.security_events import SecurityEventKind
 
 

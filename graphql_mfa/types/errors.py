@@ -6,7 +6,7 @@ from uuid import UUID
 import strawberry
 from graphql import GraphQLError
 
-from graphql_mfa.core.problems import FieldErrorCode, Problem
+from graphql_mfa.core.inputs import FieldErrorCode, Problem
 
 
 class PublicError(GraphQLError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import strawberry
 
 from graphql_mfa.context import Info
-from graphql_mfa.core.totp_devices import Device
+from graphql_mfa.core.totp import Device
 from graphql_mfa.types.errors import InvalidInput, NotFound, UserError, fixed_message
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.throttling import RateLimited

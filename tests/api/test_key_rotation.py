@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.core.key_ring import Key, new_key
+from graphql_mfa.core.keys import Key, new_key
 from graphql_mfa.services import Services
 from tests.api.answers import failure
 from tests.api_client import Member

@@ -27,7 +27,7 @@ from graphql_mfa.core.access_tokens import (
     TokenSubject,
 )
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.core.key_ring import Key, KeyRing
+from graphql_mfa.core.keys import Key, KeyRing
 from tests.core.texts import any_text
 
 KEY, SECOND_KEY, LEAKED_KEY, STRANGE_KEY = (Key(byte * 32, byte == b"l") for byte in (b"k", b"2", b"l", b"s"))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.ids import id_to_look_for, parse_id
+from graphql_mfa.core.inputs import id_to_look_for, parse_id
 from tests.core.texts import any_text
 
 NOTHING = UUID(int=0)

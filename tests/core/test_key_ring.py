@@ -5,7 +5,7 @@ import traceback
 import pytest
 from hypothesis import given
 
-from graphql_mfa.core.key_ring import InvalidKeyError, Key, KeyRing, new_key
+from graphql_mfa.core.keys import InvalidKeyError, Key, KeyRing, new_key
 from tests.core.texts import any_text
 
 # Both have the characters in which the two base64 alphabets differ.

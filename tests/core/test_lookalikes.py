@@ -2,7 +2,7 @@
 
 import pytest
 
-from graphql_mfa.core.problems import FieldErrorCode, Problem
+from graphql_mfa.core.inputs import FieldErrorCode, Problem
 from graphql_mfa.core.usernames import Username, parse_new_username, parse_username
 
 

@@ -3,9 +3,8 @@ import string
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.key_ring import Key
-from graphql_mfa.core.refresh_tokens import family_digest, first_refresh_token, next_refresh_token
-from graphql_mfa.core.secret_tokens import Purpose, token_digest
+from graphql_mfa.core.keys import Key
+from graphql_mfa.core.tokens import Purpose, family_digest, first_refresh_token, next_refresh_token, token_digest
 
 KEY = Key(bytes(range(32)))
 keys = st.binary(min_size=32, max_size=32).map(Key)

@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.key_ring import Key, KeyRing
-from graphql_mfa.core.sealing import SealBrokenError, seal, sealed_by, unseal
+from graphql_mfa.core.keys import Key, KeyRing, SealBrokenError, seal, sealed_by, unseal
 
 KEY, OTHER_KEY = Key(bytes(range(32))), Key(b"other key".ljust(32))
 RING = KeyRing([KEY])

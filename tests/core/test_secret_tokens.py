@@ -3,7 +3,7 @@ import base64
 import pytest
 from hypothesis import given
 
-from graphql_mfa.core.secret_tokens import (
+from graphql_mfa.core.tokens import (
     CHALLENGE_PREFIX,
     REFRESH_TOKEN_PREFIX,
     Purpose,

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 
-from graphql_mfa.core.problems import FieldErrorCode, Problem
-from graphql_mfa.core.totp_devices import DEFAULT_DEVICE_NAME, parse_device_name
+from graphql_mfa.core.inputs import FieldErrorCode, Problem
+from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME, parse_device_name
 from tests.core.texts import any_text
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.problems import FieldErrorCode, Problem
+from graphql_mfa.core.inputs import FieldErrorCode, Problem
 from graphql_mfa.core.usernames import Username, lookup_key, parse_username, username_key
 from tests.core.texts import any_text
 

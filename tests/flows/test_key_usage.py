@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from graphql_mfa import Settings
-from graphql_mfa.core.key_ring import Key, KeyRing
+from graphql_mfa.core.keys import Key, KeyRing
 from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage
 from graphql_mfa.services import Services
 from tests.conftest import on_each_engine

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, select, update
 
-from graphql_mfa.core.key_ring import Key, KeyRing
+from graphql_mfa.core.keys import Key, KeyRing
 from graphql_mfa.flows import keys as rotation
 from graphql_mfa.flows.keys import ReEncrypted, rotate_keys
 from graphql_mfa.flows.totp import seal_secret, secret_of

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from fastapi import FastAPI
 from starlette.routing import Mount
 
-from graphql_mfa.core.key_ring import KeyRing, new_key
+from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.services import Services
 from graphql_mfa.store import readiness
 from graphql_mfa.store.outages import OutOfReachError

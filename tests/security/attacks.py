@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import httpx
 from sqlalchemy import text
 
-from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.services import Services
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at, wrong_code

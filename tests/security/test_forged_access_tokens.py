@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 
-from graphql_mfa.core.key_ring import Key, new_key
+from graphql_mfa.core.keys import Key, new_key
 from graphql_mfa.services import Services
 from tests.api_client import ME, Api, Member
 from tests.conftest import Connect

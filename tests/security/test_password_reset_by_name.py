@@ -9,8 +9,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.core.key_ring import KeyRing
-from graphql_mfa.core.sealing import unseal
+from graphql_mfa.core.keys import KeyRing, unseal
 from graphql_mfa.services import Services
 from tests.account import document
 from tests.api.scenarios import NEW_PASSWORD, NO_RECOVERY_CODE, reset_password, reset_with_both_codes

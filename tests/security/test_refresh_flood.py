@@ -6,8 +6,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection, insert, select, update
 
-from graphql_mfa.core.refresh_tokens import first_refresh_token
-from graphql_mfa.core.secret_tokens import Purpose, digest
+from graphql_mfa.core.tokens import Purpose, digest, first_refresh_token
 from graphql_mfa.services import Services
 from graphql_mfa.store.models import Session, UsedRefreshToken
 from tests.api_client import Api, Member

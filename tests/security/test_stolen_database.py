@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import text as sql
 
-from graphql_mfa.core.key_ring import KeyRing, new_key
+from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.flows.keys import rotate_keys
 from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, VERIFY_OTP, Api

@@ -19,7 +19,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
 
-from graphql_mfa.core.key_ring import KeyRing, new_key
+from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.core.usernames import skeleton_digest
 from graphql_mfa.store import migrations, security_events

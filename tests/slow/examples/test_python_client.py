@@ -14,7 +14,7 @@ from typing import Any
 import jwt
 import pytest
 
-from graphql_mfa.core.key_ring import Key
+from graphql_mfa.core.keys import Key
 from tests.authenticator import code_at
 from tests.conftest import KEY, Server
 

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import make_url
 from typer.testing import Result
 
-from graphql_mfa.core.key_ring import KeyRing
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.store import migrations, purging
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.migrations import HEAD

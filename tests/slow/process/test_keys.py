@@ -14,7 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import Connection
 
-from graphql_mfa.core.key_ring import Key, KeyRing, new_key
+from graphql_mfa.core.keys import Key, KeyRing, new_key
 from graphql_mfa.flows import keys as rotation
 from graphql_mfa.flows.totp import seal_secret
 from graphql_mfa.store.database import Database

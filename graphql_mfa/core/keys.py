@@ -7,8 +7,10 @@ import secrets
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -120,3 +122,41 @@ class KeyRing:
     def public(self) -> list[Key]:
         """The keys whose signatures count."""
         return [key for key in self.keys if not key.decrypt_only]
+
+
+_ID_BYTES = 4
+_NONCE_BYTES = 12
+
+
+class SealBrokenError(Exception):
+    """The column was written with a key that the ring lacks, was altered, or belongs to another row."""
+
+
+def sealed_by(blob: bytes) -> bytes:
+    """The id of the key that sealed it."""
+    return blob[:_ID_BYTES]
+
+
+def seal(ring: KeyRing, row: str, secret: bytes) -> bytes:
+    """Encrypt for one row (`table.column:id`): key id, nonce, ciphertext with tag."""
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return ring.current.id + nonce + _cipher(ring.current, row).encrypt(nonce, secret, row.encode())
+
+
+def unseal(ring: KeyRing, row: str, blob: bytes) -> bytes:
+    """Decrypt what `seal` made for the same row.
+
+    Raises SealBrokenError.
+    """
+    key = ring.get(sealed_by(blob))
+    if key is None:
+        raise SealBrokenError(f"The key ring lacks key {sealed_by(blob).hex()}, which sealed {row}.")
+    nonce, ciphertext = blob[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], blob[_ID_BYTES + _NONCE_BYTES :]
+    try:
+        return _cipher(key, row).decrypt(nonce, ciphertext, row.encode())
+    except (InvalidTag, ValueError) as error:
+        raise SealBrokenError(f"{row} was altered, or sealed for another row.") from error
+
+
+def _cipher(key: Key, row: str) -> AESGCM:
+    return AESGCM(derive(key.sealing, row))
