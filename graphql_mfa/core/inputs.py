@@ -35,8 +35,7 @@ class FieldErrorCode(Described):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with one field. The message never repeats the value."""
+    """Why the value of a field is refused. The message never repeats the value."""
 
-    field: str
     code: FieldErrorCode
     message: str

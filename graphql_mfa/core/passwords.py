@@ -22,25 +22,25 @@ def normalize_password(raw: str) -> str:
     return unicodedata.normalize("NFKC", raw)
 
 
-def format_problem(raw: str, *, shortest: int, longest: int, field: str = "password") -> Problem | None:
+def format_problem(raw: str, *, shortest: int, longest: int) -> Problem | None:
     """Judge length and text. The longest is checked before NFKC, which can expand a text 18 times.
 
     Any character is allowed and none is demanded. Lengths are in code points.
     """
     if len(raw) > longest:
-        return Problem(field, FieldErrorCode.TOO_LONG, f"A password has at most {longest} characters.")
+        return Problem(FieldErrorCode.TOO_LONG, f"A password has at most {longest} characters.")
     if not is_text(raw):
-        return Problem(field, FieldErrorCode.INVALID_CHARACTERS, "This is not valid Unicode text.")
+        return Problem(FieldErrorCode.INVALID_CHARACTERS, "This is not valid Unicode text.")
     normalized = normalize_password(raw)
     if len(normalized) > LONGEST_HASHED:
-        return Problem(field, FieldErrorCode.TOO_LONG, "This password has too many ligatures: use fewer.")
+        return Problem(FieldErrorCode.TOO_LONG, "This password has too many ligatures: use fewer.")
     # One character that normalises to eighteen is still one, and eight that compose to four are four.
     if min(len(raw), len(normalized)) < shortest:
-        return Problem(field, FieldErrorCode.TOO_SHORT, f"A password has at least {shortest} characters.")
+        return Problem(FieldErrorCode.TOO_SHORT, f"A password has at least {shortest} characters.")
     return None
 
 
-def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, field: str = "password") -> Problem | None:
+def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float) -> Problem | None:
     """Judge how easily the password is guessed: its owner's name in it, word lists, patterns.
 
     `fewest_guesses` is the decimal logarithm of the guesses that zxcvbn must expect. Only the start is scored: what is
@@ -50,7 +50,7 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
 
     password = normalize_password(raw)
     if len(name_key) >= _NAME_LENGTH_THAT_COUNTS and name_key in username_key(password):
-        return Problem(field, FieldErrorCode.CONTAINS_USERNAME, "A password does not contain the username.")
+        return Problem(FieldErrorCode.CONTAINS_USERNAME, "A password does not contain the username.")
     # No `user_inputs`: zxcvbn keeps them in a module global, where another thread's call would see them.
     verdict = zxcvbn(_scored_part(password))
     if verdict["guesses_log10"] >= fewest_guesses:
@@ -58,14 +58,14 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float, fiel
     feedback = verdict["feedback"]
     advice = feedback["suggestions"] or ["Add another word or two. Uncommon words are better."]
     why = feedback["warning"].rstrip(".") or "This password is easy to guess"
-    return Problem(field, FieldErrorCode.TOO_COMMON, f"{why}. {' '.join(advice)}")
+    return Problem(FieldErrorCode.TOO_COMMON, f"{why}. {' '.join(advice)}")
 
 
-def unchanged_problem(raw: str, current: str, *, field: str) -> Problem | None:
+def unchanged_problem(raw: str, current: str) -> Problem | None:
     """Judge whether a new password is the current one, however either was typed."""
     if normalize_password(raw) != normalize_password(current):
         return None
-    return Problem(field, FieldErrorCode.UNCHANGED, "This is your password already. Choose another one.")
+    return Problem(FieldErrorCode.UNCHANGED, "This is your password already. Choose another one.")
 
 
 def _scored_part(password: str) -> str:

@@ -83,7 +83,7 @@ def retry_key_problem(retry_key: str) -> Problem | None:
         code = FieldErrorCode.TOO_LONG
     else:
         return None
-    return Problem("retryKey", code, f"A retry key has {_SHORTEST_RETRY_KEY} to {_LONGEST_RETRY_KEY} characters.")
+    return Problem(code, f"A retry key has {_SHORTEST_RETRY_KEY} to {_LONGEST_RETRY_KEY} characters.")
 
 
 def retry_digest(token: str, retry_key: str) -> bytes:

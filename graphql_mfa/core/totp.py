@@ -191,9 +191,9 @@ def parse_device_name(raw: str) -> str | Problem:
     """The name as it is shown: as typed, without blanks at its ends. Its length is in code points."""
     name = trim(raw)
     if not name:
-        return Problem("name", FieldErrorCode.TOO_SHORT, "A name has at least one visible character.")
+        return Problem(FieldErrorCode.TOO_SHORT, "A name has at least one visible character.")
     if len(name) > _LONGEST_NAME:
-        return Problem("name", FieldErrorCode.TOO_LONG, f"A name has at most {_LONGEST_NAME} characters.")
+        return Problem(FieldErrorCode.TOO_LONG, f"A name has at most {_LONGEST_NAME} characters.")
     if not is_shown(name):
-        return Problem("name", FieldErrorCode.INVALID_CHARACTERS, "A name has no control or invisible characters.")
+        return Problem(FieldErrorCode.INVALID_CHARACTERS, "A name has no control or invisible characters.")
     return name

@@ -43,7 +43,7 @@ def username_key(name: str) -> str:
 def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Problem:
     """Judge a name. Lengths are in code points; the longest is checked before anything is normalised."""
     if len(raw) > longest:
-        return Problem("username", FieldErrorCode.TOO_LONG, f"A username has at most {quantity(longest, 'character')}.")
+        return Problem(FieldErrorCode.TOO_LONG, f"A username has at most {quantity(longest, 'character')}.")
     key = username_key(raw)
     # Both forms are looked at: a full-width colon becomes the otpauth label's separator only when it is normalised.
     if (
@@ -52,14 +52,11 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
         or raw != raw.strip()
     ):
         return Problem(
-            "username",
             FieldErrorCode.INVALID_CHARACTERS,
             "A username has no control or invisible characters, no colon, and no space at its start or end.",
         )
     if min(len(raw), len(key)) < shortest:
-        return Problem(
-            "username", FieldErrorCode.TOO_SHORT, f"A username has at least {quantity(shortest, 'character')}."
-        )
+        return Problem(FieldErrorCode.TOO_SHORT, f"A username has at least {quantity(shortest, 'character')}.")
     return Username(raw, key)
 
 
@@ -68,7 +65,6 @@ def parse_new_username(raw: str, *, shortest: int, longest: int) -> Username | P
     name = parse_username(raw, shortest=shortest, longest=longest)
     if isinstance(name, Username) and name.mixes_scripts:
         return Problem(
-            "username",
             FieldErrorCode.INVALID_CHARACTERS,
             "A username has letters of one script between spaces, dots, hyphens, underscores and @. This one mixes "
             "scripts, such as Latin and Cyrillic.",

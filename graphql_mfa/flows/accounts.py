@@ -89,7 +89,8 @@ async def _register(
 
 def _invalid(name: Username | Problem, password_problem: Problem | None) -> InvalidInput:
     """All problems at once."""
-    return InvalidInput.of([problem for problem in (name, password_problem) if isinstance(problem, Problem)])
+    name_problem = name if isinstance(name, Problem) else None
+    return InvalidInput.of({"username": name_problem, "password": password_problem})
 
 
 def _create(transaction: Transaction, name: Username, password_hash: str) -> RegisterUserSuccess | UsernameTaken:

@@ -23,8 +23,6 @@ from graphql_mfa.types.sign_in import InvalidCredentials
 from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import OtpAlreadyUsed
 
-_FIELD = "newPassword"
-
 
 async def change_password(
     services: Services, access_token: str | None, current_password: str, new_password: str, client: Client
@@ -36,13 +34,13 @@ async def change_password(
     """
     settings = services.settings
     problem = passwords.format_problem(
-        new_password, shortest=settings.password_min_length, longest=settings.password_max_length, field=_FIELD
+        new_password, shortest=settings.password_min_length, longest=settings.password_max_length
     )
     async with services.hashing.slot(client.address) as slot:
 
         def admit(transaction: Transaction, caller: Caller) -> Caller | InvalidInput | RateLimited:
             if problem:
-                return InvalidInput.of([problem])
+                return InvalidInput.of({"newPassword": problem})
             if isinstance(slot, timedelta):
                 return RateLimited.until(slot)
             wait = transaction.limit(_limits_of(services, caller))
@@ -72,13 +70,13 @@ async def _change(
 
     if not verdict.right:
         return await run_as_user(services, client, access_token, refuse)
-    problem = passwords.unchanged_problem(new_password, current_password, field=_FIELD) or await _guessability_problem(
+    problem = passwords.unchanged_problem(new_password, current_password) or await _guessability_problem(
         services, username_key(before.user.account.username), new_password
     )
     if problem:
         # The current password was right: choosing a weak new one three times is not guessing three times.
         await services.write(client, lambda transaction: transaction.release(_limits_of(services, before)))
-        return InvalidInput.of([problem])
+        return InvalidInput.of({"newPassword": problem})
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
     def replace(transaction: Transaction, caller: Caller) -> PasswordChanged | InvalidCredentials:
@@ -96,7 +94,6 @@ async def _guessability_problem(services: Services, name_key: str, new_password:
         new_password,
         name_key=name_key,
         fewest_guesses=services.settings.password_min_guesses_log10,
-        field=_FIELD,
     )
 
 
@@ -146,10 +143,10 @@ async def reset_password(
     """
     settings = services.settings
     problem = passwords.format_problem(
-        new_password, shortest=settings.password_min_length, longest=settings.password_max_length, field=_FIELD
+        new_password, shortest=settings.password_min_length, longest=settings.password_max_length
     )
     if problem:
-        return InvalidInput.of([problem])
+        return InvalidInput.of({"newPassword": problem})
     async with services.hashing.slot(client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
@@ -163,7 +160,7 @@ async def _reset(services: Services, request: _Request, new_password: str, clien
     if isinstance(counted, RateLimited):
         return counted
     if problem := await _guessability_problem(services, request.name_key, new_password):
-        return InvalidInput.of([problem])
+        return InvalidInput.of({"newPassword": problem})
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
     def reset(transaction: Transaction) -> PasswordChanged | ResetRejected:

@@ -63,7 +63,7 @@ async def refresh_session(
     guess, so it is not counted.
     """
     if retry_key is not None and (problem := retry_key_problem(retry_key)):
-        return InvalidInput.of([problem])
+        return InvalidInput.of({"retryKey": problem})
     if not refresh_token:
         return SessionExpired()
     token = token_digest(Purpose.REFRESH_TOKEN, refresh_token)

@@ -64,7 +64,7 @@ async def add_totp_device(
         now = transaction.now
         shown_name = parse_device_name(name)
         if isinstance(shown_name, Problem):
-            return InvalidInput.of([shown_name])
+            return InvalidInput.of({"name": shown_name})
         if totp.count(transaction.connection, caller.user.id, now) >= settings.totp_devices_per_user:
             return TooManyDevices()
         device = new_device(shown_name, now)
@@ -110,7 +110,7 @@ async def rename_totp_device(
     def rename(transaction: Transaction, caller: Caller) -> TotpDeviceRenamed | InvalidInput | NotFound:
         shown_name = parse_device_name(name)
         if isinstance(shown_name, Problem):
-            return InvalidInput.of([shown_name])
+            return InvalidInput.of({"name": shown_name})
         device = totp.rename(transaction.connection, device_id, caller.user.id, shown_name, transaction.now)
         return TotpDeviceRenamed(device=TotpDevice.of(device)) if device else NotFound()
 

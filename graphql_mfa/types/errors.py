@@ -1,6 +1,6 @@
 """The interface of all failures, and those that any subject can have."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from uuid import UUID
 
 import strawberry
@@ -49,9 +49,15 @@ class InvalidInput(UserError):
     fields: list[FieldError] = strawberry.field(description="Every problem that was found.")
 
     @classmethod
-    def of(cls, problems: Iterable[Problem]) -> "InvalidInput":
-        """All problems of an input."""
-        return cls(fields=[FieldError(field=each.field, code=each.code, message=each.message) for each in problems])
+    def of(cls, problems: Mapping[str, Problem | None]) -> "InvalidInput":
+        """The problems of an input, by the name of its field; None where a field has none."""
+        return cls(
+            fields=[
+                FieldError(field=field, code=problem.code, message=problem.message)
+                for field, problem in problems.items()
+                if problem
+            ]
+        )
 
 
 @strawberry.type(description="The account has nothing of that id: it is gone, or never was.")

@@ -15,10 +15,7 @@ STRONG = "kV9#tLq2!xRw"
 
 def format_refusal(password: str) -> FieldErrorCode | None:
     problem = format_problem(password, shortest=8, longest=128)
-    if problem is None:
-        return None
-    assert problem.field == "password"
-    return problem.code
+    return problem.code if problem else None
 
 
 def judge(password: str, name: str = "alice") -> Problem | None:
@@ -69,12 +66,6 @@ def test_a_password_is_too_long_if_normalising_makes_more_of_it_than_can_be_hash
     assert [problem and problem.code for problem in problems] == [None, FieldErrorCode.TOO_LONG]
 
 
-def test_a_problem_names_the_field_that_the_form_has() -> None:
-    short = format_problem("short", shortest=8, longest=128, field="newPassword")
-    common = guessability_problem("qwertyuiop", name_key="alice", fewest_guesses=8, field="newPassword")
-    assert [problem and problem.field for problem in (short, common)] == ["newPassword"] * 2
-
-
 @pytest.mark.parametrize(
     "password",
     [
@@ -99,7 +90,7 @@ def test_a_problem_names_the_field_that_the_form_has() -> None:
 def test_a_common_password_is_refused_with_why_and_what_helps(password: str) -> None:
     problem = judge(password)
     assert problem is not None
-    assert (problem.field, problem.code) == ("password", FieldErrorCode.TOO_COMMON)
+    assert problem.code is FieldErrorCode.TOO_COMMON
     why, _, what_helps = problem.message.partition(". ")
     assert why
     assert what_helps.endswith(".")
@@ -145,7 +136,7 @@ def test_a_password_that_is_hard_to_guess_is_accepted(password: str) -> None:
 def test_a_password_with_the_username_in_it_is_refused(name: str, password: str) -> None:
     problem = judge(password, name)
     assert problem is not None
-    assert (problem.field, problem.code) == ("password", FieldErrorCode.CONTAINS_USERNAME)
+    assert problem.code is FieldErrorCode.CONTAINS_USERNAME
     assert name not in problem.message
 
 
@@ -208,12 +199,12 @@ def test_any_text_gets_a_verdict(password: str) -> None:
 
 @pytest.mark.parametrize("raw", [STRONG, "\uff4bV9#tLq2!xRw"], ids=["as it is", "in full width"])
 def test_the_current_password_is_not_a_new_one(raw: str) -> None:
-    problem = unchanged_problem(raw, STRONG, field="newPassword")
+    problem = unchanged_problem(raw, STRONG)
     assert problem is not None
-    assert (problem.field, problem.code) == ("newPassword", FieldErrorCode.UNCHANGED)
+    assert problem.code is FieldErrorCode.UNCHANGED
     assert STRONG not in problem.message
 
 
 @pytest.mark.parametrize("raw", [STRONG.lower(), f"{STRONG} ", STRONG[:-1]])
 def test_whatever_differs_from_the_current_password_is_a_new_one(raw: str) -> None:
-    assert unchanged_problem(raw, STRONG, field="newPassword") is None
+    assert unchanged_problem(raw, STRONG) is None

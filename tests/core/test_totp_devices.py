@@ -12,7 +12,6 @@ def refusal(name: str) -> FieldErrorCode | None:
     problem = parse_device_name(name)
     if not isinstance(problem, Problem):
         return None
-    assert problem.field == "name"
     assert not name.strip() or name not in problem.message
     return problem.code
 

@@ -35,7 +35,6 @@ def refusal(raw: str) -> FieldErrorCode | None:
     result = parse(raw)
     if isinstance(result, Username):
         return None
-    assert result.field == "username"
     return result.code
 
 
