@@ -20,7 +20,7 @@ from graphql_mfa.http.signed_in import bearer_token
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def create_app(
     async def readyz(_: Request) -> Response:
         try:
             await require_ready(mfa.services.database, mfa.services.key_ring)
-        except OutOfReachError as error:
+        except UnavailableError as error:
             return JSONResponse({"status": error.summary}, 503)
         warning = mfa.unnamed_proxy.warning(clock())
         return JSONResponse({"status": "ok"} | ({"warning": warning} if warning else {}))

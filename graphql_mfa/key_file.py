@@ -19,7 +19,7 @@ def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:
     """The key ring of a deployment; with SQLite and no setting, a key is made beside the database file.
 
     shared: whether the database is a host's, beside which no key is made. Raises MissingKeyError, InvalidKeyError,
-    UnsupportedDatabaseError and OutOfReachError.
+    UnsupportedDatabaseError and UnavailableError.
     """
     database = None if shared else sqlite_file(settings.database_url)
     if settings.secret_keys is not None:

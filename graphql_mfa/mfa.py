@@ -33,7 +33,7 @@ from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class GraphQLMFA:
     async def migrate(self) -> None:
         """Bring the store to this version, as `graphql-mfa migrate` does. For a step before a deployment starts.
 
-        Raises UnsupportedDatabaseError and OutOfReachError.
+        Raises UnsupportedDatabaseError and UnavailableError.
         """
         database = _database(self.settings, self._engine, NOBODY)
         try:
@@ -205,7 +205,7 @@ def _observer(metrics: "CollectorRegistry | None") -> Observer:
 async def _report_if_not_ready(services: Services) -> None:
     try:
         await require_ready(services.database, services.key_ring)
-    except OutOfReachError as error:
+    except UnavailableError as error:
         _log.error("%s", error)
 
 

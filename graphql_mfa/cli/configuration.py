@@ -18,7 +18,7 @@ from graphql_mfa.mfa import open_services
 from graphql_mfa.services import Services, utc_now
 from graphql_mfa.settings import PREFIX, Settings, variables_without_effect
 from graphql_mfa.store.database import Database, check_url, sqlite_file
-from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 
 _SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -81,7 +81,7 @@ def _database_errors_end_it() -> Iterator[None]:
         yield
     except UnusableDatabaseError as error:
         _stop_for_configuration(error)
-    except OutOfReachError as error:
+    except UnavailableError as error:
         _stop(str(error), 1)
 
 
@@ -95,7 +95,7 @@ def wrong_configuration_ends_it() -> Iterator[None]:
     # ValueError: our own refusals; OSError: a file that can't be read or made.
     except (ValueError, OSError) as error:
         _stop_for_configuration(error)
-    except OutOfReachError as error:
+    except UnavailableError as error:
         _stop(str(error), 1)
 
 

@@ -22,7 +22,7 @@ from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.settings import Settings, default_cookie_name
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
@@ -204,7 +204,7 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
 async def _require_ready(settings: Settings, key_ring: KeyRing) -> None:
     """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz.
 
-    Raises UnusableDatabaseError and, for an SQLite file, OutOfReachError.
+    Raises UnusableDatabaseError and, for an SQLite file, UnavailableError.
     """
     database = Database(settings.database_url, schema=settings.database_schema)
     try:
@@ -213,7 +213,7 @@ async def _require_ready(settings: Settings, key_ring: KeyRing) -> None:
         await require_ready(database, key_ring)
     except UnusableDatabaseError:
         raise
-    except OutOfReachError:
+    except UnavailableError:
         if settings.embedded:
             raise
     finally:

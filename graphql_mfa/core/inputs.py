@@ -17,7 +17,7 @@ def parse_id(raw: str) -> UUID | None:
     return found if str(found) == raw else None
 
 
-def id_to_look_for(raw: str) -> UUID:
+def parse_id_or_nil(raw: str) -> UUID:
     """The id; for what is none, one that nothing has: it is looked for by the same statements, in the same time."""
     return parse_id(raw) or _OF_NOTHING
 

@@ -145,7 +145,7 @@ def parse_code(raw: str, digits: int) -> str | None:
     return code if re.fullmatch(rf"[0-9]{{{digits}}}", code) else None
 
 
-def judge_code(
+def verify_code(
     secret: str, raw_code: str, now: datetime, *, last_step: int | None, parameters: TotpParameters
 ) -> CodeVerdict:
     """Compare a code with every step that can tell something.

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import purging
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 
 
 class PurgeError(Exception):
@@ -19,7 +19,7 @@ class PurgeError(Exception):
 
 def cause_of(error: Exception) -> str:
     """What may be logged of an error: no texts of the driver, which repeat values."""
-    return str(error) if isinstance(error, OutOfReachError | PurgeError) else type(error).__name__
+    return str(error) if isinstance(error, UnavailableError | PurgeError) else type(error).__name__
 
 
 async def purge(database: Database, settings: Settings, now: datetime) -> dict[str, int]:

@@ -9,7 +9,7 @@ from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import Grant, amr
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind, NotAuthenticatedReason
 from graphql_mfa.core.addresses import address_group, parse_address
-from graphql_mfa.core.inputs import id_to_look_for
+from graphql_mfa.core.inputs import parse_id_or_nil
 from graphql_mfa.core.keys import Key
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Usage, reserve
@@ -218,7 +218,7 @@ async def revoke_session(
     services: Services, access_token: str | None, session_id: str, client: Client
 ) -> RevokeSessionResult:
     """End a session at once. An id that is malformed, unknown, expired or another user's runs the same statements."""
-    revoked_id = id_to_look_for(session_id)
+    revoked_id = parse_id_or_nil(session_id)
 
     def revoke(transaction: Transaction, caller: Caller) -> SessionRevoked | NotFound:
         if not sessions.end_own(transaction.connection, revoked_id, caller.user.id, transaction.now):

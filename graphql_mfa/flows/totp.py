@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account
-from graphql_mfa.core.inputs import Problem, id_to_look_for
+from graphql_mfa.core.inputs import Problem, parse_id_or_nil
 from graphql_mfa.core.keys import KeyRing, seal, sealed_by, unseal
 from graphql_mfa.core.recovery_codes import parse_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
@@ -20,11 +20,11 @@ from graphql_mfa.core.totp import (
     CodeVerdict,
     Device,
     Wrong,
-    judge_code,
     new_secret,
     parse_device_name,
     provisioning_uri,
     seconds_until_step,
+    verify_code,
 )
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
@@ -81,7 +81,7 @@ async def confirm_totp_device(
     services: Services, access_token: str | None, id: str, otp: str, client: Client
 ) -> ConfirmTotpDeviceResult:
     """Compare the code with that device alone, in the session that added it; count it as at sign-in."""
-    device_id = id_to_look_for(id)
+    device_id = parse_id_or_nil(id)
 
     def confirm(transaction: Transaction, caller: Caller) -> ConfirmTotpDeviceResult:
         user, now = caller.user, transaction.now
@@ -105,7 +105,7 @@ async def rename_totp_device(
     services: Services, access_token: str | None, id: str, name: str, client: Client
 ) -> RenameTotpDeviceResult:
     """Change the name, confirmed or not. Names need not be unique: they are for the owner alone."""
-    device_id = id_to_look_for(id)
+    device_id = parse_id_or_nil(id)
 
     def rename(transaction: Transaction, caller: Caller) -> TotpDeviceRenamed | InvalidInput | NotFound:
         shown_name = parse_device_name(name)
@@ -125,7 +125,7 @@ async def remove_totp_device(
     The other sessions that it opened or verified last may be a thief's: they end. This session, if it verified the
     device last, has to verify another factor before sensitive operations.
     """
-    device_id = id_to_look_for(id)
+    device_id = parse_id_or_nil(id)
 
     def remove(transaction: Transaction, caller: Caller) -> FactorRemoved | LastFactor | NotFound:
         connection, now, user_id, session = transaction.connection, transaction.now, caller.user.id, caller.session
@@ -212,7 +212,7 @@ def match_devices(
     of_device = None
     for device in devices:
         secret = secret_of(services.key_ring, device)
-        found = judge_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
+        found = verify_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
         if isinstance(found, Accepted):
             re_encrypted = _re_encrypted(services.key_ring, device, secret)
             if totp.claim_step(transaction.connection, device.id, found.step, now, re_encrypted):

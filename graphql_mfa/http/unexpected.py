@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Iterator
 
 from graphql_mfa.core.access_tokens import InvalidClaimsError
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 
 _log = logging.getLogger("graphql_mfa")
 
@@ -15,7 +15,7 @@ def log_unexpected(error: BaseException, where: str) -> None:
 
     Errors with messages of ours are logged in one line instead.
     """
-    if isinstance(error, OutOfReachError | InvalidClaimsError):
+    if isinstance(error, UnavailableError | InvalidClaimsError):
         # Their messages are ours, and hold nothing that was sent.
         _log.error("%s: %s", where, error)
         return

@@ -19,7 +19,7 @@ from graphql_mfa.observer import NOBODY, Observer
 from graphql_mfa.store import migrations, sqlite
 from graphql_mfa.store.outages import (
     NotMigratedError,
-    OutOfReachError,
+    UnavailableError,
     UnsupportedDatabaseError,
     UnusableDatabaseError,
     refusal,
@@ -100,7 +100,7 @@ class Database:
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run one transaction; again when the database undid it because of another one.
 
-        Raises OutOfReachError, as every other method does.
+        Raises UnavailableError, as every other method does.
         """
         marks: set[str] = set()
 
@@ -147,7 +147,7 @@ class Database:
         try:
             with translate_connection_errors():
                 return Migration(await self._engine.change_schema(migrations.upgrade), migrations.HEAD)
-        except (SQLAlchemyError, OutOfReachError) as error:
+        except (SQLAlchemyError, UnavailableError) as error:
             # Of those who do it at once, one commits; the others then find its tables, or its lock, in their way.
             if version := await self._migrated_already():
                 return Migration(version, version)
@@ -175,7 +175,7 @@ class Database:
             return None
         except UnusableDatabaseError:
             raise
-        except OutOfReachError:
+        except UnavailableError:
             if not self.embedded:
                 raise
             # Another process that starts may have locked it, and the change of the schema waits once more.
@@ -214,7 +214,7 @@ def check_url(url: str) -> None:
 
 
 def is_of_another_program(file: Path) -> bool:
-    """Whether an SQLite file has tables, but no store. Raises OutOfReachError."""
+    """Whether an SQLite file has tables, but no store. Raises UnavailableError."""
     with translate_connection_errors(), sqlite.read_only(file) as connection:
         return bool(inspect(connection).get_table_names()) and not migrations.has_store(connection)
 

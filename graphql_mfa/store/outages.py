@@ -32,7 +32,7 @@ _VERB = re.compile(r"\s*([A-Z]+(?: [A-Z]+)*)\b")
 _NO_TLS = "rejected SSL upgrade"
 
 
-class OutOfReachError(Exception):
+class UnavailableError(Exception):
     """The database can't be reached, or did not answer in time."""
 
     summary = "The database is unavailable."
@@ -43,7 +43,7 @@ class OutOfReachError(Exception):
         super().__init__(f"The database is unavailable: {cause}.")
 
 
-class UnusableDatabaseError(OutOfReachError, ValueError):
+class UnusableDatabaseError(UnavailableError, ValueError):
     """Waiting does not mend it: it is no database, or it refuses the role, or what the role does."""
 
     summary = "The database can't be used; the log says why."
@@ -53,7 +53,7 @@ class UnusableDatabaseError(OutOfReachError, ValueError):
         Exception.__init__(self, f"The database can't be used: {cause}.")
 
 
-class NotMigratedError(OutOfReachError):
+class NotMigratedError(UnavailableError):
     """The store is missing, or older than this release needs."""
 
     summary = "The database is not migrated: run `graphql-mfa migrate`."
@@ -69,7 +69,7 @@ class UnsupportedDatabaseError(ValueError):
 
 @contextmanager
 def translate_connection_errors() -> Iterator[None]:
-    """Raise OutOfReachError for errors that are not about the statements that run inside."""
+    """Raise UnavailableError for errors that are not about the statements that run inside."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -79,7 +79,7 @@ def translate_connection_errors() -> Iterator[None]:
     except (OSError, PoolTimeoutError) as error:
         if _NO_TLS in str(error):
             raise UnusableDatabaseError("the server offers no TLS, which `ssl` in the database URL requires") from error
-        raise OutOfReachError(_cause(error)) from error
+        raise UnavailableError(_cause(error)) from error
     except Exception as error:
         # SQLAlchemy 2.0 doesn't wrap what asyncpg raises when it can't connect.
         wrapper = error if isinstance(error, DBAPIError) else None
@@ -89,7 +89,7 @@ def translate_connection_errors() -> Iterator[None]:
             raise UnusableDatabaseError(f"{refusal(error)}; {advice}") from error
         at_no_statement = isinstance(error, InterfaceError | OperationalError) and error.statement is None
         if code.startswith(_LOST) or at_no_statement or (wrapper and wrapper.connection_invalidated):
-            raise OutOfReachError(refusal(error) if code else "the connection failed") from error
+            raise UnavailableError(refusal(error) if code else "the connection failed") from error
         raise
 
 

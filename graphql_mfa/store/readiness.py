@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.store import keys
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 
 _PATIENCE_SECONDS = 3  # load balancers give up soon, and ending a connection may take a driver two more
 
@@ -26,14 +26,14 @@ class LackedKeysError(UnusableDatabaseError):
 async def require_ready(database: Database, ring: KeyRing) -> None:
     """Check that the database answers, that it is migrated, and that the ring has every key that it needs.
 
-    Raises NotMigratedError, LackedKeysError, UnusableDatabaseError and OutOfReachError.
+    Raises NotMigratedError, LackedKeysError, UnusableDatabaseError and UnavailableError.
     """
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
             await database.require_migrated()
             needed = await database.read(keys.sealing_keys)
     except TimeoutError as error:
-        raise OutOfReachError("no answer in time") from error
+        raise UnavailableError("no answer in time") from error
     except SQLAlchemyError as error:
         raise UnusableDatabaseError("its tables are not those of its version") from error
     if lacked := [key for key in needed if ring.get(key) is None]:

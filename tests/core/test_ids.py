@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphql_mfa.core.inputs import id_to_look_for, parse_id
+from graphql_mfa.core.inputs import parse_id, parse_id_or_nil
 from tests.core.texts import any_text
 
 NOTHING = UUID(int=0)
@@ -12,7 +12,7 @@ NOTHING = UUID(int=0)
 
 @given(st.uuids())
 def test_an_id_is_read_as_it_was_shown(given: UUID) -> None:
-    assert parse_id(str(given)) == id_to_look_for(str(given)) == given
+    assert parse_id(str(given)) == parse_id_or_nil(str(given)) == given
 
 
 @pytest.mark.parametrize(
@@ -31,9 +31,9 @@ def test_an_id_is_read_as_it_was_shown(given: UUID) -> None:
 )
 def test_another_way_to_write_one_is_the_id_of_nothing(raw: str) -> None:
     assert parse_id(raw) is None
-    assert id_to_look_for(raw) == NOTHING
+    assert parse_id_or_nil(raw) == NOTHING
 
 
 @given(any_text)
 def test_any_text_is_read_as_some_id(raw: str) -> None:
-    assert id_to_look_for(raw) == NOTHING or str(id_to_look_for(raw)) == raw
+    assert parse_id_or_nil(raw) == NOTHING or str(parse_id_or_nil(raw)) == raw

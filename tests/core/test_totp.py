@@ -13,11 +13,11 @@ from graphql_mfa.core.totp import (
     CodeVerdict,
     TotpParameters,
     Wrong,
-    judge_code,
     new_secret,
     provisioning_uri,
     seconds_until_step,
     time_step,
+    verify_code,
 )
 from tests.authenticator import code_of_step
 from tests.core.texts import any_text
@@ -35,7 +35,7 @@ times = st.timedeltas(timedelta(days=1), timedelta(days=80_000)).map(lambda sinc
 def judge(
     code: str, *, now: datetime = NOW, last_step: int | None = None, parameters: TotpParameters = PARAMETERS
 ) -> CodeVerdict:
-    return judge_code(RFC_SECRET, code, now, last_step=last_step, parameters=parameters)
+    return verify_code(RFC_SECRET, code, now, last_step=last_step, parameters=parameters)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_an_authenticator_within_a_step_is_accepted_unless_its_step_is_used_up(
     current = int(now.timestamp()) // 30
     last_step = None if last is None else current + last
     code = code_of_step(secret, current + steps)
-    verdict = judge_code(secret, code, now, last_step=last_step, parameters=PARAMETERS)
+    verdict = verify_code(secret, code, now, last_step=last_step, parameters=PARAMETERS)
     if last_step is not None and last_step >= current + steps:
         assert not isinstance(verdict, Accepted)
     else:
@@ -196,7 +196,7 @@ def test_an_accepted_step_is_new_and_within_the_window_and_its_code_is_the_one_s
     current = int(now.timestamp()) // 30
     last_step = None if last is None else current + last
     code = code_of_step(secret, current + steps)
-    verdict = judge_code(secret, code, now, last_step=last_step, parameters=PARAMETERS)
+    verdict = verify_code(secret, code, now, last_step=last_step, parameters=PARAMETERS)
     if isinstance(verdict, Accepted):
         assert verdict.step > (-1 if last_step is None else last_step)
         assert abs(verdict.step - current) <= 1

@@ -14,7 +14,7 @@ from graphql import get_introspection_query
 
 from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.services import Services
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 from tests.api_client import LOGIN, Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, operation, post
@@ -126,7 +126,7 @@ async def test_with_trusted_documents_a_hash_that_is_unknown_or_missing_has_a_co
 
 async def test_a_fault_of_the_server_has_a_code(api: Api, services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     async def refuse(*_: object) -> None:
-        raise OutOfReachError("connection refused")
+        raise UnavailableError("connection refused")
 
     member = await api.member()
     monkeypatch.setattr(services.database, "read", refuse)

@@ -17,7 +17,7 @@ from starlette.routing import Mount
 from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.services import Services
 from graphql_mfa.store import readiness
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 from tests.api_client import Api
 from tests.conftest import KEY, Connect, postgresql_only
 from tests.http.requests import demand_quiet
@@ -86,7 +86,7 @@ async def test_readyz_of_a_database_out_of_reach(
     app: FastAPI, api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(query: object) -> None:
-        raise OutOfReachError("connection refused by db.internal.example:5432")
+        raise UnavailableError("connection refused by db.internal.example:5432")
 
     monkeypatch.setattr(services.database, "read", refuse)
 

@@ -17,7 +17,7 @@ from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import SecurityEvent
-from graphql_mfa.store.outages import OutOfReachError
+from graphql_mfa.store.outages import UnavailableError
 from tests.account import act
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
@@ -142,7 +142,7 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
             other.execute(text("SET LOCAL lock_timeout = '10ms'"))
             delete_personal_data(Transaction(other, services, OPERATOR, api.clock()), user_id, "alice")
 
-        with pytest.raises(OutOfReachError, match="lock timeout"):
+        with pytest.raises(UnavailableError, match="lock timeout"):
             await_only(operator.database.write(delete))
         return found
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import User
-from graphql_mfa.store.outages import OutOfReachError, UnsupportedDatabaseError
+from graphql_mfa.store.outages import UnavailableError, UnsupportedDatabaseError
 from graphql_mfa.store.postgresql import Postgresql
 from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
 from tests.store import rows
@@ -142,7 +142,7 @@ def fill_the_disk(connection: Connection) -> None:
 
 @sqlite_only
 @pytest.mark.parametrize(
-    ("fail", "error"), [(fail_at_commit, IntegrityError), (fill_the_disk, OutOfReachError)], ids=["constraint", "disk"]
+    ("fail", "error"), [(fail_at_commit, IntegrityError), (fill_the_disk, UnavailableError)], ids=["constraint", "disk"]
 )
 async def test_a_commit_that_fails_leaves_nothing_behind_either(
     any_database: Database, other_process: Database, fail: Callable[[Connection], None], error: type[Exception]

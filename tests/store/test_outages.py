@@ -16,7 +16,7 @@ from sqlalchemy.util import await_only
 
 from graphql_mfa.store import sqlite
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.outages import OutOfReachError, UnusableDatabaseError
+from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 from tests.conftest import connections_in_use, demand_program, on_each_engine, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer, program, running_server
 from tests.store import rows
@@ -31,7 +31,7 @@ async def failure_of(database: Database, *statements: str) -> Exception:
         for statement in statements:
             connection.execute(text(statement))
 
-    with pytest.raises((SQLAlchemyError, OutOfReachError)) as caught:
+    with pytest.raises((SQLAlchemyError, UnavailableError)) as caught:
         await database.write(transaction)
     return caught.value
 
@@ -48,7 +48,7 @@ async def failure_at(url: str) -> Exception:
     """What a look at the database there raises."""
     database = Database(url)
     try:
-        with pytest.raises(OutOfReachError) as caught:
+        with pytest.raises(UnavailableError) as caught:
             await database.require_migrated()
         return caught.value
     finally:
@@ -56,9 +56,9 @@ async def failure_at(url: str) -> Exception:
 
 
 async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> None:
-    assert not isinstance(await failure_of(database, "SELECT * FROM nowhere"), OutOfReachError)
+    assert not isinstance(await failure_of(database, "SELECT * FROM nowhere"), UnavailableError)
     await database.write(rows.add_user)
-    assert not isinstance(await failure_of(database, "UPDATE mfa_users SET username = NULL"), OutOfReachError)
+    assert not isinstance(await failure_of(database, "UPDATE mfa_users SET username = NULL"), UnavailableError)
 
 
 @pytest.mark.parametrize("begin", [b"SQLite format 3\0", b""], ids=["its header alone", "nothing of one"])
@@ -116,7 +116,7 @@ async def test_a_look_that_others_lock_out_does_not_end_a_migration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def locked() -> NoReturn:
-        raise OutOfReachError("SQLITE_BUSY")
+        raise UnavailableError("SQLITE_BUSY")
 
     database = Database(f"sqlite+aiosqlite:///{tmp_path}/fresh.db")
     try:
@@ -143,7 +143,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(database: Database) 
 @postgresql_only
 async def test_a_connection_that_the_server_ends_is_an_outage(database: Database) -> None:
     failure = await failure_of(database, "SELECT pg_terminate_backend(pg_backend_pid())")
-    assert isinstance(failure, OutOfReachError)
+    assert isinstance(failure, UnavailableError)
     await database.write(rows.add_user)
 
 
