@@ -1,4 +1,4 @@
-"""Access tokens: JWTs in the profile of RFC 9068, signed with Ed25519 or P-256."""
+"""Access tokens: JWTs in the profile of RFC 9068, signed with Ed25519 or P-256, and their server metadata."""
 
 import hashlib
 import json
@@ -20,18 +20,18 @@ from graphql_mfa.core.keys import Key, KeyRing
 
 Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
 _ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
-_CACHED_TOKENS = 4096  # of a kilobyte each, the host's claims aside
-# Of JSON. Base64 makes 5.5 KiB of it, and proxies refuse a header of more than 8 KiB (nginx, Apache).
-_LONGEST_HOST_CLAIMS = 4096
+_CACHED_TOKENS = 4096  # about 1 kB each without host claims
+# Bytes of JSON: 5.5 KiB in base64. nginx and Apache refuse headers of more than 8 KiB.
+_MAX_HOST_CLAIMS = 4096
 _TYPE = "at+jwt"  # RFC 9068 2.1
-# Authentication methods, RFC 8176; it has no name for a look-up secret, hence our own.
+# RFC 8176 has no name for a look-up secret.
 _METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}
 _ACR = "aal2"  # NIST SP 800-63B-4 2.2: password and a second factor
 
 
 @dataclass(frozen=True)
 class Grant:
-    """What one access token says: who, in which session, signed in when and how, for how long."""
+    """The contents of one access token."""
 
     user_id: UUID
     session_id: UUID
@@ -43,29 +43,29 @@ class Grant:
 
 
 class InvalidClaimsError(ValueError):
-    """Claims of the host that no token can have. The message names claims of ours and no value."""
+    """The host returned claims that a token can't carry. The message contains none of their values."""
 
 
 @dataclass(frozen=True)
 class TokenInvalid:
-    """Not a token of ours, or not for this audience."""
+    """Malformed, not signed by a key of the ring, or for another issuer or audience."""
 
 
 @dataclass(frozen=True)
 class TokenExpired:
-    """A token of ours whose time is over."""
+    """A valid token past its expiry."""
 
 
 @dataclass(frozen=True)
 class TokenSubject:
-    """Whom a valid token speaks for."""
+    """The user and session of a valid token."""
 
     user_id: UUID
     session_id: UUID
 
 
 class AccessTokens:
-    """Signs and checks access tokens for one issuer and audience."""
+    """Signs and verifies access tokens for one issuer and audience."""
 
     def __init__(
         self,
@@ -76,20 +76,20 @@ class AccessTokens:
         client_id: str | None = None,
         algorithm: Algorithm = "EdDSA",
     ) -> None:
-        """client_id: by default the audience. algorithm: of the tokens that are signed; those of the other are read."""
+        """client_id: defaults to the audience. algorithm: signs new tokens; tokens of both algorithms are accepted."""
         self._issuer, self._audience, self._client_id = issuer, audience, client_id or audience
         self._algorithm: Algorithm = algorithm
-        # Always both: while replicas change the algorithm one after another, each sees tokens of both.
+        # Both algorithms, since replicas change theirs one after another.
         by_preference = sorted(_ALGORITHMS, key=lambda other: other != algorithm)
         self._jwks = [_jwk(key, of) for of in by_preference for key in ring.public]
         self._keys = {jwk["kid"]: jwt.PyJWK(jwk) for jwk in self._jwks}
-        # A client sends the same token again and again; checking its signature is the dearest part of a query.
+        # Verifying the signature is the most expensive part of a query, and clients repeat the same token.
         self._read_cached = lru_cache(_CACHED_TOKENS)(self._read)
 
     def sign(self, grant: Grant, key: Key, host_claims: Mapping[str, object] = MappingProxyType({})) -> str:
-        """The token of a grant, with claims of the host; raises InvalidClaimsError for those that it can't have.
+        """Sign a token. Raises InvalidClaimsError.
 
-        With EdDSA the same grant, key and claims give the same token (RFC 8032).
+        EdDSA is deterministic (RFC 8032): the same grant, key and claims give the same token.
         """
         claims: dict[str, object] = {
             "iss": self._issuer,
@@ -109,10 +109,10 @@ class AccessTokens:
         return jwt.encode(claims, _private(key, self._algorithm), self._algorithm, headers)
 
     def check(self, token: str, now: datetime) -> TokenSubject | TokenExpired | TokenInvalid:
-        """Check signature, type, issuer, audience and, with our own clock, expiry."""
+        """Verify signature, type, issuer, audience, and expiry at `now`."""
         try:
             subject, expires_at = self._read_cached(token)
-        # PyJWT lets some malformed headers through as other errors than its own.
+        # For some malformed headers PyJWT raises other errors than its own.
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return TokenInvalid()
         return subject if now < expires_at else TokenExpired()
@@ -125,50 +125,50 @@ class AccessTokens:
         claims = jwt.decode(
             token,
             key,
-            algorithms=[key.algorithm_name],  # the key's own, whatever the token says (RFC 8725 3.1)
+            algorithms=[key.algorithm_name],  # not the token's `alg` (RFC 8725 3.1)
             issuer=self._issuer,
             audience=self._audience,
-            # PyJWT's time checks use its own clock.
+            # PyJWT checks times against the system clock.
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["exp", "sid"]},
         )
         return TokenSubject(UUID(claims["sub"]), UUID(claims["sid"])), datetime.fromtimestamp(claims["exp"], UTC)
 
     def jwks(self) -> dict[str, list[dict[str, Any]]]:
-        """The public keys of both algorithms as a JSON Web Key Set (RFC 7517), those that sign now first."""
+        """The public keys as a JSON Web Key Set (RFC 7517), those of the signing algorithm first."""
         return {"keys": self._jwks}
 
 
 def amr(factors: Iterable[FactorKind]) -> tuple[str, ...]:
-    """How a session with these factors was verified, by the names of RFC 8176."""
+    """The authentication methods of a session (RFC 8176)."""
     return ("pwd", *(_METHODS[factor] for factor in factors), "mfa")
 
 
 def _checked(given: object, own: Iterable[str]) -> dict[str, object]:
-    """The host's claims. own: names that the token has already."""
+    """The host's claims, if a token can carry them. own: the names of the server's claims."""
     claims = dict(given) if isinstance(given, Mapping) else None
     if claims is None or not all(isinstance(name, str) for name in claims):
-        raise InvalidClaimsError("The host's claims are not a mapping whose keys are strings.")
-    # `nbf` is the only registered name that the token doesn't have (RFC 7519 4.1).
+        raise InvalidClaimsError("The host's claims must be a mapping with string keys.")
+    # `nbf` is the only registered claim that the server doesn't set (RFC 7519 4.1).
     if taken := claims.keys() & {*own, "nbf"}:
         raise InvalidClaimsError(f"The host's claims can't set {', '.join(sorted(taken))}: the server does.")
     try:
         length = len(json.dumps(claims, allow_nan=False, separators=(",", ":")))
     except (TypeError, ValueError, RecursionError):
-        raise InvalidClaimsError("The host's claims have a value that JSON has not.") from None
-    if length > _LONGEST_HOST_CLAIMS:
-        raise InvalidClaimsError(f"The host's claims have {length} bytes of JSON; {_LONGEST_HOST_CLAIMS} are allowed.")
+        raise InvalidClaimsError("The host's claims contain a value that JSON can't represent.") from None
+    if length > _MAX_HOST_CLAIMS:
+        raise InvalidClaimsError(f"The host's claims have {length} bytes of JSON; {_MAX_HOST_CLAIMS} are allowed.")
     return claims
 
 
 def _token_id(grant: Grant, host_claims: dict[str, object]) -> str:
-    """Another one for each token of a session, and the same one when a refresh is repeated with the same claims."""
+    """The `jti`: differs for each token of a session; repeating a refresh with the same claims gives the same one."""
     issue = f"{grant.session_id}:{grant.generation}:{grant.issued_at.isoformat()}"
     issue += json.dumps(host_claims) if host_claims else ""
     return hashlib.sha256(issue.encode()).hexdigest()[:32]
 
 
 def _kid(key: Key, algorithm: Algorithm) -> str:
-    """Names key and algorithm: EdDSA's is the bare id, as in releases that had no other algorithm."""
+    """The key id, with the algorithm unless it is EdDSA, for which releases before ES256 used the bare id."""
     return key.id.hex() if algorithm == "EdDSA" else f"{key.id.hex()}-{algorithm}"
 
 
@@ -183,15 +183,14 @@ def _jwk(key: Key, algorithm: Algorithm) -> dict[str, Any]:
 
 JWKS_PATH = "/.well-known/jwks.json"
 _METADATA_PATH = "/.well-known/oauth-authorization-server"
-# No query and no fragment (RFC 8414 2), and no path that a router would read as a pattern.
+# No query or fragment (RFC 8414 2), and no path that a router would take for a pattern.
 _ISSUER = re.compile(r"https://[^/?#@\s]+((?:/[\w.~-]+)*)/?", re.ASCII)
 
 
 def server_metadata(issuer: str) -> tuple[str, dict[str, object]] | None:
-    """The path of an issuer's metadata, and the document. None unless the issuer is an https URL.
+    """The path and document of authorization server metadata (RFC 8414), where services find the public keys.
 
-    The path of the issuer follows the well-known one (RFC 8414 3.1). The keys are below the issuer's URL, where the
-    deployment is expected.
+    None unless the issuer is an https URL. Its path is appended to the well-known one (RFC 8414 3.1).
     """
     found = _ISSUER.fullmatch(issuer)
     if found is None:
@@ -199,8 +198,8 @@ def server_metadata(issuer: str) -> tuple[str, dict[str, object]] | None:
     document: dict[str, object] = {
         "issuer": issuer,
         "jwks_uri": issuer.removesuffix("/") + JWKS_PATH,
-        # There is no authorization or token endpoint. RFC 8414 requires the first member; without the second, clients
-        # assume the grants authorization_code and implicit. So both stay, although 3.2 leaves empty arrays out.
+        # Both empty, since there are no authorization and token endpoints: RFC 8414 requires the first member, and
+        # without the second clients assume the grants authorization_code and implicit.
         "response_types_supported": [],
         "grant_types_supported": [],
     }

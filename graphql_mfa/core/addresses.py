@@ -1,4 +1,4 @@
-"""Whose address a request came from, and which addresses count as one."""
+"""Client addresses: behind proxies, and grouped for limits."""
 
 import ipaddress
 from collections.abc import Collection
@@ -14,18 +14,17 @@ _CACHED_ADDRESSES = 1024
 
 
 class Source(NamedTuple):
-    """Where a request came from. shared: whether the address may be a proxy's, and so that of other clients too."""
+    """The client of a request. shared: the address may be that of a proxy, which other clients use too."""
 
     address: Address | None
     shared: bool
 
 
 def source(peer: Address | None, forwarded_for: str, proxies: Collection[Network]) -> Source:
-    """The client's address: the peer's, unless the peer is one of the trusted proxies.
+    """The client's address: the peer, unless the peer is a trusted proxy.
 
-    forwarded_for: the lines of `X-Forwarded-For`, joined by commas. Each proxy appends the address that connected to
-    it, so the header is read from its end, and only as far as trusted proxies wrote it; what comes before is the
-    client's own claim, or was written by a proxy that is not trusted.
+    forwarded_for: the `X-Forwarded-For` headers, joined by commas. Each proxy appends the address that connected to it,
+    so the header is read from its end, as far as trusted proxies wrote it. A client can forge the rest.
     """
     address, hops = peer, forwarded_for.split(",")
     while hops and is_proxy(address, proxies) and (named := parse_address(_without_port(hops[-1]))) is not None:
@@ -36,13 +35,13 @@ def source(peer: Address | None, forwarded_for: str, proxies: Collection[Network
 
 
 def is_proxy(address: Address | None, proxies: Collection[Network]) -> bool:
-    """Whether that is the address of a trusted proxy."""
+    """Whether the address is that of a trusted proxy."""
     return address is not None and any(address in network for network in proxies)
 
 
 @lru_cache(_CACHED_ADDRESSES)
 def address_group(address: Address | None) -> str:
-    """The address that limits are counted by: IPv4 as it is, IPv6 by its /64, one group for what is neither."""
+    """The key of limits by address: an IPv4 address, the /64 of an IPv6 address, or "unknown"."""
     if address is None:
         return "unknown"
     if isinstance(address, ipaddress.IPv6Address):
@@ -52,7 +51,7 @@ def address_group(address: Address | None) -> str:
 
 @lru_cache(_CACHED_ADDRESSES)
 def networks(group: str) -> tuple[str, ...]:
-    """The networks that contain an address group, from the widest to the group itself: IPv6 also by its /48 and /56."""
+    """The networks of an address group, widest first: the /48, /56 and /64 of IPv6; for IPv4 the address alone."""
     if "/" not in group:
         return (group,)
     network = ipaddress.IPv6Network(group)
@@ -60,14 +59,14 @@ def networks(group: str) -> tuple[str, ...]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or an address is that of the machine itself: `localhost`, 127.0.0.0/8 or ::1."""
+    """Whether a host name or an address is loopback: `localhost`, 127.0.0.0/8 or ::1."""
     address = parse_address(host)
     return address.is_loopback if address else host.lower() == "localhost"
 
 
 @lru_cache(_CACHED_ADDRESSES)
 def parse_address(host: str) -> Address | None:
-    """An address without its zone, as IPv4 where it is an IPv4 one in IPv6's form; None for what is no address."""
+    """An address without its zone, IPv4-mapped IPv6 as IPv4. None if malformed."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -76,7 +75,7 @@ def parse_address(host: str) -> Address | None:
 
 
 def _without_port(hop: str) -> str:
-    """Some proxies write `192.0.2.1:4711` and `[2001:db8::1]:4711`."""
+    """Strip the port that some proxies add: `192.0.2.1:4711`, `[2001:db8::1]:4711`."""
     host = hop.strip()
     if host.startswith("["):
         return host[1:].partition("]")[0]

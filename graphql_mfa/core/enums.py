@@ -1,17 +1,21 @@
-"""Enums whose members carry a description."""
+"""Enums whose members have a description."""
 
 from enum import StrEnum
 from typing import Self
 
 
 class Described(StrEnum):
-    """A string enum whose members are declared as `NAME = "VALUE", "What it means."`."""
+    """A string enum. `NAME = auto(), "Its description."` declares a member whose value is its name."""
 
     description: str
 
     def __new__(cls, value: str, description: str) -> Self:
-        """A member with its description."""
+        """Create a member with its description."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.description = description
         return member
+
+    @staticmethod
+    def _generate_next_value_(name: str, *_: object) -> str:
+        return name

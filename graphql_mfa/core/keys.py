@@ -1,4 +1,4 @@
-"""The key ring: the one secret of a deployment, from which every other key is derived."""
+"""The key ring, from which every other key of a deployment is derived, and the encryption of stored secrets."""
 
 import base64
 import hashlib
@@ -23,11 +23,11 @@ _P256_ORDER = SECP256R1.group_order
 
 
 class InvalidKeyError(ValueError):
-    """An entry of the key ring that `graphql-mfa new-key` did not print. The message does not repeat it."""
+    """An entry of the key ring is malformed. The message does not repeat it."""
 
 
 def new_key() -> str:
-    """A fresh entry for the key ring: 256 random bits with a checksum."""
+    """Generate an entry for the key ring: 256 random bits with a checksum."""
     key = secrets.token_bytes(_KEY_BYTES)
     return _PREFIX + base64.urlsafe_b64encode(key + _checksum(key)).decode()
 
@@ -37,22 +37,22 @@ def _checksum(key: bytes) -> bytes:
 
 
 def derive(key: bytes, purpose: str, length: int = 32) -> bytes:
-    """HKDF-SHA-256 (RFC 5869) with one label per purpose."""
+    """Derive a key by HKDF-SHA-256 (RFC 5869), one label per purpose."""
     return HKDF(SHA256(), length, salt=None, info=f"graphql-mfa {purpose}".encode()).derive(key)
 
 
 @dataclass(frozen=True)
 class Key:
-    """One entry. A decrypt-only key has leaked: it still opens what it sealed, and vouches for nothing."""
+    """One entry of the ring. A decrypt-only key has leaked: it still decrypts, but its signatures are not accepted."""
 
     material: bytes = field(repr=False)
     decrypt_only: bool = False
 
     @classmethod
     def parse(cls, entry: str) -> "Key":
-        """Read an entry as `new_key` prints it, with `decrypt-only:` before it when it has leaked.
+        """Parse an entry as `new_key` returns it, after `decrypt-only:` if the key has leaked. Raises InvalidKeyError.
 
-        A passphrase is refused: the public signing keys would let anyone try passphrases offline.
+        Passphrases are refused: the public signing keys would allow guessing them offline.
         """
         text = entry.strip()
         decrypt_only = text.startswith(_DECRYPT_ONLY)
@@ -60,17 +60,17 @@ class Key:
         blob = base64.urlsafe_b64decode(text.removeprefix(_PREFIX)) if _ENTRY.fullmatch(text) else b""
         key, checksum = blob[:_KEY_BYTES], blob[_KEY_BYTES:]
         if not key or checksum != _checksum(key):
-            raise InvalidKeyError("A key is not one that `graphql-mfa new-key` printed, or it was cut or mistyped.")
+            raise InvalidKeyError("A key was not printed by `graphql-mfa new-key`, or it was cut or mistyped.")
         return cls(key, decrypt_only)
 
     @cached_property
     def id(self) -> bytes:
-        """Four bytes that name the key in sealed columns and token headers; public."""
+        """Four public bytes that identify the key in encrypted columns and token headers."""
         return derive(self.material, "key id", 4)
 
     @cached_property
     def sealing(self) -> bytes:
-        """What the keys of sealed columns are derived from."""
+        """The key from which those of encrypted columns are derived."""
         return derive(self.material, "sealed columns")
 
     @cached_property
@@ -85,20 +85,20 @@ class Key:
 
     @cached_property
     def signing_p256(self) -> EllipticCurvePrivateKey:
-        """The P-256 key that signs access tokens where the algorithm is ES256.
+        """The P-256 key that signs access tokens if the algorithm is ES256.
 
-        48 bytes reduced modulo n - 1, plus 1 (FIPS 186-5 A.2.1): 128 bits more than n has, so the bias is 2^-128.
+        48 bytes reduced modulo n - 1, plus 1 (FIPS 186-5 A.2.1): 128 bits more than n, so the bias is 2^-128.
         """
         drawn = int.from_bytes(derive(self.material, "access tokens ES256", 48))
         return derive_private_key(drawn % (_P256_ORDER - 1) + 1, SECP256R1())
 
 
 class KeyRing:
-    """The keys in order: the first writes and signs, all read."""
+    """Keys in order: the first encrypts and signs, all decrypt."""
 
     def __init__(self, keys: list[Key]) -> None:
         if not keys or keys[0].decrypt_only:
-            raise InvalidKeyError("The key ring needs a first key that is not decrypt-only: it writes and signs.")
+            raise InvalidKeyError("The key ring needs a first key that is not decrypt-only: it encrypts and signs.")
         self._by_id = {key.id: key for key in keys}
         if len(self._by_id) != len(keys):
             raise InvalidKeyError("The key ring names a key twice.")
@@ -106,21 +106,21 @@ class KeyRing:
 
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
-        """Read entries separated by commas or white space."""
+        """Parse entries separated by commas or white space. Raises InvalidKeyError."""
         return cls([Key.parse(entry) for entry in text.replace(",", " ").split()])
 
     def get(self, key_id: bytes) -> Key | None:
-        """The key of that id, also a decrypt-only one."""
+        """The key with this id, decrypt-only or not."""
         return self._by_id.get(key_id)
 
     @property
     def keys(self) -> list[Key]:
-        """All of them, in their order."""
+        """All keys, in order."""
         return list(self._by_id.values())
 
     @property
     def public(self) -> list[Key]:
-        """The keys whose signatures count."""
+        """The keys whose signatures are accepted."""
         return [key for key in self.keys if not key.decrypt_only]
 
 
@@ -129,33 +129,33 @@ _NONCE_BYTES = 12
 
 
 class SealBrokenError(Exception):
-    """The column was written with a key that the ring lacks, was altered, or belongs to another row."""
+    """A column was encrypted with a key that the ring lacks or for another row, or was altered."""
 
 
 def sealed_by(blob: bytes) -> bytes:
-    """The id of the key that sealed it."""
+    """The id of the key that encrypted it."""
     return blob[:_ID_BYTES]
 
 
 def seal(ring: KeyRing, row: str, secret: bytes) -> bytes:
-    """Encrypt for one row (`table.column:id`): key id, nonce, ciphertext with tag."""
+    """Encrypt a secret for one row (`table.column:id`) by AES-256-GCM with a key per row.
+
+    The result is key id, nonce, and ciphertext with tag.
+    """
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return ring.current.id + nonce + _cipher(ring.current, row).encrypt(nonce, secret, row.encode())
 
 
 def unseal(ring: KeyRing, row: str, blob: bytes) -> bytes:
-    """Decrypt what `seal` made for the same row.
-
-    Raises SealBrokenError.
-    """
+    """Decrypt what `seal` encrypted for the same row. Raises SealBrokenError."""
     key = ring.get(sealed_by(blob))
     if key is None:
-        raise SealBrokenError(f"The key ring lacks key {sealed_by(blob).hex()}, which sealed {row}.")
+        raise SealBrokenError(f"The key ring lacks key {sealed_by(blob).hex()}, which encrypted {row}.")
     nonce, ciphertext = blob[_ID_BYTES : _ID_BYTES + _NONCE_BYTES], blob[_ID_BYTES + _NONCE_BYTES :]
     try:
         return _cipher(key, row).decrypt(nonce, ciphertext, row.encode())
     except (InvalidTag, ValueError) as error:
-        raise SealBrokenError(f"{row} was altered, or sealed for another row.") from error
+        raise SealBrokenError(f"{row} was altered, or encrypted for another row.") from error
 
 
 def _cipher(key: Key, row: str) -> AESGCM:

@@ -1,4 +1,4 @@
-"""Names that look alike: skeletons and mixed scripts by UTS #39 (Unicode Security Mechanisms), version 17."""
+"""Look-alike names: skeletons and mixed scripts (UTS #39, Unicode Security Mechanisms, version 17)."""
 
 import json
 import re
@@ -15,18 +15,18 @@ _BETWEEN_PARTS = re.compile(r"[@._\-\s]+")
 
 
 def skeleton(text: str) -> str:
-    """What texts that look alike have in common (UTS #39 4): NFD, each character as its prototype, NFD again.
+    """The skeleton, equal for texts that look alike (UTS #39 4): NFD, each character as its prototype, NFD again.
 
-    The text has no default-ignorable characters.
+    The text must not contain default-ignorable characters.
     """
     prototypes, _, _ = _tables()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).translate(prototypes))
 
 
 def mixes_scripts(text: str) -> bool:
-    """Whether a part between spaces, `@`, `.`, `_` and `-` is more than "highly restrictive" (UTS #39 5.2).
+    """Whether a part between spaces, `@`, `.`, `_` and `-` violates the "highly restrictive" level (UTS #39 5.2).
 
-    That is one script or writing system, or Latin beside Chinese, Japanese or Korean. The text is in NFKC.
+    That level allows one script or writing system, or Latin beside Chinese, Japanese or Korean. The text must be NFKC.
     """
     return any(_mixes_scripts(part) for part in _BETWEEN_PARTS.split(text) if not part.isascii())
 
@@ -38,13 +38,13 @@ def _mixes_scripts(part: str) -> bool:
 
 
 def _common(scripts: Iterable[frozenset[str]]) -> bool:
-    """Whether all of them have one in common."""
+    """Whether all sets have a script in common."""
     sets = list(scripts)
     return not sets or bool(reduce(frozenset.__and__, sets))
 
 
 def _scripts_of(character: str) -> frozenset[str]:
-    """Its scripts and their writing systems; empty for one that is of any script, or newer than the tables."""
+    """Its scripts and writing systems; empty if it is common to all scripts, or newer than the tables."""
     _, starts, ranges = _tables()
     first, last, scripts = ranges[max(0, bisect_right(starts, ord(character)) - 1)]
     return scripts if first <= ord(character) <= last else frozenset()
@@ -52,7 +52,7 @@ def _scripts_of(character: str) -> frozenset[str]:
 
 @cache
 def _tables() -> tuple[dict[int, str], list[int], list[tuple[int, int, frozenset[str]]]]:
-    """Prototypes, where each range of scripts starts, and the ranges. Read when the first name is registered."""
+    """Prototypes, the starts of the script ranges, and the ranges. Loaded at the first registration."""
     tables = json.loads(files("graphql_mfa.core").joinpath("unicode_tables.json").read_text("utf-8"))
     sets = cache(lambda scripts: frozenset(scripts.split()).union(*(_SYSTEMS.get(s, ()) for s in scripts.split())))
     ranges = [(first, last, sets(scripts)) for first, last, scripts in tables["scripts"]]

@@ -1,4 +1,4 @@
-"""How passwords are hashed and compared. CPU-bound: run it in the hashing pool, never on the event loop."""
+"""Hashing and verifying passwords. CPU-bound: run in the hashing pool, never on the event loop."""
 
 import re
 import secrets
@@ -19,18 +19,18 @@ except PackageNotFoundError:
     pass
 else:
     warnings.warn(
-        "passlib and libpass are both installed, and both are the package `passlib`: their files are mixed. Repair it "
-        "by `pip uninstall passlib libpass`, then `pip install 'libpass[bcrypt]'`.",
+        "passlib and libpass are both installed and overwrite each other's files. Repair it by `pip uninstall passlib "
+        "libpass`, then `pip install 'libpass[bcrypt]'`.",
         RuntimeWarning,
         stacklevel=1,
     )
 
-# bcrypt reads no more than this many bytes; bcrypt_sha256 hashes the whole password first.
+# bcrypt ignores further bytes; bcrypt_sha256 hashes the whole password first.
 _BCRYPT_BYTES = 72
 _BCRYPT_DIGEST_BYTES = 23
 
 _CHARACTER = "[./A-Za-z0-9]"
-# Whole hashes only: passlib also parses one without its digest, and older forms, with which it then can't compare.
+# Complete hashes only: passlib also parses hashes without a digest and older forms, but fails to verify them.
 _STORED_HASH = re.compile(
     rf"\$2[aby]\$(?:0[4-9]|[12][0-9]|3[01])\${_CHARACTER}{{53}}"
     rf"|\$bcrypt-sha256\$v=2,t=2b,r=(?:[4-9]|[12][0-9]|3[01])\${_CHARACTER}{{22}}\${_CHARACTER}{{31}}"
@@ -39,14 +39,14 @@ _STORED_HASH = re.compile(
 
 @dataclass(frozen=True)
 class PasswordVerdict:
-    """Whether a password was right, and the hash to store instead when the old one's parameters are out of date."""
+    """Whether a password is right, and a new hash to store if the stored one is outdated."""
 
     right: bool
     new_hash: str | None = None
 
 
 class PasswordHasher:
-    """bcrypt_sha256 at a given cost (log2 of the rounds); plain bcrypt is verified for imported users."""
+    """bcrypt_sha256 at a given cost (log2 of the rounds). Also verifies plain bcrypt, for imported users."""
 
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
@@ -55,20 +55,20 @@ class PasswordHasher:
             deprecated=["bcrypt"],
             bcrypt_sha256__rounds=rounds,
         )
-        self._nobodys_hash = _nobodys_hash(rounds)
+        self._dummy_hash = _dummy_hash(rounds)
 
     def hash(self, password: str) -> str:
-        """The hash to store for a password that passed `format_problem`."""
+        """Hash a password that passed `format_problem`."""
         return str(self._context.hash(normalize_password(password)))
 
     def verify(self, password: str, stored_hash: str | None) -> PasswordVerdict:
-        """Compare; the work is the same for every account and every password, also for an unknown user (no hash).
+        """Verify a password, with the same work for every account and password, and without a hash (unknown user).
 
-        Settings bound new passwords only: an imported one may be longer, or chosen before a setting was lowered.
+        Length settings don't apply: the password may be imported, or older than the setting.
         """
         acceptable = _can_be_hashed(password)
         candidate = password if acceptable else ""
-        stored = stored_hash or self._nobodys_hash
+        stored = stored_hash or self._dummy_hash
         right = self._matches(candidate, stored)
         self._pad(stored)
         if not (right and acceptable and stored_hash):
@@ -78,23 +78,22 @@ class PasswordHasher:
         )
 
     def _is_outdated(self, stored: str, password: str) -> bool:
-        # Imported bcrypt compares 72 bytes, so of a longer password any end is right: one that was mistyped, or left
-        # out, must not become the password.
+        # Plain bcrypt ignores bytes after the 72nd, so a long password may be right and mistyped: don't store its hash.
         if self._context.identify(stored) == "bcrypt" and len(password.encode()) >= _BCRYPT_BYTES:
             return False
         return bool(self._context.needs_update(stored))
 
     def _matches(self, candidate: str, stored: str) -> bool:
         if self._context.identify(stored) == "bcrypt":
-            # As its origin did: cut, not normalised. A NUL, which bcrypt refuses, was never part of such a password.
+            # The exporting system truncated and didn't normalise. bcrypt refuses NUL, so such a password is wrong.
             cut = candidate.encode()[:_BCRYPT_BYTES]
             return bool(bcrypt.verify(cut.replace(b"\0", b"?"), stored)) and b"\0" not in cut
         return bool(self._context.verify(normalize_password(candidate), stored))
 
     def _pad(self, stored: str) -> None:
-        """Bring a cheaper hash to the work of the current cost: 2^c + (2^c + … + 2^(C-1)) = 2^C.
+        """Add work to a cheaper hash up to the current cost: 2^c + (2^c + … + 2^(C-1)) = 2^C.
 
-        Otherwise the time of a wrong password would tell imported accounts from others.
+        Otherwise timing would reveal imported accounts.
         """
         for cost in range(bcrypt_cost(stored), self._rounds):
             bcrypt.using(rounds=cost).hash("padding")
@@ -104,19 +103,19 @@ def _can_be_hashed(password: str) -> bool:
     return len(password) <= LONGEST_HASHED and is_text(password) and len(normalize_password(password)) <= LONGEST_HASHED
 
 
-def _nobodys_hash(rounds: int) -> str:
-    """A hash at that cost of which nobody knows a password: drawn by lot, since to make one takes its time at start."""
+def _dummy_hash(rounds: int) -> str:
+    """A well-formed hash with a random digest, since hashing a password would slow down the start."""
     digest = bcrypt64.encode_bytes(secrets.token_bytes(_BCRYPT_DIGEST_BYTES)).decode()
     return str(bcrypt_sha256(rounds=rounds, checksum=digest, use_defaults=True).to_string())
 
 
 def stored_cost(stored: str) -> int | None:
-    """The cost of a hash that `verify` can compare with; None for anything else."""
+    """The cost of a hash that `verify` supports; None for any other text."""
     return bcrypt_cost(stored) if _STORED_HASH.fullmatch(stored) else None
 
 
 def bcrypt_cost(stored: str) -> int:
-    """The cost parameter of a stored hash of either scheme."""
+    """The cost of a hash of either scheme."""
     if stored.startswith("$bcrypt-sha256$"):
         return int(stored.split("r=", 1)[1].split("$", 1)[0])
     return int(stored.split("$", 3)[2])

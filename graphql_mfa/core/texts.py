@@ -1,11 +1,10 @@
-"""Properties of text: whether it is valid, which characters are visible, and the plain form of a typed code."""
+"""Text: validity, visible characters, and the plain form of a typed code."""
 
 import re
 import unicodedata
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-# Code points that show nothing although their general category is a letter, a mark or a symbol
-# (Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern).
+# Invisible letters, marks and symbols: Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.
 _INVISIBLE = (
     frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
     | frozenset(map(chr, range(0x180B, 0x1810)))
@@ -17,16 +16,16 @@ _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
 def is_text(raw: str) -> bool:
-    """False for lone surrogates, which JSON can carry and UTF-8 cannot."""
+    """Whether the text has no lone surrogates, which JSON can represent and UTF-8 can't."""
     return _SURROGATE.search(raw) is None
 
 
 def is_visible(character: str) -> bool:
-    """Whether a person sees it in a name, or the space that it makes."""
+    """Whether the character is visible in a name, or is a space."""
     return character not in _INVISIBLE and unicodedata.category(character) not in _REFUSED_CATEGORIES
 
 
-# A variation selector after what it shapes, a joiner between two characters, the tags of a flag such as Scotland's.
+# A variation selector after a character, joiners between two characters, the tags of a flag such as Scotland's.
 _SHAPING = re.compile(
     "(?<=\\S)[\ufe00-\ufe0f\u180b-\u180d\U000e0100-\U000e01ef]"
     "|(?<=\\S)[\u200c\u200d]+(?=\\S)"
@@ -35,31 +34,31 @@ _SHAPING = re.compile(
 
 
 def is_shown(text: str) -> bool:
-    """Whether every character is visible, or shapes visible ones beside it, as in emoji and Persian.
+    """Whether every character is visible, or shapes adjacent visible ones, as in emoji and Persian.
 
-    For texts that only their owner sees: two that look alike can differ.
+    For texts that are shown to their owner alone, since different texts can look alike.
     """
     return all(map(is_visible, _SHAPING.sub("", text)))
 
 
 def trim(raw: str) -> str:
-    """The text without the spaces, line breaks and format characters that a paste or a keyboard leaves at its ends."""
+    """Strip white space and format characters, which pasting and keyboards add, from both ends."""
     shown = [index for index, character in enumerate(raw) if not _is_blank(character)]
     return raw[shown[0] : shown[-1] + 1] if shown else ""
 
 
 def _is_blank(character: str) -> bool:
-    # The tags at the end of a flag are format characters as well.
+    # Tags at the end of a flag have category Cf too.
     is_tag = "\U000e0020" <= character <= "\U000e007f"
     return character.isspace() or (unicodedata.category(character) == "Cf" and not is_tag)
 
 
 def quantity(number: int, noun: str) -> str:
-    """A number with its noun, which is in the plural unless there is one."""
+    """A number with its noun, in the plural unless the number is 1."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-# Dashes that Unicode does not call punctuation: minus, modifier minus, and the prolonged sound mark of kana keyboards.
+# Dashes outside category Pd: minus, modifier minus, and the prolonged sound mark of kana keyboards.
 _DASHES = "\u2212\u02d7\u30fc\uff70"
 _DOTS = ".\u00b7\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"
 _QUOTES = "\"'`\u00b4\u201a\u201e\u2032\u2033\u301d\u301e\u301f\uff02\uff07\uff40"
@@ -70,11 +69,11 @@ _LONGEST_TYPED_CODE = 256
 
 
 def plain_code(raw: str) -> str:
-    """A typed or pasted code in its plain form: ASCII digits, without what people and clipboards put between them.
+    """The plain form of a typed or pasted code.
 
     Decimal digits of any script become ASCII digits. Spaces, dashes, dots, quotes, format characters and variation
-    selectors are dropped. Everything else stays, for the caller to refuse: NFKC would also turn ² and ① into digits.
-    A text of more than 256 code points becomes empty.
+    selectors are dropped. Other characters stay, for the caller to refuse; NFKC would accept ² and ① too. A text of
+    more than 256 code points becomes empty.
     """
     if len(raw) > _LONGEST_TYPED_CODE:
         return ""

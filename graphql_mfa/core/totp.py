@@ -15,21 +15,23 @@ import pyotp
 from graphql_mfa.core.inputs import FieldErrorCode, Problem
 from graphql_mfa.core.texts import is_shown, plain_code, trim
 
-RECOMMENDED_SECRET_BITS = 128  # RFC 4226 section 4, R6: at least
+RECOMMENDED_SECRET_BITS = 128  # minimum of RFC 4226 section 4, R6
+DEFAULT_DEVICE_NAME = "Authenticator app"
 
 _SECRET_BYTES = 20
 _SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})  # controls, invisible characters, dashes, spaces
 _QR_CODE_BYTES = 2953  # of version 40, level L, in byte mode (ISO/IEC 18004, table 7)
-_QUOTED_CHARACTER = 12  # bytes at most: four of UTF-8, percent-encoded
+_QUOTED_CHARACTER = 12  # maximum bytes: four of UTF-8, percent-encoded
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
 class TotpParameters:
-    """What client and server have to agree on, and how much a clock may be off.
+    """Parameters that client and server share, and tolerated clock skew.
 
-    digits: of a code. period: seconds for which a code is shown (RFC 6238 5.2 recommends 30). window: steps accepted
-    before and after the current one (RFC 6238 5.2 recommends at most one). lookback: steps for which a slow clock is
-    recognised and told, but not accepted.
+    digits: of a code. period: seconds per time step (RFC 6238 5.2 recommends 30). window: steps accepted before and
+    after the current one (RFC 6238 5.2 recommends at most one). lookback: earlier steps whose codes are refused, but
+    reported as those of a slow clock.
     """
 
     digits: int = 6
@@ -40,7 +42,7 @@ class TotpParameters:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A right code, for a time step that was not accepted before."""
+    """A right code for a time step later than any accepted one."""
 
     step: int
 
@@ -54,7 +56,7 @@ class AlreadyUsed:
 
 @dataclass(frozen=True)
 class ClockBehind:
-    """A code that was right this many seconds ago, and was never used."""
+    """An unused code that was right this many seconds ago."""
 
     seconds: int
 
@@ -68,22 +70,21 @@ CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Wrong
 
 
 class _Totp(pyotp.TOTP):
-    """pyotp refuses secrets of less than 112 bits, which an imported account may have."""
+    """Accepts the secrets under 112 bits that pyotp refuses and imported accounts can have."""
 
     def byte_secret(self) -> bytes:
         return base64.b32decode(self.secret + "=" * (-len(self.secret) % 8))
 
 
 def new_secret() -> str:
-    """A fresh secret of 160 bits in base32 (RFC 4226 section 4, R6)."""
+    """Generate a secret of 160 bits in base32 (RFC 4226 section 4, R6)."""
     return base64.b32encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
 def parse_secret(raw: str) -> str | None:
-    """Another system's secret in the form that is stored; None when it is not at least 80 bits in base32.
+    """Normalise a secret of another system: base32 of 80 bits or more, in any case, with separators and padding.
 
-    Many systems make secrets of 80 bits, as Google Authenticator's first ones were. Case, separators and padding don't
-    matter.
+    None if malformed or shorter. 80 bits was Google Authenticator's first length, and many systems still use it.
     """
     grouped = [character for character in raw if unicodedata.category(character) not in _SEPARATORS]
     secret = "".join(grouped).upper().rstrip("=")
@@ -97,14 +98,14 @@ def parse_secret(raw: str) -> str | None:
 
 
 def secret_bits(secret: str) -> int:
-    """The length of a stored secret."""
+    """The length of a stored secret in bits."""
     return len(secret) * 5 // 8 * 8
 
 
 def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: TotpParameters) -> str:
-    """The otpauth URI that an authenticator app reads from the QR code.
+    """The otpauth URI that authenticator apps read from the QR code.
 
-    The account is a label for the owner: one that is too long for a QR code is cut at its end.
+    The account name is a label for the owner; it is truncated if the URI does not fit into a QR code.
     """
     totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period, issuer=issuer)
     uri = totp.provisioning_uri(name=account)
@@ -115,7 +116,7 @@ def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: Totp
 
 
 def leaves_room_for(characters: int, *, issuer: str, parameters: TotpParameters) -> bool:
-    """Whether any account name of that many characters fits into the QR code beside the issuer."""
+    """Whether every account name of that length fits into the QR code beside the issuer."""
     widest = "\U0010ffff" * characters
     totp = pyotp.TOTP(new_secret(), digits=parameters.digits, interval=parameters.period, issuer=issuer)
     return len(totp.provisioning_uri(name=widest)) <= _QR_CODE_BYTES
@@ -127,19 +128,19 @@ def time_step(now: datetime, period: int) -> int:
 
 
 def seconds_until_step(step: int, now: datetime, period: int) -> int:
-    """Seconds until a device whose clock is right shows the code of `step`; at least 1."""
+    """Seconds until the code of `step` is shown; at least 1."""
     return max(1, math.ceil(step * period - now.timestamp()))
 
 
 def code_at(secret: str, now: datetime, parameters: TotpParameters) -> str:
-    """The code that a device with that secret shows."""
+    """The code for a secret at a time."""
     return _Totp(secret, digits=parameters.digits, interval=parameters.period).at(now)
 
 
 def parse_code(raw: str, digits: int) -> str | None:
-    """The code in ASCII digits, whatever digits and separators were typed; None if it has another form.
+    """A typed code in ASCII digits; None if malformed.
 
-    Comparing the plain form also keeps pyotp's own normalisation (NFKC) out: it would accept more spellings.
+    pyotp's normalisation (NFKC) would accept more spellings.
     """
     code = plain_code(raw)
     return code if re.fullmatch(rf"[0-9]{{{digits}}}", code) else None
@@ -148,10 +149,10 @@ def parse_code(raw: str, digits: int) -> str | None:
 def verify_code(
     secret: str, raw_code: str, now: datetime, *, last_step: int | None, parameters: TotpParameters
 ) -> CodeVerdict:
-    """Compare a code with every step that can tell something.
+    """Compare a code with the steps of the window and the lookback.
 
-    `last_step` is the last accepted one: it and all steps before it are never accepted again (RFC 6238 5.2 MUST NOT).
-    A code of the future beyond the window is not told apart from a wrong one, since it would become valid.
+    `last_step` is the last accepted one: neither it nor an earlier step is accepted again (RFC 6238 5.2 MUST NOT). A
+    code for a step after the window is reported as wrong, since it would become valid.
     """
     code = parse_code(raw_code, parameters.digits)
     if code is None:
@@ -160,7 +161,7 @@ def verify_code(
     current = time_step(now, parameters.period)
     oldest = current - max(parameters.lookback, parameters.window)
     steps = range(oldest, current + parameters.window + 1)
-    # The likely ones first: most codes are for the current step.
+    # Likely steps first: most codes are for the current one.
     for step in sorted(steps, key=lambda step: abs(step - current)):
         if step < (last_step or 0) or not hmac.compare_digest(totp.generate_otp(step), code):
             continue
@@ -172,13 +173,9 @@ def verify_code(
     return Wrong()
 
 
-DEFAULT_DEVICE_NAME = "Authenticator app"
-_LONGEST_NAME = 64
-
-
 @dataclass(frozen=True)
 class Device:
-    """An authenticator app. Its codes count once it is confirmed."""
+    """An authenticator app. Its codes are accepted once it is confirmed."""
 
     id: UUID
     name: str
@@ -188,7 +185,7 @@ class Device:
 
 
 def parse_device_name(raw: str) -> str | Problem:
-    """The name as it is shown: as typed, without blanks at its ends. Its length is in code points."""
+    """Validate a device name: trimmed, 1 to 64 code points."""
     name = trim(raw)
     if not name:
         return Problem(FieldErrorCode.TOO_SHORT, "A name has at least one visible character.")

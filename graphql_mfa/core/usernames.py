@@ -1,4 +1,4 @@
-"""Which names an account can have, when two names are one, and when they look alike."""
+"""Usernames: validation, comparison, and look-alikes."""
 
 import unicodedata
 from dataclasses import dataclass
@@ -8,32 +8,32 @@ from graphql_mfa.core.lookalikes import mixes_scripts, skeleton
 from graphql_mfa.core.texts import is_visible, quantity, trim
 from graphql_mfa.core.tokens import Purpose, digest
 
-# Wider than any setting, so that accounts made under other settings are found too.
+# More than any setting allows, so accounts created under other settings are found.
 _LONGEST_STORED = 255
 
 
 @dataclass(frozen=True)
 class Username:
-    """A name as it was typed, and the key under which it is unique."""
+    """A username as typed, and the key by which it is unique."""
 
     shown: str
     key: str
 
     @property
     def skeleton(self) -> bytes:
-        """A digest that names have in common if one could be taken for the other."""
+        """A digest that is equal for look-alike names."""
         return skeleton_digest(self.shown)
 
     @property
     def mixes_scripts(self) -> bool:
-        """Whether a part of it has letters of several scripts, which can look like those of one."""
+        """Whether a part of the name mixes scripts, whose letters can look alike."""
         return mixes_scripts(unicodedata.normalize("NFKC", self.shown))
 
 
 def username_key(name: str) -> str:
-    """The key under which names that differ only in case, width or composition are one (NFKC and case folding).
+    """The key of a name, equal for names that differ only in case, width or composition (NFKC and case folding).
 
-    Folding can undo a normalisation and the other way round, hence both twice (Unicode chapter 3.13, D146).
+    Both steps run twice, since each can undo the other (Unicode chapter 3.13, D146).
     """
     for _ in range(2):
         name = unicodedata.normalize("NFKC", name).casefold()
@@ -41,11 +41,11 @@ def username_key(name: str) -> str:
 
 
 def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Problem:
-    """Judge a name. Lengths are in code points; the longest is checked before anything is normalised."""
+    """Validate a name. Lengths are in code points; the maximum is checked before normalising."""
     if len(raw) > longest:
         return Problem(FieldErrorCode.TOO_LONG, f"A username has at most {quantity(longest, 'character')}.")
     key = username_key(raw)
-    # Both forms are looked at: a full-width colon becomes the otpauth label's separator only when it is normalised.
+    # Check both forms: normalising turns a full-width colon into the separator of otpauth labels.
     if (
         any(not is_visible(character) or character == ":" for character in raw + key)
         or key != key.strip(" ")
@@ -61,27 +61,27 @@ def parse_username(raw: str, *, shortest: int, longest: int) -> Username | Probl
 
 
 def parse_new_username(raw: str, *, shortest: int, longest: int) -> Username | Problem:
-    """Judge the name of a new account: as `parse_username`, and each part of it in one script."""
+    """Validate the name of a new account: `parse_username`, and no part mixes scripts."""
     name = parse_username(raw, shortest=shortest, longest=longest)
     if isinstance(name, Username) and name.mixes_scripts:
         return Problem(
             FieldErrorCode.INVALID_CHARACTERS,
-            "A username has letters of one script between spaces, dots, hyphens, underscores and @. This one mixes "
-            "scripts, such as Latin and Cyrillic.",
+            "This name mixes scripts, such as Latin and Cyrillic. Use letters of one script between spaces, dots, "
+            "hyphens, underscores and @.",
         )
     return name
 
 
 def skeleton_digest(shown: str) -> bytes:
-    """A digest of the skeleton of a name as it is shown. A skeleton itself can be too long for an index.
+    """A digest of a name's skeleton, which can be too long for an index itself.
 
-    Prototypes can be capitals, and names are one whatever their case: hence the folding, and the skeleton of that.
+    Names are compared without case, and prototypes can be capitals: fold the skeleton, then take that one's skeleton.
     """
     first = skeleton(unicodedata.normalize("NFKC", shown))
     return digest(Purpose.USERNAME_SKELETON, skeleton(username_key(first)))
 
 
 def lookup_key(raw: str) -> str:
-    """The key of the account that is meant; empty when no account can have that name."""
+    """The key to look an account up by; empty if no account can have this name."""
     name = parse_username(trim(raw), shortest=1, longest=_LONGEST_STORED)
     return name.key if isinstance(name, Username) else ""

@@ -109,7 +109,7 @@ async def test_a_secret_that_is_broken_is_named_and_left_and_the_others_are_seal
     batches = await rotate(database)
     faults = [fault for batch in batches for fault in batch.faults]
     assert sorted(faults) == sorted(
-        f"totp_devices.sealed_secret:{device_id} was altered, or sealed for another row." for device_id in broken
+        f"totp_devices.sealed_secret:{device_id} was altered, or encrypted for another row." for device_id in broken
     )
     assert sum(batch.count for batch in batches) == 4
     after = await stored(database)
