@@ -1,4 +1,4 @@
-"""A whole sign-in in steps, as a client over HTTP: what `graphql-mfa demo` runs."""
+"""`graphql-mfa demo`: a complete sign-in over HTTP, step by step."""
 
 import json
 import secrets
@@ -71,18 +71,18 @@ _ME = """query Me {
 
 
 class UnexpectedAnswerError(Exception):
-    """The server answered something else than a working one would."""
+    """The server's answer was not the expected one."""
 
 
 class _Story:
-    """Numbered steps on standard output, each with its operations and the outcomes that were expected of them."""
+    """Prints numbered steps, and the operations of each with their outcomes."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._steps = 0
 
     def step(self, title: str, text: str) -> None:
-        """Begin the next step."""
+        """Start the next step."""
         self._steps += 1
         heading = f"{self._steps}. {title}"
         print(f"\n{heading}\n{'-' * len(heading)}\n{textwrap.fill(text, _COLUMNS)}\n")
@@ -90,7 +90,7 @@ class _Story:
     def ask(
         self, field: str, document: str, expected: str, values: dict[str, Any] | None = None, token: str | None = None
     ) -> dict[str, Any]:
-        """Send one operation, print its outcome, and return it when it is of the expected type."""
+        """Send an operation, print its outcome, and return it. Raises UnexpectedAnswerError for another type."""
         answer = _post(self._url, field, document, {"input": values} if values else {}, token)
         data = answer.get("data") if isinstance(answer, dict) else None
         result = data.get(field) if isinstance(data, dict) else None
@@ -104,7 +104,7 @@ class _Story:
 
 
 def converse(url: str) -> bool:
-    """Register, sign in, step up and look at the account; false at the first unexpected answer."""
+    """Run the demo against a server. False after an unexpected answer."""
     try:
         username = _sign_in_by_totp(_Story(url))
     except UnexpectedAnswerError as error:
@@ -115,16 +115,20 @@ def converse(url: str) -> bool:
 
 
 def _sign_in_by_totp(story: _Story) -> str:
-    """The story with an authenticator app; returns the username."""
+    """Register, sign in, step up and look at the account. Returns the username."""
     account = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
 
-    story.step("Register", "A username and a password make an account, and open a challenge: the app has to be set up.")
+    story.step(
+        "Register", "A username and a password create an account, and a challenge to set up an authenticator app."
+    )
     registered = story.ask("registerUser", _REGISTER, "RegisterUserSuccess", account)
     print("\n  The otpauthUri as a QR code, for an authenticator app (the demo itself is one):\n")
     segno.make(registered["enrollment"]["otpauthUri"], micro=False).terminal(compact=True)
     app = cast("pyotp.TOTP", pyotp.parse_uri(registered["enrollment"]["otpauthUri"]))
 
-    story.step("Confirm the app", "Its first code turns the second factor on and signs in. Recovery codes come once.")
+    story.step(
+        "Confirm the app", "Its first code enables the second factor and signs in. Recovery codes are shown once."
+    )
     first_code = app.now()
     confirmed = story.ask("verifyOtp", _VERIFY, "EnrollmentConfirmed", _answer(registered, first_code))
     _check("mfaEnabled is true", confirmed["user"]["mfaEnabled"])
@@ -136,18 +140,18 @@ def _sign_in_by_totp(story: _Story) -> str:
     story.ask("logout", _LOG_OUT, "NotAuthenticated", token=token)
 
     story.step(
-        "Log in", "The right password only opens a challenge. The code of step 2 was used: it doesn't count again."
+        "Log in", "The right password only opens a challenge. The code of step 2 is used, and refused a second time."
     )
     required = story.ask("login", _LOG_IN, "OtpRequired", account)
     story.ask("verifyOtp", _VERIFY, "OtpAlreadyUsed", _answer(required, first_code))
-    # The next code is accepted a little early, so the demo need not wait for it.
+    # The next code is accepted a little early, so don't wait for it.
     next_code = app.at(datetime.now(UTC), counter_offset=1)
     token = story.ask("verifyOtp", _VERIFY, "SignedIn", _answer(required, next_code))["tokens"]["accessToken"]
 
     story.step(
         "Replace the recovery codes",
-        "A sensitive operation: the second factor must have been verified in the last five minutes. A recovery code"
-        " does that too, and is used up.",
+        "A sensitive operation: it requires a second factor verified within the last five minutes, here by a recovery"
+        " code, which is used up.",
     )
     code = {"recoveryCode": recovery_codes[0]}
     stepped_up = story.ask("reauthenticate", _REAUTHENTICATE, "Reauthenticated", code, token)
@@ -156,7 +160,7 @@ def _sign_in_by_totp(story: _Story) -> str:
     renewed = story.ask("regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
     _check("the recovery codes are new", not set(recovery_codes) & set(renewed["recoveryCodes"]))
 
-    story.step("Look at the account", "What an account page shows, with everything that happened above.")
+    story.step("Look at the account", "The data of an account page, with the events of the steps above.")
     me = story.ask("me", _ME, "User", token=token)
     _check("`me` is the account of step 1", me["username"] == account["username"])
     _check("all new recovery codes are left", me["recoveryCodesLeft"] == len(renewed["recoveryCodes"]))
@@ -167,13 +171,13 @@ def _answer(asked: dict[str, Any], otp: str) -> dict[str, Any]:
     return {"challengeToken": asked["challenge"]["token"], "otp": otp}
 
 
-def _check(promise: str, kept: bool) -> None:
-    if not kept:
-        raise UnexpectedAnswerError(f"it is not true that {promise}")
+def _check(statement: str, holds: bool) -> None:
+    if not holds:
+        raise UnexpectedAnswerError(f"it is not true that {statement}")
 
 
 def _facts(value: dict[str, Any], path: str = "") -> Iterator[str]:
-    """An answer's values by their paths, as in `challenge.token: mfac_…`. Lists are wrapped, other values cut."""
+    """The lines for an answer's values, as in `challenge.token: mfac_…`. Lists are wrapped, other values truncated."""
     for name, member in value.items():
         if isinstance(member, dict):
             yield from _facts(member, f"{path}{name}.")
@@ -205,14 +209,14 @@ def _post(url: str, field: str, document: str, variables: dict[str, Any], token:
 
 
 def _opener(url: str) -> urllib.request.OpenerDirector:
-    """Without the proxy of the environment for a server on this machine, which no proxy would find there."""
+    """An opener that uses the environment's proxy, except for a server on this machine."""
     own = is_loopback(urlsplit(url).hostname or "")
     return urllib.request.build_opener(urllib.request.ProxyHandler({} if own else None))
 
 
 @contextmanager
 def own_server() -> Iterator[str]:
-    """A server on a free port with a database that goes away with it; yields its URL."""
+    """Run a server on a free port with a temporary database. Yields its URL."""
     import uvicorn
 
     from graphql_mfa.app import create_app

@@ -22,7 +22,7 @@ from graphql_mfa.flows.purging import PurgeError
 from graphql_mfa.flows.purging import purge as delete_expired
 from graphql_mfa.services import utc_now
 
-# Typer's own tracebacks print local variables, and so secrets.
+# Typer's tracebacks print local variables, secrets included.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
 app.command()(serve)
 app.add_typer(keys.app, name="keys")
@@ -41,7 +41,7 @@ def _version(
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to this version's schema. Safe to run from several machines at once."""
+    """Migrate the database to this version's schema. Safe to run on several machines at once."""
     settings = read_settings()
 
     async def run() -> str:
@@ -68,13 +68,13 @@ def schema() -> None:
 
 @app.command("new-key")
 def print_new_key() -> None:
-    """Print a fresh entry for GRAPHQL_MFA_SECRET_KEYS."""
+    """Generate and print an entry for GRAPHQL_MFA_SECRET_KEYS."""
     typer.echo(new_key())
 
 
 @app.command()
 def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.", metavar="SECRET")]) -> None:
-    """Print the code that an authenticator app shows now, for trying things out without one."""
+    """Print the current code of a TOTP secret, for development without an authenticator app."""
     from graphql_mfa.core.totp import code_at, parse_secret
 
     parameters = read_settings().totp
@@ -88,9 +88,9 @@ def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32."
 
 @app.command()
 def demo(
-    url: Annotated[str | None, typer.Option(help="A server's /graphql; one is started when left out.")] = None,
+    url: Annotated[str | None, typer.Option(help="The /graphql of a server. By default one is started.")] = None,
 ) -> None:
-    """Run a whole sign-in as a client over HTTP, and print each step with its outcomes."""
+    """Run a complete sign-in over HTTP, and print each step with its outcomes."""
     from graphql_mfa.demo import converse, own_server
 
     if url is not None:
@@ -104,7 +104,7 @@ def demo(
 
 @app.command()
 def purge() -> None:
-    """Delete expired rows now; a running server does so by itself."""
+    """Delete expired rows now. A running server does so periodically."""
     settings = read_settings()
 
     async def run() -> dict[str, int]:
@@ -114,7 +114,7 @@ def purge() -> None:
     try:
         purged = asyncio.run(run())
     except PurgeError as error:
-        typer.echo(f"Purging failed, the other tables are done: {error}", err=True)
+        typer.echo(f"Purging failed, other tables were purged: {error}", err=True)
         raise typer.Exit(1) from None
     for table, rows in purged.items():
         typer.echo(f"{table}: {rows}")

@@ -33,20 +33,18 @@ _log = logging.getLogger("graphql_mfa")
 
 _LAST_PORT = 65_535
 _KEEP_ALIVE_SECONDS = 15
-_YOUNG_OBJECTS = 10_000  # 700 are those of a few requests under way
-_WORKER_START_SECONDS = 60  # uvicorn's 5 would end workers again and again that start slowly on a busy machine
+_GC_THRESHOLD = 10_000  # Python's default of 700 is reached by a few requests
+_WORKER_START_SECONDS = 60  # uvicorn's 5 would restart workers in a loop on a busy machine
 
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=_LAST_PORT)] = 8000,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
-    dev: Annotated[
-        bool, typer.Option("--dev", help="Develop on this machine: shows the explorer, only there.")
-    ] = False,
+    dev: Annotated[bool, typer.Option("--dev", help="Development on this machine: shows the explorer.")] = False,
 ) -> None:
-    """Serve the API. An SQLite database is migrated first."""
-    # Before the settings are read, so that their faults are formatted too.
+    """Serve the API. Migrates an SQLite database first."""
+    # Before reading the settings, so that errors in them are formatted too.
     json = logs_json(os.environ.get("GRAPHQL_MFA_LOG_FORMAT", "auto"))
     format_reports(json=json)
     from graphql_mfa.app import create_app
@@ -56,15 +54,14 @@ def serve(
         settings = settings.model_copy(update={"cookie_name": default_cookie_name(dev=dev, port=port)})
     with wrong_configuration_ends_it():
         if dev and not is_loopback(host):
-            raise ValueError("--dev serves this machine alone: --host must be a loopback address, as 127.0.0.1 is.")
-        create_app(settings, dev=dev)  # What is wrong with it is told here, once, and not by each worker.
+            raise ValueError("--dev serves this machine alone: --host must be a loopback address, such as 127.0.0.1.")
+        create_app(settings, dev=dev)  # reports configuration errors once, not in each worker
     key_ring = demand_keys(settings)
     with wrong_configuration_ends_it():
         asyncio.run(_require_ready(settings, key_ring))
     with _bind(host, port, dev=dev) as listener:
-        # uvicorn raises the signal again once it has shut down; a stop that was asked for is no failure.
+        # uvicorn raises the signal again after shutdown; exit with 0.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        # It configures logging.
         config = _config(settings, workers, dev=dev, json=json)
         with _metrics(settings, workers):
             hint = _explorer_hint(settings, host, dev=dev)
@@ -72,13 +69,13 @@ def serve(
 
 
 def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI":
-    """The application of one worker. It is there for good: no collection of garbage need look through it."""
+    """Create the application of one worker, and exempt its objects from garbage collection."""
     from graphql_mfa.app import create_app
 
     format_reports(json=json)
     app = create_app(settings, dev=dev)
     gc.freeze()
-    gc.set_threshold(_YOUNG_OBJECTS)
+    gc.set_threshold(_GC_THRESHOLD)
     return app
 
 
@@ -91,20 +88,20 @@ def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> "Conf
         partial(create_served_app, settings, dev=dev, json=json),
         factory=True,
         workers=workers,
-        # uvicorn only calls it, so it need not be a class.
+        # Annotated as a class, but only called.
         http=partial(  # type: ignore[arg-type]
             BoundedProtocol,
             max_head_bytes=settings.max_head_bytes,
             head_timeout_seconds=settings.head_timeout_seconds,
             max_connections=settings.max_connections,
         ),
-        # For requests whose clients are gone: they still run. uvicorn counts idle connections too.
+        # uvicorn counts idle connections too, and requests whose clients have disconnected.
         limit_concurrency=2 * settings.max_connections,
-        # Mutations must not run over a socket that the limits of HTTP don't see.
+        # Mutations over WebSockets would bypass the limits of HTTP.
         ws="none",
-        # Otherwise a caller on this machine could choose the address that it is counted under.
+        # Otherwise a client on this machine could forge its address.
         proxy_headers=False,
-        # It would log query strings, and people put variables there; requests get a line of our own.
+        # uvicorn's would contain query strings, and so variables.
         access_log=False,
         log_config=log_config(json=json),
         server_header=False,
@@ -115,9 +112,9 @@ def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> "Conf
 
 
 def _bind(host: str, port: int, *, dev: bool) -> socket:
-    """A bound socket. Connections are refused until a worker listens on it.
+    """Bind a socket. Connections are refused until a worker listens on it.
 
-    An address that can't be bound ends the command with 1, not 2: whatever uses the port may go away.
+    Failures exit with 1, not 2, since retrying can succeed.
     """
     listener = socket(AF_INET6 if ":" in host else AF_INET)
     listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
@@ -161,12 +158,12 @@ def _run(config: "Config", listener: socket, announcement: str) -> None:
     class Supervisor(Multiprocess):
         def keep_subprocess_alive(self) -> None:
             for worker in self.processes:
-                # With this end open here too, one that dies while it is asked whether it lives would be waited for.
+                # With the worker's end open here too, the health check would block on a worker that dies meanwhile.
                 worker.child_conn.close()
             super().keep_subprocess_alive()
 
         def terminate_all(self) -> None:
-            # As long as it is open here, connections wait for workers that take none any more.
+            # An open listener would queue connections that no worker accepts.
             listener.close()
             super().terminate_all()
 
@@ -183,7 +180,7 @@ def _run(config: "Config", listener: socket, announcement: str) -> None:
 
 @contextmanager
 def _metrics(settings: Settings, workers: int) -> Iterator[None]:
-    """Count in all workers together, and show it at a port of its own when that is set."""
+    """Collect metrics of all workers, and serve them on a separate port if one is configured."""
     if not settings.counts:
         yield
         return

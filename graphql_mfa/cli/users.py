@@ -1,4 +1,4 @@
-"""graphql-mfa users: look at accounts, help their owners, take over accounts of another system."""
+"""graphql-mfa users: inspect, repair and import accounts."""
 
 import asyncio
 import dataclasses
@@ -18,13 +18,10 @@ from graphql_mfa.store.accounts import StoredUser
 
 T = TypeVar("T")
 
-app = typer.Typer(
-    no_args_is_help=True, help="Look at accounts, help their owners, take over accounts of another system."
-)
+app = typer.Typer(no_args_is_help=True, help="Inspect, repair and import accounts.")
 
 
 def _text(given: str) -> str:
-    # What a shell passes on need not be text, and no store takes it then.
     if not is_text(given):
         raise typer.BadParameter("this is not UTF-8")
     return given
@@ -32,7 +29,7 @@ def _text(given: str) -> str:
 
 Name = Annotated[
     str,
-    typer.Argument(help="The username, in any case; spaces at its ends don't matter.", metavar="NAME", callback=_text),
+    typer.Argument(help="The username, in any case; surrounding spaces are ignored.", metavar="NAME", callback=_text),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -55,7 +52,7 @@ def list_(
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
-    """Print what there is to know of an account, but no secret."""
+    """Print everything about an account except secrets."""
     details = _found(_run(lambda services: show_user(services, name)))
     facts = _facts(details.user) | dataclasses.asdict(details.belongings)
     if as_json:
@@ -70,18 +67,18 @@ def show(name: Name, as_json: AsJson = False) -> None:
 
 @app.command()
 def unlock(name: Name) -> None:
-    """Switch one-time codes on again, and forget wrong codes and passwords."""
+    """Switch one-time codes on again, and reset the counts of wrong codes and passwords."""
     _found(_run(lambda services: operators.unlock(services, name)))
     typer.echo("Unlocked.")
 
 
 @app.command("reset-mfa")
 def reset_mfa(name: Name, yes: Yes = False) -> None:
-    """Remove every factor and session, and print the code that the owner needs to enroll anew, once."""
+    """Remove every factor and session, and print a single-use code with which the owner enrolls again."""
     _confirm(yes, f"Remove every factor of {name}?")
     code = _found(_run(lambda services: operators.reset_mfa(services, name)))
     if isinstance(code, operators.NeverConfirmed):
-        typer.echo(f"This registration was never confirmed, and ends by itself at {code.expires_at}.", err=True)
+        typer.echo(f"This registration was never confirmed, and expires at {code.expires_at}.", err=True)
         raise typer.Exit(1)
     typer.echo("Enrollment code, for the owner alone:", err=True)
     typer.echo(code)
@@ -89,24 +86,24 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
 
 @app.command()
 def disable(name: Name, yes: Yes = False) -> None:
-    """End every session, and let nobody sign in until it is enabled again."""
-    _confirm(yes, f"End every session of {name}, and let nobody sign in?")
+    """End every session, and refuse sign-ins until the account is enabled again."""
+    _confirm(yes, f"End every session of {name}, and refuse sign-ins?")
     _found(_run(lambda services: operators.disable(services, name)))
     typer.echo("Disabled.")
 
 
 @app.command()
 def enable(name: Name) -> None:
-    """Let the owner of a disabled account sign in again."""
+    """Allow the owner of a disabled account to sign in again."""
     _found(_run(lambda services: operators.enable(services, name)))
     typer.echo("Enabled.")
 
 
 @app.command()
 def delete(name: Name, yes: Yes = False) -> None:
-    """Delete an account with everything personal.
+    """Delete an account with all personal data.
 
-    Its name can't be registered for a while, unless it is that of a registration that was never confirmed.
+    Its name is reserved for a while, unless the registration was never confirmed.
     """
     _confirm(yes, f"Delete {name} for good?")
     _found(_run(lambda services: operators.delete(services, name)))
@@ -115,7 +112,7 @@ def delete(name: Name, yes: Yes = False) -> None:
 
 @app.command("release-name")
 def release_name(name: Name) -> None:
-    """Let the name of a deleted account be registered before its reservation ends."""
+    """End the reservation of a deleted account's name, so that it can be registered."""
     if not _run(lambda services: operators.release_name(services, name)):
         typer.echo("This name is not reserved.", err=True)
         raise typer.Exit(1)
@@ -126,14 +123,14 @@ def release_name(name: Name) -> None:
 def import_(
     file: Annotated[
         typer.FileText,
-        # A line that is not UTF-8 is told like any other that can't be imported.
+        # Lines that are not UTF-8 are reported like other invalid lines.
         typer.Argument(help="JSON lines; - for standard input.", encoding="utf-8-sig", errors="surrogateescape"),
     ],
 ) -> None:
-    """Take over accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
+    """Import accounts: lines like {"username": …, "passwordHash": bcrypt, "totpSecret": base32, "createdAt": …}.
 
-    Accounts without a TOTP secret are printed with the code that their owners need to enroll; one that comes
-    with a TOTP secret has no recovery codes. Lines that can't be imported are reported and left out.
+    Accounts without a TOTP secret are printed with the code that their owners need to enroll; accounts with one get no
+    recovery codes. Invalid lines are reported and skipped.
     """
 
     async def run(services: Services) -> tuple[int, int]:
@@ -151,7 +148,7 @@ def import_(
         return imported, refused
 
     imported, refused = _run(run)
-    typer.echo(f"{imported} imported, {refused} left out.", err=True)
+    typer.echo(f"{imported} imported, {refused} skipped.", err=True)
     raise typer.Exit(1 if refused else 0)
 
 
@@ -167,7 +164,7 @@ def _run(use_case: Callable[[Services], Awaitable[T]]) -> T:
 
 def _found(result: T | None) -> T:
     if not result:
-        typer.echo("There is no account of that name.", err=True)
+        typer.echo("There is no account with that name.", err=True)
         raise typer.Exit(1)
     return result
 

@@ -69,7 +69,7 @@ def test_status_tells_what_needs_each_key_and_nothing_of_the_keys(command: Comma
     ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD},decrypt-only:{LOST}")
     assert ran.exit_code == 0
     assert table(ran.stdout) == [
-        [NEW_ID, "current", "1", "0", "no: it writes and signs"],
+        [NEW_ID, "current", "1", "0", "no: it encrypts and signs"],
         [OLD_ID, "spare", "2", "0", "no: run `graphql-mfa keys rotate`"],
         [LOST_ID, "decrypt-only", "0", "0", "yes"],
     ]
@@ -88,7 +88,7 @@ def test_status_fails_when_a_key_is_missing(command: Command, fill: Fill) -> Non
     fill(NEW, LOST)
     ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS=NEW)
     assert ran.exit_code == 1
-    assert table(ran.stdout)[1] == [LOST_ID, "missing", "1", "0", "it is not there: put it back"]
+    assert table(ran.stdout)[1] == [LOST_ID, "missing", "1", "0", "missing: add it again"]
 
 
 def test_rotate_moves_every_secret_to_the_current_key_and_says_how_far_it_is(
@@ -99,13 +99,13 @@ def test_rotate_moves_every_secret_to_the_current_key_and_says_how_far_it_is(
     ran = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD}")
     assert ran.exit_code == 0
     assert ran.output.splitlines() == [
-        "2 of 3 secrets sealed again",
-        "3 of 3 secrets sealed again",
-        "Every secret is sealed with the current key.",
+        "2 of 3 secrets re-encrypted",
+        "3 of 3 secrets re-encrypted",
+        "All secrets are encrypted with the current key.",
     ]
     assert command("keys", "status", GRAPHQL_MFA_SECRET_KEYS=NEW).exit_code == 0
     again = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=NEW)
-    assert again.output == "Every secret is sealed with the current key.\n"
+    assert again.output == "All secrets are encrypted with the current key.\n"
 
 
 def test_rotate_names_the_row_that_is_broken_goes_on_and_fails(command: Command, fill: Fill) -> None:
@@ -113,9 +113,9 @@ def test_rotate_names_the_row_that_is_broken_goes_on_and_fails(command: Command,
     fill(OLD, OLD)
     ran = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD}")
     assert ran.exit_code == 1
-    assert ran.stdout == "2 of 3 secrets sealed again\n"
+    assert ran.stdout == "2 of 3 secrets re-encrypted\n"
     first, last = ran.stderr.splitlines()
-    assert first == f"totp_devices.sealed_secret:{broken} was altered, or sealed for another row."
+    assert first == f"totp_devices.sealed_secret:{broken} was altered, or encrypted for another row."
     assert last.startswith("Secrets still under another key: 1.")
 
 
@@ -123,7 +123,7 @@ def test_rotate_fails_when_a_key_is_missing(command: Command, fill: Fill) -> Non
     fill(OLD, LOST)
     ran = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD}")
     assert ran.exit_code == 1
-    assert ran.stdout == "1 of 1 secret sealed again\n"
+    assert ran.stdout == "1 of 1 secret re-encrypted\n"
     assert ran.stderr.startswith("Secrets still under another key: 1.")
 
 
@@ -300,7 +300,7 @@ async def test_no_request_fails_while_two_replicas_change_their_keys_one_after_t
         # Beside the servers, and beside itself.
         rotations = [asyncio.to_thread(keys, "rotate", f"{NEW},{OLD}") for _ in range(2)]
         for printed in await asyncio.gather(*rotations):
-            assert printed.splitlines()[-1] == "Every secret is sealed with the current key."
+            assert printed.splitlines()[-1] == "All secrets are encrypted with the current key."
         await all_is_well()
         await roll_out(NEW)
         visitors.open = False

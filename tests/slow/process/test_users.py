@@ -72,7 +72,7 @@ async def test_an_imported_account_signs_in_with_its_old_password_and_authentica
     }
     ran = await users("import", "-", input=lines(entry))
     assert (ran.exit_code, ran.stdout) == (0, "")
-    assert ran.stderr.endswith("1 imported, 0 left out.\n")
+    assert ran.stderr.endswith("1 imported, 0 skipped.\n")
     signed_in = await api.verify_otp(await api.challenge("alice"), code_at(SECRET, clock()))
     assert signed_in["user"]["username"] == "Alice"
     assert signed_in["user"]["createdAt"] == "2020-05-01T00:00:00+00:00"
@@ -123,7 +123,7 @@ async def test_lines_that_cant_be_imported_are_told_without_repeating_them_and_t
     assert list(reasons) == [f"line {number}" for number in [*range(1, 16), 17]]
     assert reasons["line 7"] == reasons["line 17"] == "its username is taken"
     assert "GRAPHQL_MFA_BCRYPT_ROUNDS" in reasons["line 9"]
-    assert ran.stderr.endswith("1 imported, 16 left out.\n")
+    assert ran.stderr.endswith("1 imported, 16 skipped.\n")
     for secret in (OLD_HASH, dear, "GEZDGNBV", "argon2id"):
         assert secret not in ran.stderr
     again = await users("import", "-", input=lines(good))
@@ -139,7 +139,7 @@ async def test_a_secret_of_80_bits_is_imported_with_a_warning_at_its_line(api: A
     warning, refusal, total = ran.stderr.splitlines()
     assert warning.startswith("line 1: warning: its totpSecret has 80 bits, less than the 128 of RFC 4226")
     assert refusal == "line 3: its totpSecret is not base32 of at least 80 bits (16 characters)"
-    assert total == "2 imported, 1 left out."
+    assert total == "2 imported, 1 skipped."
     signed_in = await api.verify_otp(await api.challenge(), code_at("JBSWY3DPEHPK3PXP", clock()))
     assert signed_in["__typename"] == "SignedIn"
 
@@ -154,7 +154,7 @@ async def test_a_secret_is_imported_however_its_groups_are_separated(
             ran = await users(
                 "import", "-", input=lines({"username": name, "passwordHash": OLD_HASH, "totpSecret": secret})
             )
-            assert (ran.exit_code, ran.stderr) == (0, "1 imported, 0 left out.\n")
+            assert (ran.exit_code, ran.stderr) == (0, "1 imported, 0 skipped.\n")
             signed_in = await api.verify_otp(await api.challenge(name), code_at(SECRET, clock()))
             assert signed_in["__typename"] == "SignedIn"
 
@@ -177,7 +177,7 @@ async def test_what_is_wrong_with_a_line_is_named(users: Users, subtests: pytest
     ]:
         with subtests.test(reason=reason):
             ran = await users("import", "-", input=lines(entry))
-            assert (ran.exit_code, ran.stderr) == (1, f"line 1: {reason}\n0 imported, 1 left out.\n")
+            assert (ran.exit_code, ran.stderr) == (1, f"line 1: {reason}\n0 imported, 1 skipped.\n")
 
 
 async def test_a_line_that_is_not_utf_8_is_told_and_the_others_are_imported(users: Users, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ async def test_a_line_that_is_not_utf_8_is_told_and_the_others_are_imported(user
     ran = await users("import", str(tmp_path / "users.jsonl"))
     assert ran.exit_code == 1
     assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["alice", "bob"]
-    assert ran.stderr == "line 2: it is not UTF-8\n2 imported, 1 left out.\n"
+    assert ran.stderr == "line 2: it is not UTF-8\n2 imported, 1 skipped.\n"
 
 
 async def test_an_import_takes_the_name_of_an_enrollment_that_was_abandoned(
@@ -301,7 +301,7 @@ async def test_a_registration_that_was_never_confirmed_is_not_reset_and_still_en
     registered = await api.register()
     ran = await users("reset-mfa", "alice", "--yes")
     assert (ran.exit_code, ran.stdout) == (1, "")
-    assert ran.stderr.startswith("This registration was never confirmed, and ends by itself at 2026-01-02 00:00:10")
+    assert ran.stderr.startswith("This registration was never confirmed, and expires at 2026-01-02 00:00:10")
     assert await acts(services) == []
     code = code_at(registered["enrollment"]["secret"], clock())
     clock.advance(timedelta(days=1).total_seconds())
@@ -450,7 +450,7 @@ async def test_an_imported_name_that_could_not_be_registered_is_warned_of_and_ke
     assert ran.stderr.splitlines() == [
         "line 2: warning: its username looks like that of another account",
         "line 3: warning: its username mixes scripts, such as Latin and Cyrillic",
-        "3 imported, 0 left out.",
+        "3 imported, 0 skipped.",
     ]
     for name in names:
         assert (await api.login(name))["__typename"] == "OtpRequired"
@@ -460,7 +460,7 @@ async def test_an_imported_name_that_could_not_be_registered_is_warned_of_and_ke
 async def test_a_name_that_nobody_has_is_told(users: Users, services: Services, act: str) -> None:
     ran = await users(act, "nobody", *(["--yes"] if act in {"reset-mfa", "disable", "delete"} else []))
     assert ran.exit_code == 1
-    assert ran.stderr.endswith("There is no account of that name.\n")
+    assert ran.stderr.endswith("There is no account with that name.\n")
     assert await acts(services) == []
 
 
