@@ -1,7 +1,7 @@
-"""The state: the only package that knows SQLAlchemy. A transaction is a plain function of a connection.
+"""The database. The only package that imports SQLAlchemy; a transaction is a plain function of a connection.
 
-Statements on the path of a request are built once, when their module is imported: building one costs several times what
-running it does. Their parameters are never named like a column that they set, which SQLAlchemy would set as well.
+Statements that requests run are built once, at import: building one costs several times what running it does. Bind
+names must differ from column names: SQLAlchemy adds a matching parameter to SET.
 """
 
 from sqlalchemy import Connection as Connection

@@ -1,7 +1,7 @@
-"""How a transaction runs.
+"""Running transactions.
 
-A transaction is a plain function of a connection. It can't await, so nothing slow can happen while it holds a lock; it
-commits when it returns and rolls back when it raises, so an expected failure is returned, with its counters.
+A transaction is a plain function of a connection. It can't await, so nothing slow happens while it holds locks. It
+commits when it returns and rolls back when it raises, so expected failures are returned, and their counters commit.
 """
 
 import asyncio
@@ -35,35 +35,34 @@ T = TypeVar("T")
 _SQLITE = "sqlite+aiosqlite"
 _DRIVERS = (_SQLITE, "postgresql+asyncpg")
 
-# PostgreSQL's serialization_failure and deadlock_detected: it undid the transaction, for another's sake.
+# PostgreSQL's serialization_failure and deadlock_detected.
 _CONFLICTS = frozenset({"40001", "40P01"})
 _TRIES = 5
 _FIRST_PAUSE_SECONDS = 0.01
 
 
 class RolledBackError(Exception):
-    """Raised by a transaction that is to be undone although nothing is wrong."""
+    """Raised by a transaction to roll back without a failure."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """What `Database.migrate` did."""
+    """The versions before and after `Database.migrate`. before: None if there were no tables."""
 
     before: str | None
-    """The version before; None when there was no store."""
     after: str
 
 
 class Database:
-    """Runs transactions on one database, whichever its engine is."""
+    """Runs transactions on SQLite or PostgreSQL."""
 
     def __init__(
         self, where: str | AsyncEngine, pool_size: int = 10, observer: Observer = NOBODY, schema: str | None = None
     ) -> None:
-        """where: a URL, or an engine, which `close` leaves open.
+        """where: a URL, or an engine, which `close` leaves open. Raises UnsupportedDatabaseError.
 
-        pool_size: connections to PostgreSQL that one process may have. schema: the schema of the tables there; None is
-        the first one of the connection's search path. Raises UnsupportedDatabaseError.
+        On PostgreSQL: pool_size: maximum connections of this process. schema: of the tables; None is the first one of
+        the search path.
         """
         self._file = sqlite_file(where) if isinstance(where, str) else None
         self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
@@ -79,11 +78,11 @@ class Database:
 
     @property
     def embedded(self) -> bool:
-        """Whether it is a file, which processes migrate when they start."""
+        """Whether it is SQLite, which processes migrate at start."""
         return isinstance(self._engine, Sqlite)
 
     async def check(self) -> None:
-        """Raise UnsupportedDatabaseError for a host's engine on which transactions would not be safe."""
+        """Raise UnsupportedDatabaseError if transactions on the host's engine would not be safe."""
         if isinstance(self._engine, Sqlite):
             with translate_connection_errors():
                 fault = await self._engine.fault()
@@ -93,14 +92,14 @@ class Database:
     def after_commit(self, mark: str, call: Callable[[], None]) -> None:
         """Call a function after each commit of a transaction that set this mark in `connection.info`.
 
-        It is not called when the caller is cancelled during the commit.
+        It is not called if the caller is cancelled during the commit.
         """
         self._after_commit[mark] = call
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction; again when the database undid it because of another one.
+        """Run a transaction, and retry it after serialization failures and deadlocks.
 
-        Raises UnavailableError, as every other method does.
+        Like all methods it raises UnavailableError.
         """
         marks: set[str] = set()
 
@@ -125,20 +124,20 @@ class Database:
             except DBAPIError as error:
                 if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
                     raise
-            # Spread, so that those who met do not meet again.
-            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311 - no secret
+            # Jitter keeps transactions that conflicted apart.
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311
         return await self._engine.write(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run reads, each of which sees what was committed before it."""
+        """Run reads in autocommit: each sees what was committed before it."""
         with self._observer.transaction("read") as marked, translate_connection_errors():
             return await self._engine.read(marked(query))
 
     async def migrate(self) -> Migration:
-        """Bring the schema to this version. Safe when several processes do it at once.
+        """Migrate the schema to this version. Safe when several processes do so at once.
 
-        A new SQLite file is readable by its owner only, and so are the files that SQLite keeps beside it. Raises
-        UnusableDatabaseError when another table or a missing right is in the way.
+        A new SQLite file, and the files that SQLite creates beside it, are readable by the owner only. Raises
+        UnusableDatabaseError, for example for a conflicting table or a missing right.
         """
         if self._file:
             self._file.touch(mode=0o600)
@@ -148,7 +147,7 @@ class Database:
             with translate_connection_errors():
                 return Migration(await self._engine.change_schema(migrations.upgrade), migrations.HEAD)
         except (SQLAlchemyError, UnavailableError) as error:
-            # Of those who do it at once, one commits; the others then find its tables, or its lock, in their way.
+            # Another process may have migrated meanwhile.
             if version := await self._migrated_already():
                 return Migration(version, version)
             if isinstance(error, DBAPIError):
@@ -156,9 +155,9 @@ class Database:
             raise
 
     async def require_migrated(self) -> str:
-        """Return the version of the schema, this one or a later one that only adds to it.
+        """Return the schema's version: this release's, or a later one that only adds to it.
 
-        Raises NotMigratedError, and UnknownVersionError for a version that this one can't work on.
+        Raises NotMigratedError if it is older, and UnknownVersionError for other unknown versions.
         """
         try:
             found = await self.read(migrations.version)
@@ -178,7 +177,7 @@ class Database:
         except UnavailableError:
             if not self.embedded:
                 raise
-            # Another process that starts may have locked it, and the change of the schema waits once more.
+            # Another process that starts may have locked it; changing the schema waits for the lock.
             return None
 
     async def close(self) -> None:
@@ -189,7 +188,7 @@ class Database:
 def sqlite_file(url: str) -> Path | None:
     """The file of an SQLite URL; None for PostgreSQL.
 
-    Raises UnsupportedDatabaseError, whose message does not repeat the URL: there may be a password in it.
+    Raises UnsupportedDatabaseError, whose message does not repeat the URL, which may contain a password.
     """
     parsed = _parse(url)
     if parsed.drivername != _SQLITE:
@@ -206,7 +205,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def check_url(url: str) -> None:
-    """Raise UnsupportedDatabaseError for a URL that no engine can be made for, without repeating it."""
+    """Raise UnsupportedDatabaseError for an invalid URL, without repeating it."""
     if sqlite_file(url) is None:
         from graphql_mfa.store import postgresql
 
@@ -214,7 +213,7 @@ def check_url(url: str) -> None:
 
 
 def is_of_another_program(file: Path) -> bool:
-    """Whether an SQLite file has tables, but no store. Raises UnavailableError."""
+    """Whether an SQLite file has tables, but none of ours. Raises UnavailableError."""
     with translate_connection_errors(), sqlite.read_only(file) as connection:
         return bool(inspect(connection).get_table_names()) and not migrations.has_store(connection)
 
@@ -223,7 +222,7 @@ def _opened(url: str, pool_size: int, schema: str | None) -> "Sqlite | Postgresq
     if file := sqlite_file(url):
         _refuse_schema(schema)
         return Sqlite(sqlite.engine_for(file), owned=True)
-    from graphql_mfa.store import postgresql  # a start on SQLite needs none of it
+    from graphql_mfa.store import postgresql  # SQLite starts faster without it
 
     parsed = _parse(url)
     return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), url=parsed, schema=schema)
@@ -249,10 +248,10 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except ArgumentError:
-        raise UnsupportedDatabaseError("The database URL is not one.") from None
+        raise UnsupportedDatabaseError("The database URL is malformed.") from None
     except ValueError:
         raise UnsupportedDatabaseError(
-            "In the database URL, the port is not a number; an @ in the user name or the password is written as %40."
+            "In the database URL, the port is not a number. Write an @ in the user name or the password as %40."
         ) from None
     if parsed.drivername not in _DRIVERS:
         raise UnsupportedDatabaseError(f"The database URL must begin with one of {', '.join(_DRIVERS)}.")

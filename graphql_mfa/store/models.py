@@ -24,17 +24,17 @@ from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An instant. SQLite gives naive datetimes back; here every datetime has an offset."""
+    """A datetime in UTC. SQLite returns naive datetimes; this type adds the offset."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Store UTC."""
+        """Convert to UTC."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Give UTC back."""
+        """Return an aware datetime in UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -44,18 +44,15 @@ OwnerId = Annotated[UUID, mapped_column(ForeignKey("mfa_users.id", ondelete="CAS
 
 @dataclass(frozen=True)
 class Bounds:
-    """How many rows of a table an account and an address may have, and when they are deleted, for docs/security.md.
-
-    Numbers are the defaults of settings.
-    """
+    """Maximum rows per account and address, and when rows are deleted, for docs/security.md. With default settings."""
 
     per_account: str
     per_address: str
-    gone: str
+    deleted: str
 
 
 class Base(DeclarativeBase):
-    """The mapping's registry. Constraint names are fixed, so that migrations can name them."""
+    """The base of all tables. Constraint names follow a convention, so that migrations can name them."""
 
     bounds: ClassVar[Bounds]
 
@@ -71,44 +68,44 @@ class Base(DeclarativeBase):
 
 
 class User(Base):
-    """An account. Its row is the lock under which everything that counts for the account happens."""
+    """An account. Transactions that count or change anything of an account lock its row first."""
 
     __tablename__ = "mfa_users"
     bounds = Bounds(
         per_account="one",
         per_address="20 registrations an hour",
-        gone="deleted by its owner or an operator; 24 hours after a registration that is never confirmed",
+        deleted="by its owner or an operator; 24 hours after an unconfirmed registration",
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     username: Mapped[str]
     username_key: Mapped[str] = mapped_column(unique=True)
-    # A digest. Accounts of earlier releases, and imported ones, can have one in common; new names are refused then.
+    # Not unique: imported accounts, and those of earlier releases, can look alike.
     username_skeleton: Mapped[Digest | None] = mapped_column(index=True)
     password_hash: Mapped[str]
     created_at: Mapped[datetime]
-    # Null until a first code was verified.
+    # Null until the first code is verified.
     mfa_enabled_at: Mapped[datetime | None]
-    # Null once a first code was verified, and for accounts that an operator made.
+    # Null once the first code is verified, and for accounts created by an operator.
     enrollment_expires_at: Mapped[datetime | None] = mapped_column(index=True)
-    # Set when an operator imported the account or reset its factors.
+    # Set when an operator imports the account or resets its factors.
     enrollment_code_digest: Mapped[Digest | None]
-    # Wrong one-time codes in a row, the wait that they made, and since when codes are off.
+    # Consecutive wrong one-time codes, until when they block codes, and since when codes are off.
     otp_failures: Mapped[int] = mapped_column(default=0)
     otp_blocked_until: Mapped[datetime | None]
     otp_disabled_at: Mapped[datetime | None]
-    # Set by an operator: nobody signs in to the account until it is taken back.
+    # Set by an operator: sign-ins are refused.
     disabled_at: Mapped[datetime | None]
 
 
 class OtpFailure(Base):
-    """A wrong one-time code, remembered for the limit that a success does not reset."""
+    """A wrong one-time code, counted by the limit that successes don't reset."""
 
     __tablename__ = "mfa_otp_failures"
     bounds = Bounds(
-        per_account="100 in 30 days; then codes are off, and none is compared",
+        per_account="100 in 30 days; then one-time codes are off",
         per_address="as its accounts",
-        gone="30 days later; with a new password or secret; with its account",
+        deleted="after 30 days; when the password or the secret changes; with the account",
     )
     __table_args__ = (Index(None, "user_id", "at"),)
 
@@ -118,18 +115,18 @@ class OtpFailure(Base):
 
 
 class TotpDevice(Base):
-    """An authenticator app. Its secret is sealed; its last accepted time step makes each code count once.
+    """An authenticator app. Its secret is encrypted; its last accepted time step makes each code single-use.
 
-    key_id: the key that sealed it, which the blob itself names too; here it can be looked for.
+    key_id: the key that encrypted the secret; also part of `sealed_secret`, but indexed here.
     """
 
     __tablename__ = "mfa_totp_devices"
     bounds = Bounds(
-        per_account="5, those to be confirmed included",
+        per_account="5, unconfirmed ones included",
         per_address="as its accounts",
-        gone="removed; 10 minutes after it was added, unless confirmed; with a restarted enrollment; with its account",
+        deleted="by its owner; after 10 minutes unless confirmed; when enrollment restarts; with the account",
     )
-    # In the order in which those of one key are gone through, some at a time.
+    # Key rotation pages through the devices of a key.
     __table_args__ = (Index(None, "key_id", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -139,7 +136,7 @@ class TotpDevice(Base):
     name: Mapped[str] = mapped_column(server_default=DEFAULT_DEVICE_NAME)
     created_at: Mapped[datetime]
     confirmed_at: Mapped[datetime | None]
-    # Of a device that a signed-in user added: in which session, and until it is confirmed, for how long.
+    # The session that added the device, and the end of its confirmation period. Null for devices of an enrollment.
     session_id: Mapped[UUID | None]
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     last_step: Mapped[int | None]
@@ -153,7 +150,7 @@ class RecoveryCode(Base):
     bounds = Bounds(
         per_account="10",
         per_address="as its accounts",
-        gone="used; with a new set; with its account",
+        deleted="when used; when the set is replaced; with the account",
     )
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
@@ -165,9 +162,9 @@ class Challenge(Base):
 
     __tablename__ = "mfa_challenges"
     bounds = Bounds(
-        per_account="10; another one ends the oldest",
+        per_account="10; another one replaces the oldest",
         per_address="as its accounts",
-        gone="answered; after 5 answers; 5 minutes later; with its account",
+        deleted="when answered; after 5 attempts; after 5 minutes; with the account",
     )
     __table_args__ = (Index(None, "user_id", "created_at"),)
 
@@ -185,35 +182,34 @@ class Session(Base):
     bounds = Bounds(
         per_account="100; another one ends the one used least recently",
         per_address="as its accounts",
-        gone="ended; an hour after its last refresh; a day after its sign-in; with its account",
+        deleted="when ended; an hour after the last refresh; a day after the sign-in; with the account",
     )
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
     created_at: Mapped[datetime]
-    # When a second factor was verified last, and which were in this session, separated by spaces.
+    # When a second factor was verified last, and the kinds verified in this session, separated by spaces.
     authenticated_at: Mapped[datetime]
     factors: Mapped[str] = mapped_column("factor", key="factors")
-    # The authenticator apps that opened it and that it verified last. Null: a recovery code, or not known.
+    # The authenticator apps that opened it and that were verified last. Null for recovery codes, or if unknown.
     opened_by: Mapped[UUID | None]
     verified_by: Mapped[UUID | None]
-    # Since when that verification counts no more for sensitive operations, if it doesn't.
+    # Since when that verification no longer allows sensitive operations; null while it may.
     stale_since: Mapped[datetime | None]
-    # Of whoever signed in or refreshed it last.
+    # Of the client that signed in or refreshed last.
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
-    # The absolute end, and the earlier one unless the session is refreshed.
+    # The absolute end, and the end unless the session is refreshed.
     ends_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    # The current pair of tokens: its number, when and with which key it was made, its refresh token.
+    # The current token pair: its number, time, signing key, and refresh token.
     generation: Mapped[int] = mapped_column(default=0)
     refreshed_at: Mapped[datetime]
     key_id: Mapped[bytes] = mapped_column(LargeBinary(4))
     refresh_digest: Mapped[Digest] = mapped_column(unique=True)
-    # What all refresh tokens of the session have in common. Null until the first rotation, if an
-    # earlier release opened it.
+    # Common to all refresh tokens of the session. Null until the first rotation if an earlier release opened it.
     family_digest: Mapped[Digest | None] = mapped_column(index=True, unique=True)
-    # Of the token that was traded for the current pair and the client's key for repeating that; null without a key.
+    # Of the token exchanged for the current pair and the client's retry key; null without a key.
     retry_digest: Mapped[Digest | None]
     # Refreshes in the current window of their limit.
     refreshes: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -221,16 +217,13 @@ class Session(Base):
 
 
 class UsedRefreshToken(Base):
-    """A refresh token that a session traded in before its store was upgraded to families.
-
-    Rows are read, so that reuse of such a token is recognised, and never added.
-    """
+    """A refresh token used before the database was migrated to families. Read to detect reuse; none are added."""
 
     __tablename__ = "mfa_used_refresh_tokens"
     bounds = Bounds(
-        per_account="none is added; the last 60 of each session that an earlier release opened",
+        per_account="none are added; the last 60 of each session opened by an earlier release",
         per_address="as its accounts",
-        gone="with its session",
+        deleted="with the session",
     )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
@@ -239,13 +232,13 @@ class UsedRefreshToken(Base):
 
 
 class KnownAddress(Base):
-    """An address from which the account signed in. An account has at most 50; unused ones are deleted after 90 days."""
+    """An address from which the account signed in."""
 
     __tablename__ = "mfa_known_addresses"
     bounds = Bounds(
         per_account="50; another one replaces the one used least recently",
         per_address="one for each account that signed in from it, which takes two factors",
-        gone="unused for 90 days, or with its account",
+        deleted="unused for 90 days; with the account",
     )
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
@@ -254,13 +247,13 @@ class KnownAddress(Base):
 
 
 class Throttle(Base):
-    """What was used of one limit. The key is a digest: it reveals neither name nor address."""
+    """The usage of one limit. The key is a digest, and reveals neither name nor address."""
 
     __tablename__ = "mfa_throttles"
     bounds = Bounds(
         per_account="by name 2, by account 1, by session 2, and 3 for each address that tried",
         per_address="8 (24 with IPv6: of the /64, /56 and /48), and one for each of 30 names in five minutes",
-        gone="its window and its wait are over, at most an hour and 15 minutes later",
+        deleted="when its window and its wait end, at most 75 minutes later",
     )
 
     key: Mapped[Digest] = mapped_column(primary_key=True)
@@ -270,14 +263,14 @@ class Throttle(Base):
 
 
 class SecurityEvent(Base):
-    """Something that happened to an account. It outlives its account, hence no foreign key; ids are in time order."""
+    """A security event. It can outlive its account, hence no foreign key. Ids sort by time."""
 
     __tablename__ = "mfa_security_events"
     bounds = Bounds(
-        per_account="of a kind that others can cause 10 an hour; else one for each change (60 an hour in a session),"
-        " two for each sign-in",
+        per_account="10 an hour for each kind that others can cause; else one for each change (60 an hour in a"
+        " session), two for each sign-in",
         per_address="as its accounts",
-        gone="365 days later; removed or made anonymous when its account is deleted",
+        deleted="after 365 days; deleted or anonymised with the account",
     )
     __table_args__ = (Index(None, "user_id", "id"),)
 
@@ -290,16 +283,16 @@ class SecurityEvent(Base):
 
 
 class Deletion(Base):
-    """An account that is gone, whose security events are still to be erased.
+    """A deleted account whose security events are still to be erased.
 
-    replacement_id: what they have in place of the account's id; null: they are removed.
+    replacement_id: replaces the account's id in its events; null to delete them.
     """
 
     __tablename__ = "mfa_deletions"
     bounds = Bounds(
         per_account="one",
         per_address="as its accounts",
-        gone="the next purge has erased the account's events",
+        deleted="when a purge has erased the account's events",
     )
     __table_args__ = (Index(None, "since", "user_id"),)
 
@@ -309,20 +302,20 @@ class Deletion(Base):
 
 
 class OutboxMessage(Base):
-    """A security event that somebody is still to be told of; it outlives its account. Delivering it deletes the row.
+    """An undelivered security event; it can outlive its account. Delivering it deletes the row.
 
-    number: messages of one account are delivered in this order. sink: who is told.
+    number: the order of delivery within an account. sink: the receiver.
     """
 
     __tablename__ = "mfa_outbox"
     bounds = Bounds(
         per_account="one for each security event and receiver",
         per_address="as its accounts",
-        gone="delivered; 33 days later",
+        deleted="when delivered; after 33 days",
     )
     __table_args__ = (
         Index(None, "sink", "due_at"),
-        # Of those that are not given up: what comes first for an account, and what last.
+        # Open messages of an account in order.
         Index(
             None,
             "sink",
@@ -342,21 +335,21 @@ class OutboxMessage(Base):
     username: Mapped[str | None]
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
-    # From when on it is tried, and how often it was. While it is being delivered, before its next try, and while it
-    # waits for an earlier one of its account, due_at is in the future; it is null once the message is given up.
+    # The time of the first attempt and the number of attempts. due_at is in the future during delivery, before a retry,
+    # and while an earlier message of the account is open. It is null once delivery is given up.
     since: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int]
     due_at: Mapped[datetime | None]
 
 
 class ReservedName(Base):
-    """The name of a deleted account, as a digest: it can't be registered for a while."""
+    """A digest of a deleted account's name, which can't be registered for a while."""
 
     __tablename__ = "mfa_reserved_names"
     bounds = Bounds(
         per_account="one",
         per_address="as its accounts",
-        gone="released by an operator; 30 days later",
+        deleted="by an operator; after 30 days",
     )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)

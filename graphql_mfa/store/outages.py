@@ -1,4 +1,4 @@
-"""Errors of the database itself, told apart from a statement that is wrong."""
+"""Errors of the database itself, as opposed to those of a statement."""
 
 import os
 import re
@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-# Names of SQLite's results, and prefixes of PostgreSQL's SQLSTATEs, with the longer names of either.
+# Names of SQLite's result codes, and prefixes of PostgreSQL's SQLSTATEs.
 _LOST = (
     *("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL", "SQLITE_IOERR", "SQLITE_FULL"),
-    # A connection; resources; a server that stops or starts; a statement, a lock, a transaction that took too long.
+    # Connection; resources; shutdown and startup; timeouts of a statement, a lock, a transaction.
     *("08", "53", "57P0", "57014", "55P03", "25P0"),
 )
 _UNUSABLE = {
@@ -26,25 +26,25 @@ _UNUSABLE = {
     "3F000": "create the schema, or grant the role USAGE on it",
     "42501": "grant the role this right, or connect as the role that owns the tables",
 }
-_LOCKING = " FOR UPDATE"  # needs the right to UPDATE
+_LOCKING = " FOR UPDATE"  # requires the right to UPDATE
 _VERB = re.compile(r"\s*([A-Z]+(?: [A-Z]+)*)\b")
-# What asyncpg raises, as a plain ConnectionError, when a server answers the request for TLS with no.
+# asyncpg raises a plain ConnectionError with this text if the server refuses TLS.
 _NO_TLS = "rejected SSL upgrade"
 
 
 class UnavailableError(Exception):
-    """The database can't be reached, or did not answer in time."""
+    """The database is unreachable, or did not answer in time."""
 
     summary = "The database is unavailable."
-    """For /readyz, which anyone may read: no name of a host, a role or a table."""
+    """For /readyz, which is public: contains no names of hosts, roles or tables."""
 
     def __init__(self, cause: str) -> None:
-        """cause: a phrase for the operator, without secrets."""
+        """cause: a phrase for operators, without secrets."""
         super().__init__(f"The database is unavailable: {cause}.")
 
 
 class UnusableDatabaseError(UnavailableError, ValueError):
-    """Waiting does not mend it: it is no database, or it refuses the role, or what the role does."""
+    """An error that waiting does not fix: not a database, refused credentials, or a missing right."""
 
     summary = "The database can't be used; the log says why."
 
@@ -54,22 +54,22 @@ class UnusableDatabaseError(UnavailableError, ValueError):
 
 
 class NotMigratedError(UnavailableError):
-    """The store is missing, or older than this release needs."""
+    """The tables are missing, or older than this release needs."""
 
     summary = "The database is not migrated: run `graphql-mfa migrate`."
 
     def __init__(self, found: str) -> None:
-        """found: a phrase about the store's version."""
+        """found: a phrase about the schema's version."""
         Exception.__init__(self, f"The database is not migrated, {found}: run `graphql-mfa migrate`.")
 
 
 class UnsupportedDatabaseError(ValueError):
-    """A URL or an engine that the store can't keep its promises on."""
+    """A URL or an engine that is invalid, or on which transactions would not be safe."""
 
 
 @contextmanager
 def translate_connection_errors() -> Iterator[None]:
-    """Raise UnavailableError for errors that are not about the statements that run inside."""
+    """Raise UnavailableError for errors of the database, as opposed to those of the statements inside."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
@@ -81,7 +81,7 @@ def translate_connection_errors() -> Iterator[None]:
             raise UnusableDatabaseError("the server offers no TLS, which `ssl` in the database URL requires") from error
         raise UnavailableError(_cause(error)) from error
     except Exception as error:
-        # SQLAlchemy 2.0 doesn't wrap what asyncpg raises when it can't connect.
+        # SQLAlchemy 2.0 doesn't wrap asyncpg's errors of connecting.
         wrapper = error if isinstance(error, DBAPIError) else None
         raised = wrapper.orig if wrapper else error
         code = getattr(raised, "sqlite_errorname", None) or getattr(raised, "sqlstate", None) or ""
@@ -94,10 +94,10 @@ def translate_connection_errors() -> Iterator[None]:
 
 
 def refusal(error: Exception) -> str:
-    """The database's own message in one line, and at which kind of statement. Its details may hold values."""
+    """The first line of the database's message, and the kind of statement. Further lines can contain values."""
     wrapper = error if isinstance(error, DBAPIError) else None
     raised = (wrapper and wrapper.orig) or error
-    # The adapter of an asynchronous driver raises its own, from the driver's.
+    # SQLAlchemy's adapters of asynchronous drivers raise wrappers too.
     driver = raised.__cause__ or raised
     text = str(getattr(driver, "message", None) or driver).partition("\n")[0].rstrip(".")
     statement = (wrapper and wrapper.statement) or ""
@@ -112,5 +112,5 @@ def _cause(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, socket.gaierror):
         return "its host name can't be resolved"
-    # Not `strerror`, which has the address.
+    # Not `error.strerror`, which contains the address.
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "the connection failed"

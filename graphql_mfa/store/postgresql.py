@@ -1,4 +1,4 @@
-"""PostgreSQL, and databases that speak its protocol."""
+"""PostgreSQL."""
 
 import asyncio
 import os
@@ -15,8 +15,8 @@ from graphql_mfa.store.outages import UnsupportedDatabaseError
 
 T = TypeVar("T")
 
-# What a URL may say after its question mark.
-_ADDRESS = ("host", "port")  # which may come more than once
+# The options of a URL.
+_ADDRESS = ("host", "port")  # can be repeated
 _TEXTS = ("user", "password", "passfile", "database", "krbsrvname")
 _COUNTS = ("prepared_statement_cache_size", "statement_cache_size")
 _WORDS = {
@@ -26,16 +26,16 @@ _WORDS = {
 _OPTIONS = (*_WORDS, "sslrootcert", *_ADDRESS, *_TEXTS, *_COUNTS)
 _LAST_PORT = 65_535
 
-# Longest waits, in seconds: a request has to end even if the server does not answer any more.
+# Timeouts in seconds, so that requests end when the server stops answering.
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 10
 _POOL_SECONDS = 5
 _CLOSE_SECONDS = 5
-_CLOSE_LOOK_SECONDS = 0.01
+_CLOSE_POLL_SECONDS = 0.01
 
 
 def parse_options(url: URL) -> dict[str, Any]:
-    """What the URL says after its question mark, as asyncpg takes it. Raises UnsupportedDatabaseError."""
+    """The options of a URL as arguments of asyncpg. Raises UnsupportedDatabaseError."""
     if "@" in f"{url.host} {url.database}":
         raise UnsupportedDatabaseError("In the database URL, write @ in the user name or the password as %40.")
     if not url.query.keys() <= {*_OPTIONS}:
@@ -78,7 +78,7 @@ def _check_address(url: URL) -> None:
 
 
 def _check_environment() -> None:
-    """Of libpq's variables, those on whose values asyncpg fails when it connects."""
+    """Check the libpq variables with whose invalid values asyncpg fails only when it connects."""
     for name, variable in (("ssl", "PGSSLMODE"), ("target_session_attrs", "PGTARGETSESSIONATTRS")):
         if os.environ.get(variable, _WORDS[name][0]) not in _WORDS[name]:
             raise UnsupportedDatabaseError(f"{variable} must be one of {', '.join(_WORDS[name])}.")
@@ -91,7 +91,7 @@ def _listed(found: Any) -> list[Any]:
 
 
 def _tls(mode: str | None, authorities: str | None) -> dict[str, ssl.SSLContext]:
-    """The context of the modes that verify, for which asyncpg would read no authorities but those of ~/.postgresql."""
+    """The TLS context of the modes that verify, for which asyncpg would load only the authorities of ~/.postgresql."""
     mode = mode or os.environ.get("PGSSLMODE")
     if mode not in {"verify-ca", "verify-full"}:
         if authorities:
@@ -119,46 +119,43 @@ def _create(url: URL, connect_args: dict[str, Any] | None = None, **options: Any
 
 
 def engine_for(url: URL, pool_size: int) -> AsyncEngine:
-    """An engine on which every wait has an end."""
+    """An engine whose every wait has a timeout."""
     return _create(
         url,
-        # Rows that are locked are the locks. A stricter level, which a database may have for a default, aborts
-        # transactions that waited for a row more often than they can be run again.
+        # Row locks serialise transactions. Under a stricter level, which may be the database's default, transactions
+        # that waited for a row fail more often than they are retried.
         isolation_level="READ COMMITTED",
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
-        # A connection that a restart or a firewall broke is replaced before a request gets it.
+        # Replaces connections that a restart or a firewall broke.
         pool_pre_ping=True,
         connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
     )
 
 
 class Postgresql:
-    """Transactions on an engine in READ COMMITTED. A caller that is cancelled takes its connection with it."""
+    """Runs transactions on an engine in READ COMMITTED. Cancelling a caller closes its connection."""
 
     def __init__(self, engine: AsyncEngine, *, url: URL | None = None, schema: str | None) -> None:
-        """url: of an engine made for it, which `close` closes too.
-
-        schema: where the tables are; None is the search path.
-        """
+        """url: of an engine that `close` disposes of; None for a host's engine. schema: None is the search path."""
         self._options = {"schema_translate_map": {None: schema}} if schema else {}
         self.engine = engine.execution_options(**self._options)
         self._url = url
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction."""
+        """Run a transaction."""
         async with self.engine.begin() as connection:
             return await connection.run_sync(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run reads in autocommit mode."""
+        """Run reads in autocommit."""
         async with self._reader.connect() as connection:
             return await connection.run_sync(query)
 
     async def change_schema(self, change: Callable[[Connection], T]) -> T:
-        """Run one transaction that may take as long as it has to; on a host's engine, as long as that one allows."""
+        """Run a migration without timeouts; on a host's engine, with that engine's."""
         if self._url is None:
             return await self.write(change)
         engine = _create(self._url, execution_options=self._options)
@@ -169,12 +166,12 @@ class Postgresql:
             await engine.dispose()
 
     async def close(self) -> None:
-        """Close every connection, those of cancelled callers included, which close by themselves."""
+        """Wait for the connections of cancelled callers to close, then close the others."""
         if self._url is None:
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS):
-                # The pool has no event for the return of a connection.
+                # The pool has no event for returned connections.
                 while self.engine.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
-                    await asyncio.sleep(_CLOSE_LOOK_SECONDS)
+                    await asyncio.sleep(_CLOSE_POLL_SECONDS)
         await self.engine.dispose()

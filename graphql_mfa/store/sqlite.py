@@ -1,4 +1,4 @@
-"""SQLite: one transaction writes at a time, and holds the lock from its start."""
+"""SQLite: one write transaction at a time, which takes the write lock at its start."""
 
 import asyncio
 import sqlite3
@@ -17,19 +17,19 @@ from graphql_mfa.store.sqlite_connection import SqliteConnection, open_connectio
 
 T = TypeVar("T")
 
-IN_MEMORY = "An SQLite store is a file: in memory, one rollback undoes another's commit."
+IN_MEMORY = "SQLite needs a file: in memory, one transaction's rollback undoes another's commit."
 
-_CONNECTIONS = 4  # one that writes; a read takes some 0.1 ms, and waits for no writer
+_CONNECTIONS = 4  # one writes; a read takes about 0.1 ms, and does not wait for it
 _BUSY_SECONDS = 10
 _PRAGMAS = (
     f"busy_timeout={_BUSY_SECONDS * 1000}",
     "journal_mode=WAL",
-    # An acknowledged write survives a crash of the process and of the machine.
+    # Acknowledged writes survive a crash of the process and of the machine.
     "synchronous=FULL",
     "foreign_keys=ON",
 )
 _FILE = text("SELECT file FROM pragma_database_list WHERE name = 'main'")
-# What SQLite answers where a host's engine has these or stricter ones. EXTRA is 3.
+# SQLite's answers for these values or stricter ones. 3 is synchronous=EXTRA.
 _ACCEPTED = {
     "busy_timeout": range(1, 2**31),
     "journal_mode": ("wal",),
@@ -39,10 +39,10 @@ _ACCEPTED = {
 
 
 def engine_for(file: Path) -> AsyncEngine:
-    """An engine whose transactions run whole in the thread of their connection."""
+    """An engine whose transactions run entirely in the thread of their connection."""
 
     def connect() -> sqlite3.Connection:
-        # Without an isolation level the driver begins no transactions.
+        # isolation_level=None: the driver begins no transactions.
         connection = sqlite3.connect(file, isolation_level=None)
         try:
             _set_pragmas(connection)
@@ -59,18 +59,17 @@ def engine_for(file: Path) -> AsyncEngine:
         pool_size=_CONNECTIONS,
         max_overflow=0,
         pool_timeout=_BUSY_SECONDS,
-        # The one that was used last has its statements prepared.
+        # The connection used last has its statements prepared.
         pool_use_lifo=True,
-        # `Sqlite` ends every transaction itself; a rollback would be another trip to the thread.
+        # `Sqlite` ends every transaction; a rollback here would be another trip to the thread.
         pool_reset_on_return=None,
     )
 
 
 def configure_sqlite(engine: AsyncEngine) -> None:
-    """Set what `GraphQLMFA(engine=…)` requires on each connection that the engine opens from now on.
+    """Configure an engine for `GraphQLMFA(engine=…)`. Call it before the engine's first use.
 
-    WAL, synchronous=FULL, foreign keys, and a wait of ten seconds for other writers. Call it before the engine's first
-    use.
+    Each new connection gets WAL, synchronous=FULL, foreign keys, and a busy timeout of ten seconds.
     """
     event.listen(engine.sync_engine, "connect", lambda connection, _: _set_pragmas(connection))
 
@@ -86,7 +85,7 @@ def _set_pragmas(connection: sqlite3.Connection | DBAPIConnection) -> None:
 
 @contextmanager
 def read_only(file: Path) -> Iterator[Connection]:
-    """A connection to a file that stays as it is."""
+    """Open a file read-only."""
     uri = f"{file.absolute().as_uri()}?mode=ro"
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
     with engine.connect() as connection:
@@ -94,20 +93,20 @@ def read_only(file: Path) -> Iterator[Connection]:
 
 
 class Sqlite:
-    """Transactions where no layer begins one before we do.
+    """Runs transactions with BEGIN IMMEDIATE.
 
-    SQLAlchemy and the driver would begin with a plain BEGIN, under which a transaction that reads first loses updates.
+    SQLAlchemy and the driver would send a plain BEGIN, under which transactions that read first lose updates.
     """
 
     def __init__(self, engine: AsyncEngine, *, owned: bool) -> None:
-        """owned: whether `close` closes the engine too."""
+        """owned: whether `close` disposes of the engine."""
         self.engine = engine
         self._owned = owned
         self._writing = asyncio.Lock()
         self._unfinished: set[asyncio.Task[object]] = set()
 
     async def fault(self) -> str | None:
-        """Why transactions on a host's engine would not be safe, in one sentence."""
+        """Why transactions on a host's engine would not be safe, as a sentence."""
         if self._owned:
             return None
         if fault := await self.read(_fault):
@@ -117,21 +116,21 @@ class Sqlite:
         return None
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run one transaction."""
+        """Run a transaction."""
         async with asyncio.timeout(_BUSY_SECONDS):
             await self._writing.acquire()
         return await self._finish(_immediately, transaction, then=self._writing.release)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run reads, each in a transaction of its own."""
+        """Run reads in autocommit."""
         return await self._finish(_in_autocommit, query)
 
     async def change_schema(self, change: Callable[[Connection], T]) -> T:
-        """Run one transaction like any other."""
+        """Run a migration."""
         return await self.write(change)
 
     async def close(self) -> None:
-        """Finish what was begun, then close the connections."""
+        """Wait for running transactions, then close the connections."""
         if self._unfinished:
             await asyncio.wait(self._unfinished)
         if self._owned:
@@ -144,7 +143,7 @@ class Sqlite:
         *,
         then: Callable[[], None] = lambda: None,
     ) -> T:
-        """Run it in a task of its own. A caller that is cancelled leaves; the connection is never cut off."""
+        """Run it in a separate task, so that cancelling the caller never interrupts the connection."""
         cancelled = Event()
         task = asyncio.create_task(self._run(lambda connection: run(connection, transaction, cancelled)))
         self._unfinished.add(task)
@@ -154,7 +153,7 @@ class Sqlite:
             await asyncio.wait([task])
         except asyncio.CancelledError:
             cancelled.set()
-            # Its error has no caller any more. Not to retrieve it would log it.
+            # Retrieve the task's error: asyncio logs unretrieved ones.
             task.add_done_callback(lambda task: task.cancelled() or task.exception())
             raise
         return task.result()
@@ -164,11 +163,11 @@ class Sqlite:
             driver = (await connection.get_raw_connection()).driver_connection
             if isinstance(driver, SqliteConnection):
                 return await driver.run(connection.run_sync(function))
-            return await connection.run_sync(_beginning_nothing, function)
+            return await connection.run_sync(_without_driver_transactions, function)
 
 
-def _beginning_nothing(connection: Connection, function: Callable[[Connection], T]) -> T:
-    """Call it while the driver begins no transactions. SQLAlchemy's AUTOCOMMIT would reset what the host had set."""
+def _without_driver_transactions(connection: Connection, function: Callable[[Connection], T]) -> T:
+    """Call it while the driver begins no transactions. SQLAlchemy's AUTOCOMMIT would lose the host's setting."""
     driver: Any = connection.connection.dbapi_connection
     before, driver.isolation_level = driver.isolation_level, None
     try:
@@ -178,7 +177,7 @@ def _beginning_nothing(connection: Connection, function: Callable[[Connection], 
 
 
 def _immediately(connection: Connection, transaction: Callable[[Connection], T], cancelled: Event) -> T:
-    """A transaction that takes the write lock at once. One that read first would overwrite what others wrote since."""
+    """Take the write lock first: a transaction that reads before would overwrite what others wrote meanwhile."""
     with connection.begin():
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
@@ -204,7 +203,7 @@ def _fault(connection: Connection) -> str | None:
         return IN_MEMORY
     if getattr(connection.connection.driver_connection, "in_transaction", False):
         return (
-            "The engine begins transactions by an event of its own or `autocommit=False`, which loses updates: give "
+            "The engine begins transactions by an event listener or `autocommit=False`, which loses updates: give "
             "graphql_mfa an engine without it."
         )
     wrong = [
@@ -215,7 +214,7 @@ def _fault(connection: Connection) -> str | None:
     if not wrong:
         return None
     return (
-        f"The engine's connections lack what the store needs ({', '.join(wrong)}): write "
+        f"The engine's connections need other pragmas ({', '.join(wrong)}): call "
         "`graphql_mfa.configure_sqlite(engine)` where the engine is created."
     )
 

@@ -1,6 +1,6 @@
-"""A connection of aiosqlite that runs a whole transaction in its thread.
+"""An aiosqlite connection that runs entire transactions in its thread.
 
-SQLAlchemy makes up to four trips to that thread for each statement, and a trip costs more than the statement.
+SQLAlchemy makes up to four trips to that thread per statement, and a trip costs more than the statement.
 """
 
 import sqlite3
@@ -19,7 +19,7 @@ _CHUNK_ROWS = 64  # the default of aiosqlite.connect
 
 
 class SqliteConnection(aiosqlite.Connection):
-    """In its own thread it calls SQLite directly and never suspends; elsewhere it queues calls, as aiosqlite does."""
+    """Calls SQLite directly, without suspending, in its own thread; in others it queues calls, as aiosqlite does."""
 
     own_thread: Thread
     sqlite: sqlite3.Connection
@@ -35,25 +35,25 @@ class SqliteConnection(aiosqlite.Connection):
         super().__init__(connect_here, _CHUNK_ROWS)
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run, in the connection's thread, a coroutine that awaits nothing but this connection."""
-        # aiosqlite calls a cursor's methods in the connection's thread.
+        """Run a coroutine that awaits only this connection, in the connection's thread."""
+        # aiosqlite calls the methods of cursors in that thread.
         job: Any = SimpleNamespace(fetchone=partial(copy_context().run, _run_without_suspending, coroutine))
         result: Any = await aiosqlite.Cursor(self, job).fetchone()
         return result  # type: ignore[no-any-return]
 
     def cursor(self) -> Any:
-        """A cursor, to be awaited (by SQLAlchemy 2.0) or entered (by 2.1)."""
+        """A cursor, which SQLAlchemy 2.0 awaits and 2.1 enters."""
         return _DirectCursor(self, self.sqlite.cursor()) if self._in_own_thread else super().cursor()
 
     async def commit(self) -> None:
-        """Commit the current transaction, if there is one."""
+        """Commit the current transaction, if any."""
         if self._in_own_thread:
             self.sqlite.commit()
         else:
             await super().commit()
 
     async def rollback(self) -> None:
-        """Roll back the current transaction, if there is one."""
+        """Roll back the current transaction, if any."""
         if self._in_own_thread:
             self.sqlite.rollback()
         else:
@@ -65,9 +65,9 @@ class SqliteConnection(aiosqlite.Connection):
 
 
 async def open_connection(connect: Callable[[], sqlite3.Connection]) -> SqliteConnection:
-    """Open a connection that a process doesn't wait for when it ends."""
+    """Open a connection whose thread is a daemon, so that it doesn't keep the process alive."""
     made: list[SqliteConnection] = []
-    # A thread inherits from the thread that creates it whether it is a daemon.
+    # Threads inherit `daemon` from the thread that creates them.
     creator = Thread(target=lambda: made.append(SqliteConnection(connect)), daemon=True)
     creator.start()
     creator.join()
@@ -75,14 +75,14 @@ async def open_connection(connect: Callable[[], sqlite3.Connection]) -> SqliteCo
     try:
         await connection
     except Exception:
-        # aiosqlite has ended the thread. Its last act is a call to the event loop, which may be closed soon.
+        # aiosqlite ends the thread, which last calls the event loop; that may be closed soon.
         connection.own_thread.join()
         raise
     return connection
 
 
 class _DirectCursor(aiosqlite.Cursor):
-    """A cursor for use in the connection's thread."""
+    """A cursor that runs in the connection's thread."""
 
     def __init__(self, connection: SqliteConnection, cursor: sqlite3.Cursor) -> None:
         super().__init__(connection, cursor)
@@ -120,4 +120,4 @@ def _run_without_suspending(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     coroutine.close()
-    raise RuntimeError("A transaction on SQLite can't wait for anything else.")
+    raise RuntimeError("A transaction on SQLite awaited something other than its connection.")

@@ -1,7 +1,7 @@
-"""The schema's versions, applied with Alembic.
+"""Schema migrations, applied with Alembic.
 
-A version is four digits. The first one changes with a version that does more than add to the one before it, so a
-release works on every later version with the first digit of its own, and replicas can be upgraded one by one.
+A version has four digits. The first one changes when a migration does more than add, so a release runs on every later
+version with the same first digit, and replicas can be upgraded one by one.
 """
 
 import re
@@ -27,7 +27,7 @@ _VERSIONS = select(_version.c.version_num)
 
 
 class UnknownVersionError(UnusableDatabaseError):
-    """The store has a version that this release neither knows nor can work on."""
+    """The schema has a version that this release doesn't support."""
 
     def __init__(self, versions: Sequence[str]) -> None:
         """versions: the rows of the version table."""
@@ -38,12 +38,12 @@ class UnknownVersionError(UnusableDatabaseError):
 
 
 def version(connection: Connection) -> str:
-    """The store's version, which may be a later one than HEAD.
+    """The schema's version, possibly later than HEAD.
 
-    Raises UnknownVersionError, UnusableDatabaseError for an encoding that lacks characters, and SQLAlchemyError where
-    there is no store.
+    Raises UnknownVersionError, UnusableDatabaseError for an encoding other than UTF-8, and SQLAlchemyError without a
+    version table.
     """
-    if connection.dialect.name == "postgresql":  # SQLite has but encodings of Unicode
+    if connection.dialect.name == "postgresql":  # SQLite has only Unicode encodings
         encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
         if encoding != "UTF8":
             raise UnusableDatabaseError(
@@ -57,17 +57,14 @@ def version(connection: Connection) -> str:
 
 
 def has_store(connection: Connection) -> bool:
-    """Whether a store is there, of this release or of any other."""
+    """Whether the tables of any release exist."""
     from graphql_mfa.store.migrations import unprefixed
 
     return _has_version(connection) or unprefixed.find(connection) is not None
 
 
 def upgrade(connection: Connection, target: str = HEAD) -> str | None:
-    """Bring the schema to that version inside the caller's transaction.
-
-    Return the version before; None when there was no store.
-    """
+    """Migrate to a version inside the caller's transaction. Return the version before; None without tables."""
     from alembic import command
 
     from graphql_mfa.store.migrations import unprefixed
@@ -79,7 +76,7 @@ def upgrade(connection: Connection, target: str = HEAD) -> str | None:
     moved = None if versioned else unprefixed.move(connection, schema)
     before = connection.scalar(_VERSIONS) if versioned else moved
     if schema:
-        # Alembic's statements that alter a table are not translated to a schema, and neither is SQL in a migration.
+        # `schema_translate_map` applies neither to Alembic's ALTER TABLE nor to SQL in a migration.
         quoted = connection.dialect.identifier_preparer.quote_identifier(schema)
         connection.exec_driver_sql(f"SET LOCAL search_path TO {quoted}")
     if moved:
@@ -89,15 +86,15 @@ def upgrade(connection: Connection, target: str = HEAD) -> str | None:
 
 
 def include_object(_object: SchemaItem, name: str | None, type_: str, *_: object) -> bool:
-    """For `context.configure(include_object=…)` in a host's Alembic environment: leave our tables out.
+    """Exclude this package's tables in a host's Alembic environment: `context.configure(include_object=…)`.
 
-    Without it `alembic revision --autogenerate` would drop them, and their version table.
+    Otherwise `alembic revision --autogenerate` would drop them.
     """
     return type_ != "table" or (name not in Base.metadata.tables and name != VERSION_TABLE)
 
 
 def alembic_config(connection: Connection) -> "Config":
-    """Alembic's configuration for commands on that connection."""
+    """Alembic's configuration for commands on a connection."""
     from alembic.config import Config
 
     config = Config()

@@ -1,4 +1,4 @@
-"""Run by Alembic: applies the versions on the connection that it was handed."""
+"""Alembic's environment: migrates the connection in the configuration's attributes."""
 
 from alembic import context
 
@@ -10,7 +10,7 @@ context.configure(
     connection=connection,
     target_metadata=Base.metadata,
     version_table=VERSION_TABLE,
-    # SQLite alters a table by copying it.
+    # SQLite alters tables by copying them.
     render_as_batch=connection.dialect.name == "sqlite",
 )
 context.run_migrations()

@@ -1,4 +1,4 @@
-"""Stores of the releases whose tables had no prefix: recognised by all that they consist of, and renamed in place."""
+"""Tables of the releases without a prefix: recognised by all tables and columns, and renamed in place."""
 
 import re
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ _PREFIX = "mfa_"
 
 _OLD_VERSION_TABLE = "alembic_version"
 _OLD_VERSIONS = "SELECT version_num FROM alembic_version"
-# It sorts before every version, so an earlier release takes the store for one that is not migrated; and Alembic knows
-# no such version, so that release fails to migrate instead of making empty tables.
+# Sorts before every version, so earlier releases report that the database is not migrated; and unknown to Alembic, so
+# they fail to migrate instead of creating empty tables.
 _MARK_AS_MOVED = "UPDATE alembic_version SET version_num = '0000_moved_to_mfa_version'"
 _INDEXES = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = ?"
 
-# Objects of a table of PostgreSQL, and how each is renamed. With an index goes the constraint that it is of.
+# A PostgreSQL table's objects, and how to rename them. Renaming an index renames its constraint.
 _OBJECTS = (
     (
         "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE indrelid = '{table}'::regclass",
@@ -38,9 +38,9 @@ _OBJECTS = (
 
 
 def find(connection: Connection) -> str | None:
-    """The revision of such a store, when all of its tables are there with exactly the columns of that revision.
+    """The revision of unprefixed tables, if all of them exist with exactly its columns; else None.
 
-    Where they are not, nothing but the names of tables and columns is read.
+    Reads only the names of tables and columns unless they match.
     """
     inspector = inspect(connection)
     names = set(inspector.get_table_names())
@@ -55,9 +55,9 @@ def find(connection: Connection) -> str | None:
 
 
 def move(connection: Connection, schema: str | None) -> str | None:
-    """Give the store the names of this release; return its revision, and None when there is no such store.
+    """Rename unprefixed tables to the names of this release. Return their revision; None if there are none.
 
-    schema: where its tables are put on PostgreSQL; None leaves them where they are.
+    schema: the PostgreSQL schema to move the tables to; None leaves them where they are.
     """
     revision = find(connection)
     if revision is None:
@@ -76,7 +76,7 @@ def move(connection: Connection, schema: str | None) -> str | None:
 
 @cache
 def _released() -> dict[str, dict[str, set[str]]]:
-    """The columns of the tables of each revision. Migrations say what they are, so they run on a database in memory."""
+    """The columns of the tables of each revision, read from a migrated database in memory."""
     engine = create_engine("sqlite://", poolclass=NullPool)
     columns = {}
     with engine.begin() as connection:
@@ -92,7 +92,7 @@ def _released() -> dict[str, dict[str, set[str]]]:
 
 
 def _rename_indexes(connection: Connection, name: str, tables: Iterable[str]) -> None:
-    """SQLite renames no index and no constraint. It uses the names of constraints for nothing: those stay."""
+    """Recreate the indexes, which SQLite can't rename. Names of constraints have no use in SQLite, and stay."""
     for index, definition in connection.exec_driver_sql(_INDEXES, (_PREFIX + name,)).all():
         if (new := _renamed(index, name, tables)) != index:
             connection.exec_driver_sql(f"DROP INDEX {_quoted(connection, index)}")
@@ -109,7 +109,7 @@ def _rename_objects(connection: Connection, name: str, tables: Iterable[str]) ->
 
 
 def _renamed(found: str, name: str, tables: Iterable[str]) -> str:
-    """The name by the naming convention; one that doesn't follow it stays."""
+    """The name with the prefix; unchanged if it doesn't follow the naming convention."""
     follows = re.fullmatch(rf"((?:ix|uq|fk|pk)_|){name}(|_.*)", found)
     if not follows:
         return found

@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create them."""
+    """Create the tables."""
     op.create_table(
         "mfa_throttles",
         sa.Column("key", sa.LargeBinary(length=32), nullable=False),

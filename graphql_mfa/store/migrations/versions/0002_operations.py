@@ -1,4 +1,4 @@
-"""What operators need: security events, disabled accounts, reserved names, and which key sealed what."""
+"""Security events, disabled accounts, reserved names, and the key that encrypted each secret."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add them."""
+    """Add the tables and columns."""
     op.create_table(
         "mfa_security_events",
         sa.Column("id", sa.Uuid(), nullable=False),

@@ -1,4 +1,4 @@
-"""What a signed-in user sees and changes: named devices, whose clients sessions and events are; and an outbox."""
+"""Names of devices, the clients of sessions and events, and an outbox."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-# The milliseconds, the version 7, and what follows that of the random one (RFC 9562 5.7).
+# UUIDs of version 7 (RFC 9562 5.7): the milliseconds, the version, and the random rest of the present id.
 _IDS_IN_ORDER = {
     "sqlite": "UPDATE mfa_security_events SET id = printf('%012x', strftime('%s', at) * 1000 + substr(at, 21, 3))"
     " || '7' || substr(id, 14)",
@@ -17,13 +17,13 @@ _IDS_IN_ORDER = {
 
 
 def upgrade() -> None:
-    """Add it."""
+    """Add the tables and columns."""
     for table in ("mfa_sessions", "mfa_security_events"):
         op.add_column(table, sa.Column("ip_address", sa.String(), nullable=True))
         op.add_column(table, sa.Column("user_agent", sa.String(), nullable=True))
     op.drop_index("ix_mfa_security_events_user_id_at", "mfa_security_events")
     op.create_index("ix_mfa_security_events_user_id_id", "mfa_security_events", ["user_id", "id"])
-    # Ids are in the order of time from here on; those that are there are random UUIDs.
+    # Ids sort by time from this version on; existing ones are random UUIDs.
     op.execute(_IDS_IN_ORDER[op.get_bind().dialect.name])
 
     op.add_column(

@@ -1,4 +1,4 @@
-"""When each known address was last used, so that it can be forgotten."""
+"""The last use of each known address, so that unused ones can be deleted."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add it. Addresses that are known already count as used now."""
+    """Add the column. Existing addresses count as used now."""
     op.add_column("mfa_known_addresses", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
     known = sa.table("mfa_known_addresses", sa.column("last_used_at", sa.DateTime(timezone=True)))
     op.execute(sa.update(known).values(last_used_at=sa.bindparam("now", datetime.now(UTC))))

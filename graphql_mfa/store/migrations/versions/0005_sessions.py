@@ -1,4 +1,4 @@
-"""Sessions: families of refresh tokens, bounds, and the factors that opened them; accounts that are being erased."""
+"""Families of refresh tokens, limits of sessions, the factors that opened them, and deletions in progress."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -6,7 +6,7 @@ from alembic import op
 revision = "0005"
 down_revision = "0004"
 
-# Sessions are deleted with their account in one statement, and used tokens with their session: bound both.
+# Deleting an account cascades to its sessions and their used tokens in one statement: limit both.
 _END_SESSIONS_BEYOND = """
 DELETE FROM mfa_sessions WHERE id IN (
   SELECT id FROM (
@@ -20,7 +20,7 @@ DELETE FROM mfa_used_refresh_tokens WHERE generation < (
 
 
 def upgrade() -> None:
-    """Add it."""
+    """Add the columns and the table."""
     op.add_column("mfa_sessions", sa.Column("family_digest", sa.LargeBinary(32), nullable=True))
     op.create_index("ix_mfa_sessions_family_digest", "mfa_sessions", ["family_digest"], unique=True)
     op.add_column("mfa_sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))

@@ -1,4 +1,4 @@
-"""Skeletons of usernames, by which a new name that looks like an account's is refused."""
+"""Skeletons of usernames, by which look-alikes are refused."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ _users = sa.table(
 
 
 def upgrade() -> None:
-    """Add them, those of existing accounts too; of these, several can have one."""
+    """Add the column, and fill it for existing accounts, which can look alike."""
     op.add_column("mfa_users", sa.Column("username_skeleton", sa.LargeBinary(32), nullable=True))
     connection = op.get_bind()
     page = sa.select(_users.c.id, _users.c.username).order_by(_users.c.id).limit(_BATCH_ROWS)

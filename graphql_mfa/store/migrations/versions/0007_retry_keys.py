@@ -1,4 +1,4 @@
-"""Sessions: the key by which a client repeats a refresh whose answer was lost."""
+"""The key with which a client repeats a refresh whose answer was lost."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add it."""
+    """Add the column."""
     op.add_column("mfa_sessions", sa.Column("retry_digest", sa.LargeBinary(32), nullable=True))
