@@ -178,17 +178,12 @@ def _without_driver_transactions(connection: Connection, function: Callable[[Con
 
 def _immediately(connection: Connection, transaction: Callable[[Connection], T], cancelled: Event) -> T:
     """Take the write lock first: a transaction that reads before would overwrite what others wrote meanwhile."""
-    with connection.begin():
+    with connection.begin():  # rolls back when it raises
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-        try:
-            _stop_if(cancelled)
-            result = transaction(connection)
-            _stop_if(cancelled)
-            connection.exec_driver_sql("COMMIT")
-        except BaseException:
-            # Not as a statement: for some errors SQLite has rolled back already.
-            connection.connection.rollback()
-            raise
+        _stop_if(cancelled)
+        result = transaction(connection)
+        _stop_if(cancelled)
+        connection.exec_driver_sql("COMMIT")
     return result
 
 
