@@ -1,1 +1,1 @@
-"""The edge: the only package that knows GraphQL and HTTP."""
+"""The queries and mutations: each reads its input and calls a use case."""

@@ -1,4 +1,4 @@
-"""Accounts: registering and deleting one."""
+"""Registering and deleting accounts."""
 
 from typing import Annotated
 
@@ -13,12 +13,12 @@ from graphql_mfa.types.accounts import DeleteAccountResult, RegisterUserResult
 @strawberry.input(description="The account to create.")
 class RegisterUserInput:
     username: str = strawberry.field(
-        description="Shown as typed; unique whatever its case, width or composition, and among names that look alike. "
-        "One script between spaces, dots, hyphens, underscores and @. No colon, no control or invisible characters, no "
-        "space at its start or end. Its lengths are in `policy`."
+        description="Shown as typed. Unique in any case, width or composition, and among look-alike names. One script "
+        "between spaces, dots, hyphens, underscores and @; no colon, no control or invisible characters, and no "
+        "surrounding spaces. The allowed lengths are in `policy`."
     )
     password: str = strawberry.field(
-        description="Any characters, none demanded; refused when common or easily guessed. Its lengths are in `policy`."
+        description="Any characters; refused if common or easily guessed. The allowed lengths are in `policy`."
     )
 
 
@@ -26,8 +26,8 @@ class RegisterUserInput:
 class AccountMutation:
     @mutation(
         takes_secret=True,
-        description="Create an account and start its TOTP enrollment. The account is usable once its first code was "
-        "verified; one that never was is deleted after a day.",
+        description="Create an account and start its TOTP enrollment. The account is usable once its first code is "
+        "verified; unconfirmed accounts are deleted after a day.",
     )
     async def register_user(self, info: Info, input: Annotated[RegisterUserInput, INPUT]) -> RegisterUserResult:
         context = info.context
@@ -35,7 +35,7 @@ class AccountMutation:
 
     @mutation(
         needs_recent_factor=True,
-        description="Delete the account, with everything personal, for good. Nobody may take its name for a while.",
+        description="Delete the account, with all personal data, permanently. Its name is reserved for a while.",
     )
     async def delete_account(self, info: Info) -> DeleteAccountResult:
         context = info.context

@@ -1,4 +1,4 @@
-"""How mutations are declared, with the marks that rules are derived from."""
+"""Declaring mutations, with the marks from which security rules are derived."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,10 +8,10 @@ from graphql import GraphQLSchema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 _TAKES_SECRET = "graphql_mfa.takes_secret"
-SPELLING = "digits of any script; spaces, dashes, dots, quotes and invisible characters don't matter."
-"""How codes may be typed, in descriptions."""
-INPUT = strawberry.argument(description="What the operation takes.")
-_NEEDS_RECENT_FACTOR = "Demands a second factor that was verified within the last five minutes: see `reauthenticate`."
+SPELLING = "digits of any script; spaces, dashes, dots, quotes and invisible characters are ignored."
+"""For descriptions: the accepted spellings of codes."""
+INPUT = strawberry.argument(description="The input.")
+_NEEDS_RECENT_FACTOR = "Requires a second factor verified within the last five minutes: see `reauthenticate`."
 
 
 def mutation(
@@ -19,9 +19,9 @@ def mutation(
 ) -> Callable[[Callable[..., Any]], Any]:
     """Declare a mutation.
 
-    takes_secret: an argument is a secret that can be guessed, so an operation may have one such field at most. Where an
-    argument is named like a secret, it has to be said, True or False. needs_recent_factor: it answers
-    ReauthenticationRequired unless the session has just verified a second factor.
+    takes_secret: whether an argument is a guessable secret, so that an operation can have at most one such field;
+    required if an argument is named like a secret. needs_recent_factor: whether it returns ReauthenticationRequired
+    unless the session verified a second factor recently.
     """
     if needs_recent_factor:
         description = f"{description} {_NEEDS_RECENT_FACTOR}"
@@ -32,7 +32,7 @@ def mutation(
 
 
 def secret_marks(schema: GraphQLSchema) -> dict[str, bool | None]:
-    """What each mutation says of `takes_secret`, by its name in the schema."""
+    """The `takes_secret` of each mutation, by its name in the schema."""
     fields = schema.mutation_type.fields if schema.mutation_type else {}
     return {
         name: field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].metadata.get(_TAKES_SECRET)

@@ -10,28 +10,25 @@ from graphql_mfa.flows.passwords import change_password, reset_password
 from graphql_mfa.types.passwords import ChangePasswordResult, ResetPasswordResult
 
 
-@strawberry.input(description="The password of the signed-in user, and the one that takes its place.")
+@strawberry.input(description="The signed-in user's password, and the new one.")
 class ChangePasswordInput:
-    current_password: str = strawberry.field(description="The account's password as it is.")
+    current_password: str = strawberry.field(description="The account's current password.")
     new_password: str = strawberry.field(
-        description="Another one. Any characters, none demanded; refused when common or easily guessed. Its lengths "
-        "are in `policy`."
+        description="Any characters; refused if unchanged, common or easily guessed. The allowed lengths are in "
+        "`policy`."
     )
 
 
-@strawberry.input(description="Whose password to reset, two proofs that do not need it, and the new one.")
+@strawberry.input(description="The account, two proofs of ownership, and the new password.")
 class ResetPasswordInput:
-    username: str = strawberry.field(
-        description="Upper and lower case, full-width and composed forms are treated alike; spaces at the ends are "
-        "dropped."
-    )
+    username: str = strawberry.field(description="In any case, width or composition; surrounding spaces are ignored.")
     otp: str = strawberry.field(description=f"The code that the authenticator app shows, in {SPELLING}")
     recovery_code: str = strawberry.field(
-        description=f"One of the recovery codes, in any case, look-alike letters (O, I, L) and {SPELLING} "
-        "It is used up with the one-time code, or neither is."
+        description=f"One of the recovery codes, in any case, with look-alike letters (O, I, L) and {SPELLING} "
+        "Both codes are used up, or neither."
     )
     new_password: str = strawberry.field(
-        description="Any characters, none demanded; refused when common or easily guessed. Its lengths are in `policy`."
+        description="Any characters; refused if common or easily guessed. The allowed lengths are in `policy`."
     )
 
 
@@ -40,8 +37,8 @@ class PasswordMutation:
     @mutation(
         takes_secret=True,
         needs_recent_factor=True,
-        description="A new password in place of the current one. The user's other sessions and every open challenge "
-        "are ended; one-time codes that were switched off are on again.",
+        description="A new password in place of the current one. Ends the user's other sessions and open challenges; "
+        "switches one-time codes on again.",
     )
     async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> ChangePasswordResult:
         context = info.context
@@ -52,7 +49,7 @@ class PasswordMutation:
     @mutation(
         takes_secret=True,
         description="Set a new password without the old one, with a one-time code and a recovery code: two independent "
-        "proofs. Opens no session, and ends all that the user has.",
+        "proofs. Ends all of the user's sessions, and opens none.",
     )
     async def reset_password(self, info: Info, input: Annotated[ResetPasswordInput, INPUT]) -> ResetPasswordResult:
         context = info.context

@@ -11,9 +11,8 @@ from graphql_mfa.types.accounts import AuthPolicy, User
 @strawberry.type(description="Read operations.")
 class Query:
     @strawberry.field(
-        description="The signed-in user; null without a valid access token. A token that was sent but is expired, "
-        'malformed or ended also sets the header `WWW-Authenticate: Bearer error="invalid_token"`, so that a client '
-        "knows to refresh."
+        description="The signed-in user; null without a valid access token. For an invalid or expired token the "
+        'response has the header `WWW-Authenticate: Bearer error="invalid_token"`, so that a client knows to refresh.'
     )
     async def me(self, info: Info) -> User | None:
         context = info.context
@@ -23,7 +22,7 @@ class Query:
         context.reject_access_token()
         return None
 
-    @strawberry.field(description="What a sign-in form has to know before anyone signs in.")
+    @strawberry.field(description="The configuration that a sign-in form needs.")
     async def policy(self, info: Info) -> AuthPolicy:
         settings = info.context.services.settings
         return AuthPolicy(

@@ -1,4 +1,4 @@
-"""Recovery codes of a signed-in user."""
+"""Regenerating recovery codes."""
 
 import strawberry
 
@@ -12,7 +12,7 @@ from graphql_mfa.types.recovery_codes import RegenerateRecoveryCodesResult
 class RecoveryCodeMutation:
     @mutation(
         needs_recent_factor=True,
-        description="A new set of recovery codes; the old one is dead at once.",
+        description="Replace the recovery codes. The old ones stop working.",
     )
     async def regenerate_recovery_codes(self, info: Info) -> RegenerateRecoveryCodesResult:
         context = info.context

@@ -1,4 +1,4 @@
-"""Sessions: refreshing and ending them."""
+"""Refreshing and ending sessions."""
 
 from typing import Annotated
 
@@ -11,17 +11,17 @@ from graphql_mfa.types.sessions import LogoutResult, RevokeSessionResult
 from graphql_mfa.types.sign_in import RefreshSessionResult
 
 
-@strawberry.input(description="The token to trade in.")
+@strawberry.input(description="The token to exchange.")
 class RefreshSessionInput:
-    refresh_token: str = strawberry.field(description="`TokenPair.refreshToken`, the newest one.")
+    refresh_token: str = strawberry.field(description="The latest `TokenPair.refreshToken`.")
 
 
 @strawberry.type
 class SessionMutation:
     @mutation(
         takes_secret=True,
-        description="Trade a refresh token for a new pair. An old token used again ends the session, unless it repeats "
-        "a refresh whose answer was lost. No `input` in cookie mode, where the token travels in an HttpOnly cookie.",
+        description="Exchange a refresh token for a new pair. Reusing an old token ends the session, unless it repeats "
+        "a refresh whose answer was lost. No `input` in cookie mode, where the token is in an HttpOnly cookie.",
     )
     async def refresh_session(
         self,
@@ -30,9 +30,9 @@ class SessionMutation:
         retry_key: Annotated[
             str | None,
             strawberry.argument(
-                description="16 to 128 characters that the client draws at random for each refresh, and keeps until it "
-                "has the answer. The same token with the same key gets the same refresh token again, for an hour and "
-                "from any address, while that is unused."
+                description="16 to 128 random characters, new for each refresh, which the client stores until it has "
+                "the answer. For an hour, from any address, the same token and key return the same refresh token "
+                "again, while that is unused."
             ),
         ] = strawberry.UNSET,
     ) -> RefreshSessionResult:
@@ -44,7 +44,7 @@ class SessionMutation:
 
     @mutation(
         takes_secret=False,  # tokens of 256 random bits can't be guessed
-        description="End this session, or all of the user's sessions. The refresh token serves where the access token "
+        description="End this session, or all of the user's sessions. The refresh token is enough if the access token "
         "has expired.",
     )
     async def logout(
@@ -53,7 +53,7 @@ class SessionMutation:
         everywhere: Annotated[
             bool,
             strawberry.argument(
-                description="End all of the user's sessions. A refresh token that was traded in ends its own alone."
+                description="End all of the user's sessions. With an already used refresh token, only its own."
             ),
         ] = False,
         refresh_token: Annotated[
@@ -65,8 +65,8 @@ class SessionMutation:
         return await logout(context.services, context.access_token, token, context.client, everywhere=everywhere)
 
     @mutation(
-        description="End one of the user's sessions, which may be this one. Its tokens are dead here at once; a "
-        "service that checks access tokens by itself may take one until it expires.",
+        description="End one of the user's sessions, possibly this one. Its tokens stop working here at once; services "
+        "that verify access tokens themselves may accept one until it expires.",
     )
     async def revoke_session(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`Session.id`.")]

@@ -1,4 +1,4 @@
-"""Signing in: the password, then the second factor."""
+"""Signing in by a password and a second factor, and stepping up."""
 
 from typing import Annotated
 
@@ -18,10 +18,7 @@ from graphql_mfa.types.sign_in import (
 
 @strawberry.input(description="Username and password.")
 class LoginInput:
-    username: str = strawberry.field(
-        description="Upper and lower case, full-width and composed forms are treated alike; spaces at the ends are "
-        "dropped."
-    )
+    username: str = strawberry.field(description="In any case, width or composition; surrounding spaces are ignored.")
     password: str = strawberry.field(description="The account's password.")
 
 
@@ -31,25 +28,25 @@ class VerifyOtpInput:
     otp: str = strawberry.field(description=f"The code that the authenticator app shows, in {SPELLING}")
 
 
-@strawberry.input(description="The answer to a challenge when the device is lost.")
+@strawberry.input(description="The answer to a challenge without the device.")
 class VerifyRecoveryCodeInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`.")
     recovery_code: str = strawberry.field(
-        description=f"One of the recovery codes, in any case, look-alike letters (O, I, L) and {SPELLING}"
+        description=f"One of the recovery codes, in any case, with look-alike letters (O, I, L) and {SPELLING}"
     )
 
 
-@strawberry.input(description="Which enrollment to restart.")
+@strawberry.input(description="The enrollment to restart.")
 class RestartEnrollmentInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
     enrollment_code: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Issued by an operator; needed for accounts that were imported or reset, until their first "
-        "one-time code is verified. Like a recovery code, it may be typed with other separators or in lower case.",
+        description="Issued by an operator; required for imported or reset accounts until their first one-time code is "
+        "verified. Accepted in the same spellings as recovery codes.",
     )
 
 
-@strawberry.input(one_of=True, description="One of the two: a one-time code or a recovery code.")
+@strawberry.input(one_of=True, description="Either a one-time code or a recovery code.")
 class ReauthenticateInput:
     otp: strawberry.Maybe[str] = strawberry.field(
         description=f"The code that the authenticator app shows, in {SPELLING}"
@@ -66,8 +63,8 @@ class SignInMutation:
 
     @mutation(
         takes_secret=True,
-        description="Answer a challenge with a one-time code. The first code an account verifies switches its second "
-        "factor on.",
+        description="Answer a challenge with a one-time code. An account's first verified code confirms its second "
+        "factor.",
     )
     async def verify_otp(self, info: Info, input: Annotated[VerifyOtpInput, INPUT]) -> VerifyOtpResult:
         context = info.context
@@ -97,8 +94,8 @@ class SignInMutation:
 
     @mutation(
         takes_secret=True,
-        description="Verify a second factor again within the current session, which then counts as fresh. The refresh "
-        "token stays as it is.",
+        description="Verify a second factor again within the current session, as sensitive operations require. The "
+        "refresh token stays the same.",
     )
     async def reauthenticate(self, info: Info, input: Annotated[ReauthenticateInput, INPUT]) -> ReauthenticateResult:
         context = info.context

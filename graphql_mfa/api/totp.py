@@ -1,4 +1,4 @@
-"""Authenticator apps of a signed-in user."""
+"""Adding, confirming, renaming and removing authenticator apps."""
 
 from typing import Annotated
 
@@ -15,8 +15,8 @@ from graphql_mfa.types.totp import (
 )
 
 _NAME = (
-    "1 to 64 Unicode code points, shown as typed without spaces at its ends. No control or invisible characters, but "
-    "those that shape emoji and letters."
+    "1 to 64 Unicode code points, without surrounding spaces. No control or invisible characters, except those that "
+    "shape emoji and letters."
 )
 
 
@@ -31,7 +31,7 @@ class ConfirmTotpDeviceInput:
     otp: str = strawberry.field(description=f"The code that this app shows, in {SPELLING}")
 
 
-@strawberry.input(description="Another name for an authenticator app.")
+@strawberry.input(description="A new name for an authenticator app.")
 class RenameTotpDeviceInput:
     id: strawberry.ID = strawberry.field(description="`TotpDevice.id`.")
     name: str = strawberry.field(description=_NAME)
@@ -41,7 +41,7 @@ class RenameTotpDeviceInput:
 class TotpMutation:
     @mutation(
         needs_recent_factor=True,
-        description="Add another authenticator app. It counts once its first code was confirmed.",
+        description="Add another authenticator app. Its codes are accepted once it is confirmed.",
     )
     async def add_totp_device(self, info: Info, input: Annotated[AddTotpDeviceInput, INPUT]) -> AddTotpDeviceResult:
         context = info.context
@@ -57,7 +57,7 @@ class TotpMutation:
         context = info.context
         return await confirm_totp_device(context.services, context.access_token, input.id, input.otp, context.client)
 
-    @mutation(description="Give an authenticator app another name.")
+    @mutation(description="Rename an authenticator app.")
     async def rename_totp_device(
         self, info: Info, input: Annotated[RenameTotpDeviceInput, INPUT]
     ) -> RenameTotpDeviceResult:
@@ -69,7 +69,7 @@ class TotpMutation:
         description="Remove an authenticator app, unless it is the last one.",
     )
     async def remove_totp_device(
-        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Of what is to be removed.")]
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`TotpDevice.id`.")]
     ) -> RemoveFactorResult:
         context = info.context
         return await remove_totp_device(context.services, context.access_token, id, context.client)

@@ -1,4 +1,4 @@
-"""Accounts: registering one, what its owner sees, deleting it."""
+"""Accounts: registration, the owner's view, deletion."""
 
 from datetime import datetime
 from typing import Annotated
@@ -22,10 +22,10 @@ from graphql_mfa.types.totp import TotpDevice, TotpEnrollment
 _MAX_EVENTS = 100
 
 
-@strawberry.type(description="What a sign-in form has to know before anyone signs in.")
+@strawberry.type(description="The configuration that a sign-in form needs.")
 class AuthPolicy:
-    issuer: str = strawberry.field(description="The name under which authenticator apps list the account.")
-    registration_open: bool = strawberry.field(description="Whether `registerUser` is open.")
+    issuer: str = strawberry.field(description="The name that authenticator apps show beside the account.")
+    registration_open: bool = strawberry.field(description="Whether `registerUser` accepts registrations.")
     username_min_length: int = strawberry.field(description="Shortest username, in Unicode code points.")
     username_max_length: int = strawberry.field(description="Longest username, in Unicode code points.")
     password_min_length: int = strawberry.field(description="Shortest password, in Unicode code points.")
@@ -33,25 +33,23 @@ class AuthPolicy:
     otp_digits: int = strawberry.field(description="Digits of a one-time code.")
     otp_period: int = strawberry.field(description="Seconds for which an authenticator app shows a code.")
     recovery_code_count: int = strawberry.field(description="Recovery codes in a set.")
-    factors: list[FactorKind] = strawberry.field(description="The second factors that this server knows.")
+    factors: list[FactorKind] = strawberry.field(description="The second factors that this server supports.")
 
 
-@strawberry.type(description="An account, shown to its owner only.")
+@strawberry.type(description="An account. Visible to its owner only.")
 class User:
     id: strawberry.ID = strawberry.field(description="Stable and opaque; the access token's `sub`.")
-    username: str = strawberry.field(description="As it was typed at registration.")
+    username: str = strawberry.field(description="As typed at registration.")
     created_at: datetime = strawberry.field(description="When the account was registered.")
-    mfa_enabled: bool = strawberry.field(description="True once a second factor was confirmed.")
+    mfa_enabled: bool = strawberry.field(description="True once a second factor is confirmed.")
     recovery_codes_left: int = strawberry.field(description="Unused recovery codes.")
     session_id: strawberry.Private[UUID | None]
 
-    @strawberry.field(
-        description="True when so few recovery codes are left that it is time for `regenerateRecoveryCodes`."
-    )
+    @strawberry.field(description="True when few recovery codes are left: suggest `regenerateRecoveryCodes`.")
     def recovery_codes_low(self) -> bool:
         return self.mfa_enabled and self.recovery_codes_left <= FEW_RECOVERY_CODES
 
-    @strawberry.field(description="The authenticator apps, oldest first; one that was not confirmed in time is gone.")
+    @strawberry.field(description="The authenticator apps, oldest first. Apps not confirmed in time are removed.")
     async def totp_devices(self, info: Info) -> list[TotpDevice]:
         weigh_list(info)
         services = info.context.services
@@ -60,7 +58,7 @@ class User:
         weigh_rows(info, (None for _ in found))
         return [TotpDevice.of(device) for device in found]
 
-    @strawberry.field(description="Where the account is signed in, newest use first: up to 100 sessions.")
+    @strawberry.field(description="The account's sessions, most recently used first: 100 at most.")
     async def sessions(self, info: Info) -> list[Session]:
         weigh_list(info)
         services = info.context.services
@@ -71,13 +69,13 @@ class User:
         weigh_rows(info, (session.user_agent for session in found))
         return [Session.of(session, self.session_id) for session in found]
 
-    @strawberry.field(description="What happened to the account, newest first.")
+    @strawberry.field(description="The account's security events, newest first.")
     async def security_events(
         self,
         info: Info,
-        first: Annotated[int, strawberry.argument(description="How many: 1 to 100.")] = 20,
+        first: Annotated[int, strawberry.argument(description="Number of events: 1 to 100.")] = 20,
         before: Annotated[
-            strawberry.ID | None, strawberry.argument(description="Go on after the event with this id, to older ones.")
+            strawberry.ID | None, strawberry.argument(description="Return events older than the one with this id.")
         ] = strawberry.UNSET,
     ) -> list[SecurityEvent]:
         if not 1 <= first <= _MAX_EVENTS:
@@ -94,7 +92,7 @@ class User:
 
     @classmethod
     def of(cls, account: Account, session_id: UUID | None) -> "User":
-        """A stored account, as seen from a session; session_id: None where there is none yet."""
+        """A stored account. session_id: of the session that reads it; None before there is one."""
         return cls(
             id=strawberry.ID(str(account.id)),
             username=account.username,
@@ -105,37 +103,34 @@ class User:
         )
 
 
-@strawberry.type(description="The account exists. It can be used once its first code was verified.")
+@strawberry.type(description="The account was created. It can be used once its first code is verified.")
 class RegisterUserSuccess:
     user: User = strawberry.field(description="The new account.")
-    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
-    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment at once.")
+    enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
+    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
 
 
-@strawberry.type(
-    description="The username belongs to another account, or looks like one that does. Names that differ only in case "
-    "are one name."
-)
+@strawberry.type(description="The username, in any case, belongs to another account, or looks like one that does.")
 class UsernameTaken(UserError):
     message: str = fixed_message("This username is taken, or looks like one that is. Choose another one.")
 
 
-@strawberry.type(description="This server does not take registrations; `policy.registrationOpen` is false.")
+@strawberry.type(description="This server accepts no registrations; `policy.registrationOpen` is false.")
 class RegistrationClosed(UserError):
     message: str = fixed_message("Registration is closed.")
 
 
 @strawberry.type(
-    description="This server has a condition of its own for registrations, such as a captcha or an invitation, and it "
-    "was not met. `message` says which; where the server sends none, the member does not occur."
+    description="A custom condition of this server for registrations, such as a captcha or an invitation, was not met; "
+    "`message` says which. Servers without such a condition never return this member."
 )
 class RegistrationRefused(UserError):
     pass
 
 
-@strawberry.type(description="The account is gone, with everything personal; nobody may take its name for a while.")
+@strawberry.type(description="The account was deleted, with all personal data. Its name is reserved for a while.")
 class AccountDeleted:
-    username: str = strawberry.field(description="The name that it had.")
+    username: str = strawberry.field(description="Its name.")
 
 
 RegisterUserResult = Annotated[

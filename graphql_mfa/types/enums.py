@@ -1,4 +1,4 @@
-"""GraphQL enums made of the enums in `core`."""
+"""Registering the enums of `core` with Strawberry."""
 
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
@@ -10,7 +10,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 
 
 def _register(cls: type[Described]) -> None:
-    """Register an enum with Strawberry. Its docstring and its members' descriptions become those of the schema."""
+    """Register an enum. Its docstring and its members' descriptions become those of the schema."""
     strawberry.enum(cls, description=cls.__doc__)
     definition: StrawberryEnumDefinition = cls.__strawberry_definition__  # type: ignore[attr-defined]
     for value in definition.values:

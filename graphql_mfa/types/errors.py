@@ -1,4 +1,4 @@
-"""The interface of all failures, and those that any subject can have."""
+"""The interface of all failures, and the failures that subjects share."""
 
 from collections.abc import Mapping
 from uuid import UUID
@@ -10,9 +10,9 @@ from graphql_mfa.core.inputs import FieldErrorCode, Problem
 
 
 class PublicError(GraphQLError):
-    """An error that a client reads as it is. Every other exception of a resolver is masked and logged.
+    """An error whose message clients see. All other exceptions of resolvers are masked and logged.
 
-    Without `extensions["code"]`, its code is BAD_USER_INPUT.
+    The default `extensions["code"]` is BAD_USER_INPUT.
     """
 
 
@@ -22,35 +22,34 @@ def shown_id(id: UUID) -> strawberry.ID:
 
 
 def fixed_message(text: str) -> str:
-    """The field `message` of a failure whose text is always the same."""
+    """The field `message` of a failure with a fixed text."""
     field: str = strawberry.field(default=text, description="What happened and what to do, in English, for a person.")
     return field
 
 
 @strawberry.interface(
-    description="An expected failure that a person or an app can act on. Every failure member of a `...Result` union "
-    "implements it; new ones may join a union at any time, so select `... on UserError { message }` and keep a "
-    "default branch."
+    description="An expected failure. Every failure member of a `...Result` union implements it. New members may join "
+    "a union at any time, so select `... on UserError { message }` and keep a default branch."
 )
 class UserError:
     message: str = strawberry.field(description="What happened and what to do, in English, for a person.")
 
 
-@strawberry.type(description="One thing that is wrong with one field of the input.")
+@strawberry.type(description="One problem of one field of the input.")
 class FieldError:
-    field: str = strawberry.field(description='The input field\'s name, as in "password".')
-    code: FieldErrorCode = strawberry.field(description="What is wrong, for a program.")
-    message: str = strawberry.field(description="What is wrong, for a person. It never repeats the value.")
+    field: str = strawberry.field(description='The name of the input field, such as "password".')
+    code: FieldErrorCode = strawberry.field(description="The problem, for programs.")
+    message: str = strawberry.field(description="The problem, for people. Never repeats the value.")
 
 
-@strawberry.type(description="The input does not meet the rules; `fields` lists all problems at once.")
+@strawberry.type(description="The input breaks the rules; `fields` lists all problems at once.")
 class InvalidInput(UserError):
     message: str = fixed_message("Please correct the marked fields.")
-    fields: list[FieldError] = strawberry.field(description="Every problem that was found.")
+    fields: list[FieldError] = strawberry.field(description="All problems.")
 
     @classmethod
     def of(cls, problems: Mapping[str, Problem | None]) -> "InvalidInput":
-        """The problems of an input, by the name of its field; None where a field has none."""
+        """Problems by the name of the input field; None for a field without one."""
         return cls(
             fields=[
                 FieldError(field=field, code=problem.code, message=problem.message)
@@ -60,6 +59,6 @@ class InvalidInput(UserError):
         )
 
 
-@strawberry.type(description="The account has nothing of that id: it is gone, or never was.")
+@strawberry.type(description="The account has no object with this id, or no longer.")
 class NotFound(UserError):
-    message: str = fixed_message("This is not there any more. Load the page again.")
+    message: str = fixed_message("This no longer exists. Reload the page.")

@@ -1,4 +1,4 @@
-"""A bound on what the lists of one operation cost."""
+"""A limit on the cost of all lists in one operation."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,20 +7,20 @@ from strawberry.types.nodes import SelectedField, Selection
 from graphql_mfa.context import Info
 from graphql_mfa.types.errors import PublicError
 
-# In bytes of the answer: all fields of 100 sessions and 100 events, with the longest `User-Agent`. A field of a row
-# takes some 50 function calls, during which the event loop answers nothing else.
+# In bytes of the answer: all fields of 100 sessions and 100 events with the longest `User-Agent`. Resolving a field of
+# a row takes about 50 function calls on the event loop.
 _MAX_BYTES = 880_000
-_BYTES_PER_LIST = 27_000  # a statement takes as long as that many bytes
+_BYTES_PER_LIST = 27_000  # the cost of its statement
 _BYTES_PER_FIELD = 350
 
 
 def weigh_list(info: Info) -> None:
-    """Count a list, before the store is queried for it. Raises PublicError."""
+    """Count a list, before its query. Raises PublicError."""
     _weigh(info, _BYTES_PER_LIST)
 
 
 def weigh_rows(info: Info, user_agents: Iterable[str | None]) -> None:
-    """Count the rows of a list, one for each user agent; each alias repeats a field. Raises PublicError."""
+    """Count the rows of a list, given their user agents, and their fields with aliases. Raises PublicError."""
     fields = sum(_fields(selected) for selected in info.selected_fields)
     _weigh(info, fields * sum(_BYTES_PER_FIELD + len((text or "").encode()) for text in user_agents))
 

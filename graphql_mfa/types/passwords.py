@@ -11,16 +11,16 @@ from graphql_mfa.types.throttling import RateLimited
 
 
 @strawberry.type(
-    description="The account has a new password. Its other sessions were ended, after a reset all of them, and so was "
-    "every open challenge; one-time codes that were off are on again."
+    description="The account has a new password. Its other sessions (after a reset: all) and open challenges were "
+    "ended; one-time codes that were off are on again."
 )
 class PasswordChanged:
-    sessions_ended: int = strawberry.field(description="How many sessions were ended.")
+    sessions_ended: int = strawberry.field(description="Number of sessions ended.")
 
 
 @strawberry.type(
-    description="The one-time code or the recovery code is wrong, was used before or is not accepted now, or there is "
-    "no such account: which of these is not told. The attempt was counted."
+    description="The one-time code or the recovery code is wrong, used, or not accepted now, or the account doesn't "
+    "exist; the answer doesn't reveal which. The attempt was counted."
 )
 class ResetRejected(UserError):
     message: str = fixed_message(

@@ -1,4 +1,4 @@
-"""Recovery codes: a new set, and a wrong one."""
+"""Recovery codes."""
 
 from typing import Annotated
 
@@ -11,21 +11,21 @@ from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import ATTEMPTS_LEFT
 
 
-@strawberry.type(description="A new set of recovery codes; the old one is dead.")
+@strawberry.type(description="A new set of recovery codes. The old ones no longer work.")
 class RecoveryCodes:
     recovery_codes: list[str] = strawberry.field(
-        description="Single-use codes for when the device is lost. Shown this once: ask the user to keep them."
+        description="Single-use codes for signing in without the device. Shown only once: ask the user to store them."
     )
-    user: User = strawberry.field(description="Whose codes they are.")
+    user: User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The recovery code is wrong or was used before. The attempt was counted.")
+@strawberry.type(description="The recovery code is wrong or used. The attempt was counted.")
 class InvalidRecoveryCode(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
 
     @classmethod
     def of(cls, attempts_left: int) -> "InvalidRecoveryCode":
-        """The refusal, with advice that depends on the attempts that are left."""
+        """The failure, with advice that depends on the remaining attempts."""
         advice = "Enter another one." if attempts_left else "It was the last try: log in again, or wait a little."
         return cls(message=f"This recovery code is wrong, or was used before. {advice}", attempts_left=attempts_left)
 

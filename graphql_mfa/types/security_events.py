@@ -1,4 +1,4 @@
-"""The security events of an account."""
+"""Security events."""
 
 from datetime import datetime
 
@@ -8,14 +8,14 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store.security_events import StoredEvent
 
 
-@strawberry.type(description="Something that happened to the account.")
+@strawberry.type(description="A change of the account, or an attempt to sign in to it.")
 class SecurityEvent:
-    id: strawberry.ID = strawberry.field(description="Ids are in the order of time; for `before`.")
-    kind: SecurityEventKind = strawberry.field(description="What happened.")
-    at: datetime = strawberry.field(description="When.")
-    ip_address: str | None = strawberry.field(description="The client's address; null for what an operator did.")
+    id: strawberry.ID = strawberry.field(description="Ids sort by time. For `before`.")
+    kind: SecurityEventKind = strawberry.field(description="The kind of event.")
+    at: datetime = strawberry.field(description="When it happened.")
+    ip_address: str | None = strawberry.field(description="The client's address; null for an operator's actions.")
     user_agent: str | None = strawberry.field(
-        description="What the client says it is: up to 255 characters, of its choice."
+        description="The client's `User-Agent`, not verified: up to 255 characters."
     )
 
     @classmethod

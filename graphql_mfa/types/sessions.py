@@ -18,42 +18,40 @@ _User: TypeAlias = Annotated["User", strawberry.lazy("graphql_mfa.types.accounts
 
 
 def seconds_until(moment: datetime, now: datetime) -> int:
-    """The seconds from now until then, at least 0."""
+    """Seconds from now until a moment, at least 0."""
     return max(0, round((moment - now).total_seconds()))
 
 
 @strawberry.type(description="The tokens of a session.")
 class TokenPair:
     access_token: str = strawberry.field(
-        description="A JWT (RFC 9068) for the `Authorization: Bearer` header; other services check it against "
+        description="A JWT (RFC 9068) for the `Authorization: Bearer` header. Other services verify it with "
         "`/.well-known/jwks.json`."
     )
     access_token_expires_at: datetime = strawberry.field(description="When the access token expires.")
     access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
     refresh_token: str | None = strawberry.field(
-        description="For `refreshSession`, once. Null in cookie mode only, where it travels in an HttpOnly cookie."
+        description="For `refreshSession`, single-use. Null in cookie mode only, where it is in an HttpOnly cookie."
     )
-    refresh_token_expires_at: datetime = strawberry.field(
-        description="When the session ends unless it is refreshed before."
-    )
+    refresh_token_expires_at: datetime = strawberry.field(description="When the session ends unless it is refreshed.")
 
 
-@strawberry.type(description="A place where the account is signed in.")
+@strawberry.type(description="A session of the account: a device or browser that is signed in.")
 class Session:
     id: strawberry.ID = strawberry.field(description="For `revokeSession`; the access token's `sid`.")
-    current: bool = strawberry.field(description="Whether it is the one that asks.")
+    current: bool = strawberry.field(description="Whether this request belongs to it.")
     created_at: datetime = strawberry.field(description="When it was opened.")
-    last_used_at: datetime = strawberry.field(description="When it was refreshed last, or opened if it never was.")
-    authenticated_at: datetime = strawberry.field(description="When it verified a second factor last.")
-    factors: list[FactorKind] = strawberry.field(description="The second factors that it verified.")
+    last_used_at: datetime = strawberry.field(description="When it was last refreshed, or else opened.")
+    authenticated_at: datetime = strawberry.field(description="When a second factor was last verified.")
+    factors: list[FactorKind] = strawberry.field(description="The second factors verified in it.")
     user_agent: str | None = strawberry.field(
-        description="What the client that opened or refreshed it last says it is: up to 255 characters, of its choice."
+        description="The `User-Agent` of the client that opened or last refreshed it: up to 255 characters."
     )
     ip_address: str | None = strawberry.field(description="That client's address.")
 
     @classmethod
     def of(cls, session: ListedSession, current_id: UUID | None) -> "Session":
-        """A stored session, as seen from the current one."""
+        """A stored session. current_id: of the session that reads it."""
         return cls(
             id=strawberry.ID(str(session.id)),
             current=session.id == current_id,
@@ -66,9 +64,7 @@ class Session:
         )
 
 
-@strawberry.type(
-    description="The refresh token is unknown, was used before, or its session is over: the user signs in again."
-)
+@strawberry.type(description="The refresh token is unknown or used, or its session has ended: sign in again.")
 class SessionExpired(UserError):
     message: str = fixed_message("Your session has expired. Log in again.")
 
@@ -81,42 +77,42 @@ _NOT_AUTHENTICATED = {
 }
 
 
-@strawberry.type(description="The operation needs a signed-in user.")
+@strawberry.type(description="The operation requires a signed-in user.")
 class NotAuthenticated(UserError):
-    reason: NotAuthenticatedReason = strawberry.field(description="Why, for a program.")
+    reason: NotAuthenticatedReason = strawberry.field(description="The reason, for programs.")
 
     @classmethod
     def of(cls, reason: NotAuthenticatedReason) -> "NotAuthenticated":
-        """The refusal for a reason."""
+        """The failure for a reason."""
         return cls(message=_NOT_AUTHENTICATED[reason], reason=reason)
 
 
 @strawberry.type(
-    description="The operation is sensitive, and this session verified a second factor too long ago: call "
+    description="The operation requires a second factor that was verified recently in this session: call "
     "`reauthenticate`, then repeat it with the new access token."
 )
 class ReauthenticationRequired(UserError):
-    message: str = fixed_message("Please confirm that it is you, with a code, then try again.")
-    factors: list[FactorKind] = strawberry.field(description="What can be verified now.")
+    message: str = fixed_message("Confirm with a code that it is you, then try again.")
+    factors: list[FactorKind] = strawberry.field(description="The factors that are accepted now.")
 
 
-@strawberry.type(description="The session counts as fresh. Its refresh token stays as it is.")
+@strawberry.type(description="The second factor was verified again. The refresh token stays the same.")
 class Reauthenticated:
-    access_token: str = strawberry.field(description="Takes the place of the one before, which knows less.")
+    access_token: str = strawberry.field(description="Replaces the previous one, which lacks this verification.")
     access_token_expires_at: datetime = strawberry.field(description="When it expires.")
     access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
-    user: _User = strawberry.field(description="Whose session it is.")
+    user: _User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The session is over, or all of the user's sessions are.")
+@strawberry.type(description="The session, or all of the user's sessions, ended.")
 class LogoutSuccess:
-    sessions_ended: int = strawberry.field(description="How many sessions were ended.")
+    sessions_ended: int = strawberry.field(description="Number of sessions ended.")
 
 
-@strawberry.type(description="The session is over at once, everywhere.")
+@strawberry.type(description="The session ended.")
 class SessionRevoked:
     id: strawberry.ID = strawberry.field(description="The session's id.")
-    user: _User = strawberry.field(description="Whose session it was.")
+    user: _User = strawberry.field(description="The owner.")
 
 
 LogoutResult = Annotated[

@@ -13,57 +13,57 @@ from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed, TotpEnrollment
 
 
-@strawberry.interface(description="What the results that open or renew a session have in common.")
+@strawberry.interface(description="Common fields of the results that open or renew a session.")
 class SignInSuccess:
     tokens: TokenPair = strawberry.field(description="The session's tokens.")
-    user: User = strawberry.field(description="Who is signed in.")
+    user: User = strawberry.field(description="The signed-in user.")
 
 
-@strawberry.type(description="The session is open, or was renewed.")
+@strawberry.type(description="The session was opened or renewed.")
 class SignedIn(SignInSuccess):
     pass
 
 
-@strawberry.type(description="The account's second factor is now on, and the session is open.")
+@strawberry.type(description="The account's second factor is confirmed, and the session is open.")
 class EnrollmentConfirmed(SignInSuccess):
     recovery_codes: list[str] = strawberry.field(
-        description="Single-use codes for when the device is lost. Shown this once: ask the user to keep them."
+        description="Single-use codes for signing in without the device. Shown only once: ask the user to store them."
     )
 
 
-@strawberry.type(description="The password was right; the second factor is still to come.")
+@strawberry.type(description="The password is right; the second factor is required.")
 class OtpRequired:
     challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` or `verifyRecoveryCode`.")
     enrollment_pending: bool = strawberry.field(
-        description="True while the account has never verified a code; `restartEnrollment` gives it a new secret."
+        description="True until the account verifies its first code; `restartEnrollment` issues a new secret."
     )
 
 
 @strawberry.type(
-    description="Wrong username or wrong password: the two cases look and take the same. Of a signed-in user: the "
-    "current password is wrong."
+    description="The username or the password is wrong; the answer and its timing don't reveal which. In "
+    "`changePassword`: the current password is wrong."
 )
 class InvalidCredentials(UserError):
     message: str = fixed_message("Username or password is wrong.")
 
 
-@strawberry.type(description="The account has a new TOTP secret; the old one and all earlier challenges are dead.")
+@strawberry.type(description="The account has a new TOTP secret. The old one and earlier challenges stop working.")
 class EnrollmentRestarted:
-    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
+    enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
     challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
 
 
 @strawberry.type(
-    description="The account was imported or reset: the operator's enrollment code is needed. It counts until the "
+    description="The account was imported or reset: the operator's enrollment code is required. It is valid until the "
     "first one-time code is verified."
 )
 class EnrollmentCodeRequired(UserError):
     message: str = fixed_message("Enter the enrollment code that your administrator gave you.")
 
 
-@strawberry.type(description="The account has confirmed a second factor; its secret can't be replaced this way.")
+@strawberry.type(description="The account's second factor is confirmed; its secret can't be replaced this way.")
 class AlreadyEnrolled(UserError):
-    message: str = fixed_message("This account is set up already. Enter the code that your authenticator app shows.")
+    message: str = fixed_message("This account is already set up. Enter the code that your authenticator app shows.")
 
 
 LoginResult = Annotated[

@@ -1,4 +1,4 @@
-"""The refusal of every limit."""
+"""The failure of every limit."""
 
 import math
 from datetime import timedelta
@@ -10,15 +10,15 @@ from graphql_mfa.core.texts import quantity
 from graphql_mfa.types.errors import UserError
 
 
-@strawberry.type(description="Nothing was tried or counted by this call: wait, then repeat it.")
+@strawberry.type(description="The call was refused, without checking or counting anything: wait, then repeat it.")
 class RateLimited(UserError):
     retry_after: int = strawberry.field(description="Seconds to wait.")
 
     @classmethod
     def until(cls, wait: timedelta, *, new_address: bool = False) -> "RateLimited":
-        """The refusal for a wait.
+        """The failure for a wait.
 
-        new_address: the limit is shared by all addresses that are new to the account, so others may take the next try.
+        new_address: all addresses that are new to the account share the limit, so others can use up the next attempt.
         """
         retry_after = throttling.seconds(wait)
         minutes = math.ceil(retry_after / 60)
@@ -30,5 +30,5 @@ class RateLimited(UserError):
 
     @classmethod
     def by(cls, refusal: throttling.Refusal) -> "RateLimited":
-        """The refusal of a limit."""
+        """The failure for a refusal."""
         return cls.until(refusal.wait, new_address=refusal.limit.new_addresses)

@@ -1,4 +1,4 @@
-"""Authenticator apps: setting them up, their codes, adding and removing them."""
+"""Authenticator apps: enrollment, codes, adding and removing."""
 
 import asyncio
 from datetime import datetime
@@ -17,18 +17,16 @@ if TYPE_CHECKING:
 
 _User: TypeAlias = Annotated["User", strawberry.lazy("graphql_mfa.types.accounts")]
 
-ATTEMPTS_LEFT = "Answers that are still accepted. At 0, log in again where it was for a challenge; else wait a little."
+ATTEMPTS_LEFT = "Remaining attempts. At 0, log in again if it answered a challenge; else wait a little."
 
 
 @strawberry.type(description="An authenticator app.")
 class TotpDevice:
     id: strawberry.ID = strawberry.field(description="Stable and opaque.")
-    name: str = strawberry.field(description="As its owner typed it; the first one of an account gets a name.")
-    confirmed: bool = strawberry.field(description="Whether its codes count: true once its first one was verified.")
+    name: str = strawberry.field(description="As typed by its owner; the first app of an account gets a default name.")
+    confirmed: bool = strawberry.field(description="Whether its codes are accepted: true once the first is verified.")
     created_at: datetime = strawberry.field(description="When it was added.")
-    last_used_at: datetime | None = strawberry.field(
-        description="When a code of it was accepted last; null when none was yet."
-    )
+    last_used_at: datetime | None = strawberry.field(description="When a code of it was last accepted; null if never.")
 
     @classmethod
     def of(cls, device: Device) -> "TotpDevice":
@@ -42,23 +40,23 @@ class TotpDevice:
         )
 
 
-@strawberry.type(description="What an authenticator app is set up with. Shown this once.")
+@strawberry.type(description="The secret to set up an authenticator app with. Shown only once.")
 class TotpEnrollment:
-    secret: str = strawberry.field(description="The TOTP secret in base32, for typing it in.")
+    secret: str = strawberry.field(description="The TOTP secret in base32, for typing.")
     otpauth_uri: str = strawberry.field(description="The `otpauth://` URI, for opening an app on the same device.")
 
     drawing: strawberry.Private["asyncio.Future[str] | None"] = None
 
-    @strawberry.field(description="The URI as a QR code: SVG as a `data:` URI, for an `<img>`. White background.")
+    @strawberry.field(description="The URI as a QR code: a `data:` URI of an SVG with a white background, for `<img>`.")
     async def qr_code(self, info: Info) -> str:
-        # Drawn once, however many aliases ask for it: 8 ms, 40 ms for a name of 64 emoji.
+        # Drawn once for all aliases, since it takes 8 ms, and 40 ms for a name of 64 emoji.
         if self.drawing is None:
             self.drawing = asyncio.ensure_future(info.context.services.hashing.run(_draw_qr_code, self.otpauth_uri))
         return await self.drawing
 
 
 def _draw_qr_code(text: str) -> str:
-    import segno  # few requests ask for it
+    import segno  # rarely needed
 
     # segno's default background is transparent: unreadable in dark mode.
     return str(segno.make(text, micro=False).svg_data_uri(scale=4, light="#fff"))
@@ -69,19 +67,18 @@ class InvalidOtp(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
     clock_behind_seconds: int | None = strawberry.field(
         default=None,
-        description="Set when the code was right that many seconds ago: the device's clock is behind; set it to "
-        "automatic time.",
+        description="Seconds since the code was right, if it was: the device's clock is slow.",
     )
 
     @classmethod
     def of(cls, attempts_left: int, clock_behind_seconds: int | None = None, *, repeated: bool = False) -> "InvalidOtp":
-        """The refusal, with advice.
+        """The failure, with advice.
 
-        clock_behind_seconds: for how long the code has been too old, if it was right before. repeated: whether it is
-        not the first wrong code of its challenge; in a session, not the first in a row.
+        clock_behind_seconds: seconds since the code was right, if it was. repeated: whether an earlier code of the
+        challenge was wrong too; in a session, the code before.
         """
-        # Whether a code will be right later is not said, since it could be used then. Advice for a clock that is ahead
-        # depends on the number of wrong codes alone.
+        # Advice for a fast clock depends only on the number of wrong codes: saying that a code will be right later
+        # would make it usable.
         advice = "Set the clock of your phone to automatic, then enter" if repeated else "Enter"
         text = f"This code is wrong. {advice} the code that your authenticator app shows now."
         if clock_behind_seconds is not None:
@@ -95,10 +92,10 @@ class InvalidOtp(UserError):
         return cls(message=text, attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
 
 
-@strawberry.type(description="A right code, used before. The next one works. The attempt was counted.")
+@strawberry.type(description="The code is right, but used. The next one works. The attempt was counted.")
 class OtpAlreadyUsed(UserError):
     message: str = fixed_message("This code was used before. Wait for the next one.")
-    retry_after: int = strawberry.field(description="Seconds until the device shows a code that can be accepted.")
+    retry_after: int = strawberry.field(description="Seconds until the device shows an unused code.")
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
 
 
@@ -113,17 +110,17 @@ class FactorDisabled(UserError):
     )
 
 
-@strawberry.type(description="The authenticator app was added. It counts once its first code was confirmed.")
+@strawberry.type(description="The authenticator app was added. Its codes are accepted once it is confirmed.")
 class TotpDeviceAdded:
-    device: TotpDevice = strawberry.field(description="Confirm it with `confirmTotpDevice`, in this session, soon.")
-    enrollment: TotpEnrollment = strawberry.field(description="What the authenticator app is set up with.")
-    user: _User = strawberry.field(description="Whose app it is.")
+    device: TotpDevice = strawberry.field(description="Confirm it soon, with `confirmTotpDevice` in this session.")
+    enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
+    user: _User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The authenticator app counts: its codes are accepted from now on.")
+@strawberry.type(description="The authenticator app is confirmed: its codes are accepted from now on.")
 class TotpDeviceConfirmed:
     device: TotpDevice = strawberry.field(description="The app.")
-    user: _User = strawberry.field(description="Whose app it is.")
+    user: _User = strawberry.field(description="The owner.")
 
 
 @strawberry.type(description="The authenticator app has the new name.")
@@ -131,24 +128,22 @@ class TotpDeviceRenamed:
     device: TotpDevice = strawberry.field(description="The app.")
 
 
-@strawberry.type(description="The second factor is gone: nothing that it shows is accepted any more.")
+@strawberry.type(description="The second factor was removed, and is no longer accepted.")
 class FactorRemoved:
-    id: strawberry.ID = strawberry.field(description="Of what was removed.")
-    user: _User = strawberry.field(description="Whose factor it was.")
+    id: strawberry.ID = strawberry.field(description="The removed factor's id.")
+    user: _User = strawberry.field(description="The owner.")
     sessions_ended: int = strawberry.field(
-        description="How many other sessions were ended: those that it had opened or verified last."
+        description="Number of other sessions ended: those opened by it, or last verified with it."
     )
 
 
-@strawberry.type(
-    description="The account has as many authenticator apps as it can have, those that are to be confirmed included."
-)
+@strawberry.type(description="The account has the maximum number of authenticator apps, unconfirmed ones included.")
 class TooManyDevices(UserError):
-    message: str = fixed_message("You have as many authenticator apps as you can have. Remove one first.")
+    message: str = fixed_message("You have the maximum number of authenticator apps. Remove one first.")
 
 
 @strawberry.type(
-    description="The account's last second factor can't be removed. Recovery codes don't count: they run out."
+    description="The account's last second factor can't be removed. Recovery codes, which run out, don't count."
 )
 class LastFactor(UserError):
     message: str = fixed_message("This is your last second factor. Add another one first.")
