@@ -37,30 +37,25 @@ class UnavailableError(Exception):
 
     summary = "The database is unavailable."
     """For /readyz, which is public: contains no names of hosts, roles or tables."""
+    message = "The database is unavailable: {}."
 
     def __init__(self, cause: str) -> None:
-        """cause: a phrase for operators, without secrets."""
-        super().__init__(f"The database is unavailable: {cause}.")
+        """cause: a phrase for operators, without secrets, that completes the message."""
+        super().__init__(self.message.format(cause))
 
 
 class UnusableDatabaseError(UnavailableError, ValueError):
     """An error that waiting does not fix: not a database, refused credentials, or a missing right."""
 
     summary = "The database can't be used; the log says why."
-
-    def __init__(self, cause: str) -> None:
-        """cause: as above."""
-        Exception.__init__(self, f"The database can't be used: {cause}.")
+    message = "The database can't be used: {}."
 
 
 class NotMigratedError(UnavailableError):
     """The tables are missing, or older than this release needs."""
 
     summary = "The database is not migrated: run `graphql-mfa migrate`."
-
-    def __init__(self, found: str) -> None:
-        """found: a phrase about the schema's version."""
-        Exception.__init__(self, f"The database is not migrated, {found}: run `graphql-mfa migrate`.")
+    message = "The database is not migrated, {}: run `graphql-mfa migrate`."
 
 
 class UnsupportedDatabaseError(ValueError):

@@ -120,4 +120,4 @@ def _run_without_suspending(coroutine: Coroutine[Any, Any, T]) -> T:
         result: T = done.value
         return result
     coroutine.close()
-    raise RuntimeError("A transaction on SQLite awaited something other than its connection.")
+    raise RuntimeError("A transaction on SQLite can't wait for anything but its connection.")

@@ -5,7 +5,6 @@ version with the same first digit, and replicas can be upgraded one by one.
 """
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,12 +28,7 @@ _VERSIONS = select(_version.c.version_num)
 class UnknownVersionError(UnusableDatabaseError):
     """The schema has a version that this release doesn't support."""
 
-    def __init__(self, versions: Sequence[str]) -> None:
-        """versions: the rows of the version table."""
-        found = " and ".join(map(repr, versions)) or "no version"
-        Exception.__init__(
-            self, f"{VERSION_TABLE} holds {found}, which this release does not know: run the one that wrote it."
-        )
+    message = f"{VERSION_TABLE} holds {{}}, which this release does not know: run the one that wrote it."
 
 
 def version(connection: Connection) -> str:
@@ -52,7 +46,7 @@ def version(connection: Connection) -> str:
             )
     versions = connection.scalars(_VERSIONS).all()
     if len(versions) != 1 or not _COMPATIBLE.fullmatch(versions[0]):
-        raise UnknownVersionError(versions)
+        raise UnknownVersionError(" and ".join(map(repr, versions)) or "no version")
     return str(versions[0])
 
 
