@@ -14,7 +14,7 @@ from graphql_mfa.store import security_events, sessions, totp
 from graphql_mfa.types.challenges import Challenge
 from graphql_mfa.types.errors import InvalidInput, PublicError, UserError, fixed_message
 from graphql_mfa.types.lists import weigh_list, weigh_rows
-from graphql_mfa.types.security_events import SecurityEvent
+from graphql_mfa.types.security_events import AccountEvent
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired, Session
 from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import TotpDevice, TotpEnrollment
@@ -77,7 +77,7 @@ class User:
         before: Annotated[
             strawberry.ID | None, strawberry.argument(description="Return events older than the one with this id.")
         ] = strawberry.UNSET,
-    ) -> list[SecurityEvent]:
+    ) -> list[AccountEvent]:
         if not 1 <= first <= _MAX_EVENTS:
             raise PublicError(f"`first` is 1 to {_MAX_EVENTS}.")
         before_id = parse_id(before) if isinstance(before, str) else security_events.LAST_ID
@@ -88,7 +88,7 @@ class User:
             lambda connection: security_events.newest(connection, UUID(self.id), first, before_id)
         )
         weigh_rows(info, (event.user_agent for event in found))
-        return [SecurityEvent.of(event) for event in found]
+        return [AccountEvent.of(event) for event in found]
 
     @classmethod
     def of(cls, account: Account, session_id: UUID | None) -> "User":

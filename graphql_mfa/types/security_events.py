@@ -8,8 +8,8 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store.security_events import StoredEvent
 
 
-@strawberry.type(description="A change of the account, or an attempt to sign in to it.")
-class SecurityEvent:
+@strawberry.type(name="SecurityEvent", description="A change of the account, or an attempt to sign in to it.")
+class AccountEvent:
     id: strawberry.ID = strawberry.field(description="Ids sort by time. For `before`.")
     kind: SecurityEventKind = strawberry.field(description="The kind of event.")
     at: datetime = strawberry.field(description="When it happened.")
@@ -19,7 +19,7 @@ class SecurityEvent:
     )
 
     @classmethod
-    def of(cls, event: StoredEvent) -> "SecurityEvent":
+    def of(cls, event: StoredEvent) -> "AccountEvent":
         """A stored event."""
         return cls(
             id=strawberry.ID(str(event.id)),
