@@ -20,8 +20,15 @@ from graphql_mfa.core.tokens import CHALLENGE_PREFIX, Purpose, digest, new_token
 from graphql_mfa.flows.totp import seal_secret
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Base, Challenge, KnownAddress, RecoveryCode, Session, TotpDevice
-from graphql_mfa.store.models import User as UserRow
+from graphql_mfa.store.models import (
+    Base,
+    ChallengeRow,
+    KnownAddressRow,
+    RecoveryCodeRow,
+    SessionRow,
+    TotpDeviceRow,
+    UserRow,
+)
 
 _BATCH_USERS = 5_000
 _SQLITE_CACHE_KIBIBYTES = 200_000
@@ -59,7 +66,14 @@ async def fill(settings: Settings, population: Population) -> list[User]:
         await database.migrate()
         await database.write(_prepare)
         for start in range(0, population.users, _BATCH_USERS):
-            rows: Rows = {UserRow: [], TotpDevice: [], KnownAddress: [], RecoveryCode: [], Session: [], Challenge: []}
+            rows: Rows = {
+                UserRow: [],
+                TotpDeviceRow: [],
+                KnownAddressRow: [],
+                RecoveryCodeRow: [],
+                SessionRow: [],
+                ChallengeRow: [],
+            }
             for number in range(start, min(population.users, start + _BATCH_USERS)):
                 if number in chosen:
                     visitors[number] = _add_visitor(rows, number, ring, tokens, now)
@@ -79,7 +93,7 @@ def expired_rows(connection: Connection) -> int:
     now = datetime.now(UTC)
     counts = (
         connection.scalar(select(func.count()).select_from(model).where(model.expires_at <= now))
-        for model in (Challenge, Session)
+        for model in (ChallengeRow, SessionRow)
     )
     return sum(count or 0 for count in counts)
 
@@ -155,7 +169,7 @@ def _add_account(rows: Rows, number: int, seal: bytes, ring: KeyRing, now: datet
             "otp_failures": 0,
         }
     )
-    rows[TotpDevice].append(
+    rows[TotpDeviceRow].append(
         {
             "id": _id("device", number),
             "user_id": user,
@@ -166,15 +180,15 @@ def _add_account(rows: Rows, number: int, seal: bytes, ring: KeyRing, now: datet
         }
     )
     address = f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"
-    rows[KnownAddress].append({"user_id": user, "address": address, "last_used_at": now - _DAY})
+    rows[KnownAddressRow].append({"user_id": user, "address": address, "last_used_at": now - _DAY})
     if not number % _USERS_OF_RECOVERY_CODES:
         codes = range(number * _RECOVERY_CODES, (number + 1) * _RECOVERY_CODES)
-        rows[RecoveryCode] += [{"user_id": user, "digest": _digest("code", code)} for code in codes]
+        rows[RecoveryCodeRow] += [{"user_id": user, "digest": _digest("code", code)} for code in codes]
 
 
 def _add_session(rows: Rows, number: int, ring: KeyRing, now: datetime) -> None:
     session = _session(_id("session", number), _id("user", number), ring, now)
-    rows[Session].append(session | {"refresh_digest": _digest("refresh", number)})
+    rows[SessionRow].append(session | {"refresh_digest": _digest("refresh", number)})
 
 
 def _session(id: UUID, user: UUID, ring: KeyRing, now: datetime) -> dict[str, Any]:
@@ -193,20 +207,20 @@ def _session(id: UUID, user: UUID, ring: KeyRing, now: datetime) -> dict[str, An
 
 
 def _add_challenge(rows: Rows, number: int, key: bytes, now: datetime) -> None:
-    rows[Challenge].append(
+    rows[ChallengeRow].append(
         {"digest": key, "user_id": _id("user", number), "created_at": now, "expires_at": now + _DAY, "attempts": 0}
     )
 
 
 def _expired(numbers: Sequence[int], users: int, ring: KeyRing, now: datetime) -> Rows:
     """Challenges and sessions in equal parts, each of any account."""
-    rows: Rows = {Session: [], Challenge: []}
+    rows: Rows = {SessionRow: [], ChallengeRow: []}
     for number in numbers:
         user = _id("user", number % users)
         noise = _noise("expired", number)
         if number % 2:
             session = _session(UUID(bytes=noise[:16], version=4), user, ring, now)
-            rows[Session].append(session | {"refresh_digest": noise, "ends_at": now, "expires_at": now})
+            rows[SessionRow].append(session | {"refresh_digest": noise, "ends_at": now, "expires_at": now})
         else:
             _add_challenge(rows, number % users, noise, now - _DAY)
     return rows

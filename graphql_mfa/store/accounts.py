@@ -28,42 +28,42 @@ from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.core.usernames import Username
 from graphql_mfa.store import security_events
 from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there
-from graphql_mfa.store.models import RecoveryCode, ReservedName, Session, User
+from graphql_mfa.store.models import RecoveryCodeRow, ReservedNameRow, SessionRow, UserRow
 
 name_is_reserved = exists().where(
-    ReservedName.digest == bindparam("name_digest"), ReservedName.ends_at > bindparam("now")
+    ReservedNameRow.digest == bindparam("name_digest"), ReservedNameRow.ends_at > bindparam("now")
 )
 # Not an account whose enrollment was abandoned, which is as good as deleted.
-is_live = or_(User.enrollment_expires_at.is_(None), User.enrollment_expires_at > bindparam("now"))
-that_name = User.username_key == bindparam("name")
-_looks_alike = User.username_skeleton == bindparam("skeleton")
-_that_user = User.id == bindparam("user")
+is_live = or_(UserRow.enrollment_expires_at.is_(None), UserRow.enrollment_expires_at > bindparam("now"))
+that_name = UserRow.username_key == bindparam("name")
+_looks_alike = UserRow.username_skeleton == bindparam("skeleton")
+_that_user = UserRow.id == bindparam("user")
 _recovery_codes_left = (
     select(func.count())
-    .select_from(RecoveryCode)
-    .where(RecoveryCode.user_id == User.id)
-    .correlate(User)
+    .select_from(RecoveryCodeRow)
+    .where(RecoveryCodeRow.user_id == UserRow.id)
+    .correlate(UserRow)
     .scalar_subquery()
     .label("recovery_codes_left")
 )
-ACCOUNT_COLUMNS = (User.id, User.username, User.created_at, User.mfa_enabled_at, _recovery_codes_left)
+ACCOUNT_COLUMNS = (UserRow.id, UserRow.username, UserRow.created_at, UserRow.mfa_enabled_at, _recovery_codes_left)
 # Nor one that an operator disabled: its name stays taken.
-may_sign_in = and_(is_live, User.disabled_at.is_(None))
-_sessions = select(func.count()).select_from(Session).where(Session.user_id == User.id).correlate(User)
+may_sign_in = and_(is_live, UserRow.disabled_at.is_(None))
+_sessions = select(func.count()).select_from(SessionRow).where(SessionRow.user_id == UserRow.id).correlate(UserRow)
 select_users = select(
     *ACCOUNT_COLUMNS,
-    User.username_key,
-    User.password_hash,
+    UserRow.username_key,
+    UserRow.password_hash,
     _sessions.scalar_subquery().label("sessions"),
-    User.enrollment_expires_at,
-    User.enrollment_code_digest,
-    User.otp_failures,
-    User.otp_blocked_until,
-    User.otp_disabled_at,
-    User.disabled_at,
+    UserRow.enrollment_expires_at,
+    UserRow.enrollment_code_digest,
+    UserRow.otp_failures,
+    UserRow.otp_blocked_until,
+    UserRow.otp_disabled_at,
+    UserRow.disabled_at,
 )
-_change = update(User).where(_that_user)
-_FORGET_NAME = delete(ReservedName).where(ReservedName.digest == bindparam("name_digest"))
+_change = update(UserRow).where(_that_user)
+_FORGET_NAME = delete(ReservedNameRow).where(ReservedNameRow.digest == bindparam("name_digest"))
 
 
 def account_of(row: "Row[*tuple[object, ...]]") -> Account:
@@ -157,14 +157,14 @@ class Added:
 def import_row(connection: Connection, row: Mapping[str, Any], name: Username, now: datetime) -> Added | None:
     """Create an account of that name and with these columns, unless the name is taken or reserved."""
     names = {"username": name.shown, "username_key": name.key, "username_skeleton": name.skeleton}
-    insert_row = partial(insert_unless_there, connection, User, [names | dict(row)])
+    insert_row = partial(insert_unless_there, connection, UserRow, [names | dict(row)])
     return _add(connection, insert_row, row["id"], name, now)
 
 
-_DELETE_ABANDONED = delete(User).where(that_name, ~is_live).returning(User.id)
+_DELETE_ABANDONED = delete(UserRow).where(that_name, ~is_live).returning(UserRow.id)
 _CONFLICTS = select(
     name_is_reserved.label("reserved"),
-    exists().where(_looks_alike, User.id != bindparam("user"), is_live).label("lookalike"),
+    exists().where(_looks_alike, UserRow.id != bindparam("user"), is_live).label("lookalike"),
 )
 
 
@@ -193,17 +193,17 @@ def _add(
 @cache
 def _register(dialect: str) -> Executable:
     """An insertion that waits for others of the same skeleton to be committed; SQLite has one writer anyway."""
-    skeleton = select(bindparam("skeleton", type_=User.username_skeleton.type))
+    skeleton = select(bindparam("skeleton", type_=UserRow.username_skeleton.type))
     if dialect == "postgresql":
         lock = func.pg_advisory_xact_lock(bindparam("skeleton_lock", type_=BigInteger))
         skeleton = skeleton.select_from(lock)
     insertion: Executable = (
-        insert_by_engine(dialect, User).values(username_skeleton=skeleton.scalar_subquery()).on_conflict_do_nothing()
+        insert_by_engine(dialect, UserRow).values(username_skeleton=skeleton.scalar_subquery()).on_conflict_do_nothing()
     )
     return insertion
 
 
-_REMOVE = delete(User).where(_that_user)
+_REMOVE = delete(UserRow).where(_that_user)
 
 
 def remove(connection: Connection, id: UUID) -> None:
@@ -221,7 +221,7 @@ def is_taken(connection: Connection, name: Username, now: datetime) -> bool:
     return bool(connection.scalar(_IS_TAKEN, given))
 
 
-_LOCK = select_users.where(_that_user, may_sign_in).with_for_update(of=User)
+_LOCK = select_users.where(_that_user, may_sign_in).with_for_update(of=UserRow)
 
 
 def lock(connection: Connection, id: UUID, now: datetime) -> StoredUser | None:
@@ -229,7 +229,7 @@ def lock(connection: Connection, id: UUID, now: datetime) -> StoredUser | None:
     return _lock(connection, _LOCK, {"user": id, "now": now})
 
 
-_LOCK_BY_NAME = select_users.where(that_name, may_sign_in).with_for_update(of=User)
+_LOCK_BY_NAME = select_users.where(that_name, may_sign_in).with_for_update(of=UserRow)
 
 
 def lock_by_name(connection: Connection, key: str, now: datetime) -> StoredUser | None:
@@ -282,7 +282,7 @@ def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
     connection.execute(_ENABLE_MFA, {"user": id, "now": now})
 
 
-_LOCK_IF_EXISTS = select(User.id).where(_that_user).with_for_update(read=True, key_share=True)
+_LOCK_IF_EXISTS = select(UserRow.id).where(_that_user).with_for_update(read=True, key_share=True)
 
 
 def lock_if_exists(connection: Connection, id: UUID) -> bool:
@@ -295,7 +295,7 @@ def name_digest(key: str) -> bytes:
     return digest(Purpose.RESERVED_NAME, key)
 
 
-_RESERVE_NAME = insert(ReservedName)
+_RESERVE_NAME = insert(ReservedNameRow)
 
 
 def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
@@ -306,7 +306,7 @@ def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
     connection.execute(_RESERVE_NAME, {"digest": reserved, "ends_at": ends_at})
 
 
-_RELEASE_NAME = _FORGET_NAME.where(ReservedName.ends_at > bindparam("now"))
+_RELEASE_NAME = _FORGET_NAME.where(ReservedNameRow.ends_at > bindparam("now"))
 
 
 def release_name(connection: Connection, key: str, now: datetime) -> bool:

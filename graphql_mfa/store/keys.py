@@ -8,13 +8,18 @@ from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from graphql_mfa.core.keys import sealed_by
 from graphql_mfa.store.models import (
-    Session,
-    TotpDevice,
+    SessionRow,
+    TotpDeviceRow,
 )
 from graphql_mfa.store.sessions import lives
 from graphql_mfa.store.totp import StoredDevice, devices, new_seal, stored_device_of
 
-_NEXT_KEY = select(TotpDevice.key_id).where(TotpDevice.key_id > bindparam("after")).order_by(TotpDevice.key_id).limit(1)
+_NEXT_KEY = (
+    select(TotpDeviceRow.key_id)
+    .where(TotpDeviceRow.key_id > bindparam("after"))
+    .order_by(TotpDeviceRow.key_id)
+    .limit(1)
+)
 
 
 def sealing_keys(connection: Connection) -> list[bytes]:
@@ -25,7 +30,7 @@ def sealing_keys(connection: Connection) -> list[bytes]:
     return found
 
 
-_COUNT_SECRETS = select(TotpDevice.key_id, func.count().label("secrets")).group_by(TotpDevice.key_id)
+_COUNT_SECRETS = select(TotpDeviceRow.key_id, func.count().label("secrets")).group_by(TotpDeviceRow.key_id)
 
 
 def count_secrets(connection: Connection) -> dict[bytes, int]:
@@ -34,8 +39,8 @@ def count_secrets(connection: Connection) -> dict[bytes, int]:
 
 
 _SEALED_BY = (
-    devices.where(TotpDevice.key_id == bindparam("key"), TotpDevice.id > bindparam("after"))
-    .order_by(TotpDevice.id)
+    devices.where(TotpDeviceRow.key_id == bindparam("key"), TotpDeviceRow.id > bindparam("after"))
+    .order_by(TotpDeviceRow.id)
     .limit(bindparam("rows"))
 )
 
@@ -47,8 +52,8 @@ def sealed_by_key(connection: Connection, key_id: bytes, *, after: UUID, rows: i
 
 
 _RE_ENCRYPT = (
-    update(TotpDevice)
-    .where(TotpDevice.id == bindparam("device"), TotpDevice.sealed_secret == bindparam("old_seal"))
+    update(TotpDeviceRow)
+    .where(TotpDeviceRow.id == bindparam("device"), TotpDeviceRow.sealed_secret == bindparam("old_seal"))
     .values(new_seal)
 )
 
@@ -64,15 +69,15 @@ def re_encrypt(connection: Connection, devices: Iterable[tuple[StoredDevice, byt
 
 
 _COUNT_SESSIONS = (
-    select(Session.key_id, func.count().label("sessions"))
+    select(SessionRow.key_id, func.count().label("sessions"))
     .where(
         lives,
         or_(
-            Session.refreshed_at > bindparam("since"),
-            and_(Session.retry_digest.is_not(None), Session.refreshed_at > bindparam("retries_since")),
+            SessionRow.refreshed_at > bindparam("since"),
+            and_(SessionRow.retry_digest.is_not(None), SessionRow.refreshed_at > bindparam("retries_since")),
         ),
     )
-    .group_by(Session.key_id)
+    .group_by(SessionRow.key_id)
 )
 
 

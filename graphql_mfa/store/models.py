@@ -1,4 +1,4 @@
-"""The tables."""
+"""The tables: a class for the rows of each."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime, str: String}
 
 
-class User(Base):
+class UserRow(Base):
     """An account. Transactions that count or change anything of an account lock its row first."""
 
     __tablename__ = "mfa_users"
@@ -98,7 +98,7 @@ class User(Base):
     disabled_at: Mapped[datetime | None]
 
 
-class OtpFailure(Base):
+class OtpFailureRow(Base):
     """A wrong one-time code, counted by the limit that successes don't reset."""
 
     __tablename__ = "mfa_otp_failures"
@@ -114,7 +114,7 @@ class OtpFailure(Base):
     at: Mapped[datetime] = mapped_column(index=True)
 
 
-class TotpDevice(Base):
+class TotpDeviceRow(Base):
     """An authenticator app. Its secret is encrypted; its last accepted time step makes each code single-use.
 
     key_id: the key that encrypted the secret; also part of `sealed_secret`, but indexed here.
@@ -143,7 +143,7 @@ class TotpDevice(Base):
     last_used_at: Mapped[datetime | None]
 
 
-class RecoveryCode(Base):
+class RecoveryCodeRow(Base):
     """An unused recovery code; using it deletes the row."""
 
     __tablename__ = "mfa_recovery_codes"
@@ -157,7 +157,7 @@ class RecoveryCode(Base):
     digest: Mapped[Digest] = mapped_column(primary_key=True)
 
 
-class Challenge(Base):
+class ChallengeRow(Base):
     """An open challenge; answering it deletes the row."""
 
     __tablename__ = "mfa_challenges"
@@ -175,7 +175,7 @@ class Challenge(Base):
     attempts: Mapped[int] = mapped_column(default=0)
 
 
-class Session(Base):
+class SessionRow(Base):
     """A live session; ending it deletes the row."""
 
     __tablename__ = "mfa_sessions"
@@ -216,7 +216,7 @@ class Session(Base):
     refresh_window_ends_at: Mapped[datetime | None]
 
 
-class UsedRefreshToken(Base):
+class UsedRefreshTokenRow(Base):
     """A refresh token used before the database was migrated to families. Read to detect reuse; none are added."""
 
     __tablename__ = "mfa_used_refresh_tokens"
@@ -231,7 +231,7 @@ class UsedRefreshToken(Base):
     generation: Mapped[int]
 
 
-class KnownAddress(Base):
+class KnownAddressRow(Base):
     """An address from which the account signed in."""
 
     __tablename__ = "mfa_known_addresses"
@@ -246,7 +246,7 @@ class KnownAddress(Base):
     last_used_at: Mapped[datetime] = mapped_column(index=True)
 
 
-class Throttle(Base):
+class ThrottleRow(Base):
     """The usage of one limit. The key is a digest, and reveals neither name nor address."""
 
     __tablename__ = "mfa_throttles"
@@ -262,7 +262,7 @@ class Throttle(Base):
     blocked_until: Mapped[datetime | None]
 
 
-class SecurityEvent(Base):
+class SecurityEventRow(Base):
     """A security event. It can outlive its account, hence no foreign key. Ids sort by time."""
 
     __tablename__ = "mfa_security_events"
@@ -282,7 +282,7 @@ class SecurityEvent(Base):
     user_agent: Mapped[str | None]
 
 
-class Deletion(Base):
+class DeletionRow(Base):
     """A deleted account whose security events are still to be erased.
 
     replacement_id: replaces the account's id in its events; null to delete them.
@@ -301,7 +301,7 @@ class Deletion(Base):
     since: Mapped[datetime]
 
 
-class OutboxMessage(Base):
+class OutboxRow(Base):
     """An undelivered security event; it can outlive its account. Delivering it deletes the row.
 
     number: the order of delivery within an account. sink: the receiver.
@@ -342,7 +342,7 @@ class OutboxMessage(Base):
     due_at: Mapped[datetime | None]
 
 
-class ReservedName(Base):
+class ReservedNameRow(Base):
     """A digest of a deleted account's name, which can't be registered for a while."""
 
     __tablename__ = "mfa_reserved_names"

@@ -10,10 +10,10 @@ from sqlalchemy import Connection, String, bindparam, delete, func, select, upda
 
 from graphql_mfa.store.accounts import StoredUser, is_live, select_users, that_name, user_of
 from graphql_mfa.store.inserts import insert_unless_there
-from graphql_mfa.store.models import Challenge, RecoveryCode, Session, TotpDevice, User
+from graphql_mfa.store.models import ChallengeRow, RecoveryCodeRow, SessionRow, TotpDeviceRow, UserRow
 
 _BY_NAME = select_users.where(that_name, is_live)
-_that_user = User.id == bindparam("user")
+_that_user = UserRow.id == bindparam("user")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def find(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     return None if row is None else user_of(row)
 
 
-_LOCK_BY_NAME = _BY_NAME.with_for_update(of=User)
+_LOCK_BY_NAME = _BY_NAME.with_for_update(of=UserRow)
 
 
 def lock(connection: Connection, key: str, now: datetime) -> StoredUser | None:
@@ -41,10 +41,10 @@ def lock(connection: Connection, key: str, now: datetime) -> StoredUser | None:
 
 
 _prefix = bindparam("prefix", type_=String)
-_begins_so = func.substr(User.username_key, 1, func.length(_prefix)) == _prefix
+_begins_so = func.substr(UserRow.username_key, 1, func.length(_prefix)) == _prefix
 _PAGE = (
-    select_users.where(User.username_key > bindparam("after"), _begins_so, is_live)
-    .order_by(User.username_key)
+    select_users.where(UserRow.username_key > bindparam("after"), _begins_so, is_live)
+    .order_by(UserRow.username_key)
     .limit(bindparam("rows"))
 )
 
@@ -56,11 +56,11 @@ def page(connection: Connection, now: datetime, *, prefix: str, after: str, rows
 
 
 _COUNT_DEVICES = select(func.count()).where(
-    TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None)
+    TotpDeviceRow.user_id == bindparam("user"), TotpDeviceRow.confirmed_at.is_not(None)
 )
-_COUNT_RECOVERY_CODES = select(func.count()).where(RecoveryCode.user_id == bindparam("user"))
+_COUNT_RECOVERY_CODES = select(func.count()).where(RecoveryCodeRow.user_id == bindparam("user"))
 _COUNT_SESSIONS = select(func.count()).where(
-    Session.user_id == bindparam("user"), Session.expires_at > bindparam("now")
+    SessionRow.user_id == bindparam("user"), SessionRow.expires_at > bindparam("now")
 )
 
 
@@ -76,10 +76,10 @@ def belongings(connection: Connection, id: UUID, now: datetime) -> Belongings:
 
 def add_device(connection: Connection, row: dict[str, Any]) -> None:
     """Import the authenticator app of an account that was just imported."""
-    insert_unless_there(connection, TotpDevice, [row])
+    insert_unless_there(connection, TotpDeviceRow, [row])
 
 
-_SIGNED_IN_BY = [delete(model).where(model.user_id == bindparam("user")) for model in (Session, Challenge)]
+_SIGNED_IN_BY = [delete(model).where(model.user_id == bindparam("user")) for model in (SessionRow, ChallengeRow)]
 
 
 def sign_out(connection: Connection, id: UUID) -> None:
@@ -88,11 +88,11 @@ def sign_out(connection: Connection, id: UUID) -> None:
 
 
 _REQUIRE_ENROLLMENT = (
-    update(User)
+    update(UserRow)
     .where(_that_user)
     .values(mfa_enabled_at=None, enrollment_expires_at=None, enrollment_code_digest=bindparam("code"))
 )
-_FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in (TotpDevice, RecoveryCode)]
+_FACTORS = [delete(model).where(model.user_id == bindparam("user")) for model in (TotpDeviceRow, RecoveryCodeRow)]
 
 
 def require_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
@@ -101,7 +101,7 @@ def require_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> 
     connection.execute(_REQUIRE_ENROLLMENT, {"user": id, "code": code_digest})
 
 
-_SET_DISABLED = update(User).where(_that_user).values(disabled_at=bindparam("since"))
+_SET_DISABLED = update(UserRow).where(_that_user).values(disabled_at=bindparam("since"))
 
 
 def set_disabled(connection: Connection, id: UUID, since: datetime | None) -> None:

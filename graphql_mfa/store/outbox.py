@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, case, delete, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
-from graphql_mfa.store.models import OutboxMessage, User, UtcDateTime
+from graphql_mfa.store.models import OutboxRow, UserRow, UtcDateTime
 from graphql_mfa.store.security_events import StoredEvent
 
 WRITTEN = "outbox"
@@ -22,77 +22,75 @@ WRITTEN = "outbox"
 # A message that waits for another is due after this time all the same, should that one be deleted by hand.
 _LONGEST_WAIT = timedelta(days=7)
 
-_of_sink = OutboxMessage.sink == bindparam("of_sink")
-_that_queue = and_(_of_sink, OutboxMessage.user_id == bindparam("of_user"), OutboxMessage.due_at.is_not(None))
+_of_sink = OutboxRow.sink == bindparam("of_sink")
+_that_queue = and_(_of_sink, OutboxRow.user_id == bindparam("of_user"), OutboxRow.due_at.is_not(None))
 # Locked, so that its deliverer either sees the message that is added behind it, or has deleted it before.
 _last_of_queue = (
-    select(OutboxMessage.number)
+    select(OutboxRow.number)
     .where(_that_queue)
-    .order_by(OutboxMessage.number.desc())
+    .order_by(OutboxRow.number.desc())
     .limit(1)
     .with_for_update()
     .scalar_subquery()
 )
-_ADD = insert(OutboxMessage).values(
-    username=select(User.username).where(User.id == bindparam("of_user")).scalar_subquery(),
+_ADD = insert(OutboxRow).values(
+    username=select(UserRow.username).where(UserRow.id == bindparam("of_user")).scalar_subquery(),
     attempts=0,
     due_at=case(
         (_last_of_queue.is_(None), bindparam("due_first", type_=UtcDateTime)),
         else_=bindparam("due_behind", type_=UtcDateTime),
     ),
 )
-_REMOVE_ALL = delete(OutboxMessage).where(_that_queue)
+_REMOVE_ALL = delete(OutboxRow).where(_that_queue)
 
-_is_due = OutboxMessage.due_at <= bindparam("now")
-_earlier = aliased(OutboxMessage)
+_is_due = OutboxRow.due_at <= bindparam("now")
+_earlier = aliased(OutboxRow)
 _waits = exists().where(
-    _earlier.sink == OutboxMessage.sink,
-    _earlier.user_id == OutboxMessage.user_id,
+    _earlier.sink == OutboxRow.sink,
+    _earlier.user_id == OutboxRow.user_id,
     _earlier.due_at.is_not(None),
-    _earlier.number < OutboxMessage.number,
+    _earlier.number < OutboxRow.number,
 )
 _DUE = (
-    select(OutboxMessage.number)
+    select(OutboxRow.number)
     .where(_of_sink, _is_due, ~_waits)
-    .order_by(OutboxMessage.due_at, OutboxMessage.number)
+    .order_by(OutboxRow.due_at, OutboxRow.number)
     .limit(bindparam("rows"))
 )
-_some_open = select(1).where(_of_sink, OutboxMessage.due_at.is_not(None)).limit(bindparam("rows")).subquery()
+_some_open = select(1).where(_of_sink, OutboxRow.due_at.is_not(None)).limit(bindparam("rows")).subquery()
 _COUNT_OPEN = select(func.count()).select_from(_some_open)
 
 _take = (
-    update(OutboxMessage)
-    .values(attempts=OutboxMessage.attempts + 1, due_at=bindparam("lease_ends_at"))
-    .returning(*OutboxMessage.__table__.columns)
+    update(OutboxRow)
+    .values(attempts=OutboxRow.attempts + 1, due_at=bindparam("lease_ends_at"))
+    .returning(*OutboxRow.__table__.columns)
 )
-_CLAIM = _take.where(OutboxMessage.number.in_(bindparam("numbers", expanding=True)), _is_due)
-_first = select(func.min(OutboxMessage.number)).where(_that_queue).scalar_subquery()
+_CLAIM = _take.where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _is_due)
+_first = select(func.min(OutboxRow.number)).where(_that_queue).scalar_subquery()
 # One that was tried before has a lease, or a pause before its next try.
 _MAKE_FIRST_DUE = (
-    update(OutboxMessage)
-    .where(OutboxMessage.number == _first, OutboxMessage.attempts == 0)
-    .values(due_at=bindparam("now"))
+    update(OutboxRow).where(OutboxRow.number == _first, OutboxRow.attempts == 0).values(due_at=bindparam("now"))
 )
 # Whoever claims a message counts up, so that a deliverer whose lease ran out changes nothing any more.
-_is_mine = and_(OutboxMessage.number == bindparam("mine"), OutboxMessage.attempts == bindparam("tries"))
-_DELIVERED = delete(OutboxMessage).where(_is_mine)
-_GIVE_UP = update(OutboxMessage).where(_is_mine).values(due_at=None)
-_POSTPONE = update(OutboxMessage).where(_is_mine).values(due_at=bindparam("next_at"))
+_is_mine = and_(OutboxRow.number == bindparam("mine"), OutboxRow.attempts == bindparam("tries"))
+_DELIVERED = delete(OutboxRow).where(_is_mine)
+_GIVE_UP = update(OutboxRow).where(_is_mine).values(due_at=None)
+_POSTPONE = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"))
 
-_is_dead = OutboxMessage.due_at.is_(None)
+_is_dead = OutboxRow.due_at.is_(None)
 _COUNTS = (
     select(
-        OutboxMessage.sink,
-        func.count(OutboxMessage.due_at).label("waiting"),
-        (func.count() - func.count(OutboxMessage.due_at)).label("dead"),
-        func.min(OutboxMessage.at, type_=UtcDateTime()).label("oldest"),
+        OutboxRow.sink,
+        func.count(OutboxRow.due_at).label("waiting"),
+        (func.count() - func.count(OutboxRow.due_at)).label("dead"),
+        func.min(OutboxRow.at, type_=UtcDateTime()).label("oldest"),
     )
-    .group_by(OutboxMessage.sink)
-    .order_by(OutboxMessage.sink)
+    .group_by(OutboxRow.sink)
+    .order_by(OutboxRow.sink)
 )
 _REVIVE = (
-    update(OutboxMessage)
-    .where(OutboxMessage.number.in_(select(OutboxMessage.number).where(_is_dead).limit(bindparam("rows"))), _is_dead)
+    update(OutboxRow)
+    .where(OutboxRow.number.in_(select(OutboxRow.number).where(_is_dead).limit(bindparam("rows"))), _is_dead)
     .values(since=bindparam("now"), attempts=0, due_at=bindparam("now"))
 )
 

@@ -9,16 +9,16 @@ from sqlalchemy.orm import InstrumentedAttribute
 from graphql_mfa.store import security_events
 from graphql_mfa.store.models import (
     Base,
-    Challenge,
-    KnownAddress,
-    OtpFailure,
-    OutboxMessage,
-    ReservedName,
-    SecurityEvent,
-    Session,
-    Throttle,
-    TotpDevice,
-    User,
+    ChallengeRow,
+    KnownAddressRow,
+    OtpFailureRow,
+    OutboxRow,
+    ReservedNameRow,
+    SecurityEventRow,
+    SessionRow,
+    ThrottleRow,
+    TotpDeviceRow,
+    UserRow,
 )
 
 Batch = Callable[[Connection], int]
@@ -37,19 +37,21 @@ def batches(
 
     outbox_retention: of messages that are given up, and of those for a sink that nobody serves any more.
     """
-    idle = or_(Throttle.blocked_until.is_(None), Throttle.blocked_until <= now)
+    idle = or_(ThrottleRow.blocked_until.is_(None), ThrottleRow.blocked_until <= now)
     return {
-        "challenges": _batch(Challenge, Challenge.digest, Challenge.expires_at <= now, rows),
-        "sessions": _batch(Session, Session.id, Session.expires_at <= now, rows),
-        "users": _batch_of_users(User.enrollment_expires_at <= now, now, rows),
+        "challenges": _batch(ChallengeRow, ChallengeRow.digest, ChallengeRow.expires_at <= now, rows),
+        "sessions": _batch(SessionRow, SessionRow.id, SessionRow.expires_at <= now, rows),
+        "users": _batch_of_users(UserRow.enrollment_expires_at <= now, now, rows),
         "deletions": lambda connection: security_events.erase_batch(connection, now, rows),
-        "otp_failures": _batch(OtpFailure, OtpFailure.id, OtpFailure.at <= now - otp_failure_window, rows),
-        "security_events": _batch(SecurityEvent, SecurityEvent.id, SecurityEvent.at <= now - event_retention, rows),
-        "outbox": _batch(OutboxMessage, OutboxMessage.number, OutboxMessage.since <= now - outbox_retention, rows),
+        "otp_failures": _batch(OtpFailureRow, OtpFailureRow.id, OtpFailureRow.at <= now - otp_failure_window, rows),
+        "security_events": _batch(
+            SecurityEventRow, SecurityEventRow.id, SecurityEventRow.at <= now - event_retention, rows
+        ),
+        "outbox": _batch(OutboxRow, OutboxRow.number, OutboxRow.since <= now - outbox_retention, rows),
         "known_addresses": _batch_of_addresses(now - known_address_retention, rows),
-        "reserved_names": _batch(ReservedName, ReservedName.digest, ReservedName.ends_at <= now, rows),
-        "totp_devices": _batch(TotpDevice, TotpDevice.id, TotpDevice.expires_at <= now, rows),
-        "throttles": _batch(Throttle, Throttle.key, and_(Throttle.window_ends_at <= now, idle), rows),
+        "reserved_names": _batch(ReservedNameRow, ReservedNameRow.digest, ReservedNameRow.ends_at <= now, rows),
+        "totp_devices": _batch(TotpDeviceRow, TotpDeviceRow.id, TotpDeviceRow.expires_at <= now, rows),
+        "throttles": _batch(ThrottleRow, ThrottleRow.key, and_(ThrottleRow.window_ends_at <= now, idle), rows),
     }
 
 
@@ -60,16 +62,16 @@ def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: Colum
 
 
 def _batch_of_addresses(used_before: datetime, rows: int) -> Batch:
-    unused = KnownAddress.last_used_at <= used_before
-    some = select(KnownAddress.user_id, KnownAddress.address).where(unused).limit(rows)
-    removed = delete(KnownAddress).where(tuple_(KnownAddress.user_id, KnownAddress.address).in_(some), unused)
+    unused = KnownAddressRow.last_used_at <= used_before
+    some = select(KnownAddressRow.user_id, KnownAddressRow.address).where(unused).limit(rows)
+    removed = delete(KnownAddressRow).where(tuple_(KnownAddressRow.user_id, KnownAddressRow.address).in_(some), unused)
     return lambda connection: connection.execute(removed).rowcount
 
 
 def _batch_of_users(abandoned: ColumnElement[bool], now: datetime, rows: int) -> Batch:
     """Their events, which hold the addresses of those who registered, hang on nothing else and are removed as well."""
-    some = select(User.id).where(abandoned).limit(rows)
-    removed = delete(User).where(User.id.in_(some), abandoned).returning(User.id)
+    some = select(UserRow.id).where(abandoned).limit(rows)
+    removed = delete(UserRow).where(UserRow.id.in_(some), abandoned).returning(UserRow.id)
 
     def batch(connection: Connection) -> int:
         if gone := connection.scalars(removed).all():

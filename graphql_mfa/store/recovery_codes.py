@@ -5,10 +5,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
-from graphql_mfa.store.models import RecoveryCode
+from graphql_mfa.store.models import RecoveryCodeRow
 
-_ADD = insert(RecoveryCode)
-_REMOVE_ALL = delete(RecoveryCode).where(RecoveryCode.user_id == bindparam("user"))
+_ADD = insert(RecoveryCodeRow)
+_REMOVE_ALL = delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == bindparam("user"))
 
 
 def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> None:
@@ -17,8 +17,8 @@ def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> 
     connection.execute(_ADD, [{"user_id": user_id, "digest": digest} for digest in digests])
 
 
-_CONSUME = delete(RecoveryCode).where(
-    RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code")
+_CONSUME = delete(RecoveryCodeRow).where(
+    RecoveryCodeRow.user_id == bindparam("user"), RecoveryCodeRow.digest == bindparam("code")
 )
 
 
@@ -28,8 +28,8 @@ def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
 
 
 _LOCK = (
-    select(RecoveryCode.user_id)
-    .where(RecoveryCode.user_id == bindparam("user"), RecoveryCode.digest == bindparam("code"))
+    select(RecoveryCodeRow.user_id)
+    .where(RecoveryCodeRow.user_id == bindparam("user"), RecoveryCodeRow.digest == bindparam("code"))
     .with_for_update()
 )
 

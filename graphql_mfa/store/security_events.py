@@ -9,16 +9,16 @@ from sqlalchemy import Connection, String, Uuid, and_, bindparam, delete, exists
 
 from graphql_mfa.core.security_events import SecurityEventKind, first_event_id
 from graphql_mfa.store.models import (
-    Deletion,
-    SecurityEvent,
+    DeletionRow,
+    SecurityEventRow,
     UtcDateTime,
 )
 
 LAST_ID = UUID(int=2**128 - 1)
-_of_user = SecurityEvent.user_id == bindparam("user")
+_of_user = SecurityEventRow.user_id == bindparam("user")
 # Events of one account are fewer, unless somebody made them; then the purge goes on.
 _AT_ONCE = 500
-_ADD_DELETION = insert(Deletion)
+_ADD_DELETION = insert(DeletionRow)
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StoredEvent:
     user_agent: str | None
 
 
-_ADD = insert(SecurityEvent)
+_ADD = insert(SecurityEventRow)
 
 
 def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
@@ -42,17 +42,17 @@ def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> Non
 
 _HOUR = timedelta(hours=1)
 _of_kind = and_(
-    SecurityEvent.user_id == bindparam("of_user", type_=Uuid()),
-    SecurityEvent.kind == bindparam("of_kind", type_=String),
+    SecurityEventRow.user_id == bindparam("of_user", type_=Uuid()),
+    SecurityEventRow.kind == bindparam("of_kind", type_=String),
 )
 _of_last_hour = (
-    select(SecurityEvent.id)
-    .where(_of_kind, SecurityEvent.id >= bindparam("hour_ago", type_=Uuid()))
+    select(SecurityEventRow.id)
+    .where(_of_kind, SecurityEventRow.id >= bindparam("hour_ago", type_=Uuid()))
     .limit(bindparam("most"))
     .subquery()
 )
-_since = exists().where(_of_kind, SecurityEvent.id >= bindparam("once_since", type_=Uuid()))
-_ADD_BOUNDED = insert(SecurityEvent).from_select(
+_since = exists().where(_of_kind, SecurityEventRow.id >= bindparam("once_since", type_=Uuid()))
+_ADD_BOUNDED = insert(SecurityEventRow).from_select(
     ["id", "user_id", "kind", "at", "ip_address", "user_agent"],
     select(
         bindparam("new_id", type_=Uuid()),
@@ -84,9 +84,15 @@ def add_bounded(
 
 
 _NEWEST = (
-    select(SecurityEvent.id, SecurityEvent.kind, SecurityEvent.at, SecurityEvent.ip_address, SecurityEvent.user_agent)
-    .where(_of_user, SecurityEvent.id < bindparam("before"))
-    .order_by(SecurityEvent.id.desc())
+    select(
+        SecurityEventRow.id,
+        SecurityEventRow.kind,
+        SecurityEventRow.at,
+        SecurityEventRow.ip_address,
+        SecurityEventRow.user_agent,
+    )
+    .where(_of_user, SecurityEventRow.id < bindparam("before"))
+    .order_by(SecurityEventRow.id.desc())
     .limit(bindparam("rows"))
 )
 
@@ -97,7 +103,7 @@ def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST
     return [StoredEvent(row.id, SecurityEventKind[row.kind], row.at, row.ip_address, row.user_agent) for row in found]
 
 
-_REMOVE_ALL = delete(SecurityEvent).where(_of_user)
+_REMOVE_ALL = delete(SecurityEventRow).where(_of_user)
 
 
 def remove_all(connection: Connection, decoy: UUID) -> None:
@@ -115,9 +121,9 @@ def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | N
         connection.execute(_ADD_DELETION, {"user_id": user_id, "replacement_id": replacement_id, "since": now})
 
 
-_of_all = SecurityEvent.user_id.in_(bindparam("users", expanding=True))
-_REMOVE_SOME_OF_ALL = delete(SecurityEvent).where(
-    SecurityEvent.id.in_(select(SecurityEvent.id).where(_of_all).limit(bindparam("rows"))), _of_all
+_of_all = SecurityEventRow.user_id.in_(bindparam("users", expanding=True))
+_REMOVE_SOME_OF_ALL = delete(SecurityEventRow).where(
+    SecurityEventRow.id.in_(select(SecurityEventRow.id).where(_of_all).limit(bindparam("rows"))), _of_all
 )
 
 
@@ -131,13 +137,13 @@ def remove_events(connection: Connection, user_ids: Sequence[UUID], now: datetim
 
 # Its row is locked, so that of two purges none takes the other's batch for the end.
 _FIRST_DELETION = (
-    select(Deletion.user_id, Deletion.replacement_id)
-    .where(Deletion.since <= bindparam("now"))
-    .order_by(Deletion.since, Deletion.user_id)
+    select(DeletionRow.user_id, DeletionRow.replacement_id)
+    .where(DeletionRow.since <= bindparam("now"))
+    .order_by(DeletionRow.since, DeletionRow.user_id)
     .limit(1)
     .with_for_update()
 )
-_FINISH_DELETION = delete(Deletion).where(Deletion.user_id == bindparam("user"))
+_FINISH_DELETION = delete(DeletionRow).where(DeletionRow.user_id == bindparam("user"))
 
 
 def erase_batch(connection: Connection, now: datetime, rows: int) -> int:
@@ -152,12 +158,12 @@ def erase_batch(connection: Connection, now: datetime, rows: int) -> int:
     return changed
 
 
-_some = SecurityEvent.id.in_(
-    select(SecurityEvent.id).where(_of_user).order_by(SecurityEvent.id).limit(bindparam("rows"))
+_some = SecurityEventRow.id.in_(
+    select(SecurityEventRow.id).where(_of_user).order_by(SecurityEventRow.id).limit(bindparam("rows"))
 )
-_REMOVE_SOME = delete(SecurityEvent).where(_some, _of_user)
+_REMOVE_SOME = delete(SecurityEventRow).where(_some, _of_user)
 _MAKE_ANONYMOUS = (
-    update(SecurityEvent)
+    update(SecurityEventRow)
     .where(_some, _of_user)
     .values(user_id=bindparam("replacement", type_=Uuid()), ip_address=None, user_agent=None)
 )

@@ -9,41 +9,43 @@ from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, 
 
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.store.accounts import ACCOUNT_COLUMNS, account_of
-from graphql_mfa.store.models import Session, UsedRefreshToken, User
+from graphql_mfa.store.models import SessionRow, UsedRefreshTokenRow, UserRow
 
-lives = Session.expires_at > bindparam("now")
+lives = SessionRow.expires_at > bindparam("now")
 _COLUMNS = (
-    Session.id,
-    Session.user_id,
-    Session.authenticated_at,
+    SessionRow.id,
+    SessionRow.user_id,
+    SessionRow.authenticated_at,
     # By the attribute's name: the column has another one.
-    Session.factors.label("factors"),
-    Session.ends_at,
-    Session.expires_at,
-    Session.generation,
-    Session.refreshed_at,
-    Session.key_id,
-    Session.refresh_digest,
-    Session.family_digest,
-    Session.ip_address,
-    Session.user_agent,
-    Session.retry_digest,
-    Session.refreshes,
-    Session.refresh_window_ends_at,
-    Session.opened_by,
-    Session.verified_by,
-    Session.stale_since,
+    SessionRow.factors.label("factors"),
+    SessionRow.ends_at,
+    SessionRow.expires_at,
+    SessionRow.generation,
+    SessionRow.refreshed_at,
+    SessionRow.key_id,
+    SessionRow.refresh_digest,
+    SessionRow.family_digest,
+    SessionRow.ip_address,
+    SessionRow.user_agent,
+    SessionRow.retry_digest,
+    SessionRow.refreshes,
+    SessionRow.refresh_window_ends_at,
+    SessionRow.opened_by,
+    SessionRow.verified_by,
+    SessionRow.stale_since,
 )
-_is_current = Session.refresh_digest == bindparam("token")
+_is_current = SessionRow.refresh_digest == bindparam("token")
 # A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
-_earlier = select(UsedRefreshToken.session_id).where(UsedRefreshToken.digest == bindparam("token")).scalar_subquery()
+_earlier = (
+    select(UsedRefreshTokenRow.session_id).where(UsedRefreshTokenRow.digest == bindparam("token")).scalar_subquery()
+)
 _is_of_token = and_(
-    or_(_is_current, Session.family_digest == bindparam("family"), Session.id == _earlier),
+    or_(_is_current, SessionRow.family_digest == bindparam("family"), SessionRow.id == _earlier),
     lives,
 )
-_END_ALL = delete(Session).where(Session.user_id == bindparam("user"), lives)
-_END_OTHERS = _END_ALL.where(Session.id != bindparam("session"))
-_make_stale = update(Session).values(stale_since=bindparam("now"))
+_END_ALL = delete(SessionRow).where(SessionRow.user_id == bindparam("user"), lives)
+_END_OTHERS = _END_ALL.where(SessionRow.id != bindparam("session"))
+_make_stale = update(SessionRow).values(stale_since=bindparam("now"))
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _names_of(factors: Iterable[FactorKind]) -> str:
     return " ".join(factor.value for factor in factors)
 
 
-_ADD = insert(Session)
+_ADD = insert(SessionRow)
 
 
 def add(connection: Connection, session: StoredSession) -> None:
@@ -124,12 +126,12 @@ def add(connection: Connection, session: StoredSession) -> None:
 
 
 _beyond = (
-    select(Session.id)
-    .where(Session.user_id == bindparam("user"), lives)
-    .order_by(Session.refreshed_at.desc(), Session.id)
+    select(SessionRow.id)
+    .where(SessionRow.user_id == bindparam("user"), lives)
+    .order_by(SessionRow.refreshed_at.desc(), SessionRow.id)
     .offset(bindparam("most"))
 )
-_END_BEYOND = delete(Session).where(Session.id.in_(_beyond))
+_END_BEYOND = delete(SessionRow).where(SessionRow.id.in_(_beyond))
 
 
 def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) -> None:
@@ -138,9 +140,9 @@ def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) 
 
 
 _FIND_ACCOUNT = (
-    select(*ACCOUNT_COLUMNS, Session.authenticated_at, Session.stale_since)
-    .join(Session, Session.user_id == User.id)
-    .where(Session.id == bindparam("session"), lives)
+    select(*ACCOUNT_COLUMNS, SessionRow.authenticated_at, SessionRow.stale_since)
+    .join(SessionRow, SessionRow.user_id == UserRow.id)
+    .where(SessionRow.id == bindparam("session"), lives)
 )
 
 
@@ -152,7 +154,7 @@ def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Accou
 
 _LOCK = (
     select(*_COLUMNS)
-    .where(Session.id == bindparam("session"), Session.user_id == bindparam("user"), lives)
+    .where(SessionRow.id == bindparam("session"), SessionRow.user_id == bindparam("user"), lives)
     .with_for_update()
 )
 
@@ -172,8 +174,8 @@ def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, 
 
 
 _ROTATE = (
-    update(Session)
-    .where(Session.id == bindparam("session"), Session.refresh_digest == bindparam("old_digest"))
+    update(SessionRow)
+    .where(SessionRow.id == bindparam("session"), SessionRow.refresh_digest == bindparam("old_digest"))
     .values(
         refresh_digest=bindparam("new_digest"),
         family_digest=bindparam("new_family"),
@@ -210,7 +212,7 @@ def rotate(connection: Connection, session: StoredSession, rotated: StoredSessio
     return connection.execute(_ROTATE, given).rowcount == 1
 
 
-_FIND_BY_REFRESH_TOKEN = select(Session.id, Session.user_id, _is_current.label("is_current")).where(_is_of_token)
+_FIND_BY_REFRESH_TOKEN = select(SessionRow.id, SessionRow.user_id, _is_current.label("is_current")).where(_is_of_token)
 
 
 def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> TokenOwner | None:
@@ -221,8 +223,8 @@ def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, 
 
 
 _REAUTHENTICATE = (
-    update(Session)
-    .where(Session.id == bindparam("session"))
+    update(SessionRow)
+    .where(SessionRow.id == bindparam("session"))
     .values(
         authenticated_at=bindparam("at"),
         factors=bindparam("verified"),
@@ -243,7 +245,7 @@ def reauthenticate(connection: Connection, session: StoredSession) -> None:
     connection.execute(_REAUTHENTICATE, given)
 
 
-_END = delete(Session).where(Session.id == bindparam("session"))
+_END = delete(SessionRow).where(SessionRow.id == bindparam("session"))
 
 
 def end(connection: Connection, id: UUID) -> int:
@@ -262,7 +264,7 @@ def end_others(connection: Connection, id: UUID, user_id: UUID, now: datetime) -
 
 
 _END_OTHERS_OF_DEVICE = _END_OTHERS.where(
-    or_(Session.opened_by == bindparam("device"), Session.verified_by == bindparam("device"))
+    or_(SessionRow.opened_by == bindparam("device"), SessionRow.verified_by == bindparam("device"))
 )
 
 
@@ -272,7 +274,7 @@ def end_others_of_device(connection: Connection, device_id: UUID, id: UUID, user
     return connection.execute(_END_OTHERS_OF_DEVICE, given).rowcount
 
 
-_MAKE_STALE = _make_stale.where(Session.id == bindparam("session"))
+_MAKE_STALE = _make_stale.where(SessionRow.id == bindparam("session"))
 
 
 def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
@@ -281,7 +283,10 @@ def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
 
 
 _MAKE_OTHERS_STALE = _make_stale.where(
-    Session.user_id == bindparam("user"), Session.id != bindparam("session"), Session.stale_since.is_(None), lives
+    SessionRow.user_id == bindparam("user"),
+    SessionRow.id != bindparam("session"),
+    SessionRow.stale_since.is_(None),
+    lives,
 )
 
 
@@ -292,16 +297,16 @@ def make_others_stale(connection: Connection, id: UUID, user_id: UUID, now: date
 
 _USED_LAST = (
     select(
-        Session.id,
-        Session.created_at,
-        Session.refreshed_at,
-        Session.authenticated_at,
-        Session.factors,
-        Session.ip_address,
-        Session.user_agent,
+        SessionRow.id,
+        SessionRow.created_at,
+        SessionRow.refreshed_at,
+        SessionRow.authenticated_at,
+        SessionRow.factors,
+        SessionRow.ip_address,
+        SessionRow.user_agent,
     )
-    .where(Session.user_id == bindparam("user"), lives)
-    .order_by(Session.refreshed_at.desc(), Session.id)
+    .where(SessionRow.user_id == bindparam("user"), lives)
+    .order_by(SessionRow.refreshed_at.desc(), SessionRow.id)
     .limit(bindparam("rows"))
 )
 
@@ -322,7 +327,7 @@ def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -
     ]
 
 
-_END_OWN = _END_ALL.where(Session.id == bindparam("session"))
+_END_OWN = _END_ALL.where(SessionRow.id == bindparam("session"))
 
 
 def end_own(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> bool:

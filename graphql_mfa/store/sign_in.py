@@ -23,9 +23,9 @@ from sqlalchemy.orm import aliased
 
 from graphql_mfa.store.accounts import StoredUser, may_sign_in, select_users, that_name, user_of
 from graphql_mfa.store.inserts import insert_by_engine
-from graphql_mfa.store.models import Challenge, KnownAddress, User, UtcDateTime
+from graphql_mfa.store.models import ChallengeRow, KnownAddressRow, UserRow, UtcDateTime
 
-_known = aliased(KnownAddress)
+_known = aliased(KnownAddressRow)
 _addresses_of_user = _known.user_id == bindparam("of")
 
 
@@ -52,8 +52,8 @@ class LoginCandidate:
     knows_address: bool
 
 
-_knows_address = exists().where(KnownAddress.user_id == User.id, KnownAddress.address == bindparam("address"))
-_FIND_FOR_LOGIN = select(User.id, User.password_hash, _knows_address.label("knows_address")).where(
+_knows_address = exists().where(KnownAddressRow.user_id == UserRow.id, KnownAddressRow.address == bindparam("address"))
+_FIND_FOR_LOGIN = select(UserRow.id, UserRow.password_hash, _knows_address.label("knows_address")).where(
     that_name, may_sign_in
 )
 
@@ -66,24 +66,24 @@ def find_for_login(connection: Connection, key: str, address: str, now: datetime
 
 # Within a day, so that `last_used_at` is too old by a day at most; which address was used last is exact.
 _latest_address = (
-    select(KnownAddress.address)
-    .where(KnownAddress.user_id == User.id, KnownAddress.last_used_at > bindparam("yesterday"))
-    .order_by(KnownAddress.last_used_at.desc())
+    select(KnownAddressRow.address)
+    .where(KnownAddressRow.user_id == UserRow.id, KnownAddressRow.last_used_at > bindparam("yesterday"))
+    .order_by(KnownAddressRow.last_used_at.desc())
     .limit(1)
-    .correlate(User)
+    .correlate(UserRow)
     .scalar_subquery()
 )
 # Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
-    select_users.add_columns(Challenge.attempts, _latest_address.label("latest_address"))
-    .join(Challenge, Challenge.user_id == User.id)
+    select_users.add_columns(ChallengeRow.attempts, _latest_address.label("latest_address"))
+    .join(ChallengeRow, ChallengeRow.user_id == UserRow.id)
     .where(
         may_sign_in,
-        Challenge.digest == bindparam("challenge"),
-        Challenge.expires_at > bindparam("now"),
-        Challenge.attempts < bindparam("attempts"),
+        ChallengeRow.digest == bindparam("challenge"),
+        ChallengeRow.expires_at > bindparam("now"),
+        ChallengeRow.attempts < bindparam("attempts"),
     )
-    .with_for_update(of=[User, Challenge])
+    .with_for_update(of=[UserRow, ChallengeRow])
 )
 
 
@@ -100,8 +100,8 @@ _KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
 _used_last = (
     select(_known.address).where(_addresses_of_user).order_by(_known.last_used_at.desc()).limit(_KNOWN_ADDRESSES)
 )
-_FORGET_ADDRESSES = delete(KnownAddress).where(
-    KnownAddress.user_id == bindparam("user"), KnownAddress.address.not_in(_used_last)
+_FORGET_ADDRESSES = delete(KnownAddressRow).where(
+    KnownAddressRow.user_id == bindparam("user"), KnownAddressRow.address.not_in(_used_last)
 )
 
 
@@ -124,15 +124,15 @@ _other_addresses = (
 @cache
 def _remember_address(dialect: str) -> Executable:
     """An upsert that returns how many other addresses the account has."""
-    insertion = insert_by_engine(dialect, KnownAddress)
+    insertion = insert_by_engine(dialect, KnownAddressRow)
     upsert: Executable = insertion.on_conflict_do_update(
-        index_elements=[KnownAddress.user_id, KnownAddress.address],
+        index_elements=[KnownAddressRow.user_id, KnownAddressRow.address],
         set_={"last_used_at": insertion.excluded.last_used_at},
     ).returning(_other_addresses)
     return upsert
 
 
-_ADDRESSES = select(KnownAddress.address).where(KnownAddress.user_id == bindparam("user"))
+_ADDRESSES = select(KnownAddressRow.address).where(KnownAddressRow.user_id == bindparam("user"))
 
 
 def known_addresses(connection: Connection, id: UUID) -> list[str]:
@@ -141,18 +141,18 @@ def known_addresses(connection: Connection, id: UUID) -> list[str]:
 
 
 _newest_challenges = (
-    select(Challenge.digest)
-    .where(Challenge.user_id == bindparam("user"))
-    .order_by(Challenge.created_at.desc())
+    select(ChallengeRow.digest)
+    .where(ChallengeRow.user_id == bindparam("user"))
+    .order_by(ChallengeRow.created_at.desc())
     .limit(bindparam("others"))
 )
-_END_OLDEST_CHALLENGES = delete(Challenge).where(
-    Challenge.user_id == bindparam("user"), Challenge.digest.not_in(_newest_challenges)
+_END_OLDEST_CHALLENGES = delete(ChallengeRow).where(
+    ChallengeRow.user_id == bindparam("user"), ChallengeRow.digest.not_in(_newest_challenges)
 )
 _open_challenges = (
-    select(func.count()).select_from(Challenge).where(Challenge.user_id == bindparam("user", type_=Uuid()))
+    select(func.count()).select_from(ChallengeRow).where(ChallengeRow.user_id == bindparam("user", type_=Uuid()))
 )
-_ADD_CHALLENGE = insert(Challenge).from_select(
+_ADD_CHALLENGE = insert(ChallengeRow).from_select(
     ["digest", "user_id", "created_at", "expires_at", "attempts"],
     select(
         bindparam("challenge", type_=LargeBinary),
@@ -175,7 +175,7 @@ def add_challenge(
 
 
 _COUNT_ATTEMPT = (
-    update(Challenge).where(Challenge.digest == bindparam("challenge")).values(attempts=Challenge.attempts + 1)
+    update(ChallengeRow).where(ChallengeRow.digest == bindparam("challenge")).values(attempts=ChallengeRow.attempts + 1)
 )
 
 
@@ -184,7 +184,9 @@ def count_attempt(connection: Connection, digest: bytes) -> None:
     connection.execute(_COUNT_ATTEMPT, {"challenge": digest})
 
 
-_CONSUME_CHALLENGE = delete(Challenge).where(Challenge.digest == bindparam("challenge")).returning(Challenge.digest)
+_CONSUME_CHALLENGE = (
+    delete(ChallengeRow).where(ChallengeRow.digest == bindparam("challenge")).returning(ChallengeRow.digest)
+)
 
 
 def consume_challenge(connection: Connection, digest: bytes) -> None:
@@ -192,7 +194,7 @@ def consume_challenge(connection: Connection, digest: bytes) -> None:
     connection.execute(_CONSUME_CHALLENGE, {"challenge": digest}).one()
 
 
-_END_CHALLENGES = delete(Challenge).where(Challenge.user_id == bindparam("user"))
+_END_CHALLENGES = delete(ChallengeRow).where(ChallengeRow.user_id == bindparam("user"))
 
 
 def end_challenges(connection: Connection, user_id: UUID) -> None:

@@ -22,23 +22,23 @@ from sqlalchemy import (
 
 from graphql_mfa.core.throttling import Limit, Refusal, Usage, reserve
 from graphql_mfa.store.inserts import insert_by_engine
-from graphql_mfa.store.models import Throttle, UtcDateTime
+from graphql_mfa.store.models import ThrottleRow, UtcDateTime
 
-_usage = (Throttle.key, Throttle.attempts, Throttle.window_ends_at, Throttle.blocked_until)
+_usage = (ThrottleRow.key, ThrottleRow.attempts, ThrottleRow.window_ends_at, ThrottleRow.blocked_until)
 _SET = (
-    update(Throttle)
-    .where(Throttle.key == bindparam("of"))
+    update(ThrottleRow)
+    .where(ThrottleRow.key == bindparam("of"))
     .values(
         attempts=bindparam("attempts"),
         window_ends_at=bindparam("window_ends_at"),
         blocked_until=bindparam("blocked_until"),
     )
 )
-_FORGET = delete(Throttle).where(Throttle.key == bindparam("of"))
+_FORGET = delete(ThrottleRow).where(ThrottleRow.key == bindparam("of"))
 _GIVE_BACK = (
-    update(Throttle)
-    .where(Throttle.key == bindparam("of"), Throttle.attempts > 0)
-    .values(attempts=Throttle.attempts - 1, blocked_until=None)
+    update(ThrottleRow)
+    .where(ThrottleRow.key == bindparam("of"), ThrottleRow.attempts > 0)
+    .values(attempts=ThrottleRow.attempts - 1, blocked_until=None)
 )
 
 
@@ -93,7 +93,7 @@ def forget(connection: Connection, keys: Collection[bytes]) -> None:
 @cache
 def _usages(count: int) -> Executable:
     """What was used under so many keys."""
-    return select(*_usage).where(Throttle.key.in_([_key(number) for number in range(count)]))
+    return select(*_usage).where(ThrottleRow.key.in_([_key(number) for number in range(count)]))
 
 
 @cache
@@ -111,23 +111,23 @@ def _upsert(dialect: str, count: int) -> Executable:
             for number in range(count)
         )
     )
-    insertion = insert_by_engine(dialect, Throttle).from_select(
+    insertion = insert_by_engine(dialect, ThrottleRow).from_select(
         ["key", "attempts", "window_ends_at", "blocked_until"], rows.order_by("key")
     )
     # Whatever changes the wait changes one of these two as well.
     unchanged = (
         and_(
-            Throttle.key == _key(number),
-            Throttle.attempts == bindparam(f"read_attempts_{number}"),
-            Throttle.window_ends_at == bindparam(f"read_window_ends_at_{number}"),
+            ThrottleRow.key == _key(number),
+            ThrottleRow.attempts == bindparam(f"read_attempts_{number}"),
+            ThrottleRow.window_ends_at == bindparam(f"read_window_ends_at_{number}"),
         )
         for number in range(count)
     )
     upsert: Executable = insertion.on_conflict_do_update(
-        index_elements=[Throttle.key],
+        index_elements=[ThrottleRow.key],
         set_={name: insertion.excluded[name] for name in ("attempts", "window_ends_at", "blocked_until")},
         where=or_(*unchanged),
-    ).returning(Throttle.key)
+    ).returning(ThrottleRow.key)
     return upsert
 
 

@@ -9,22 +9,22 @@ from sqlalchemy import BindParameter, Connection, Row, String, bindparam, delete
 
 from graphql_mfa.core.keys import sealed_by
 from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME, Device
-from graphql_mfa.store.models import OtpFailure, TotpDevice, User, UtcDateTime
+from graphql_mfa.store.models import OtpFailureRow, TotpDeviceRow, UserRow, UtcDateTime
 
 # A device that was not confirmed in time counts as removed.
-_is_there = or_(TotpDevice.expires_at.is_(None), TotpDevice.expires_at > bindparam("now"))
-_those_there = (TotpDevice.user_id == bindparam("user"), _is_there)
+_is_there = or_(TotpDeviceRow.expires_at.is_(None), TotpDeviceRow.expires_at > bindparam("now"))
+_those_there = (TotpDeviceRow.user_id == bindparam("user"), _is_there)
 _shown = (
-    TotpDevice.id,
-    TotpDevice.name,
-    TotpDevice.confirmed_at,
-    TotpDevice.created_at,
-    TotpDevice.last_used_at,
+    TotpDeviceRow.id,
+    TotpDeviceRow.name,
+    TotpDeviceRow.confirmed_at,
+    TotpDeviceRow.created_at,
+    TotpDeviceRow.last_used_at,
 )
-_that_one = (TotpDevice.id == bindparam("device"), *_those_there)
+_that_one = (TotpDeviceRow.id == bindparam("device"), *_those_there)
 
 
-_ADD_OTP_FAILURE = insert(OtpFailure)
+_ADD_OTP_FAILURE = insert(OtpFailureRow)
 
 
 def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
@@ -35,8 +35,8 @@ def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: dat
 
 _COUNT_OTP_FAILURES = (
     select(func.count())
-    .select_from(OtpFailure)
-    .where(OtpFailure.user_id == bindparam("user"), OtpFailure.at > bindparam("since"))
+    .select_from(OtpFailureRow)
+    .where(OtpFailureRow.user_id == bindparam("user"), OtpFailureRow.at > bindparam("since"))
 )
 
 
@@ -46,8 +46,8 @@ def count_otp_failures(connection: Connection, id: UUID, since: datetime) -> int
 
 
 _SET_OTP_STATE = (
-    update(User)
-    .where(User.id == bindparam("user"))
+    update(UserRow)
+    .where(UserRow.id == bindparam("user"))
     .values(
         otp_failures=bindparam("in_a_row"),
         otp_blocked_until=bindparam("wait_ends_at"),
@@ -69,7 +69,7 @@ def set_otp_state(
     connection.execute(_SET_OTP_STATE, {"user": id} | state)
 
 
-_FORGET_OTP_FAILURES = delete(OtpFailure).where(OtpFailure.user_id == bindparam("user"))
+_FORGET_OTP_FAILURES = delete(OtpFailureRow).where(OtpFailureRow.user_id == bindparam("user"))
 
 
 def forget_otp_failures(connection: Connection, id: UUID) -> None:
@@ -108,7 +108,7 @@ def _device_of(row: "Row[*tuple[object, ...]]") -> Device:
     return Device(row.id, row.name, row.confirmed_at is not None, row.created_at, row.last_used_at)
 
 
-_ADD = insert(TotpDevice)
+_ADD = insert(TotpDeviceRow)
 
 
 def add(
@@ -137,7 +137,7 @@ def add(
     connection.execute(_ADD, row)
 
 
-_REMOVE_ALL = delete(TotpDevice).where(TotpDevice.user_id == bindparam("user"))
+_REMOVE_ALL = delete(TotpDeviceRow).where(TotpDeviceRow.user_id == bindparam("user"))
 
 
 def remove_all(connection: Connection, user_id: UUID) -> None:
@@ -145,10 +145,10 @@ def remove_all(connection: Connection, user_id: UUID) -> None:
     connection.execute(_REMOVE_ALL, {"user": user_id})
 
 
-devices = select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.last_used_at)
-_of_user = devices.where(TotpDevice.user_id == bindparam("user"))
-_CONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_not(None))
-_UNCONFIRMED = _of_user.where(TotpDevice.confirmed_at.is_(None))
+devices = select(TotpDeviceRow.id, TotpDeviceRow.sealed_secret, TotpDeviceRow.last_step, TotpDeviceRow.last_used_at)
+_of_user = devices.where(TotpDeviceRow.user_id == bindparam("user"))
+_CONFIRMED = _of_user.where(TotpDeviceRow.confirmed_at.is_not(None))
+_UNCONFIRMED = _of_user.where(TotpDeviceRow.confirmed_at.is_(None))
 
 
 def of_user(connection: Connection, user_id: UUID, *, confirmed: bool) -> list[StoredDevice]:
@@ -159,14 +159,14 @@ def of_user(connection: Connection, user_id: UUID, *, confirmed: bool) -> list[S
 
 _now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
 _CLAIM_STEP = (
-    update(TotpDevice)
+    update(TotpDeviceRow)
     .where(
-        TotpDevice.id == bindparam("device"),
-        or_(TotpDevice.last_step.is_(None), TotpDevice.last_step < bindparam("step")),
+        TotpDeviceRow.id == bindparam("device"),
+        or_(TotpDeviceRow.last_step.is_(None), TotpDeviceRow.last_step < bindparam("step")),
     )
     .values(
         last_step=bindparam("step"),
-        confirmed_at=func.coalesce(TotpDevice.confirmed_at, _now),
+        confirmed_at=func.coalesce(TotpDeviceRow.confirmed_at, _now),
         expires_at=None,
         last_used_at=_now,
     )
@@ -188,7 +188,7 @@ def claim_step(connection: Connection, id: UUID, step: int, now: datetime, re_en
     return connection.execute(_CLAIM_STEP_AND_RE_ENCRYPT, claim | seal).rowcount == 1
 
 
-_SHOWN = select(*_shown).where(*_those_there).order_by(TotpDevice.created_at, TotpDevice.id)
+_SHOWN = select(*_shown).where(*_those_there).order_by(TotpDeviceRow.created_at, TotpDeviceRow.id)
 
 
 def shown(connection: Connection, user_id: UUID, now: datetime) -> list[Device]:
@@ -196,7 +196,7 @@ def shown(connection: Connection, user_id: UUID, now: datetime) -> list[Device]:
     return [_device_of(row) for row in connection.execute(_SHOWN, {"user": user_id, "now": now})]
 
 
-_COUNT = select(func.count()).select_from(TotpDevice).where(*_those_there)
+_COUNT = select(func.count()).select_from(TotpDeviceRow).where(*_those_there)
 
 
 def count(connection: Connection, user_id: UUID, now: datetime) -> int:
@@ -206,8 +206,8 @@ def count(connection: Connection, user_id: UUID, now: datetime) -> int:
 
 _COUNT_CONFIRMED = (
     select(func.count())
-    .select_from(TotpDevice)
-    .where(TotpDevice.user_id == bindparam("user"), TotpDevice.confirmed_at.is_not(None))
+    .select_from(TotpDeviceRow)
+    .where(TotpDeviceRow.user_id == bindparam("user"), TotpDeviceRow.confirmed_at.is_not(None))
 )
 
 
@@ -217,7 +217,7 @@ def count_confirmed(connection: Connection, user_id: UUID) -> int:
 
 
 _LOCK = (
-    select(*_shown, TotpDevice.sealed_secret, TotpDevice.last_step, TotpDevice.session_id)
+    select(*_shown, TotpDeviceRow.sealed_secret, TotpDeviceRow.last_step, TotpDeviceRow.session_id)
     .where(*_that_one)
     .with_for_update()
 )
@@ -231,7 +231,7 @@ def lock(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> Lock
     return LockedDevice(_device_of(row), stored_device_of(row), row.session_id)
 
 
-_RENAME = update(TotpDevice).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
+_RENAME = update(TotpDeviceRow).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
 
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: datetime) -> Device | None:
@@ -241,7 +241,7 @@ def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: date
     return None if row is None else _device_of(row)
 
 
-_REMOVE = delete(TotpDevice).where(TotpDevice.id == bindparam("device"))
+_REMOVE = delete(TotpDeviceRow).where(TotpDeviceRow.id == bindparam("device"))
 
 
 def remove(connection: Connection, id: UUID) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, func, select
 
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import Base, SecurityEvent
+from graphql_mfa.store.models import Base, SecurityEventRow
 from tests.account import act
 from tests.api.answers import CHALLENGE_EXPIRED, failure
 from tests.api.scenarios import RunApp
@@ -76,7 +76,12 @@ async def test_what_happened_is_kept_without_telling_to_whom(api: Api, services:
     alice, bob = await api.member("Alice"), await api.member("bob")
     await act(api, "deleteAccount", alice.access_token)
     await api.me(bob.access_token)
-    columns = (SecurityEvent.user_id, SecurityEvent.kind, SecurityEvent.ip_address, SecurityEvent.user_agent)
+    columns = (
+        SecurityEventRow.user_id,
+        SecurityEventRow.kind,
+        SecurityEventRow.ip_address,
+        SecurityEventRow.user_agent,
+    )
     events = await services.database.read(lambda connection: connection.execute(select(*columns)).all())
     bobs = [event for event in events if event.user_id == UUID(bob.session["user"]["id"])]
     alices = [event for event in events if event not in bobs]
@@ -92,7 +97,7 @@ async def test_what_happened_is_removed_where_nothing_may_be_kept(run_app: RunAp
         alice, bob = await api.member("Alice"), await api.member("bob")
         assert await act(api, "deleteAccount", alice.access_token) == DELETED
         owners = await app.state.services.database.read(
-            lambda connection: set(connection.scalars(select(SecurityEvent.user_id)))
+            lambda connection: set(connection.scalars(select(SecurityEventRow.user_id)))
         )
     assert owners == {UUID(bob.session["user"]["id"])}
 
@@ -112,7 +117,7 @@ async def test_of_several_at_once_one_deletes_the_account(api: Api, services: Se
     answers = await at_once(act(api, "deleteAccount", token) for token in tokens)
     assert kinds(answers) == {"AccountDeleted": 1, "NotAuthenticated": 9}
     assert {answer["reason"] for answer in answers if answer["__typename"] == "NotAuthenticated"} == {"SESSION_ENDED"}
-    deletions = select(func.count()).where(SecurityEvent.kind == "ACCOUNT_DELETED")
+    deletions = select(func.count()).where(SecurityEventRow.kind == "ACCOUNT_DELETED")
     assert await services.database.read(lambda connection: connection.scalar(deletions)) == 1
 
 

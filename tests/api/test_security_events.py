@@ -14,7 +14,7 @@ from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import import_users
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import SecurityEvent
+from graphql_mfa.store.models import SecurityEventRow
 from tests.account import act, user_of
 from tests.api import scenarios
 from tests.api.scenarios import NO_ID, RunApp
@@ -133,7 +133,7 @@ async def test_what_happens_is_recorded_once_and_nothing_else(
     async with run_app(**settings) as app:
         await way(connect(app), app.state.services)
         recorded = await app.state.services.database.read(
-            lambda connection: list(connection.scalars(select(SecurityEvent.kind)))
+            lambda connection: list(connection.scalars(select(SecurityEventRow.kind)))
         )
     assert sorted(recorded) == sorted(kinds)
 
@@ -158,7 +158,7 @@ async def member_with_events(api: Api, services: Services, count: int) -> tuple[
     for _ in range(count - 3):
         api.clock.advance(0.5)
         await services.database.write(add)
-    stored = select(SecurityEvent.id).order_by(SecurityEvent.id.desc())
+    stored = select(SecurityEventRow.id).order_by(SecurityEventRow.id.desc())
     ids = await services.database.read(lambda connection: list(connection.scalars(stored)))
     assert len(ids) == count
     return member, [str(found) for found in ids]

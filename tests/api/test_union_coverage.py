@@ -19,7 +19,7 @@ from graphql import (
 )
 from sqlalchemy import select
 
-from graphql_mfa.store.models import SecurityEvent
+from graphql_mfa.store.models import SecurityEventRow
 from tests import leaks
 from tests.api.scenarios import SCENARIOS, RunApp
 from tests.api_client import PASSWORD
@@ -55,7 +55,7 @@ async def test_a_client_reaches_it_without_a_full_scan_or_a_secret_in_an_event(
         with full_scans() as plans:
             result = await scenario.run(api, app.state.services)
         events = await app.state.services.database.read(
-            lambda connection: connection.execute(select(SecurityEvent.__table__)).all()
+            lambda connection: connection.execute(select(SecurityEventRow.__table__)).all()
         )
     assert result["__typename"] == member
     assert _union_of(documents[-1]) == union

@@ -23,8 +23,8 @@ from graphql_mfa.flows.operators import retry, undelivered
 from graphql_mfa.services import Services
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import OutboxMessage
-from graphql_mfa.store.models import SecurityEvent as StoredEvent
+from graphql_mfa.store.models import OutboxRow
+from graphql_mfa.store.models import SecurityEventRow as StoredEvent
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reset_password
 from tests.api_client import Api
 from tests.clock import Clock
@@ -91,7 +91,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 async def messages(database: Database) -> Sequence[Row[Any]]:
     """What is in the outbox."""
-    query = select(*OutboxMessage.__table__.columns).order_by(OutboxMessage.number)
+    query = select(*OutboxRow.__table__.columns).order_by(OutboxRow.number)
     found = await database.read(lambda connection: connection.execute(query).all())
     await asyncio.sleep(0)  # reading from SQLite lets nobody else run
     return found

@@ -16,7 +16,7 @@ from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import purging
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Challenge, SecurityEvent
+from graphql_mfa.store.models import ChallengeRow, SecurityEventRow
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
 from tests.clock import Clock
@@ -43,7 +43,9 @@ async def test_purging_goes_on_until_nothing_that_expired_is_left(run_app: RunAp
         await services.database.write(fill)
         assert +Counter(await purge_now(services)) == {"challenges": 5}
         assert not +Counter(await purge_now(services))
-        kept = await services.database.read(lambda connection: connection.scalar(select(func.count(Challenge.digest))))
+        kept = await services.database.read(
+            lambda connection: connection.scalar(select(func.count(ChallengeRow.digest)))
+        )
     assert kept == 2
 
 
@@ -73,7 +75,7 @@ async def test_an_abandoned_registration_leaves_no_address_behind(
         await purge_now(services)
     else:
         assert (await api.register("abandoned"))["__typename"] == "RegisterUserSuccess"
-    owners = await services.database.read(lambda connection: set(connection.scalars(select(SecurityEvent.user_id))))
+    owners = await services.database.read(lambda connection: set(connection.scalars(select(SecurityEventRow.user_id))))
     assert UUID(abandoned["user"]["id"]) not in owners
     assert owners, "those of others stay"
 

@@ -12,7 +12,7 @@ from graphql_mfa.flows import keys as rotation
 from graphql_mfa.flows.keys import ReEncrypted, rotate_keys
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import TotpDevice
+from graphql_mfa.store.models import TotpDeviceRow
 from graphql_mfa.store.totp import StoredDevice
 from tests.conftest import on_each_engine
 from tests.store import rows
@@ -51,7 +51,7 @@ async def fill(database: Database, *keys: Key) -> list[UUID]:
 
 async def stored(database: Database) -> Stored:
     def read(connection: Connection) -> Stored:
-        devices = connection.execute(select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.key_id))
+        devices = connection.execute(select(TotpDeviceRow.id, TotpDeviceRow.sealed_secret, TotpDeviceRow.key_id))
         return {row.id: (row.sealed_secret, row.key_id) for row in devices}
 
     return await database.read(read)
@@ -104,7 +104,7 @@ async def test_several_rotations_at_once_lose_nothing(database: Database) -> Non
 async def test_a_secret_that_is_broken_is_named_and_left_and_the_others_are_sealed_again(database: Database) -> None:
     ids = await fill(database, *[OLD] * 8)
     broken = set(sorted(ids)[:4])  # a whole batch, and one more
-    damage = update(TotpDevice).where(TotpDevice.id.in_(broken)).values(sealed_secret=OLD.id + bytes(60))
+    damage = update(TotpDeviceRow).where(TotpDeviceRow.id.in_(broken)).values(sealed_secret=OLD.id + bytes(60))
     await database.write(lambda connection: connection.execute(damage))
     batches = await rotate(database)
     faults = [fault for batch in batches for fault in batch.faults]

@@ -11,7 +11,7 @@ from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong, new_secret
 from graphql_mfa.flows.totp import match_devices, seal_secret
 from graphql_mfa.services import Services, Transaction
-from graphql_mfa.store.models import TotpDevice
+from graphql_mfa.store.models import TotpDeviceRow
 from graphql_mfa.store.totp import StoredDevice
 from tests.authenticator import code_of_step
 from tests.conftest import on_each_engine
@@ -34,7 +34,7 @@ async def judged(services: Services, otp: str, *devices: Given) -> tuple[CodeVer
         user = rows.add_user(connection)
         stored = [add(connection, user, secret, last_step) for secret, last_step in devices]
         verdict, _ = match_devices(transaction, stored, otp)
-        steps = {row.id: row.last_step for row in connection.execute(select(TotpDevice.id, TotpDevice.last_step))}
+        steps = {row.id: row.last_step for row in connection.execute(select(TotpDeviceRow.id, TotpDeviceRow.last_step))}
         return verdict, [steps[device.id] for device in stored]
 
     def add(connection: Connection, user: UUID, secret: str, last_step: int | None) -> StoredDevice:

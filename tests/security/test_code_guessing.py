@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from sqlalchemy import Connection, insert, select
 
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import OtpFailure
+from graphql_mfa.store.models import OtpFailureRow
 from tests.api_client import Api, Member
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
@@ -309,8 +309,8 @@ async def test_guesses_for_long_leave_the_recovery_codes_to_the_owner(run_app: R
 
 
 def repeat_the_failure(connection: Connection) -> None:
-    failure = connection.execute(select(OtpFailure.user_id, OtpFailure.at)).one()
-    connection.execute(insert(OtpFailure), [{"id": uuid4(), **failure._mapping} for _ in range(98)])
+    failure = connection.execute(select(OtpFailureRow.user_id, OtpFailureRow.at)).one()
+    connection.execute(insert(OtpFailureRow), [{"id": uuid4(), **failure._mapping} for _ in range(98)])
 
 
 @pytest.mark.parametrize(("days", "outcome"), [(29, "FactorDisabled"), (30, "SignedIn"), (31, "SignedIn")])

@@ -10,7 +10,7 @@ from sqlalchemy import func, insert, select
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.purging import purge
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import SecurityEvent
+from graphql_mfa.store.models import SecurityEventRow
 from tests.account import act
 from tests.api.scenarios import RunApp
 from tests.api_client import Api, Member
@@ -38,7 +38,7 @@ async def by_an_operator(api: Api, services: Services, member: Member) -> object
 async def add_events(services: Services, user: UUID, clock: Clock) -> None:
     row = {"user_id": user, "kind": "SIGN_IN_FAILED", "at": clock(), "ip_address": "203.0.113.9"}
     events = [row | {"id": uuid4(), "user_agent": "curl"} for _ in range(EVENTS)]
-    await services.database.write(lambda connection: connection.execute(insert(SecurityEvent), events))
+    await services.database.write(lambda connection: connection.execute(insert(SecurityEventRow), events))
 
 
 async def member_with_events(api: Api, services: Services, username: str = "alice") -> tuple[Member, UUID]:
@@ -49,7 +49,7 @@ async def member_with_events(api: Api, services: Services, username: str = "alic
 
 
 async def events_of(services: Services, user: UUID) -> int:
-    named = select(func.count()).where(SecurityEvent.user_id == user)
+    named = select(func.count()).where(SecurityEventRow.user_id == user)
     return await services.database.read(lambda connection: connection.scalar(named)) or 0
 
 
@@ -75,7 +75,9 @@ async def test_a_deletion_changes_a_bounded_number_of_rows_and_the_purge_does_th
             services = app.state.services
             await purge_now(services)
             assert await events_of(services, user) == 0
-            owners = select(SecurityEvent.user_id, SecurityEvent.ip_address, SecurityEvent.user_agent).distinct()
+            owners = select(
+                SecurityEventRow.user_id, SecurityEventRow.ip_address, SecurityEventRow.user_agent
+            ).distinct()
             ((owner, *client),) = await services.database.read(lambda connection: connection.execute(owners).all())
             assert (owner != user, client) == (True, [None, None])
             assert await scalar(services, "SELECT count(*) FROM mfa_deletions") == 0

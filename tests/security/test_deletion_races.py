@@ -16,7 +16,7 @@ from graphql_mfa.flows.accounts import delete_personal_data
 from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import SecurityEvent
+from graphql_mfa.store.models import SecurityEventRow
 from graphql_mfa.store.outages import UnavailableError
 from tests.account import act
 from tests.api_client import Api, Member, Result
@@ -91,7 +91,7 @@ async def test_race_leaves_no_event_that_names_the_account(api: Api, services: S
 
     assert kinds(answers).keys() <= EXPECTED
     assert answers[-1]["__typename"] == "AccountDeleted"
-    named = select(func.count()).where(SecurityEvent.user_id == user_id)
+    named = select(func.count()).where(SecurityEventRow.user_id == user_id)
     assert await services.database.read(lambda connection: connection.scalar(named)) == 0
     assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 0
 
@@ -112,7 +112,9 @@ async def test_race_of_a_password_that_is_being_hashed(
     monkeypatch.setattr(services.hashing, "run", run_while_the_owner_deletes)
     assert (await api.login(password=password))["__typename"] == "InvalidCredentials"
     assert await scalar(services, "SELECT count(*) FROM mfa_challenges") == 0
-    kept = select(func.count()).where((SecurityEvent.user_id == user_id) | (SecurityEvent.kind == "SIGN_IN_FAILED"))
+    kept = select(func.count()).where(
+        (SecurityEventRow.user_id == user_id) | (SecurityEventRow.kind == "SIGN_IN_FAILED")
+    )
     assert await services.database.read(lambda connection: connection.scalar(kept)) == 0
 
 
@@ -180,7 +182,7 @@ async def test_race_of_a_theft_that_is_noticed_while_the_account_is_deleted(
     monkeypatch.setattr(sessions, "end", end_while_the_account_is_deleted)
     assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
     assert await deletions[0]
-    events = select(SecurityEvent.user_id, SecurityEvent.kind, SecurityEvent.ip_address)
+    events = select(SecurityEventRow.user_id, SecurityEventRow.kind, SecurityEventRow.ip_address)
     left = await services.database.read(lambda connection: connection.execute(events).all())
     assert "REFRESH_TOKEN_REUSED" in {event.kind for event in left}
     assert not [event for event in left if event.user_id == user_id or event.ip_address]

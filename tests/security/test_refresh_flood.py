@@ -8,7 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from graphql_mfa.core.tokens import Purpose, digest, first_refresh_token
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import Session, UsedRefreshToken
+from graphql_mfa.store.models import SessionRow, UsedRefreshTokenRow
 from tests.api_client import Api, Member
 from tests.clock import Clock
 from tests.conftest import on_each_engine
@@ -106,7 +106,7 @@ async def test_the_session_used_least_recently_ends_when_another_one_would_be_to
     answer = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
 
     assert await sessions_of(services) == SESSIONS
-    left = await services.database.read(lambda connection: set(connection.scalars(select(Session.id))))
+    left = await services.database.read(lambda connection: set(connection.scalars(select(SessionRow.id))))
     assert oldest not in left
     assert await api.me(member.access_token) is not None
     assert await api.me(answer["tokens"]["accessToken"]) is not None
@@ -138,9 +138,9 @@ async def session_of_an_earlier_release(api: Api, services: Services, clock: Clo
 
     def as_before(connection: Connection) -> None:
         columns = {"refresh_digest": current, "family_digest": None, "generation": len(used), "refreshed_at": clock()}
-        session = connection.scalar(update(Session).values(columns).returning(Session.id))
+        session = connection.scalar(update(SessionRow).values(columns).returning(SessionRow.id))
         traded_in = [{"digest": token, "session_id": session, "generation": place} for place, token in enumerate(used)]
-        connection.execute(insert(UsedRefreshToken), traded_in)
+        connection.execute(insert(UsedRefreshTokenRow), traded_in)
 
     clock.advance(60)
     await services.database.write(as_before)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import Session
+from graphql_mfa.store.models import SessionRow
 from tests.account import act
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
@@ -109,7 +109,7 @@ async def test_race_of_a_sign_in_with_the_app_against_its_removal(api: Api, serv
     )
 
     assert kinds(answers)["FactorRemoved"] == 1
-    opened = select(func.count()).where(Session.opened_by == UUID(lost.id))
+    opened = select(func.count()).where(SessionRow.opened_by == UUID(lost.id))
     assert await services.database.read(lambda connection: connection.scalar(opened)) == 0
     for answer in answers:
         if answer["__typename"] == "SignedIn":

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, make_url, select, update
 
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import User
+from graphql_mfa.store.models import UserRow
 from tests.conftest import connections_in_use, on_each_engine, sqlite_only
 from tests.store import rows
 
@@ -34,12 +34,12 @@ async def database(any_database: Database) -> Database:
 def count_twice(connection: Connection) -> None:
     """Two statements, of which the first locks the account's row."""
     for _ in range(2):
-        found = connection.execute(select(User.otp_failures)).scalar_one()
-        connection.execute(update(User).values(otp_failures=found + 1))
+        found = connection.execute(select(UserRow.otp_failures)).scalar_one()
+        connection.execute(update(UserRow).values(otp_failures=found + 1))
 
 
 def counted(connection: Connection) -> int:
-    return connection.execute(select(User.otp_failures)).scalar_one()
+    return connection.execute(select(UserRow.otp_failures)).scalar_one()
 
 
 _watched: ContextVar[Suspended | None] = ContextVar("watched", default=None)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, text
 from graphql_mfa.core.usernames import Username, username_key
 from graphql_mfa.store import accounts, purging, recovery_codes, sessions, sign_in, totp
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Challenge, TotpDevice
+from graphql_mfa.store.models import ChallengeRow, TotpDeviceRow
 from tests.conftest import on_each_engine, postgresql_only
 from tests.store import rows
 from tests.store.rows import LATER, NOW
@@ -116,7 +116,7 @@ async def test_only_a_step_newer_than_the_last_one_can_be_claimed(
         return totp.claim_step(connection, device, 100, NOW)
 
     assert await database.write(claim) is claimed
-    step = await database.read(lambda connection: connection.scalar(select(TotpDevice.last_step)))
+    step = await database.read(lambda connection: connection.scalar(select(TotpDeviceRow.last_step)))
     assert step == (100 if claimed else last_step)
 
 
@@ -127,7 +127,7 @@ async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_t
         device = rows.add_device(connection, rows.add_user(connection))
         totp.claim_step(connection, device, 100, NOW)
         totp.claim_step(connection, device, 101, LATER)
-        return connection.scalar(select(TotpDevice.confirmed_at))
+        return connection.scalar(select(TotpDeviceRow.confirmed_at))
 
     assert await database.write(claim_twice) == NOW
 
@@ -136,11 +136,11 @@ async def test_a_claimed_step_sets_when_the_device_was_used_and_takes_its_end_aw
     def claim(connection: Connection) -> None:
         device = rows.add_device(connection, rows.add_user(connection), expires_at=LATER)
         assert totp.claim_step(connection, device, 100, NOW)
-        assert connection.execute(select(TotpDevice.last_used_at, TotpDevice.expires_at)).one() == (NOW, None)
+        assert connection.execute(select(TotpDeviceRow.last_used_at, TotpDeviceRow.expires_at)).one() == (NOW, None)
         assert not totp.claim_step(connection, device, 100, LATER)
-        assert connection.scalar(select(TotpDevice.last_used_at)) == NOW
+        assert connection.scalar(select(TotpDeviceRow.last_used_at)) == NOW
         assert totp.claim_step(connection, device, 101, LATER)
-        assert connection.scalar(select(TotpDevice.last_used_at)) == LATER
+        assert connection.scalar(select(TotpDeviceRow.last_used_at)) == LATER
 
     await database.write(claim)
 
@@ -178,7 +178,7 @@ async def test_a_device_is_confirmed_at_its_last_moment_or_purged_but_never_both
         *(other_process.write(purge) for _ in devices), *(database.write(confirm(device)) for device in devices)
     )
     purged, confirmed = sum(outcomes[:20]), sum(outcomes[20:])
-    left = await database.read(lambda connection: connection.execute(select(TotpDevice.confirmed_at)).all())
+    left = await database.read(lambda connection: connection.execute(select(TotpDeviceRow.confirmed_at)).all())
     assert purged + confirmed == 20
     assert len(left) == confirmed
     assert all(row.confirmed_at == NOW for row in left)
@@ -197,7 +197,7 @@ async def test_no_more_attempts_are_counted_than_a_challenge_has(database: Datab
     left = await asyncio.gather(*((database, other_process)[number % 2].write(answer) for number in range(10)))
     assert left.count(None) == 5
     assert {attempts for attempts in left if attempts is not None} == {4, 3, 2, 1, 0}
-    assert await database.read(lambda connection: connection.scalar(select(Challenge.attempts))) == 5
+    assert await database.read(lambda connection: connection.scalar(select(ChallengeRow.attempts))) == 5
 
 
 async def test_a_rotated_session_is_found_by_its_new_token_and_by_its_family(database: Database) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import User
+from graphql_mfa.store.models import UserRow
 from tests.conftest import on_each_engine, postgresql_only
 from tests.postgresql import PostgresqlServer
 from tests.store import rows
@@ -19,13 +19,15 @@ pytestmark = on_each_engine
 
 def count_failure(connection: Connection, username: str) -> None:
     """One statement, which holds the account's row until the transaction ends."""
-    counted = User.otp_failures + 1
-    connection.execute(update(User).where(User.username == username).values(otp_failures=counted))
+    counted = UserRow.otp_failures + 1
+    connection.execute(update(UserRow).where(UserRow.username == username).values(otp_failures=counted))
 
 
 def failures(connection: Connection) -> dict[str, int]:
     """What is counted of each account."""
-    return {row.username: row.otp_failures for row in connection.execute(select(User.username, User.otp_failures))}
+    return {
+        row.username: row.otp_failures for row in connection.execute(select(UserRow.username, UserRow.otp_failures))
+    }
 
 
 @postgresql_only

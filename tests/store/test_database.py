@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import User
+from graphql_mfa.store.models import UserRow
 from graphql_mfa.store.outages import UnavailableError, UnsupportedDatabaseError
 from graphql_mfa.store.postgresql import Postgresql
 from tests.conftest import connections_in_use, on_each_engine, postgresql_only, sqlite_only
@@ -29,7 +29,7 @@ def pragmas(connection: Connection) -> dict[str, object]:
 
 
 def usernames(connection: Connection) -> list[str]:
-    return list(connection.scalars(select(User.username)))
+    return list(connection.scalars(select(UserRow.username)))
 
 
 @sqlite_only
@@ -87,12 +87,12 @@ async def test_of_fifty_transactions_that_read_and_then_write_none_overwrites_an
     await any_database.write(rows.add_user)
 
     def increment(connection: Connection) -> None:
-        failures = connection.execute(select(User.otp_failures)).scalar_one()
-        connection.execute(update(User).values(otp_failures=failures + 1))
+        failures = connection.execute(select(UserRow.otp_failures)).scalar_one()
+        connection.execute(update(UserRow).values(otp_failures=failures + 1))
 
     writes = ((any_database, other_process)[number % 2].write(increment) for number in range(50))
     assert await asyncio.gather(*writes, return_exceptions=True) == [None] * 50
-    assert await any_database.read(lambda connection: connection.scalar(select(User.otp_failures))) == 50
+    assert await any_database.read(lambda connection: connection.scalar(select(UserRow.otp_failures))) == 50
 
 
 async def test_a_read_sees_what_was_committed_before_it(database: Database, other_process: Database) -> None:
@@ -197,7 +197,7 @@ async def test_foreign_keys_are_held(database: Database) -> None:
 async def test_an_instant_comes_back_in_utc(database: Database, offset: float) -> None:
     instant = datetime(2026, 7, 1, 12, 30, 15, 123_456, tzinfo=timezone(timedelta(hours=offset)))
     await database.write(lambda connection: rows.add_user(connection, created_at=instant))
-    stored = await database.read(lambda connection: connection.scalar(select(User.created_at)))
+    stored = await database.read(lambda connection: connection.scalar(select(UserRow.created_at)))
     assert stored == instant
     assert stored is not None
     assert stored.tzinfo is UTC

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 import graphql_mfa
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import User
+from graphql_mfa.store.models import UserRow
 from tests.conftest import on_each_engine, postgresql_only
 from tests.store import rows
 
@@ -71,5 +71,5 @@ async def test_rows_of_a_host_refer_to_accounts_and_go_with_them(shared: Databas
     assert await shared.read(owners) == [alice]
     with pytest.raises(IntegrityError):
         await shared.write(lambda connection: connection.execute(insert(notes).values(owner_id=uuid4())))
-    await shared.write(lambda connection: connection.execute(delete(User)))
+    await shared.write(lambda connection: connection.execute(delete(UserRow)))
     assert await shared.read(owners) == []

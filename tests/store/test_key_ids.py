@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event, select
 
 from graphql_mfa.store import keys, totp
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import TotpDevice
+from graphql_mfa.store.models import TotpDeviceRow
 from tests.conftest import on_each_engine, sqlite_only
 from tests.store import rows
 from tests.store.rows import LATER, NOW
@@ -25,7 +25,7 @@ def add_devices(connection: Connection, *keys: bytes) -> list[UUID]:
 
 
 def seals(connection: Connection) -> dict[UUID, tuple[bytes, bytes]]:
-    devices = connection.execute(select(TotpDevice.id, TotpDevice.sealed_secret, TotpDevice.key_id))
+    devices = connection.execute(select(TotpDeviceRow.id, TotpDeviceRow.sealed_secret, TotpDeviceRow.key_id))
     return {row.id: (row.sealed_secret, row.key_id) for row in devices}
 
 
@@ -39,7 +39,7 @@ async def test_claiming_a_step_changes_seal_and_key_together_or_neither(
         mine, _ = add_devices(connection, b"key1", b"key1")
         assert totp.claim_step(connection, mine, 100, NOW, sealed_again)
         assert not totp.claim_step(connection, mine, 100, NOW, b"key3 comes too late")
-        device = connection.execute(select(TotpDevice).where(TotpDevice.id == mine)).one()
+        device = connection.execute(select(TotpDeviceRow).where(TotpDeviceRow.id == mine)).one()
         assert (device.last_step, device.confirmed_at) == (100, NOW)
         return {mine: stored} | {device_id: seal for device_id, seal in seals(connection).items() if device_id != mine}
 

@@ -25,7 +25,15 @@ from graphql_mfa.core.usernames import skeleton_digest
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.migrations import UnknownVersionError
-from graphql_mfa.store.models import Base, KnownAddress, SecurityEvent, Session, TotpDevice, UsedRefreshToken, User
+from graphql_mfa.store.models import (
+    Base,
+    KnownAddressRow,
+    SecurityEventRow,
+    SessionRow,
+    TotpDeviceRow,
+    UsedRefreshTokenRow,
+    UserRow,
+)
 from graphql_mfa.store.outages import NotMigratedError, UnusableDatabaseError
 from graphql_mfa.store.readiness import require_ready
 from graphql_mfa.store.security_events import StoredEvent
@@ -98,7 +106,7 @@ async def test_an_sqlite_file_in_another_encoding_of_unicode_keeps_every_name(tm
     async with opened(f"sqlite+aiosqlite:///{file}") as database:
         await database.migrate()
         await database.write(partial(rows.add_user, username="łukasz 👩‍💻"))
-        assert await database.read(lambda connection: connection.scalar(select(User.username))) == "łukasz 👩‍💻"
+        assert await database.read(lambda connection: connection.scalar(select(UserRow.username))) == "łukasz 👩‍💻"
 
 
 async def test_a_fresh_database_can_be_read_by_its_owner_only(tmp_path: Path) -> None:
@@ -139,7 +147,7 @@ async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_whic
         ):
             connection.execute(text(f"INSERT INTO {row}"), {"secret": b"key1 and the rest"})
 
-    sealed = select(TotpDevice.key_id, TotpDevice.sealed_secret)
+    sealed = select(TotpDeviceRow.key_id, TotpDeviceRow.sealed_secret)
     async with opened(fresh_url) as database:
         await database.write(first_version)
         await database.migrate()
@@ -153,12 +161,12 @@ async def test_accounts_of_the_fifth_version_get_skeletons_though_some_look_alik
     def fifth_version(connection: Connection) -> None:
         migrations.upgrade(connection, "0005")
         stored = ("id", "username", "username_key", "password_hash", "created_at", "otp_failures")
-        table = Table("mfa_users", MetaData(), *(User.__table__.c[name]._copy() for name in stored))
+        table = Table("mfa_users", MetaData(), *(UserRow.__table__.c[name]._copy() for name in stored))
         then = datetime(2026, 1, 1, tzinfo=UTC)
         rows = [(uuid4(), name, name, "", then, 0) for name in names]
         connection.execute(insert(table), [dict(zip(stored, row, strict=True)) for row in rows])
 
-    skeletons = select(User.username, User.username_skeleton)
+    skeletons = select(UserRow.username, UserRow.username_skeleton)
     async with opened(fresh_url) as database:
         await database.write(fifth_version)
         await database.migrate()
@@ -174,7 +182,9 @@ async def test_events_of_the_second_version_are_older_than_those_that_follow(fre
     def second_version(connection: Connection) -> None:
         migrations.upgrade(connection, "0002")
         stored = ("id", "user_id", "kind", "at")
-        table = Table("mfa_security_events", MetaData(), *(SecurityEvent.__table__.c[name]._copy() for name in stored))
+        table = Table(
+            "mfa_security_events", MetaData(), *(SecurityEventRow.__table__.c[name]._copy() for name in stored)
+        )
         events = [
             (UUID("ffffffff-ffff-4fff-bfff-ffffffffffff"), then),
             (uuid4(), then - timedelta(hours=1)),
@@ -225,8 +235,8 @@ async def test_a_database_of_the_third_version_keeps_the_newest_sessions_and_use
         connection.execute(insert(used), [token | {"digest": bytes([n]), "generation": n} for n in range(100)])
 
     def kept(connection: Connection) -> tuple[set[UUID], list[int]]:
-        ids = set(connection.scalars(select(Session.id)))
-        generations = select(UsedRefreshToken.generation).order_by(UsedRefreshToken.generation)
+        ids = set(connection.scalars(select(SessionRow.id)))
+        generations = select(UsedRefreshTokenRow.generation).order_by(UsedRefreshTokenRow.generation)
         return ids, list(connection.scalars(generations))
 
     async with opened(fresh_url) as database:
@@ -251,7 +261,7 @@ async def test_known_addresses_of_the_third_version_count_as_used_now(fresh: Dat
     before = datetime.now(UTC)
     await fresh.write(third_version)
     await fresh.migrate()
-    used_at = await fresh.read(lambda connection: connection.scalar(select(KnownAddress.last_used_at)))
+    used_at = await fresh.read(lambda connection: connection.scalar(select(KnownAddressRow.last_used_at)))
     assert used_at is not None
     assert before <= used_at <= datetime.now(UTC)
 

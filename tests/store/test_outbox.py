@@ -11,7 +11,7 @@ from sqlalchemy import Connection, func, select
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import OutboxMessage
+from graphql_mfa.store.models import OutboxRow
 from graphql_mfa.store.outbox import Message
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import on_each_engine
@@ -45,7 +45,7 @@ async def claimed(database: Database) -> Message:
 
 
 async def size(database: Database) -> int:
-    return await database.read(lambda connection: connection.scalar(select(func.count(OutboxMessage.number)))) or 0
+    return await database.read(lambda connection: connection.scalar(select(func.count(OutboxRow.number)))) or 0
 
 
 async def test_a_message_holds_what_is_told_and_the_name_of_its_account(database: Database) -> None:
@@ -96,7 +96,7 @@ async def test_messages_that_wait_for_others_are_not_looked_at(database: Databas
     """Otherwise each look would go through all of them."""
     for _ in range(3):
         await add(database, uuid4(), count=5)
-    due = select(func.count()).where(OutboxMessage.due_at <= NOW)
+    due = select(func.count()).where(OutboxRow.due_at <= NOW)
     assert await database.read(lambda connection: connection.scalar(due)) == 3
     (message, *_) = await claim(database)
     await database.write(partial(outbox.give_up, message=message, now=NOW))

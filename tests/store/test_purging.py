@@ -12,13 +12,13 @@ from graphql_mfa.store import purging, recovery_codes
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import (
     Base,
-    Challenge,
-    KnownAddress,
-    OtpFailure,
-    ReservedName,
-    SecurityEvent,
-    Throttle,
-    UsedRefreshToken,
+    ChallengeRow,
+    KnownAddressRow,
+    OtpFailureRow,
+    ReservedNameRow,
+    SecurityEventRow,
+    ThrottleRow,
+    UsedRefreshTokenRow,
 )
 from tests.conftest import on_each_engine
 from tests.store import rows
@@ -63,15 +63,15 @@ async def test_what_has_expired_goes_and_nothing_else(database: Database, expire
         rows.add_challenge(connection, user, expires_at=expires_at)
         session = rows.add_session(connection, user, expires_at=expires_at)
         used = {"digest": b"used", "session_id": session, "generation": 0}
-        connection.execute(insert(UsedRefreshToken).values(used))
-        connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=expires_at - WINDOW))
-        connection.execute(insert(Throttle).values(key=b"idle", attempts=5, window_ends_at=expires_at))
+        connection.execute(insert(UsedRefreshTokenRow).values(used))
+        connection.execute(insert(OtpFailureRow).values(id=uuid4(), user_id=user, at=expires_at - WINDOW))
+        connection.execute(insert(ThrottleRow).values(key=b"idle", attempts=5, window_ends_at=expires_at))
         event = {"id": uuid4(), "user_id": user, "kind": "IMPORTED_BY_OPERATOR", "at": expires_at - RETENTION}
-        connection.execute(insert(SecurityEvent).values(event))
+        connection.execute(insert(SecurityEventRow).values(event))
         known = {"user_id": user, "address": "10.0.0.1", "last_used_at": expires_at - ADDRESS_RETENTION}
-        connection.execute(insert(KnownAddress).values(known))
+        connection.execute(insert(KnownAddressRow).values(known))
         rows.add_message(connection, since=expires_at - OUTBOX_RETENTION, due_at=None)
-        connection.execute(insert(ReservedName).values(digest=b"reserved", ends_at=expires_at))
+        connection.execute(insert(ReservedNameRow).values(digest=b"reserved", ends_at=expires_at))
         abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
         rows.add_device(connection, abandoned)
         rows.add_device(connection, user, expires_at=expires_at)
@@ -95,9 +95,9 @@ async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(databa
         rows.add_device(connection, user)
         rows.add_challenge(connection, user)
         session = rows.add_session(connection, user)
-        connection.execute(insert(UsedRefreshToken).values(digest=session.bytes, session_id=session, generation=0))
-        connection.execute(insert(OtpFailure).values(id=uuid4(), user_id=user, at=NOW))
-        connection.execute(insert(KnownAddress).values(user_id=user, address="10.0.0.1", last_used_at=NOW))
+        connection.execute(insert(UsedRefreshTokenRow).values(digest=session.bytes, session_id=session, generation=0))
+        connection.execute(insert(OtpFailureRow).values(id=uuid4(), user_id=user, at=NOW))
+        connection.execute(insert(KnownAddressRow).values(user_id=user, address="10.0.0.1", last_used_at=NOW))
         recovery_codes.replace(connection, user, [b"one", b"two"])
 
     await database.write(fill)
@@ -117,9 +117,9 @@ async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(databa
 async def test_a_limit_that_still_makes_somebody_wait_is_kept(database: Database) -> None:
     row = {"attempts": 5, "window_ends_at": NOW - SECOND}
     blocked = [{"key": b"waits", "blocked_until": LATER}, {"key": b"waited", "blocked_until": NOW}]
-    await database.write(lambda connection: connection.execute(insert(Throttle), [row | block for block in blocked]))
+    await database.write(lambda connection: connection.execute(insert(ThrottleRow), [row | block for block in blocked]))
     assert (await purge(database))["throttles"] == 1
-    assert await database.read(lambda connection: connection.scalar(select(Throttle.key))) == b"waits"
+    assert await database.read(lambda connection: connection.scalar(select(ThrottleRow.key))) == b"waits"
 
 
 async def test_a_batch_deletes_no_more_than_its_size(database: Database) -> None:
@@ -130,4 +130,6 @@ async def test_a_batch_deletes_no_more_than_its_size(database: Database) -> None
 
     await database.write(fill)
     assert [(await purge(database, rows=2))["challenges"] for _ in range(4)] == [2, 2, 1, 0]
-    assert await database.read(lambda connection: connection.scalar(select(func.count()).select_from(Challenge))) == 0
+    assert (
+        await database.read(lambda connection: connection.scalar(select(func.count()).select_from(ChallengeRow))) == 0
+    )

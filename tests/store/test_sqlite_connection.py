@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, text, update
 from sqlalchemy.util import await_only
 
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import User
+from graphql_mfa.store.models import UserRow
 from graphql_mfa.store.outages import UnusableDatabaseError
 from tests.conftest import sqlite_only
 from tests.store import rows
@@ -32,7 +32,7 @@ async def database(database: Database) -> Database:
 
 
 def usernames(connection: Connection) -> list[str]:
-    return list(connection.scalars(select(User.username).order_by(User.username)))
+    return list(connection.scalars(select(UserRow.username).order_by(UserRow.username)))
 
 
 async def test_a_transaction_is_one_call_to_the_thread(database: Database, caplog: pytest.LogCaptureFixture) -> None:
@@ -48,23 +48,25 @@ async def test_a_transaction_is_one_call_to_the_thread(database: Database, caplo
 
 async def test_whatever_a_connection_can_do_it_can_do_in_its_thread(database: Database) -> None:
     def transact(connection: Connection) -> None:
-        connection.execute(update(User).where(User.username == "carol").values(username="dave"))
-        users = connection.execute(select(User.__table__).where(User.username == "bob")).mappings().all()
+        connection.execute(update(UserRow).where(UserRow.username == "carol").values(username="dave"))
+        users = connection.execute(select(UserRow.__table__).where(UserRow.username == "bob")).mappings().all()
         copies = [dict(users[0]) | {"id": uuid4(), "username": name, "username_key": name} for name in "xy"]
-        connection.execute(insert(User), copies)
+        connection.execute(insert(UserRow), copies)
         savepoint = connection.begin_nested()
         connection.execute(text("DELETE FROM mfa_users"))
         savepoint.rollback()
-        renamed = update(User).where(User.username == "alice").values(username="alicia").returning(User.username)
+        renamed = (
+            update(UserRow).where(UserRow.username == "alice").values(username="alicia").returning(UserRow.username)
+        )
         assert connection.execute(renamed).scalars().all() == ["alicia"]
 
     def stream(connection: Connection) -> list[str]:
-        names = select(User.username).order_by(User.username).execution_options(yield_per=2)
+        names = select(UserRow.username).order_by(UserRow.username).execution_options(yield_per=2)
         return [row.username for row in connection.execute(names)]
 
     await database.write(transact)
     assert await database.read(stream) == ["alicia", "bob", "dave", "x", "y"]
-    one_by_one = select(User.username).order_by(User.username).execution_options(stream_results=True)
+    one_by_one = select(UserRow.username).order_by(UserRow.username).execution_options(stream_results=True)
     assert await database.read(lambda connection: connection.execute(one_by_one).fetchone()) == ("alicia",)
 
 

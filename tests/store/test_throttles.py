@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, event, select
 from graphql_mfa.core.throttling import Backoff, Limit
 from graphql_mfa.store import throttles
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Throttle
+from graphql_mfa.store.models import ThrottleRow
 from tests.conftest import on_each_engine, postgresql_only
 from tests.store.rows import NOW
 
@@ -23,7 +23,7 @@ LIMITS = {ADDRESS: Limit(3, MINUTE), ACCOUNT: Limit(2, MINUTE, Backoff(timedelta
 
 
 def counts(connection: Connection) -> dict[bytes, int]:
-    return {row.key: row.attempts for row in connection.execute(select(Throttle.key, Throttle.attempts))}
+    return {row.key: row.attempts for row in connection.execute(select(ThrottleRow.key, ThrottleRow.attempts))}
 
 
 async def reserve(database: Database, *keys: bytes, seconds: int = 0) -> timedelta | None:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, inspect, select
 
 from graphql_mfa.store import migrations
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.models import Base, OutboxMessage, RecoveryCode, Session, UsedRefreshToken, User
+from graphql_mfa.store.models import Base, OutboxRow, RecoveryCodeRow, SessionRow, UsedRefreshTokenRow, UserRow
 from graphql_mfa.store.outages import NotMigratedError
 from tests.conftest import KEY, on_each_engine, postgresql_only
 from tests.postgresql import PostgresqlServer
@@ -85,7 +85,7 @@ async def test_a_moved_store_is_like_a_fresh_one(fresh: Database, database: Data
 
 @pytest.mark.parametrize("revision", unprefixed.REVISIONS)
 async def test_a_moved_store_keeps_its_rows_and_what_hangs_on_them(fresh: Database, revision: str) -> None:
-    counted = (User, Session, UsedRefreshToken, RecoveryCode)
+    counted = (UserRow, SessionRow, UsedRefreshTokenRow, RecoveryCodeRow)
 
     def counts(connection: Connection) -> list[int | None]:
         return [connection.scalar(select(func.count()).select_from(model)) for model in counted]
@@ -93,17 +93,17 @@ async def test_a_moved_store_keeps_its_rows_and_what_hangs_on_them(fresh: Databa
     await fresh.write(old_store(revision))
     await fresh.migrate()
 
-    user = await fresh.read(lambda connection: connection.execute(select(User.__table__)).mappings().one())
+    user = await fresh.read(lambda connection: connection.execute(select(UserRow.__table__)).mappings().one())
     assert (user["id"], user["username"], user["otp_failures"]) == (USER, "Alice", 3)
     assert await fresh.read(counts) == [1, 1, 1, 2]
-    await fresh.write(lambda connection: connection.execute(delete(User)))
+    await fresh.write(lambda connection: connection.execute(delete(UserRow)))
     assert await fresh.read(counts) == [0, 0, 0, 0]
 
 
 async def test_messages_that_follow_a_move_come_after_those_before_it(old: Database) -> None:
     await old.migrate()
     await old.write(rows.add_message)
-    numbers = await old.read(lambda connection: connection.scalars(select(OutboxMessage.number)).all())
+    numbers = await old.read(lambda connection: connection.scalars(select(OutboxRow.number)).all())
     assert sorted(numbers) == [1, 2]
 
 
@@ -180,7 +180,7 @@ async def test_several_processes_can_move_a_store_at_once(old: Database, fresh_u
     assert first.startswith(b"Migrated ")
     assert [b" is up to date, " in line for line in others] == [True] * 3
     assert await old.require_migrated()
-    assert await old.read(lambda connection: connection.scalar(select(User.username))) == "Alice"
+    assert await old.read(lambda connection: connection.scalar(select(UserRow.username))) == "Alice"
 
 
 async def test_a_move_that_is_cut_off_leaves_the_store_as_it_was(old: Database, fresh_url: str) -> None:
@@ -196,7 +196,7 @@ async def test_a_move_that_is_cut_off_leaves_the_store_as_it_was(old: Database, 
     assert await old.read(everything) == before
 
     await old.migrate()
-    assert await old.read(lambda connection: connection.scalar(select(User.username))) == "Alice"
+    assert await old.read(lambda connection: connection.scalar(select(UserRow.username))) == "Alice"
 
 
 async def test_a_move_that_fails_leaves_the_store_as_it_was(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +257,7 @@ async def test_tables_of_another_program_are_left_alone(fresh: Database, make: C
     await fresh.migrate()
 
     assert await fresh.require_migrated()
-    assert await fresh.read(lambda connection: connection.scalar(select(func.count()).select_from(User))) == 0
+    assert await fresh.read(lambda connection: connection.scalar(select(func.count()).select_from(UserRow))) == 0
     after, rows_after = await fresh.read(everything)
     assert {name: after[name] for name in tables} == tables
     assert {name: rows_after[name] for name in contents} == contents
@@ -271,7 +271,7 @@ async def test_a_store_is_moved_into_the_schema_that_is_set(postgresql: Postgres
     try:
         await before.write(old_store("0003"))
         await after.migrate()
-        assert await after.read(lambda connection: connection.scalar(select(User.username))) == "Alice"
+        assert await after.read(lambda connection: connection.scalar(select(UserRow.username))) == "Alice"
         assert (await after.read(unprefixed.tables)).keys() == {"alembic_version"}
         expected = {*Base.metadata.tables, migrations.VERSION_TABLE}
         assert (await after.read(lambda connection: unprefixed.tables(connection, "sign_in"))).keys() == expected

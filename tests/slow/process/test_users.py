@@ -20,7 +20,7 @@ from typer.testing import CliRunner, Result
 
 from graphql_mfa.cli import app as command_line
 from graphql_mfa.services import Services
-from graphql_mfa.store.models import Base, SecurityEvent
+from graphql_mfa.store.models import Base, SecurityEventRow
 from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
@@ -57,7 +57,11 @@ def lines(*entries: object) -> str:
 
 async def acts(services: Services) -> list[str]:
     """What operators did, as it was remembered."""
-    kinds = select(SecurityEvent.kind).where(SecurityEvent.kind.endswith("_BY_OPERATOR")).order_by(SecurityEvent.id)
+    kinds = (
+        select(SecurityEventRow.kind)
+        .where(SecurityEventRow.kind.endswith("_BY_OPERATOR"))
+        .order_by(SecurityEventRow.id)
+    )
     return await services.database.read(lambda connection: list(connection.scalars(kinds)))
 
 
@@ -435,7 +439,12 @@ async def test_what_happened_to_a_deleted_account_is_kept_without_telling_to_who
         api = connect(app)
         user_id = UUID((await api.member()).session["user"]["id"])
         assert (await users("delete", "alice", "--yes")).stdout == "Deleted.\n"
-        columns = (SecurityEvent.user_id, SecurityEvent.kind, SecurityEvent.ip_address, SecurityEvent.user_agent)
+        columns = (
+            SecurityEventRow.user_id,
+            SecurityEventRow.kind,
+            SecurityEventRow.ip_address,
+            SecurityEventRow.user_agent,
+        )
         left = await app.state.services.database.read(lambda connection: connection.execute(select(*columns)).all())
     kinds = {"REGISTERED", "ENROLLMENT_CONFIRMED", "SIGNED_IN", "DELETED_BY_OPERATOR"} if kept == "anonymous" else set()
     assert {row.kind for row in left} == kinds
