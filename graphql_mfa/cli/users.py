@@ -37,7 +37,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_(
-    prefix: Annotated[str, typer.Option(help="What their names begin with.", callback=_text)] = "",
+    prefix: Annotated[str, typer.Option(help="The start of their usernames.", callback=_text)] = "",
     limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 100,
     as_json: AsJson = False,
 ) -> None:

@@ -8,6 +8,8 @@ from graphql import GraphQLError
 
 from graphql_mfa.core.inputs import FieldErrorCode, Problem
 
+_MESSAGE = "What happened and what to do, in English, for people."
+
 
 class PublicError(GraphQLError):
     """An error whose message clients see. All other exceptions of resolvers are masked and logged.
@@ -23,7 +25,7 @@ def shown_id(id: UUID) -> strawberry.ID:
 
 def fixed_message(text: str) -> str:
     """The field `message` of a failure with a fixed text."""
-    field: str = strawberry.field(default=text, description="What happened and what to do, in English, for a person.")
+    field: str = strawberry.field(default=text, description=_MESSAGE)
     return field
 
 
@@ -32,7 +34,7 @@ def fixed_message(text: str) -> str:
     "a union at any time, so select `... on UserError { message }` and keep a default branch."
 )
 class UserError:
-    message: str = strawberry.field(description="What happened and what to do, in English, for a person.")
+    message: str = strawberry.field(description=_MESSAGE)
 
 
 @strawberry.type(description="One problem of one field of the input.")
