@@ -45,11 +45,12 @@ lint: .venv/installed ## Format, lint, types, import contract, vendored files an
 	$(BIN)/python -m graphql_mfa.explorer.verify
 	$(BIN)/graphql-mfa schema | diff schema.graphql -
 
-format: .venv/installed ## Format, fix what can be fixed, write schema.graphql and docs/settings.md
+format: .venv/installed ## Format, fix what can be fixed, write schema.graphql and the generated pages
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/graphql-mfa schema > schema.graphql
 	$(BIN)/python -m tests.settings_table > docs/settings.md
+	$(BIN)/python -m tests.outcomes_table > docs/outcomes.md
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(list(sys.version_info) < [int(n) for n in "$(NEEDED)".split(".")])' 2>/dev/null \

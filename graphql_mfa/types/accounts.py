@@ -103,32 +103,45 @@ class User:
         )
 
 
-@strawberry.type(description="The account was created. It can be used once its first code is verified.")
+@strawberry.type(
+    description="The account was created. It can be used once its first code is verified.\n\n"
+    "Show `enrollment.qrCode`, which is returned only once. Ask for a code, and call `verifyOtp` with "
+    "`challenge.token`."
+)
 class RegisterUserSuccess:
     user: User = strawberry.field(description="The new account.")
     enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
     challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
 
 
-@strawberry.type(description="The username, in any case, belongs to another account, or looks like one that does.")
+@strawberry.type(
+    description="The username, in any case, belongs to another account, or looks like one that does.\n\n"
+    "Ask for another username."
+)
 class UsernameTaken(UserError):
     message: str = fixed_message("This username is taken, or looks like one that is. Choose another one.")
 
 
-@strawberry.type(description="This server accepts no registrations; `policy.registrationOpen` is false.")
+@strawberry.type(
+    description="This server accepts no registrations.\n\nHide the form. `policy.registrationOpen` is false."
+)
 class RegistrationClosed(UserError):
     message: str = fixed_message("Registration is closed.")
 
 
 @strawberry.type(
-    description="A custom condition of this server for registrations, such as a captcha or an invitation, was not met; "
-    "`message` says which. Servers without such a condition never return this member."
+    description="A custom condition of this server for registrations, such as a captcha or an invitation, was not "
+    "met. Servers without such a condition never return this member.\n\n"
+    "Show `message`, which names the condition."
 )
 class RegistrationRefused(UserError):
     pass
 
 
-@strawberry.type(description="The account was deleted, with all personal data. Its name is reserved for a while.")
+@strawberry.type(
+    description="The account was deleted, with all personal data. Its name is reserved for a while.\n\n"
+    "Discard the tokens."
+)
 class AccountDeleted:
     username: str = strawberry.field(description="Its name.")
 

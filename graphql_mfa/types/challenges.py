@@ -22,6 +22,10 @@ class Challenge:
     )
 
 
-@strawberry.type(description="The challenge is unknown, answered, or expired: log in again.")
+@strawberry.type(
+    description="The challenge is unknown, answered, or expired.\n\n"
+    "Show the login form. If a registration was not finished, `restartEnrollment` gives a new QR code "
+    "after `login`."
+)
 class ChallengeExpired(UserError):
     message: str = fixed_message("This sign-in has expired. Log in again.")

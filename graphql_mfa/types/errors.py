@@ -44,7 +44,11 @@ class FieldError:
     message: str = strawberry.field(description="The problem, for people. Never repeats the value.")
 
 
-@strawberry.type(description="The input breaks the rules; `fields` lists all problems at once.")
+@strawberry.type(
+    description="The input breaks the rules; `fields` lists all problems at once. `refreshSession` returns it for "
+    "its `retryKey` only.\n\n"
+    "Show each problem beside its field."
+)
 class InvalidInput(UserError):
     message: str = fixed_message("Please correct the marked fields.")
     fields: list[FieldError] = strawberry.field(description="All problems.")
@@ -61,6 +65,6 @@ class InvalidInput(UserError):
         )
 
 
-@strawberry.type(description="The account has no object with this id, or no longer.")
+@strawberry.type(description="The account has no object with this id, or no longer.\n\nLoad `me` again.")
 class NotFound(UserError):
     message: str = fixed_message("This no longer exists. Reload the page.")

@@ -12,7 +12,8 @@ from graphql_mfa.types.throttling import RateLimited
 
 @strawberry.type(
     description="The account has a new password. Its other sessions (after a reset: all) and open challenges were "
-    "ended; one-time codes that were off are on again."
+    "ended; one-time codes that were off are on again.\n\n"
+    "Say that `sessionsEnded` other sessions were signed out. After a reset, show the login form."
 )
 class PasswordChanged:
     sessions_ended: int = strawberry.field(description="Number of sessions ended.")
@@ -20,7 +21,8 @@ class PasswordChanged:
 
 @strawberry.type(
     description="The one-time code or the recovery code is wrong, used, or not accepted now, or the account doesn't "
-    "exist; the answer doesn't reveal which. The attempt was counted."
+    "exist; the answer doesn't reveal which. The attempt was counted.\n\n"
+    "Ask for all three again."
 )
 class ResetRejected(UserError):
     message: str = fixed_message(

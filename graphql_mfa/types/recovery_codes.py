@@ -11,7 +11,10 @@ from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import ATTEMPTS_LEFT
 
 
-@strawberry.type(description="A new set of recovery codes. The old ones no longer work.")
+@strawberry.type(
+    description="A new set of recovery codes. The old ones no longer work.\n\n"
+    "Show `recoveryCodes`, which are returned only once, and ask the user to save them."
+)
 class RecoveryCodes:
     recovery_codes: list[str] = strawberry.field(
         description="Single-use codes for signing in without the device. Shown only once: ask the user to store them."
@@ -19,7 +22,10 @@ class RecoveryCodes:
     user: User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The recovery code is wrong or used. The attempt was counted.")
+@strawberry.type(
+    description="The recovery code is wrong or used. The attempt was counted.\n\n"
+    "Ask again. At `attemptsLeft` 0 show the login form; a signed-in user has to wait."
+)
 class InvalidRecoveryCode(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
 

@@ -64,7 +64,7 @@ class Session:
         )
 
 
-@strawberry.type(description="The refresh token is unknown or used, or its session has ended: sign in again.")
+@strawberry.type(description="The refresh token is unknown or used, or its session has ended.\n\nShow the login form.")
 class SessionExpired(UserError):
     message: str = fixed_message("Your session has expired. Log in again.")
 
@@ -77,7 +77,10 @@ _NOT_AUTHENTICATED = {
 }
 
 
-@strawberry.type(description="The operation requires a signed-in user.")
+@strawberry.type(
+    description="The operation requires a signed-in user; `reason` says what is wrong with the access token.\n\n"
+    "For `TOKEN_EXPIRED`, call `refreshSession`, then retry. Otherwise show the login form."
+)
 class NotAuthenticated(UserError):
     reason: NotAuthenticatedReason = strawberry.field(description="The reason, for programs.")
 
@@ -88,15 +91,18 @@ class NotAuthenticated(UserError):
 
 
 @strawberry.type(
-    description="The operation requires a second factor that was verified recently in this session: call "
-    "`reauthenticate`, then repeat it with the new access token."
+    description="The operation requires a second factor that was verified recently in this session.\n\n"
+    "Ask for one of `factors`, call `reauthenticate`, then retry with the new access token."
 )
 class ReauthenticationRequired(UserError):
     message: str = fixed_message("Confirm with a code that it is you, then try again.")
     factors: list[FactorKind] = strawberry.field(description="The factors that are accepted now.")
 
 
-@strawberry.type(description="The second factor was verified again. The refresh token stays the same.")
+@strawberry.type(
+    description="The second factor was verified again. The refresh token stays the same.\n\n"
+    "Replace the access token, and retry the sensitive operation."
+)
 class Reauthenticated:
     access_token: str = strawberry.field(description="Replaces the previous one, which lacks this verification.")
     access_token_expires_at: datetime = strawberry.field(description="When it expires.")
@@ -104,12 +110,14 @@ class Reauthenticated:
     user: _User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The session, or all of the user's sessions, ended.")
+@strawberry.type(description="The session, or all of the user's sessions, ended.\n\nDiscard the tokens.")
 class LogoutSuccess:
     sessions_ended: int = strawberry.field(description="Number of sessions ended.")
 
 
-@strawberry.type(description="The session ended.")
+@strawberry.type(
+    description="The session ended.\n\nRemove it from the list. If it was the current one, show the login form."
+)
 class SessionRevoked:
     id: strawberry.ID = strawberry.field(description="The session's id.")
     user: _User = strawberry.field(description="The owner.")

@@ -10,7 +10,11 @@ from graphql_mfa.core.texts import quantity
 from graphql_mfa.types.errors import UserError
 
 
-@strawberry.type(description="The call was refused, without checking or counting anything: wait, then repeat it.")
+@strawberry.type(
+    description="The call was refused, without checking or counting anything.\n\n"
+    "Retry after `retryAfter` seconds. After `verifyOtp`, offer a recovery code too, since the wait can "
+    "outlast the challenge."
+)
 class RateLimited(UserError):
     retry_after: int = strawberry.field(description="Seconds to wait.")
 

@@ -62,7 +62,11 @@ def _draw_qr_code(text: str) -> str:
     return str(segno.make(text, micro=False).svg_data_uri(scale=4, light="#fff"))
 
 
-@strawberry.type(description="The one-time code is wrong. The attempt was counted.")
+@strawberry.type(
+    description="The one-time code is wrong. The attempt was counted.\n\n"
+    "Ask again. At `attemptsLeft` 0 show the login form; a signed-in user has to wait. If "
+    "`clockBehindSeconds` is set, ask the user to set the device's clock to automatic."
+)
 class InvalidOtp(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
     clock_behind_seconds: int | None = strawberry.field(
@@ -92,7 +96,11 @@ class InvalidOtp(UserError):
         return cls(message=text, attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
 
 
-@strawberry.type(description="The code is right, but used. The next one works. The attempt was counted.")
+@strawberry.type(
+    description="The code is right, but used. The next one works. The attempt was counted.\n\n"
+    "Ask for the next code, in `retryAfter` seconds. At `attemptsLeft` 0 show the login form; a "
+    "signed-in user has to wait."
+)
 class OtpAlreadyUsed(UserError):
     message: str = fixed_message("This code was used before. Wait for the next one.")
     retry_after: int = strawberry.field(description="Seconds until the device shows an unused code.")
@@ -100,8 +108,9 @@ class OtpAlreadyUsed(UserError):
 
 
 @strawberry.type(
-    description="Too many wrong codes: one-time codes are off for this account until its owner signs in with a "
-    "recovery code and sets a new password by `changePassword`, or an operator helps."
+    description="Too many wrong codes: one-time codes are off for this account until its owner sets a new password, "
+    "or an operator helps.\n\n"
+    "Ask for a recovery code. After the sign-in, `changePassword` turns one-time codes on again."
 )
 class FactorDisabled(UserError):
     message: str = fixed_message(
@@ -110,25 +119,34 @@ class FactorDisabled(UserError):
     )
 
 
-@strawberry.type(description="The authenticator app was added. Its codes are accepted once it is confirmed.")
+@strawberry.type(
+    description="The authenticator app was added. Its codes are accepted once it is confirmed.\n\n"
+    "Show `enrollment.qrCode`, which is returned only once. Ask for a code, and call `confirmTotpDevice`."
+)
 class TotpDeviceAdded:
     device: TotpDevice = strawberry.field(description="Confirm it soon, with `confirmTotpDevice` in this session.")
     enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
     user: _User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The authenticator app is confirmed: its codes are accepted from now on.")
+@strawberry.type(
+    description="The authenticator app is confirmed: its codes are accepted from now on.\n\n"
+    "Show it in the list of authenticator apps."
+)
 class TotpDeviceConfirmed:
     device: TotpDevice = strawberry.field(description="The app.")
     user: _User = strawberry.field(description="The owner.")
 
 
-@strawberry.type(description="The authenticator app has the new name.")
+@strawberry.type(description="The authenticator app has the new name.\n\nShow the name.")
 class TotpDeviceRenamed:
     device: TotpDevice = strawberry.field(description="The app.")
 
 
-@strawberry.type(description="The second factor was removed, and is no longer accepted.")
+@strawberry.type(
+    description="The second factor was removed, and is no longer accepted.\n\n"
+    "Say that `sessionsEnded` other sessions were signed out."
+)
 class FactorRemoved:
     id: strawberry.ID = strawberry.field(description="The removed factor's id.")
     user: _User = strawberry.field(description="The owner.")
@@ -137,13 +155,17 @@ class FactorRemoved:
     )
 
 
-@strawberry.type(description="The account has the maximum number of authenticator apps, unconfirmed ones included.")
+@strawberry.type(
+    description="The account has the maximum number of authenticator apps, unconfirmed ones included.\n\n"
+    "Ask the user to remove one first."
+)
 class TooManyDevices(UserError):
     message: str = fixed_message("You have the maximum number of authenticator apps. Remove one first.")
 
 
 @strawberry.type(
-    description="The account's last second factor can't be removed. Recovery codes, which run out, don't count."
+    description="The account's last second factor can't be removed. Recovery codes, which run out, don't count.\n\n"
+    "Ask the user to add another one first."
 )
 class LastFactor(UserError):
     message: str = fixed_message("This is your last second factor. Add another one first.")
