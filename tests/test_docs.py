@@ -11,7 +11,7 @@ from tests.outcomes_table import outcomes_page
 from tests.settings_table import settings_page
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*/README.md")]
 
 
 def test_the_settings_page_lists_every_setting_as_it_is() -> None:
@@ -32,6 +32,18 @@ def test_every_decision_record_is_listed() -> None:
     assert [file.name for file in sorted(records.glob("0*.md")) if f"({file.name})" not in index] == []
 
 
+def test_the_architecture_page_names_the_floors_of_each_subject() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    named = dict(re.findall(r"^\| `(\w+)` \| .+ \| ([a-z, ]+) \|$", page, re.MULTILINE))
+    floors = ("api", "flows", "types", "store", "core")
+    package = ROOT / "graphql_mfa"
+    assert named
+    assert named == {
+        subject: ", ".join(floor for floor in floors if (package / floor / f"{subject}.py").exists())
+        for subject in named
+    }
+
+
 @pytest.mark.parametrize(("page", "at_least"), [("README.md", 1), ("docs/clients.md", 6)])
 def test_every_operation_that_a_page_shows_is_valid(page: str, at_least: int) -> None:
     schema = build_schema((ROOT / "schema.graphql").read_text())
@@ -50,6 +62,7 @@ def test_every_table_of_a_page_begins_with_its_head(subtests: pytest.Subtests) -
 
 def test_every_link_and_every_test_that_a_page_names_is_there(subtests: pytest.Subtests) -> None:
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
+    tests += (ROOT / "CONTRIBUTING.md").read_text()  # its worked example defines one
     files = {file.name for file in (ROOT / "tests").rglob("test_*.py")}
     for page in PAGES:
         with subtests.test(page.name):
