@@ -21,7 +21,6 @@ from pydantic_settings import (
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.origins import is_wildcard, parse_origin
-from graphql_mfa.core.outbound_addresses import may_be_called
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 
 PREFIX = "GRAPHQL_MFA_"
@@ -436,8 +435,8 @@ class Settings(BaseSettings):
     webhook_allowed_networks: Annotated[
         Networks,
         Field(
-            description="Networks in which the receiver may be although they are not public, separated by commas. Only "
-            "there may its URL be a plain http one."
+            description="Networks, separated by commas, into which security events may be sent by plain http. By https "
+            "they are sent to any address."
         ),
     ] = ()
     event_delivery_seconds: Annotated[
@@ -501,13 +500,12 @@ class Settings(BaseSettings):
             return self
         if not self.webhook_secret:
             raise ValueError("GRAPHQL_MFA_WEBHOOK_URL needs GRAPHQL_MFA_WEBHOOK_SECRET")
-        receiver = urlsplit(self.webhook_url)
-        public = receiver.scheme == "https"
-        if not public and not self.webhook_allowed_networks:
-            raise ValueError("GRAPHQL_MFA_WEBHOOK_URL must be https outside of GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS")
+        receiver, networks = urlsplit(self.webhook_url), self.webhook_allowed_networks
+        # A name is resolved at each delivery, which checks the address.
         address = parse_address(receiver.hostname or "")
-        if address and not may_be_called(address, self.webhook_allowed_networks, public=public):
-            raise ValueError("GRAPHQL_MFA_WEBHOOK_URL is not in GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS, nor public https")
+        allowed = any(address in network for network in networks) if address else bool(networks)
+        if receiver.scheme == "http" and not allowed:
+            raise ValueError("GRAPHQL_MFA_WEBHOOK_URL must be https outside GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS")
         return self
 
     @model_validator(mode="after")

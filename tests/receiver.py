@@ -28,11 +28,12 @@ class Request:
 
 @dataclass
 class WebhookReceiver:
-    """Takes requests, and answers each with `answer`; with None, not at all."""
+    """Takes requests, and answers each with `answer`; with None, not at all. drips: again and again, without an end."""
 
     address: str
     port: int = 0
     answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n"
+    drips: bool = False
     requests: asyncio.Queue[Request] = field(default_factory=asyncio.Queue)
     connections: int = 0
 
@@ -51,7 +52,11 @@ class WebhookReceiver:
             self.requests.put_nowait(Request(line, headers, body.decode()))
             if self.answer is None:
                 await reader.read()
-            else:
+                return
+            writer.write(self.answer)
+            await writer.drain()
+            while self.drips:
+                await asyncio.sleep(0.01)
                 writer.write(self.answer)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):

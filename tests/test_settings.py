@@ -209,9 +209,12 @@ def test_a_receiver_that_may_be_called_is_taken(subtests: pytest.Subtests) -> No
         ("https://hooks.example/events?to=7", ""),
         ("https://hooks.example:8443", ""),
         ("https://8.8.8.8/", ""),
+        ("https://127.0.0.1/", ""),
         ("https://10.0.0.1/", "10.0.0.0/8"),
+        ("https://[::ffff:10.0.0.1]/", "192.168.0.0/16"),
         ("http://[::1]:8080/", "10.0.0.0/8, ::1/128"),
-        ("http://hooks.internal/", "10.0.0.0/8"),  # where it leads is seen when it is called
+        ("http://[::ffff:10.0.0.1]/", "10.0.0.0/8"),
+        ("http://hooks.internal/", "10.0.0.0/8"),  # resolved at each delivery
     ]:
         with subtests.test(url=url, networks=networks):
             chosen = settings(webhook_url=url, webhook_secret=SECRET, webhook_allowed_networks=networks)
@@ -231,9 +234,9 @@ def test_a_receiver_that_may_not_be_called_is_refused_without_repeating_it(subte
         ("https://hooks.example/a b", ""),
         ("https://[::1/", ""),
         ("http://hooks.example/", ""),
+        ("http://127.0.0.1/", ""),
         ("http://8.8.8.8/", "10.0.0.0/8"),
-        ("https://127.0.0.1/", ""),
-        ("https://[::ffff:10.0.0.1]/", "192.168.0.0/16"),
+        ("http://[::ffff:10.0.0.1]/", "192.168.0.0/16"),
     ]:
         with subtests.test(url=url, networks=networks):
             with pytest.raises(ValidationError) as failure:

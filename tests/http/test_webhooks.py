@@ -61,6 +61,12 @@ async def all_until(receiver: WebhookReceiver, kind: str) -> list[Request]:
     return requests
 
 
+async def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
+    async with asyncio.timeout(WAIT):
+        while text not in caplog.text:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
 async def test_a_sign_in_is_told_as_the_specification_has_it(
     run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any]
 ) -> None:
@@ -116,9 +122,7 @@ async def test_another_try_has_the_same_id_and_a_time_of_its_own(
     async with run_app(**told) as app:
         await connect(app).register()
         first = await following(receiver)
-        async with asyncio.timeout(WAIT):
-            while "An event is not delivered by webhook" not in caplog.text:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until_logged(caplog, "An event is not delivered by webhook")
         receiver.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         clock.advance(6)
         second = await following(receiver)
@@ -139,11 +143,23 @@ async def test_the_log_tells_of_a_refusal_but_not_where_the_receiver_is(
     async with run_app(**told) as app:
         await connect(app).register()
         await following(receiver)
-        async with asyncio.timeout(WAIT):
-            while "An event is not delivered" not in caplog.text:  # noqa: ASYNC110
-                await asyncio.sleep(0)
+        await until_logged(caplog, "An event is not delivered")
     ours = [record.getMessage() for record in caplog.records if record.name == "graphql_mfa"]
     assert ours == ["An event is not delivered by webhook, try 1: the receiver answered with status 500"]
+
+
+async def test_a_response_that_drips_without_end_takes_no_longer_than_a_delivery_may(
+    run_app: RunApp,
+    connect: Connect,
+    receiver: WebhookReceiver,
+    told: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    receiver.answer, receiver.drips = b"HTTP/1.1 102 Processing\r\n\r\n", True
+    async with run_app(**told, event_delivery_seconds=1) as app:
+        await connect(app).register()
+        await until_logged(caplog, "An event is not delivered by webhook, try 1: TimeoutError")
+    assert receiver.connections == 1
 
 
 async def test_an_operators_acts_are_told_and_those_of_a_deleted_account_by_its_name(
