@@ -335,8 +335,8 @@ class OutboxRow(Base):
     username: Mapped[str | None]
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
-    # The time of the first attempt and the number of attempts. due_at is in the future during delivery, before a retry,
-    # and while an earlier message of the account is open. It is null once delivery is given up.
+    # The time of the first attempt and the number of attempts. due_at is in the future during delivery and before a
+    # retry. It is null once delivery is given up.
     since: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int]
     due_at: Mapped[datetime | None]

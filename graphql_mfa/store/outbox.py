@@ -1,51 +1,34 @@
-"""The outbox: events to tell others of, written by the transaction that they are about, each claimed by one deliverer.
+"""The outbox: security events to deliver, written by the transaction that they describe.
 
-A message waits for the earlier ones of its account and sink that are open: neither delivered nor given up. Only the
-first open message of an account is due, so the search for due messages meets few others. When it is gone the next one
-becomes due, behind all that are due already: accounts are served in turns.
+A message is open until it is delivered or given up. Only the first open message of an account and sink is due, so the
+events of an account are delivered in order. When that message is closed, the next one becomes due behind all that are
+due by then: accounts take turns.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, exists, func, insert, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
 from graphql_mfa.store.models import OutboxRow, UserRow, UtcDateTime
 from graphql_mfa.store.security_events import StoredEvent
 
 WRITTEN = "outbox"
-"""The mark of a transaction that wrote to the outbox, for `Database.after_commit`."""
-
-# A message that waits for another is due after this time all the same, should that one be deleted by hand.
-_LONGEST_WAIT = timedelta(days=7)
+"""Marks a transaction that wrote to the outbox, for `Database.after_commit`."""
 
 _of_sink = OutboxRow.sink == bindparam("of_sink")
-_that_queue = and_(_of_sink, OutboxRow.user_id == bindparam("of_user"), OutboxRow.due_at.is_not(None))
-# Locked, so that its deliverer either sees the message that is added behind it, or has deleted it before.
-_last_of_queue = (
-    select(OutboxRow.number)
-    .where(_that_queue)
-    .order_by(OutboxRow.number.desc())
-    .limit(1)
-    .with_for_update()
-    .scalar_subquery()
-)
+_open_of_user = and_(_of_sink, OutboxRow.user_id == bindparam("of_user"), OutboxRow.due_at.is_not(None))
 _ADD = insert(OutboxRow).values(
-    username=select(UserRow.username).where(UserRow.id == bindparam("of_user")).scalar_subquery(),
-    attempts=0,
-    due_at=case(
-        (_last_of_queue.is_(None), bindparam("due_first", type_=UtcDateTime)),
-        else_=bindparam("due_behind", type_=UtcDateTime),
-    ),
+    username=select(UserRow.username).where(UserRow.id == bindparam("of_user")).scalar_subquery(), attempts=0
 )
-_REMOVE_ALL = delete(OutboxRow).where(_that_queue)
+_REMOVE_ALL = delete(OutboxRow).where(_open_of_user)
 
 _is_due = OutboxRow.due_at <= bindparam("now")
 _earlier = aliased(OutboxRow)
-_waits = exists().where(
+_is_behind = exists().where(
     _earlier.sink == OutboxRow.sink,
     _earlier.user_id == OutboxRow.user_id,
     _earlier.due_at.is_not(None),
@@ -53,29 +36,30 @@ _waits = exists().where(
 )
 _DUE = (
     select(OutboxRow.number)
-    .where(_of_sink, _is_due, ~_waits)
+    .where(_of_sink, _is_due, ~_is_behind)
     .order_by(OutboxRow.due_at, OutboxRow.number)
     .limit(bindparam("rows"))
 )
 _some_open = select(1).where(_of_sink, OutboxRow.due_at.is_not(None)).limit(bindparam("rows")).subquery()
 _COUNT_OPEN = select(func.count()).select_from(_some_open)
 
-_take = (
+_CLAIM = (
     update(OutboxRow)
+    .where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _is_due)
     .values(attempts=OutboxRow.attempts + 1, due_at=bindparam("lease_ends_at"))
     .returning(*OutboxRow.__table__.columns)
 )
-_CLAIM = _take.where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _is_due)
-_first = select(func.min(OutboxRow.number)).where(_that_queue).scalar_subquery()
-# One that was tried before has a lease, or a pause before its next try.
-_MAKE_FIRST_DUE = (
-    update(OutboxRow).where(OutboxRow.number == _first, OutboxRow.attempts == 0).values(due_at=bindparam("now"))
-)
-# Whoever claims a message counts up, so that a deliverer whose lease ran out changes nothing any more.
+# Each claim counts an attempt, so a process whose lease ran out changes nothing any more.
 _is_mine = and_(OutboxRow.number == bindparam("mine"), OutboxRow.attempts == bindparam("tries"))
 _DELIVERED = delete(OutboxRow).where(_is_mine)
-_GIVE_UP = update(OutboxRow).where(_is_mine).values(due_at=None)
-_POSTPONE = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"))
+_FAILED = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"))
+_first = select(func.min(OutboxRow.number)).where(_open_of_user).scalar_subquery()
+_NEXT_TURN = (
+    update(OutboxRow)
+    # A message with attempts has a lease or waits for its next attempt.
+    .where(OutboxRow.number == _first, OutboxRow.attempts == 0)
+    .values(due_at=bindparam("now"))
+)
 
 _is_dead = OutboxRow.due_at.is_(None)
 _COUNTS = (
@@ -97,7 +81,7 @@ _REVIVE = (
 
 @dataclass(frozen=True)
 class Message:
-    """A message that this process has claimed: what it tells, and how often that was tried, this time included."""
+    """A message that this process has claimed. attempts: with this one."""
 
     number: int
     sink: str
@@ -115,7 +99,7 @@ class Message:
 
 @dataclass(frozen=True)
 class SinkState:
-    """How many messages wait for delivery, and how many are given up; since when the oldest of both is there."""
+    """The undelivered messages of a sink: open ones, those given up, and the time of the oldest event of both."""
 
     sink: str
     waiting: int
@@ -124,7 +108,7 @@ class SinkState:
 
 
 def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Sequence[StoredEvent]) -> None:
-    """Tell each of the sinks of the events, in this order. The account's name is looked up while it is there."""
+    """Queue the events for each sink, in this order. Call it while the account's row has its name."""
     rows = [
         {
             "sink": sink,
@@ -132,13 +116,11 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
             "kind": event.kind.value,
             "at": event.at,
             "user_id": user_id,
+            "of_user": user_id,
             "ip_address": event.ip_address,
             "user_agent": event.user_agent,
             "since": event.at,
-            "of_sink": sink,
-            "of_user": user_id,
-            "due_first": event.at,
-            "due_behind": event.at + _LONGEST_WAIT,
+            "due_at": event.at,
         }
         for sink in sinks
         for event in events
@@ -148,60 +130,59 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
 
 
 def remove_all(connection: Connection, user_id: UUID, sinks: Sequence[str]) -> None:
-    """Tell nobody of what is still open for an account."""
+    """Delete the open messages of an account."""
     connection.execute(_REMOVE_ALL, [{"of_sink": sink, "of_user": user_id} for sink in sinks])
 
 
 def tell_later(connection: Connection) -> None:
-    """Of what this transaction wrote, be told by the next look at the outbox, not at once."""
+    """Leave what this transaction wrote to the next poll: its commit wakes no delivery."""
     connection.info.pop(WRITTEN, None)
 
 
 def due(connection: Connection, sink: str, now: datetime, rows: int) -> list[int]:
-    """The numbers of messages that are due, each the first open one of its account; those that have waited longest."""
+    """The numbers of messages that are due, longest due first; at most one of each account."""
     return list(connection.scalars(_DUE, {"of_sink": sink, "now": now, "rows": rows}))
 
 
 def count_open(connection: Connection, sink: str, most: int) -> int:
-    """How many messages are neither delivered nor given up; counted no further than that."""
+    """The number of messages neither delivered nor given up, counted up to a bound."""
     return connection.scalar(_COUNT_OPEN, {"of_sink": sink, "rows": most}) or 0
 
 
 def claim(connection: Connection, numbers: Sequence[int], now: datetime, lease_ends_at: datetime) -> list[Message]:
-    """Take those of them that are still due: until the lease ends nobody else does."""
+    """Claim those of the messages that are still due. No other process claims them before the lease ends."""
     found = connection.execute(_CLAIM, {"numbers": numbers, "now": now, "lease_ends_at": lease_ends_at})
     return [Message(**row) for row in found.mappings()]
 
 
 def delivered(connection: Connection, message: Message, now: datetime) -> None:
-    """Delete it, and make the next one of its account due. Nothing, if another deliverer has claimed it by now."""
+    """Delete the message, and make the account's next one due. Does nothing if another process claimed it since."""
     if connection.execute(_DELIVERED, _mine(message)).rowcount:
-        _make_first_due(connection, message, now)
+        _start_next(connection, message, now)
 
 
-def give_up(connection: Connection, message: Message, now: datetime) -> None:
-    """Try it no more, and make the next one of its account due likewise."""
-    if connection.execute(_GIVE_UP, _mine(message)).rowcount:
-        _make_first_due(connection, message, now)
+def failed(connection: Connection, message: Message, now: datetime, next_at: datetime | None) -> None:
+    """Store the time of the next attempt. Does nothing if another process claimed the message since.
 
-
-def postpone(connection: Connection, message: Message, next_at: datetime) -> None:
-    """Try it again then, unless somebody else has it by now."""
-    connection.execute(_POSTPONE, _mine(message) | {"next_at": next_at})
+    next_at: None gives the message up, and makes the account's next one due.
+    """
+    found = connection.execute(_FAILED, _mine(message) | {"next_at": next_at})
+    if found.rowcount and next_at is None:
+        _start_next(connection, message, now)
 
 
 def counts(connection: Connection) -> list[SinkState]:
-    """What there is, by sink."""
+    """The state of each sink that has undelivered messages."""
     return [SinkState(**row) for row in connection.execute(_COUNTS).mappings()]
 
 
 def revive(connection: Connection, now: datetime, rows: int) -> int:
-    """Try so many of those that were given up again, as if they were new; return how many there were."""
+    """Make up to that many messages that were given up due again, as if they were new; return the number."""
     return connection.execute(_REVIVE, {"now": now, "rows": rows}).rowcount
 
 
-def _make_first_due(connection: Connection, message: Message, now: datetime) -> None:
-    connection.execute(_MAKE_FIRST_DUE, {"of_sink": message.sink, "of_user": message.user_id, "now": now})
+def _start_next(connection: Connection, message: Message, now: datetime) -> None:
+    connection.execute(_NEXT_TURN, {"of_sink": message.sink, "of_user": message.user_id, "now": now})
 
 
 def _mine(message: Message) -> dict[str, object]:

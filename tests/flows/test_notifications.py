@@ -78,7 +78,7 @@ def receiver() -> Receiver:
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(notifications, "_POLL_SECONDS", 0.01)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -178,7 +178,7 @@ async def test_the_order_of_an_account_holds_when_its_first_event_fails_and_othe
         clock.advance(6)
         await until_empty(services.database)
     assert receiver.kinds("alice") == ["REGISTERED", "SIGNED_IN"]
-    assert "An event is not delivered by hook, try 1: RuntimeError" in caplog.messages
+    assert "Delivering an event to hook failed, attempt 1: RuntimeError" in caplog.messages
     assert DOWN not in caplog.text
 
 
@@ -203,7 +203,7 @@ async def test_two_deliverers_never_tell_of_an_account_at_the_same_time_and_of_n
 async def test_a_slow_receiver_keeps_nobody_from_signing_in_and_other_accounts_from_being_told(
     run_app: RunApp, connect: Connect, receiver: Receiver
 ) -> None:
-    slow = [f"slow {number}" for number in range(notifications.PLACES)]
+    slow = [f"slow {number}" for number in range(notifications.MAX_DELIVERIES)]
     for name in slow:
         receiver.gates[name] = asyncio.Event()
     async with run_app(on_event=receiver, event_delivery_seconds=300) as app:
@@ -233,7 +233,7 @@ async def test_a_delivery_that_takes_too_long_has_failed(
     async with run_app(on_event=receiver, event_delivery_seconds=1) as app:
         await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
         await until(lambda: caplog.messages)
-    assert caplog.messages == ["An event is not delivered by hook, try 1: TimeoutError"]
+    assert caplog.messages == ["Delivering an event to hook failed, attempt 1: TimeoutError"]
     assert receiver.under_way == set()
 
 
@@ -297,8 +297,8 @@ async def test_a_lost_database_does_not_end_the_deliveries(
         clock.advance(40)  # the lease is over
         await until_empty(app.state.services.database)
     assert caplog.messages == [
-        "Looking for events to deliver failed, will try again: OperationalError",
-        "An event's delivery could not be noted, it will be repeated: OperationalError",
+        "Polling the outbox failed, will try again: OperationalError",
+        "Storing a delivery's result failed, it will be repeated: OperationalError",
     ]
     assert len(receiver.told) == 2
     assert len({event.id for event in receiver.told}) == 1

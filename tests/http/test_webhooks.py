@@ -46,7 +46,7 @@ def told(receiver: WebhookReceiver) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notifications, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(notifications, "_POLL_SECONDS", 0.01)
 
 
 async def following(receiver: WebhookReceiver) -> Request:
@@ -122,7 +122,7 @@ async def test_another_try_has_the_same_id_and_a_time_of_its_own(
     async with run_app(**told) as app:
         await connect(app).register()
         first = await following(receiver)
-        await until_logged(caplog, "An event is not delivered by webhook")
+        await until_logged(caplog, "Delivering an event to webhook failed")
         receiver.answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
         clock.advance(6)
         second = await following(receiver)
@@ -143,9 +143,9 @@ async def test_the_log_tells_of_a_refusal_but_not_where_the_receiver_is(
     async with run_app(**told) as app:
         await connect(app).register()
         await following(receiver)
-        await until_logged(caplog, "An event is not delivered")
+        await until_logged(caplog, "Delivering an event to webhook failed")
     ours = [record.getMessage() for record in caplog.records if record.name == "graphql_mfa"]
-    assert ours == ["An event is not delivered by webhook, try 1: the receiver answered with status 500"]
+    assert ours == ["Delivering an event to webhook failed, attempt 1: the receiver answered with status 500"]
 
 
 async def test_a_response_that_drips_without_end_takes_no_longer_than_a_delivery_may(
@@ -158,7 +158,7 @@ async def test_a_response_that_drips_without_end_takes_no_longer_than_a_delivery
     receiver.answer, receiver.drips = b"HTTP/1.1 102 Processing\r\n\r\n", True
     async with run_app(**told, event_delivery_seconds=1) as app:
         await connect(app).register()
-        await until_logged(caplog, "An event is not delivered by webhook, try 1: TimeoutError")
+        await until_logged(caplog, "Delivering an event to webhook failed, attempt 1: TimeoutError")
     assert receiver.connections == 1
 
 

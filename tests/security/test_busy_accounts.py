@@ -19,7 +19,7 @@ from tests.store import rows
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 WAIT = 20  # seconds, for what takes no time unless it is broken
-BUSY = [f"busy {number}" for number in range(notifications.PLACES)]
+BUSY = [f"busy {number}" for number in range(notifications.MAX_DELIVERIES)]
 
 
 async def test_a_quiet_account_waits_for_one_event_of_each_busy_one(run_app: RunApp, clock: Clock) -> None:

@@ -1,11 +1,12 @@
-"""The outbox: who may deliver what, and when."""
+"""The outbox: which process may deliver which message, and when."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
+import pytest
 from sqlalchemy import Connection, func, select
 
 from graphql_mfa.core.security_events import SecurityEventKind
@@ -76,12 +77,17 @@ async def test_only_the_first_message_of_an_account_is_due_and_the_next_after_it
     assert await size(database) == 0
 
 
-async def test_an_account_that_was_served_comes_after_all_that_wait(database: Database) -> None:
+@pytest.mark.parametrize(
+    "close", [outbox.delivered, partial(outbox.failed, next_at=None)], ids=["delivered", "given up"]
+)
+async def test_an_account_that_was_served_comes_after_all_that_wait(
+    database: Database, close: Callable[..., None]
+) -> None:
     busy, quiet = uuid4(), uuid4()
     await add(database, busy, count=2)
     message = await claimed(database)
     (event,) = await add(database, quiet)
-    await database.write(partial(outbox.delivered, message=message, now=NOW + SECOND))
+    await database.write(partial(close, message=message, now=NOW + SECOND))
 
     numbers = await database.read(partial(outbox.due, sink="hook", now=NOW + SECOND, rows=2))
     first, second = [
@@ -90,17 +96,6 @@ async def test_an_account_that_was_served_comes_after_all_that_wait(database: Da
     ]
     assert first.event_id == event
     assert second.user_id == busy
-
-
-async def test_messages_that_wait_for_others_are_not_looked_at(database: Database) -> None:
-    """Otherwise each look would go through all of them."""
-    for _ in range(3):
-        await add(database, uuid4(), count=5)
-    due = select(func.count()).where(OutboxRow.due_at <= NOW)
-    assert await database.read(lambda connection: connection.scalar(due)) == 3
-    (message, *_) = await claim(database)
-    await database.write(partial(outbox.give_up, message=message, now=NOW))
-    assert await database.read(lambda connection: connection.scalar(due)) == 1
 
 
 async def test_a_message_that_is_added_while_the_one_before_it_is_delivered_becomes_due(
@@ -138,8 +133,8 @@ async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
 
     # The first was not dead, but slow: it changes nothing any more.
     await database.write(partial(outbox.delivered, message=late, now=NOW))
-    await database.write(partial(outbox.give_up, message=late, now=NOW))
-    await database.write(partial(outbox.postpone, message=late, next_at=NOW))
+    await database.write(partial(outbox.failed, message=late, now=NOW, next_at=None))
+    await database.write(partial(outbox.failed, message=late, now=NOW, next_at=NOW))
     assert await claim(database, at=LEASE) == []
     assert await size(database) == 2
 
@@ -147,7 +142,7 @@ async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
 async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database: Database) -> None:
     user, other = uuid4(), uuid4()
     first, _ = await add(database, user, count=2)
-    await database.write(partial(outbox.postpone, message=await claimed(database), next_at=NOW + 5 * SECOND))
+    await database.write(partial(outbox.failed, message=await claimed(database), now=NOW, next_at=NOW + 5 * SECOND))
     await add(database, user)
     (free,) = await add(database, other)
     assert [message.event_id for message in await claim(database)] == [free]
@@ -158,7 +153,7 @@ async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database:
 async def test_what_is_given_up_holds_nobody_up_and_can_be_taken_up_again(database: Database) -> None:
     user = uuid4()
     first, second = await add(database, user, count=2)
-    await database.write(partial(outbox.give_up, message=await claimed(database), now=NOW))
+    await database.write(partial(outbox.failed, message=await claimed(database), now=NOW, next_at=None))
     assert (await claimed(database)).event_id == second
     (state,) = await database.read(outbox.counts)
     assert (state.sink, state.waiting, state.dead, state.oldest) == ("hook", 1, 1, NOW)
@@ -173,7 +168,7 @@ async def test_a_message_under_way_is_not_taken_by_whoever_delivers_an_earlier_o
     database: Database, other_process: Database
 ) -> None:
     await add(database, uuid4(), count=2)
-    await database.write(partial(outbox.give_up, message=await claimed(database), now=NOW))
+    await database.write(partial(outbox.failed, message=await claimed(database), now=NOW, next_at=None))
     under_way = await claimed(database)
     await other_process.write(partial(outbox.revive, now=NOW, rows=10))
     (first,) = await claim(other_process)
