@@ -56,7 +56,7 @@ class Webhook:
             connection.stream("POST", self._url, headers=list(headers.items()), content=body.encode()) as response,
         ):
             if not 200 <= response.status < 300:
-                raise DeliveryError(f"the receiver answered with status {response.status}")
+                raise DeliveryError(f"status {response.status}")
 
 
 def body_of(event: SecurityEvent) -> str:

@@ -1,4 +1,4 @@
-"""graphql-mfa webhooks: for whoever looks after a receiver of security events."""
+"""graphql-mfa webhooks: security events that were not delivered."""
 
 import asyncio
 
@@ -11,12 +11,12 @@ from graphql_mfa.flows.operators import undelivered
 from graphql_mfa.services import utc_now
 from graphql_mfa.store.outbox import SinkState
 
-app = typer.Typer(no_args_is_help=True, help="See which security events are undelivered, and try those given up again.")
+app = typer.Typer(no_args_is_help=True, help="Show undelivered security events, and retry those that were given up.")
 
 
 @app.command()
 def status() -> None:
-    """Print how many events wait for delivery and how many were given up. Fails when there are any of the latter."""
+    """Print how many events wait and how many were given up, with their last errors. Fails if any was given up."""
     settings = read_settings()
 
     async def run() -> list[SinkState]:
@@ -28,12 +28,14 @@ def status() -> None:
         typer.echo("Every event is delivered.")
     for state in states:
         typer.echo(f"{state.sink}: {state.waiting} waiting, {state.dead} given up, oldest of {state.oldest}")
+        for error, count in state.errors.items():
+            typer.echo(f"  {count} failed last with {error}")
     raise typer.Exit(1 if any(state.dead for state in states) else 0)
 
 
 @app.command()
 def retry() -> None:
-    """Make the events that were given up due again; a running server delivers them."""
+    """Make the events that were given up due again. A running server delivers them."""
     settings = read_settings()
 
     async def run() -> int:

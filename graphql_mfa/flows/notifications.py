@@ -28,10 +28,11 @@ _POLL_SECONDS = 5  # for messages of other processes, and those that are due aga
 _LEASE_SLACK = timedelta(seconds=30)  # beyond the longest delivery
 _STOP_SECONDS = 5  # for deliveries under way; one that is cancelled is repeated after its lease
 _MAX_COUNT = 1000
+_MAX_ERROR_LENGTH = 100
 
 
 class DeliveryError(Exception):
-    """A delivery failed. Its text is logged, so it holds nothing that a receiver sent but a status."""
+    """A delivery failed. Its text is logged and stored, so it holds nothing that a receiver sent but a status."""
 
 
 class Notifier:
@@ -130,10 +131,10 @@ class _Worker:
         if now >= ends_at:
             observer.event_given_up(self._sink)
             _log.error("Giving up on an event for %s after %s attempts: %s", self._sink, message.attempts, error)
-            return partial(outbox.failed, message=message, now=now, next_at=None)
+            return partial(outbox.failed, message=message, error=error, now=now, next_at=None)
         pause = _PAUSES[min(message.attempts, len(_PAUSES)) - 1] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         _log.warning("Delivering an event to %s failed, attempt %s: %s", self._sink, message.attempts, error)
-        return partial(outbox.failed, message=message, now=now, next_at=min(now + pause, ends_at))
+        return partial(outbox.failed, message=message, error=error, now=now, next_at=min(now + pause, ends_at))
 
     async def _attempt(self, message: Message) -> str | None:
         """Deliver, and return the error: a DeliveryError's text, or the class of another exception."""
@@ -143,7 +144,7 @@ class _Worker:
         except DeliveryError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - of a host's function, or of the HTTP client
-            return type(error).__name__
+            return type(error).__name__[:_MAX_ERROR_LENGTH]
         return None
 
 

@@ -340,6 +340,8 @@ class OutboxRow(Base):
     since: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int]
     due_at: Mapped[datetime | None]
+    # Of the last attempt: a status or the name of an exception's class, 100 characters at most.
+    last_error: Mapped[str | None]
 
 
 class ReservedNameRow(Base):

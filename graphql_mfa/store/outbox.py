@@ -5,6 +5,7 @@ events of an account are delivered in order. When that message is closed, the ne
 due by then: accounts take turns.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,7 +53,7 @@ _CLAIM = (
 # Each claim counts an attempt, so a process whose lease ran out changes nothing any more.
 _is_mine = and_(OutboxRow.number == bindparam("mine"), OutboxRow.attempts == bindparam("tries"))
 _DELIVERED = delete(OutboxRow).where(_is_mine)
-_FAILED = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"))
+_FAILED = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"), last_error=bindparam("error"))
 _first = select(func.min(OutboxRow.number)).where(_open_of_user).scalar_subquery()
 _NEXT_TURN = (
     update(OutboxRow)
@@ -71,6 +72,11 @@ _COUNTS = (
     )
     .group_by(OutboxRow.sink)
     .order_by(OutboxRow.sink)
+)
+_ERRORS = (
+    select(OutboxMessage.sink, OutboxMessage.last_error, func.count())
+    .group_by(OutboxMessage.sink, OutboxMessage.last_error)
+    .order_by(OutboxMessage.last_error)
 )
 _REVIVE = (
     update(OutboxRow)
@@ -95,16 +101,21 @@ class Message:
     since: datetime
     attempts: int
     due_at: datetime
+    last_error: str | None
 
 
 @dataclass(frozen=True)
 class SinkState:
-    """The undelivered messages of a sink: open ones, those given up, and the time of the oldest event of both."""
+    """The undelivered messages of a sink: open ones, those given up, and the time of the oldest event of both.
+
+    errors: how many of them failed last with each error.
+    """
 
     sink: str
     waiting: int
     dead: int
     oldest: datetime
+    errors: dict[str, int]
 
 
 def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Sequence[StoredEvent]) -> None:
@@ -161,19 +172,23 @@ def delivered(connection: Connection, message: Message, now: datetime) -> None:
         _start_next(connection, message, now)
 
 
-def failed(connection: Connection, message: Message, now: datetime, next_at: datetime | None) -> None:
-    """Store the time of the next attempt. Does nothing if another process claimed the message since.
+def failed(connection: Connection, message: Message, error: str, now: datetime, next_at: datetime | None) -> None:
+    """Store the error and the time of the next attempt. Does nothing if another process claimed the message since.
 
     next_at: None gives the message up, and makes the account's next one due.
     """
-    found = connection.execute(_FAILED, _mine(message) | {"next_at": next_at})
+    found = connection.execute(_FAILED, _mine(message) | {"error": error, "next_at": next_at})
     if found.rowcount and next_at is None:
         _start_next(connection, message, now)
 
 
 def counts(connection: Connection) -> list[SinkState]:
     """The state of each sink that has undelivered messages."""
-    return [SinkState(**row) for row in connection.execute(_COUNTS).mappings()]
+    errors: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for sink, error, count in connection.execute(_ERRORS):
+        if error is not None:
+            errors[sink][error] = count
+    return [SinkState(**row, errors=errors[row["sink"]]) for row in connection.execute(_COUNTS).mappings()]
 
 
 def revive(connection: Connection, now: datetime, rows: int) -> int:

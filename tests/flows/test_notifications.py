@@ -237,6 +237,18 @@ async def test_a_delivery_that_takes_too_long_has_failed(
     assert receiver.under_way == set()
 
 
+async def test_an_exceptions_class_is_stored_up_to_a_length(run_app: RunApp) -> None:
+    async def on_event(_: SecurityEvent) -> None:
+        raise type("E" * 300, (Exception,), {})(DOWN)
+
+    async with run_app(on_event=on_event) as app:
+        await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
+        async with asyncio.timeout(WAIT):
+            while not (errors := [message.last_error for message in await messages(app.state.services.database)])[0]:
+                pass
+    assert errors == ["E" * 100]
+
+
 async def test_tries_are_as_far_apart_as_the_specification_says_and_end_after_three_days_until_an_operator_retries(
     run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +278,7 @@ async def test_tries_are_as_far_apart_as_the_specification_says_and_end_after_th
         ]
         (state,) = await undelivered(services.database)
         assert (state.waiting, state.dead, state.oldest) == (0, 1, start)
+        assert state.errors == {"RuntimeError": 1}
 
         receiver.down_for.clear()
         clock.advance(86_400)

@@ -78,7 +78,9 @@ async def test_only_the_first_message_of_an_account_is_due_and_the_next_after_it
 
 
 @pytest.mark.parametrize(
-    "close", [outbox.delivered, partial(outbox.failed, next_at=None)], ids=["delivered", "given up"]
+    "close",
+    [outbox.delivered, partial(outbox.failed, error="TimeoutError", next_at=None)],
+    ids=["delivered", "given up"],
 )
 async def test_an_account_that_was_served_comes_after_all_that_wait(
     database: Database, close: Callable[..., None]
@@ -133,8 +135,8 @@ async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
 
     # The first was not dead, but slow: it changes nothing any more.
     await database.write(partial(outbox.delivered, message=late, now=NOW))
-    await database.write(partial(outbox.failed, message=late, now=NOW, next_at=None))
-    await database.write(partial(outbox.failed, message=late, now=NOW, next_at=NOW))
+    await database.write(partial(outbox.failed, message=late, error="TimeoutError", now=NOW, next_at=None))
+    await database.write(partial(outbox.failed, message=late, error="TimeoutError", now=NOW, next_at=NOW))
     assert await claim(database, at=LEASE) == []
     assert await size(database) == 2
 
@@ -142,7 +144,9 @@ async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
 async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database: Database) -> None:
     user, other = uuid4(), uuid4()
     first, _ = await add(database, user, count=2)
-    await database.write(partial(outbox.failed, message=await claimed(database), now=NOW, next_at=NOW + 5 * SECOND))
+    await database.write(
+        partial(outbox.failed, message=await claimed(database), error="TimeoutError", now=NOW, next_at=NOW + 5 * SECOND)
+    )
     await add(database, user)
     (free,) = await add(database, other)
     assert [message.event_id for message in await claim(database)] == [free]
@@ -153,7 +157,9 @@ async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database:
 async def test_what_is_given_up_holds_nobody_up_and_can_be_taken_up_again(database: Database) -> None:
     user = uuid4()
     first, second = await add(database, user, count=2)
-    await database.write(partial(outbox.failed, message=await claimed(database), now=NOW, next_at=None))
+    await database.write(
+        partial(outbox.failed, message=await claimed(database), error="TimeoutError", now=NOW, next_at=None)
+    )
     assert (await claimed(database)).event_id == second
     (state,) = await database.read(outbox.counts)
     assert (state.sink, state.waiting, state.dead, state.oldest) == ("hook", 1, 1, NOW)
@@ -164,11 +170,26 @@ async def test_what_is_given_up_holds_nobody_up_and_can_be_taken_up_again(databa
     assert (again.event_id, again.attempts, again.since) == (first, 1, later)
 
 
+async def test_the_last_error_of_each_message_is_counted_for_its_sink(database: Database) -> None:
+    for errors in (["ConnectError", "status 503"], ["status 503"], []):
+        await add(database, uuid4(), sinks=("hook", "webhook"))
+        message = await claimed(database)
+        for error in errors:
+            await database.write(
+                partial(outbox.failed, message=message, error=error, now=NOW, next_at=NOW + 90 * SECOND)
+            )
+    hook, webhook = await database.read(outbox.counts)
+    assert (hook.waiting, hook.errors) == (3, {"status 503": 2})
+    assert (webhook.waiting, webhook.errors) == (3, {})
+
+
 async def test_a_message_under_way_is_not_taken_by_whoever_delivers_an_earlier_one_that_was_revived(
     database: Database, other_process: Database
 ) -> None:
     await add(database, uuid4(), count=2)
-    await database.write(partial(outbox.failed, message=await claimed(database), now=NOW, next_at=None))
+    await database.write(
+        partial(outbox.failed, message=await claimed(database), error="TimeoutError", now=NOW, next_at=None)
+    )
     under_way = await claimed(database)
     await other_process.write(partial(outbox.revive, now=NOW, rows=10))
     (first,) = await claim(other_process)

@@ -86,12 +86,14 @@ async def test_status_counts_and_retry_makes_what_was_given_up_due_again(databas
     def fill(connection: Connection) -> None:
         rows.add_message(connection, sink="webhook", at=rows.NOW + timedelta(days=1))
         for _ in range(3):
-            rows.add_message(connection, sink="webhook", due_at=None)
+            rows.add_message(connection, sink="webhook", due_at=None, last_error="status 503")
 
     await database.write(fill)
     ran = await asyncio.to_thread(command, "webhooks", "status")
     assert ran.exit_code == 1
-    assert ran.stdout == "webhook: 1 waiting, 3 given up, oldest of 2026-01-01 00:00:00+00:00\n"
+    assert ran.stdout == (
+        "webhook: 1 waiting, 3 given up, oldest of 2026-01-01 00:00:00+00:00\n  3 failed last with status 503\n"
+    )
     ran = await asyncio.to_thread(command, "webhooks", "retry")
     assert (ran.exit_code, ran.stdout) == (0, "3 events are due again.\n")
     (state,) = await database.read(outbox.counts)
