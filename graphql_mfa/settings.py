@@ -495,7 +495,7 @@ class Settings(BaseSettings):
         return _listed(self.webhook_secret) if self.webhook_secret else []
 
     @model_validator(mode="after")
-    def _judge_webhook(self) -> Self:
+    def _check_webhook(self) -> Self:
         if not self.webhook_url:
             return self
         if not self.webhook_secret:

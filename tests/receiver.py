@@ -13,7 +13,7 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 @dataclass
 class Request:
-    """What came. headers: by lower-case name."""
+    """A request that the receiver got. headers: by lower-case name."""
 
     line: str
     headers: dict[str, str]
@@ -21,14 +21,14 @@ class Request:
 
     @property
     def event(self) -> dict[str, Any]:
-        """What it tells."""
+        """The event that it sends."""
         event: dict[str, Any] = json.loads(self.body)
         return event
 
 
 @dataclass
 class WebhookReceiver:
-    """Takes requests, and answers each with `answer`; with None, not at all. drips: again and again, without an end."""
+    """Answers each request with `answer`, or not at all if it is None. drips: repeats it until the client leaves."""
 
     address: str
     port: int = 0
@@ -39,7 +39,7 @@ class WebhookReceiver:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """The URL of the receiver."""
         return f"http://{self.address}:{self.port}/events"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

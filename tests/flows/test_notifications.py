@@ -1,4 +1,4 @@
-"""Telling a receiver in the process of security events, whatever happens to it and to the deliverers."""
+"""Delivery of security events to a receiver in the process, while it, the store or the process fails."""
 
 import asyncio
 from collections import defaultdict
@@ -39,7 +39,7 @@ DOWN = "hunter2 is no reason that may be logged"
 
 
 class Receiver:
-    """Is told of events. It fails for whom it is told to, and is as slow as its gates."""
+    """A receiver of events. It fails for the accounts in `down_for`, and waits for the gate of each account."""
 
     def __init__(self) -> None:
         self.told: list[SecurityEvent] = []
@@ -77,7 +77,7 @@ def receiver() -> Receiver:
 
 
 @pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def _polls_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "_POLL_SECONDS", 0.01)
 
 
@@ -90,7 +90,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def messages(database: Database) -> Sequence[Row[Any]]:
-    """What is in the outbox."""
+    """The rows of the outbox."""
     query = select(*OutboxRow.__table__.columns).order_by(OutboxRow.number)
     found = await database.read(lambda connection: connection.execute(query).all())
     await asyncio.sleep(0)  # reading from SQLite lets nobody else run
@@ -110,7 +110,7 @@ async def record(services: Services, username: str, *kinds: SecurityEventKind) -
     await services.database.write(lambda connection: services.events.record(connection, user, now, OPERATOR, *kinds))
 
 
-async def test_every_event_is_told_in_order_with_what_is_known_of_it(
+async def test_every_event_is_delivered_in_order_with_its_details(
     run_app: RunApp, connect: Connect, receiver: Receiver, clock: Clock
 ) -> None:
     now = clock()
@@ -124,7 +124,9 @@ async def test_every_event_is_told_in_order_with_what_is_known_of_it(
     assert (event.user_agent or "").startswith("python-httpx/")
 
 
-async def test_a_message_is_written_by_the_transaction_that_it_is_about(make_settings: Callable[..., Settings]) -> None:
+async def test_a_message_is_written_by_the_transaction_that_it_describes(
+    make_settings: Callable[..., Settings],
+) -> None:
     database = Database(make_settings().database_url)
 
     def act(connection: Connection, *, fail: bool) -> None:
@@ -142,7 +144,7 @@ async def test_a_message_is_written_by_the_transaction_that_it_is_about(make_set
     await database.close()
 
 
-async def test_where_nobody_listens_nothing_is_written(api: Api, services: Services) -> None:
+async def test_without_a_sink_nothing_is_written(api: Api, services: Services) -> None:
     await api.member()
     assert await messages(services.database) == []
 
@@ -182,7 +184,7 @@ async def test_the_order_of_an_account_holds_when_its_first_event_fails_and_othe
     assert DOWN not in caplog.text
 
 
-async def test_two_deliverers_never_tell_of_an_account_at_the_same_time_and_of_no_event_twice(
+async def test_two_processes_deliver_one_event_of_an_account_at_a_time_and_no_event_twice(
     run_app: RunApp, receiver: Receiver
 ) -> None:
     names = [f"user {number}" for number in range(12)]
@@ -200,7 +202,7 @@ async def test_two_deliverers_never_tell_of_an_account_at_the_same_time_and_of_n
     assert {name: receiver.kinds(name) for name in names} == {name: [kind.value for kind in kinds] for name in names}
 
 
-async def test_a_slow_receiver_keeps_nobody_from_signing_in_and_other_accounts_from_being_told(
+async def test_a_slow_receiver_delays_neither_sign_ins_nor_events_of_other_accounts(
     run_app: RunApp, connect: Connect, receiver: Receiver
 ) -> None:
     slow = [f"slow {number}" for number in range(notifications.MAX_DELIVERIES)]
@@ -216,7 +218,7 @@ async def test_a_slow_receiver_keeps_nobody_from_signing_in_and_other_accounts_f
 
         await record(services, slow[0], SecurityEventKind.SIGNED_IN)
         await until(lambda: len(receiver.under_way) == len(slow))
-        # Now every place is taken: events wait, people don't.
+        # Now all deliveries are slow: events wait, sign-ins don't.
         await connect(app).member("bob")
         assert receiver.kinds("bob") == []
         receiver.gates[slow[0]].set()
@@ -249,7 +251,7 @@ async def test_an_exceptions_class_is_stored_up_to_a_length(run_app: RunApp) -> 
     assert errors == ["E" * 100]
 
 
-async def test_tries_are_as_far_apart_as_the_specification_says_and_end_after_three_days_until_an_operator_retries(
+async def test_retries_follow_the_specification_for_three_days_and_then_an_operator(
     run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graphql_mfa.flows.notifications.random.uniform", lambda *_: 1)
@@ -317,7 +319,7 @@ async def test_a_lost_database_does_not_end_the_deliveries(
     assert len({event.id for event in receiver.told}) == 1
 
 
-async def test_a_server_that_stops_ends_the_delivery_under_way_and_begins_no_other(
+async def test_a_server_that_stops_finishes_the_delivery_under_way_and_starts_no_other(
     run_app: RunApp, receiver: Receiver, make_settings: Callable[..., Settings]
 ) -> None:
     gate = receiver.gates["alice"] = asyncio.Event()
@@ -332,7 +334,7 @@ async def test_a_server_that_stops_ends_the_delivery_under_way_and_begins_no_oth
     await database.close()
 
 
-async def test_a_delivery_that_does_not_end_is_given_up_at_the_stop_and_repeated_later(
+async def test_a_delivery_that_does_not_end_is_cancelled_at_the_stop_and_repeated_later(
     run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifications, "_STOP_SECONDS", 0.01)
@@ -348,7 +350,7 @@ async def test_a_delivery_that_does_not_end_is_given_up_at_the_stop_and_repeated
     assert receiver.kinds("alice") == ["SIGNED_IN"]
 
 
-async def test_metrics_tell_what_is_delivered_waits_failed_and_was_given_up(
+async def test_metrics_count_events_delivered_waiting_failed_and_given_up(
     make_settings: Callable[..., Settings], receiver: Receiver, clock: Clock
 ) -> None:
     registry = CollectorRegistry()
@@ -371,7 +373,7 @@ async def test_metrics_tell_what_is_delivered_waits_failed_and_was_given_up(
         await until(lambda: scrape()("events_waiting", sink="hook") == 0)
 
 
-async def test_what_is_told_is_what_is_remembered(run_app: RunApp, connect: Connect, receiver: Receiver) -> None:
+async def test_the_delivered_events_are_the_stored_ones(run_app: RunApp, connect: Connect, receiver: Receiver) -> None:
     async with run_app(on_event=receiver) as app:
         await connect(app).member()
         await until_empty(app.state.services.database)

@@ -1,4 +1,4 @@
-"""What a receiver of webhooks gets, and how it can tell that it is genuine."""
+"""The requests that a receiver of webhooks gets, and their signatures."""
 
 import asyncio
 import base64
@@ -39,13 +39,13 @@ async def receiver() -> AsyncIterator[WebhookReceiver]:
 
 
 @pytest.fixture
-def told(receiver: WebhookReceiver) -> dict[str, Any]:
+def configured(receiver: WebhookReceiver) -> dict[str, Any]:
     """The settings that name the receiver."""
     return {"webhook_url": receiver.url, "webhook_secret": SECRET, "webhook_allowed_networks": "127.0.0.0/8"}
 
 
 @pytest.fixture(autouse=True)
-def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def _polls_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifications, "_POLL_SECONDS", 0.01)
 
 
@@ -54,7 +54,7 @@ async def following(receiver: WebhookReceiver) -> Request:
 
 
 async def all_until(receiver: WebhookReceiver, kind: str) -> list[Request]:
-    """What comes, up to an event of that kind."""
+    """The requests up to the event of a kind."""
     requests = [await following(receiver)]
     while requests[-1].event["data"]["kind"] != kind:
         requests.append(await following(receiver))
@@ -67,10 +67,10 @@ async def until_logged(caplog: pytest.LogCaptureFixture, text: str) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_sign_in_is_told_as_the_specification_has_it(
-    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any]
+async def test_a_sign_in_is_sent_as_the_specification_says(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, configured: dict[str, Any]
 ) -> None:
-    async with run_app(**told) as app:
+    async with run_app(**configured) as app:
         member = await connect(app, "192.0.2.7").member()
         *_, request = await all_until(receiver, "SIGNED_IN")
     assert request.line == "POST /events HTTP/1.1"
@@ -96,9 +96,9 @@ async def test_a_sign_in_is_told_as_the_specification_has_it(
 
 @pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])
 async def test_each_of_the_secrets_verifies_with_the_specifications_library_and_by_hand(
-    make_settings: Callable[..., Any], receiver: WebhookReceiver, told: dict[str, Any], secret: str
+    make_settings: Callable[..., Any], receiver: WebhookReceiver, configured: dict[str, Any], secret: str
 ) -> None:
-    settings = make_settings(**told | {"webhook_secret": f"{SECRET} {OTHER_SECRET}"})
+    settings = make_settings(**configured | {"webhook_secret": f"{SECRET} {OTHER_SECRET}"})
     await Webhook(settings, utc_now).deliver(event())
     request = await following(receiver)
     assert Verifier(secret).verify(request.body, request.headers) == request.event
@@ -110,16 +110,16 @@ async def test_each_of_the_secrets_verifies_with_the_specifications_library_and_
     assert f"v1,{base64.b64encode(digest).decode()}" in request.headers["webhook-signature"].split(" ")
 
 
-async def test_another_try_has_the_same_id_and_a_time_of_its_own(
+async def test_a_retry_has_the_same_id_and_a_new_timestamp(
     run_app: RunApp,
     connect: Connect,
     receiver: WebhookReceiver,
-    told: dict[str, Any],
+    configured: dict[str, Any],
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     receiver.answer = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
-    async with run_app(**told) as app:
+    async with run_app(**configured) as app:
         await connect(app).register()
         first = await following(receiver)
         await until_logged(caplog, "Delivering an event to webhook failed")
@@ -132,15 +132,15 @@ async def test_another_try_has_the_same_id_and_a_time_of_its_own(
     assert first.headers["webhook-signature"] != second.headers["webhook-signature"]
 
 
-async def test_the_log_tells_of_a_refusal_but_not_where_the_receiver_is(
+async def test_a_failure_is_logged_without_the_receivers_url_and_response(
     run_app: RunApp,
     connect: Connect,
     receiver: WebhookReceiver,
-    told: dict[str, Any],
+    configured: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     receiver.answer = b"HTTP/1.1 500 hunter2\r\nContent-Length: 0\r\n\r\n"
-    async with run_app(**told) as app:
+    async with run_app(**configured) as app:
         await connect(app).register()
         await following(receiver)
         await until_logged(caplog, "Delivering an event to webhook failed")
@@ -152,20 +152,20 @@ async def test_a_response_that_drips_without_end_takes_no_longer_than_a_delivery
     run_app: RunApp,
     connect: Connect,
     receiver: WebhookReceiver,
-    told: dict[str, Any],
+    configured: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     receiver.answer, receiver.drips = b"HTTP/1.1 102 Processing\r\n\r\n", True
-    async with run_app(**told, event_delivery_seconds=1) as app:
+    async with run_app(**configured, event_delivery_seconds=1) as app:
         await connect(app).register()
         await until_logged(caplog, "Delivering an event to webhook failed, attempt 1: TimeoutError")
     assert receiver.connections == 1
 
 
-async def test_an_operators_acts_are_told_and_those_of_a_deleted_account_by_its_name(
-    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any], clock: Clock
+async def test_events_of_operators_are_sent_and_those_of_a_deleted_account_have_its_name(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, configured: dict[str, Any], clock: Clock
 ) -> None:
-    async with run_app(**told) as app:
+    async with run_app(**configured) as app:
         api, services = connect(app), app.state.services
         await api.register()
         await following(receiver)
@@ -175,24 +175,24 @@ async def test_an_operators_acts_are_told_and_those_of_a_deleted_account_by_its_
         await operators.delete(services, "alice")
     receiver.answer = b"HTTP/1.1 200 OK\r\n\r\n"
     clock.advance(41)  # the stopped server's lease is over
-    async with run_app(**told):
+    async with run_app(**configured):
         events = [request.event for request in await all_until(receiver, "DELETED_BY_OPERATOR")]
     assert [event["type"] for event in events] == ["user.disabled_by_operator", "user.deleted_by_operator"]
     assert [event["data"]["username"] for event in events] == ["alice", "alice"]
     assert events[0]["data"]["ipAddress"] is None
 
 
-async def test_no_secret_is_in_what_is_sent(
-    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, told: dict[str, Any]
+async def test_no_request_contains_a_secret(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, configured: dict[str, Any]
 ) -> None:
-    async with run_app(**told) as app:
+    async with run_app(**configured) as app:
         answers, secrets, codes = await whole_story(connect(app))
         requests = await all_until(receiver, "SESSION_ENDED")
     assert {request.event["type"] for request in requests} > {"user.signed_in", "user.recovery_code_used"}
     sent = "\n".join(f"{request.line} {request.headers} {request.body}" for request in requests)
     assert [secret for secret in secrets | {SECRET} if secret in sent] == []
-    told_texts = {text for request in requests for text in texts_of(request.event)}
-    assert told_texts & codes == set()
+    sent_texts = {text for request in requests for text in texts_of(request.event)}
+    assert sent_texts & codes == set()
     assert answers
 
 
@@ -206,14 +206,17 @@ def test_every_documented_type_is_one_of_an_event() -> None:
     assert set(re.findall(r"`(user\.[a-z_]+)`", OPERATIONS)) == {kind.type for kind in SecurityEventKind}
 
 
-async def test_what_the_documentation_says_to_verify_with_does(
-    make_settings: Callable[..., Any], receiver: WebhookReceiver, told: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+async def test_the_documented_verification_works(
+    make_settings: Callable[..., Any],
+    receiver: WebhookReceiver,
+    configured: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (code,) = re.findall(r"```python\n(from standardwebhooks.*?)```", OPERATIONS, re.DOTALL)
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     names: dict[str, Any] = {}
     exec(code, names)
-    await Webhook(make_settings(**told), utc_now).deliver(event())
+    await Webhook(make_settings(**configured), utc_now).deliver(event())
     request = await following(receiver)
     assert names["event_of"](request.body.encode(), request.headers) == json.loads(request.body)
     with pytest.raises(WebhookVerificationError):

@@ -1,4 +1,4 @@
-"""Attack: make the service send its events, or a request at all, to where they do not belong."""
+"""Attack: make the service send its events, or any request, to another place than the receiver."""
 
 import asyncio
 import socket
@@ -65,7 +65,7 @@ def deliver(url: str, *allowed: str) -> Awaitable[None]:
 
 
 @pytest.mark.parametrize("status", ["301 Moved Permanently", "302 Found", "307 Temporary Redirect"])
-async def test_a_redirect_is_a_failure_and_nobody_follows_it(status: str) -> None:
+async def test_a_redirect_is_a_failure_and_is_not_followed(status: str) -> None:
     async with receiving() as receiver, receiving("127.0.0.2") as elsewhere:
         receiver.answer = f"HTTP/1.1 {status}\r\nLocation: {elsewhere.url}\r\nContent-Length: 0\r\n\r\n".encode()
         with pytest.raises(DeliveryError, match=status[:3]):
@@ -94,7 +94,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
         assert (receiver.connections, proxy.connections) == (1, 0)
 
 
-async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+async def test_a_response_without_end_is_not_read_to_its_end() -> None:
     async with receiving() as receiver:
         receiver.drips = True
         receiver.answer = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -105,7 +105,7 @@ async def test_an_answer_without_end_is_not_read_to_its_end() -> None:
 
 
 @pytest.mark.parametrize("named", [NAME, "other.example"])
-async def test_the_certificate_has_to_be_the_names_wherever_it_leads(
+async def test_the_certificate_must_be_valid_for_the_name(
     names: Names, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
 ) -> None:
     certificate = tmp_path / "certificate.pem"
@@ -127,7 +127,7 @@ async def test_the_certificate_has_to_be_the_names_wherever_it_leads(
     assert shown == [named]
 
 
-async def test_a_resolver_that_does_not_answer_takes_no_more_time_than_a_delivery_may(
+async def test_a_delivery_can_be_cancelled_while_the_resolver_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answered = threading.Event()
@@ -155,7 +155,7 @@ async def test_a_name_without_addresses_is_a_failure(names: Names) -> None:
 
 
 def write_certificate(file: Path, name: str) -> None:
-    """One that signs itself, with its key."""
+    """A self-signed certificate, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = utc_now()

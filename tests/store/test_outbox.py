@@ -26,7 +26,7 @@ LEASE = timedelta(seconds=40)
 
 
 async def claim(database: Database, *, at: timedelta = SECOND * 0, sink: str = "hook") -> list[Message]:
-    """What a deliverer gets that looks then."""
+    """The messages that a process claims by a poll at that time."""
     now = NOW + at
     due = await database.read(partial(outbox.due, sink=sink, now=now, rows=20))
     return await database.write(partial(outbox.claim, numbers=due, now=now, lease_ends_at=now + LEASE))
@@ -49,7 +49,7 @@ async def size(database: Database) -> int:
     return await database.read(lambda connection: connection.scalar(select(func.count(OutboxRow.number)))) or 0
 
 
-async def test_a_message_holds_what_is_told_and_the_name_of_its_account(database: Database) -> None:
+async def test_a_message_has_the_event_and_the_name_of_its_account(database: Database) -> None:
     user = await database.write(rows.add_user)
     (event,) = await add(database, user)
     message = await claimed(database)
@@ -82,9 +82,7 @@ async def test_only_the_first_message_of_an_account_is_due_and_the_next_after_it
     [outbox.delivered, partial(outbox.failed, error="TimeoutError", next_at=None)],
     ids=["delivered", "given up"],
 )
-async def test_an_account_that_was_served_comes_after_all_that_wait(
-    database: Database, close: Callable[..., None]
-) -> None:
+async def test_an_account_has_its_next_turn_after_all_that_wait(database: Database, close: Callable[..., None]) -> None:
     busy, quiet = uuid4(), uuid4()
     await add(database, busy, count=2)
     message = await claimed(database)
@@ -114,7 +112,9 @@ async def test_a_message_that_is_added_while_the_one_before_it_is_delivered_beco
         await database.write(partial(outbox.delivered, message=following, now=NOW))
 
 
-async def test_two_that_look_at_once_never_get_the_same_message(database: Database, other_process: Database) -> None:
+async def test_two_processes_that_poll_at_once_never_claim_the_same_message(
+    database: Database, other_process: Database
+) -> None:
     for _ in range(20):
         await add(database, uuid4())
     numbers = await database.read(partial(outbox.due, sink="hook", now=NOW, rows=20))
@@ -123,7 +123,7 @@ async def test_two_that_look_at_once_never_get_the_same_message(database: Databa
     assert sorted(message.number for message in one + other) == sorted(numbers)
 
 
-async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
+async def test_the_message_of_a_dead_process_is_claimed_again_after_its_lease(
     database: Database, other_process: Database
 ) -> None:
     user = uuid4()
@@ -141,7 +141,7 @@ async def test_what_a_dead_process_had_is_somebody_elses_when_its_lease_is_over(
     assert await size(database) == 2
 
 
-async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database: Database) -> None:
+async def test_a_postponed_message_delays_its_account_and_no_other(database: Database) -> None:
     user, other = uuid4(), uuid4()
     first, _ = await add(database, user, count=2)
     await database.write(
@@ -154,7 +154,7 @@ async def test_a_postponed_message_keeps_its_line_waiting_and_no_other(database:
     assert [message.event_id for message in await claim(database, at=5 * SECOND)] == [first]
 
 
-async def test_what_is_given_up_holds_nobody_up_and_can_be_taken_up_again(database: Database) -> None:
+async def test_a_message_that_was_given_up_delays_nothing_and_can_be_revived(database: Database) -> None:
     user = uuid4()
     first, second = await add(database, user, count=2)
     await database.write(
@@ -183,7 +183,7 @@ async def test_the_last_error_of_each_message_is_counted_for_its_sink(database: 
     assert (webhook.waiting, webhook.errors) == (3, {})
 
 
-async def test_a_message_under_way_is_not_taken_by_whoever_delivers_an_earlier_one_that_was_revived(
+async def test_a_message_under_way_is_not_claimed_after_the_delivery_of_an_earlier_one_that_was_revived(
     database: Database, other_process: Database
 ) -> None:
     await add(database, uuid4(), count=2)

@@ -79,7 +79,9 @@ async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     await database.close()
 
 
-async def test_status_counts_and_retry_makes_what_was_given_up_due_again(database: Database, command: Command) -> None:
+async def test_status_counts_events_and_retry_makes_those_given_up_due_again(
+    database: Database, command: Command
+) -> None:
     ran = await asyncio.to_thread(command, "webhooks", "status")
     assert (ran.exit_code, ran.stdout) == (0, "Every event is delivered.\n")
 
