@@ -26,10 +26,11 @@ def test_the_outcomes_page_lists_every_union_member_with_what_to_do() -> None:
     assert (ROOT / "docs" / "outcomes.md").read_text() == outcomes_page()
 
 
-def test_every_decision_record_is_listed() -> None:
+def test_the_index_lists_every_decision_record_by_its_title() -> None:
     records = ROOT / "docs" / "adr"
-    index = (records / "README.md").read_text()
-    assert [file.name for file in sorted(records.glob("0*.md")) if f"({file.name})" not in index] == []
+    titles = {file.name: file.read_text().partition("\n")[0] for file in sorted(records.glob("0*.md"))}
+    index = "".join(re.sub(r"# (\d+)\. (.*)", rf"\1. [\2]({name})\n", title) for name, title in titles.items())
+    assert (records / "README.md").read_text().endswith(f"\n\n{index}")
 
 
 def test_the_architecture_page_names_the_floors_of_each_subject() -> None:

@@ -74,9 +74,9 @@ _COUNTS = (
     .order_by(OutboxRow.sink)
 )
 _ERRORS = (
-    select(OutboxMessage.sink, OutboxMessage.last_error, func.count())
-    .group_by(OutboxMessage.sink, OutboxMessage.last_error)
-    .order_by(OutboxMessage.last_error)
+    select(OutboxRow.sink, OutboxRow.last_error, func.count())
+    .group_by(OutboxRow.sink, OutboxRow.last_error)
+    .order_by(OutboxRow.last_error)
 )
 _REVIVE = (
     update(OutboxRow)
