@@ -328,6 +328,24 @@ def test_without_a_network_every_step_says_so_and_goes_on_when_it_is_back(
     assert app.errors == []
 
 
+def test_a_refresh_that_is_refused_for_now_shows_why_and_keeps_the_session(
+    page: "Page", script: Path, serve: Serve
+) -> None:
+    app = App(page, script, serve())
+    device = app.register()
+    app.verify(device.now())
+    app.save_recovery_codes()
+    limited = {"__typename": "RateLimited", "message": "Too many attempts. Try again soon.", "retryAfter": 1}
+    page.route("**/graphql", lambda route: route.fulfill(json={"data": {"refreshSession": limited}}))
+    page.reload()
+    app.see("Too many attempts. Try again soon.")
+    assert page.get_by_label("Username").count() == 0, "the session is good"
+    page.unroute("**/graphql")
+    app.button("Try again").click()
+    app.see(f"Signed in as {app.username}.")
+    assert app.errors == []
+
+
 def test_an_outcome_that_is_newer_than_the_form_shows_its_message(page: "Page", script: Path, serve: Serve) -> None:
     app = App(page, script, serve())
     app.see("Username")

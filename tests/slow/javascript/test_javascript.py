@@ -261,7 +261,7 @@ def test_a_page_repeats_a_refresh_whose_answer_was_lost_with_the_same_key(snippe
         Object.defineProperty(globalThis, "navigator", { value: { locks }, configurable: true });
         Object.defineProperty(globalThis, "localStorage", { value: {}, configurable: true });
         const reload = () => { delete require.cache[require.resolve("./session.js")]; return require("./session.js"); };
-        const limited = { __typename: "RateLimited" };
+        const limited = { __typename: "RateLimited", message: "Too many attempts.", retryAfter: 9 };
         const signedIn = { __typename: "SignedIn", tokens: { accessToken: "a" } };
         const answers = [null, limited, signedIn, signedIn], keys = [];
         globalThis.fetch = async (_url, { body }) => {
@@ -273,12 +273,14 @@ def test_a_page_repeats_a_refresh_whose_answer_was_lost_with_the_same_key(snippe
         (async () => {
           await reload().refresh().catch(() => {});
           const { refresh } = reload();
-          for (let times = 0; times < 3; times++) await refresh();
-          console.log(JSON.stringify(keys));
+          const refused = await refresh().then(() => null, ({ message, retryAfter }) => ({ message, retryAfter }));
+          for (let times = 0; times < 2; times++) await refresh();
+          console.log(JSON.stringify({ refused, keys }));
           process.exit();
         })();
     """)
-    output = npm(snippets, "exec", "--", "node", "main.js")
-    lost, limited, answered, following = json.loads(output.splitlines()[-1])
+    outcome = json.loads(npm(snippets, "exec", "--", "node", "main.js").splitlines()[-1])
+    assert outcome["refused"] == {"message": "Too many attempts.", "retryAfter": 9}
+    lost, limited, answered, following = outcome["keys"]
     assert lost == limited == answered
     assert len({lost, following, None}) == 3
