@@ -89,7 +89,7 @@ async def reset_mfa(services: Services, username: str) -> str | NeverConfirmed |
     """Remove every factor, session and challenge; return the code that a new enrollment needs. None: no such account.
 
     What was counted against the account is forgotten as well: it was about factors that are gone. A registration that
-    was never confirmed is left as it is: after a reset it would not expire, whoever had made it.
+    was never confirmed is left as it is: after a reset it would never expire.
     """
 
     def leave_alone(user: StoredUser) -> NeverConfirmed | None:

@@ -18,17 +18,17 @@ class PurgeError(Exception):
 
 
 def cause_of(error: Exception) -> str:
-    """What may be logged of an error: no texts of the driver, which repeat values."""
+    """The text of an error for the log: never the driver's, which repeats values."""
     return str(error) if isinstance(error, UnavailableError | PurgeError) else type(error).__name__
 
 
 async def purge(database: Database, settings: Settings, now: datetime) -> dict[str, int]:
-    """Delete every expired row, a small transaction at a time, so that sign-ins go on in between.
+    """Delete every expired row, in small transactions, so that sign-ins go on in between.
 
-    Tables take turns, a batch each, so that neither a backlog nor an error of one keeps the others waiting. Returns the
-    number of rows deleted per table; what hangs on a row goes with it.
+    Tables take turns, a batch each, so that neither a backlog nor an error of one delays the others. Returns the number
+    of rows deleted per table, without those that a foreign key deletes.
 
-    Raises PurgeError; or where no table can be purged, what the first one raised.
+    Raises PurgeError; where no table can be purged, the error of the first one.
     """
     batches = purging.batches(
         now,

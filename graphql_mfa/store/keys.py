@@ -23,7 +23,7 @@ _NEXT_KEY = (
 
 
 def sealing_keys(connection: Connection) -> list[bytes]:
-    """The ids of the keys that sealed something, by one look into the index for each: no scan of all devices."""
+    """The ids of the keys that sealed something, by one index lookup for each instead of a scan of all devices."""
     found: list[bytes] = []
     while key := connection.scalar(_NEXT_KEY, {"after": found[-1] if found else b""}):
         found.append(key)

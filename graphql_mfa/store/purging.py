@@ -1,4 +1,4 @@
-"""Expired rows, deleted in batches that hold the write lock only briefly."""
+"""Deleting expired rows, in batches that have the write lock only briefly."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -35,7 +35,7 @@ def batches(
 ) -> dict[str, Batch]:
     """One transaction per table: it deletes up to `rows` expired rows and returns how many.
 
-    outbox_retention: of messages that are given up, and of those for a sink that nobody serves any more.
+    outbox_retention: of messages that were given up, and of those for a sink that no process serves any more.
     """
     idle = or_(ThrottleRow.blocked_until.is_(None), ThrottleRow.blocked_until <= now)
     return {
@@ -57,7 +57,7 @@ def batches(
 
 def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: ColumnElement[bool], rows: int) -> Batch:
     some = select(key).where(expired).limit(rows)
-    # `expired` again: a row that changed while this statement waited for it is judged by what it is now.
+    # `expired` again: PostgreSQL checks it once more for a row that changed while this statement waited for it.
     return lambda connection: connection.execute(delete(model).where(key.in_(some), expired)).rowcount
 
 
@@ -69,7 +69,7 @@ def _batch_of_addresses(used_before: datetime, rows: int) -> Batch:
 
 
 def _batch_of_users(abandoned: ColumnElement[bool], now: datetime, rows: int) -> Batch:
-    """Their events, which hold the addresses of those who registered, hang on nothing else and are removed as well."""
+    """Delete their events as well: they have addresses of clients, and no foreign key."""
     some = select(UserRow.id).where(abandoned).limit(rows)
     removed = delete(UserRow).where(UserRow.id.in_(some), abandoned).returning(UserRow.id)
 

@@ -16,14 +16,14 @@ from graphql_mfa.store.models import (
 
 LAST_ID = UUID(int=2**128 - 1)
 _of_user = SecurityEventRow.user_id == bindparam("user")
-# Events of one account are fewer, unless somebody made them; then the purge goes on.
+# Accounts have fewer events, unless an attacker caused them; then the purge erases the rest.
 _AT_ONCE = 500
 _ADD_DELETION = insert(DeletionRow)
 
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """What happened, when, and what is known of the client that did it."""
+    """A security event: its kind, its time, and the client that caused it."""
 
     id: UUID
     kind: SecurityEventKind
@@ -36,7 +36,7 @@ _ADD = insert(SecurityEventRow)
 
 
 def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
-    """Remember them, in the transaction that does what they tell of."""
+    """Insert events."""
     connection.execute(_ADD, [vars(event) | {"user_id": user_id, "kind": event.kind.value} for event in events])
 
 
@@ -68,7 +68,7 @@ _ADD_BOUNDED = insert(SecurityEventRow).from_select(
 def add_bounded(
     connection: Connection, user_id: UUID, event: StoredEvent, most_per_hour: int, once_since: datetime | None
 ) -> bool:
-    """Remember an event unless the account has so many of its kind in the last hour, or any since that time."""
+    """Insert an event unless the account has `most_per_hour` of its kind in an hour, or any since `once_since`."""
     values = {
         "new_id": event.id,
         "of_user": user_id,
@@ -98,7 +98,7 @@ _NEWEST = (
 
 
 def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
-    """The last events of an account, newest first; those before the point in time that an event's id is."""
+    """The latest events of an account, newest first: those before the event with that id."""
     found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
     return [StoredEvent(row.id, SecurityEventKind[row.kind], row.at, row.ip_address, row.user_agent) for row in found]
 
@@ -107,7 +107,7 @@ _REMOVE_ALL = delete(SecurityEventRow).where(_of_user)
 
 
 def remove_all(connection: Connection, decoy: UUID) -> None:
-    """Remove what this transaction recorded of an account that does not exist."""
+    """Delete the events that this transaction inserted for a decoy id."""
     connection.execute(_REMOVE_ALL, {"user": decoy})
 
 

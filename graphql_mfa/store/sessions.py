@@ -216,7 +216,7 @@ _FIND_BY_REFRESH_TOKEN = select(SessionRow.id, SessionRow.user_id, _is_current.l
 
 
 def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> TokenOwner | None:
-    """Whose the token is, used or not, if its session lives."""
+    """The live session that the token belongs to, or belonged to before it was traded in."""
     given = {"token": digest, "family": family, "now": now}
     row = connection.execute(_FIND_BY_REFRESH_TOKEN, given).one_or_none()
     return None if row is None else TokenOwner(row.id, row.user_id, bool(row.is_current))

@@ -45,7 +45,7 @@ class LockedChallenge:
 
 @dataclass(frozen=True)
 class LoginCandidate:
-    """What a password is compared with."""
+    """The account of a login, before its password is compared."""
 
     id: UUID
     password_hash: str
@@ -64,7 +64,7 @@ def find_for_login(connection: Connection, key: str, address: str, now: datetime
     return None if row is None else LoginCandidate(row.id, row.password_hash, bool(row.knows_address))
 
 
-# Within a day, so that `last_used_at` is too old by a day at most; which address was used last is exact.
+# Within a day, so that `last_used_at` is behind by a day at most.
 _latest_address = (
     select(KnownAddressRow.address)
     .where(KnownAddressRow.user_id == UserRow.id, KnownAddressRow.last_used_at > bindparam("yesterday"))
@@ -73,7 +73,7 @@ _latest_address = (
     .correlate(UserRow)
     .scalar_subquery()
 )
-# Both, so that PostgreSQL looks at both again after it had to wait: the challenge may have been answered meanwhile.
+# Both, so that PostgreSQL reads both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
     select_users.add_columns(ChallengeRow.attempts, _latest_address.label("latest_address"))
     .join(ChallengeRow, ChallengeRow.user_id == UserRow.id)

@@ -28,7 +28,7 @@ _ADD_OTP_FAILURE = insert(OtpFailureRow)
 
 
 def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: datetime, since: datetime) -> int:
-    """Remember a wrong code; return how many there were since then."""
+    """Insert a wrong code; return how many there were since then."""
     connection.execute(_ADD_OTP_FAILURE, {"id": failure_id, "user_id": id, "at": now})
     return count_otp_failures(connection, id, since)
 
@@ -73,14 +73,14 @@ _FORGET_OTP_FAILURES = delete(OtpFailureRow).where(OtpFailureRow.user_id == bind
 
 
 def forget_otp_failures(connection: Connection, id: UUID) -> None:
-    """The account has a new secret or password: guesses count no more that were made at the old, or knowing it."""
+    """Wrong codes count no more: they were guesses at an old secret, or by somebody who knew the old password."""
     connection.execute(_FORGET_OTP_FAILURES, {"user": id})
     set_otp_state(connection, id)
 
 
 @dataclass(frozen=True)
 class StoredDevice:
-    """A device as a code is compared with it. last_step, last_used_at: of the last code that was accepted."""
+    """What a code is compared with. last_step, last_used_at: of the last code that was accepted."""
 
     id: UUID
     sealed_secret: bytes
@@ -123,7 +123,7 @@ def add(
     session_id: UUID | None = None,
     expires_at: datetime | None = None,
 ) -> None:
-    """Add an unconfirmed device; session_id, expires_at: in which session it is to be confirmed, and until when."""
+    """Add an unconfirmed device. session_id, expires_at: the session that can confirm it, and until when."""
     row = {
         "id": id,
         "user_id": user_id,
@@ -200,7 +200,7 @@ _COUNT = select(func.count()).select_from(TotpDeviceRow).where(*_those_there)
 
 
 def count(connection: Connection, user_id: UUID, now: datetime) -> int:
-    """How many devices the account has, those that are still to be confirmed included."""
+    """How many devices the account has, unconfirmed ones included."""
     return connection.scalar(_COUNT, {"user": user_id, "now": now}) or 0
 
 
@@ -212,7 +212,7 @@ _COUNT_CONFIRMED = (
 
 
 def count_confirmed(connection: Connection, user_id: UUID) -> int:
-    """How many devices answer for the account."""
+    """How many confirmed devices the account has."""
     return connection.scalar(_COUNT_CONFIRMED, {"user": user_id}) or 0
 
 
@@ -235,7 +235,7 @@ _RENAME = update(TotpDeviceRow).where(*_that_one).values(name=bindparam("new_nam
 
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: datetime) -> Device | None:
-    """Give that device of that account another name. None when there is none."""
+    """Rename that device of that account; None when it has none of that id."""
     given = {"device": id, "user": user_id, "new_name": name, "now": now}
     row = connection.execute(_RENAME, given).one_or_none()
     return None if row is None else _device_of(row)
