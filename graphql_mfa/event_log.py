@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, accounts, outbox, security_events
+from graphql_mfa.store import Connection, outbox, security_events
 from graphql_mfa.store.security_events import StoredEvent
 
 WEBHOOK = "webhook"
@@ -62,19 +62,6 @@ class EventLog:
                 outbox.add(connection, user_id, self.sinks, recorded)
             if refused and decoy:
                 outbox.add(connection, decoy, self.sinks, refused)
-
-    def record_wrong_password(
-        self, connection: Connection, user_id: UUID | None, now: datetime, client: Client
-    ) -> None:
-        """Record a wrong password; for an unknown username, write as much and remove it, so that timing is the same.
-
-        An account that was deleted while the password was hashed counts as unknown.
-        """
-        decoy = uuid4()
-        supposed = user_id or decoy
-        account = supposed if accounts.lock_if_exists(connection, supposed) else decoy
-        self.record(connection, account, now, client, SecurityEventKind.SIGN_IN_FAILED, decoy=decoy)
-        self.forget(connection, decoy)
 
     def forget(self, connection: Connection, decoy: UUID) -> None:
         """Remove what was recorded of an account that does not exist, so that it is not delivered.

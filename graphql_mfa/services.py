@@ -106,9 +106,9 @@ class Transaction:
             self.connection, user_id, self.now, self.client, *kinds, once_since=once_since, decoy=decoy
         )
 
-    def record_wrong_password(self, user_id: UUID | None) -> None:
-        """Record a wrong password, of an unknown username too, as `EventLog.record_wrong_password` does."""
-        self.services.events.record_wrong_password(self.connection, user_id, self.now, self.client)
+    def forget(self, decoy: UUID) -> None:
+        """Remove what was recorded for a decoy id, as `EventLog.forget` does."""
+        self.services.events.forget(self.connection, decoy)
 
     def limit(self, limits: Mapping[bytes, Limit]) -> timedelta | None:
         """Count an attempt under every limit; or, when one does not allow it, count nothing and return the wait."""

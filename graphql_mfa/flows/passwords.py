@@ -139,7 +139,7 @@ async def reset_password(
     """Check the new password by itself, then count the attempt, hash the password and check both proofs.
 
     Nothing before the check of the proofs depends on whether the account exists, and after it one answer and the same
-    work hide that. The recovery code is checked first: without one, nobody can count against the one-time codes.
+    work hide that. The recovery code is checked first: without one, nothing counts against the one-time codes.
     """
     settings = services.settings
     problem = passwords.format_problem(
@@ -219,7 +219,7 @@ def _write_decoys(transaction: Transaction, decoy: UUID) -> None:
     since = transaction.now - timedelta(days=transaction.services.settings.otp_failure_window_days)
     totp.count_otp_failures(transaction.connection, decoy, since)
     totp.set_otp_state(transaction.connection, decoy)
-    transaction.services.events.forget(transaction.connection, decoy)
+    transaction.forget(decoy)
 
 
 def _replace_forgotten(transaction: Transaction, user_id: UUID, new_hash: str) -> PasswordChanged:

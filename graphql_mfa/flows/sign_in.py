@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core import throttling
@@ -89,7 +89,7 @@ async def _check_password(services: Services, username: str, password: str, clie
     )
     if candidate is None or not verdict.right:
         user_id = candidate.id if candidate else None
-        await services.write(client, lambda transaction: transaction.record_wrong_password(user_id))
+        await services.write(client, lambda transaction: _record_wrong_password(transaction, user_id))
         return InvalidCredentials()
 
     def succeed(transaction: Transaction) -> OtpRequired | InvalidCredentials:
@@ -100,6 +100,18 @@ async def _check_password(services: Services, username: str, password: str, clie
         return _require_second_factor(transaction, user, verdict)
 
     return await services.write(client, succeed)
+
+
+def _record_wrong_password(transaction: Transaction, user_id: UUID | None) -> None:
+    """Record a wrong password; for an unknown username, write as much and remove it, so that timing is the same.
+
+    An account that was deleted while the password was hashed counts as unknown.
+    """
+    decoy = uuid4()
+    supposed = user_id or decoy
+    account_id = supposed if accounts.lock_if_exists(transaction.connection, supposed) else decoy
+    transaction.record(account_id, SecurityEventKind.SIGN_IN_FAILED, decoy=decoy)
+    transaction.forget(decoy)
 
 
 def _require_second_factor(transaction: Transaction, user: StoredUser, verdict: PasswordVerdict) -> OtpRequired:
