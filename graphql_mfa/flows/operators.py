@@ -79,10 +79,11 @@ async def unlock(services: Services, username: str) -> bool:
     """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
 
     def unlock(transaction: Transaction, user: StoredUser) -> bool:
+        transaction.record(user.id, SecurityEventKind.UNLOCKED_BY_OPERATOR)
         _forget_failures(transaction, user)
         return True
 
-    return bool(await _run(services, username, SecurityEventKind.UNLOCKED_BY_OPERATOR, unlock))
+    return bool(await _run(services, username, unlock))
 
 
 async def reset_mfa(services: Services, username: str) -> str | NeverConfirmed | None:
@@ -92,51 +93,52 @@ async def reset_mfa(services: Services, username: str) -> str | NeverConfirmed |
     was never confirmed is left as it is: after a reset it would never expire.
     """
 
-    def leave_alone(user: StoredUser) -> NeverConfirmed | None:
-        return NeverConfirmed(user.enrollment_expires_at) if user.enrollment_expires_at else None
-
     def reset(transaction: Transaction, user: StoredUser) -> str | NeverConfirmed:
+        if user.enrollment_expires_at:
+            return NeverConfirmed(user.enrollment_expires_at)
+        transaction.record(user.id, SecurityEventKind.MFA_RESET_BY_OPERATOR)
         code = new_recovery_code()
         operators.sign_out(transaction.connection, user.id)
         operators.require_enrollment(transaction.connection, user.id, enrollment_code_digest(code))
         _forget_failures(transaction, user)
         return code
 
-    return await _run(services, username, SecurityEventKind.MFA_RESET_BY_OPERATOR, reset, leave_alone)
+    return await _run(services, username, reset)
 
 
 async def disable(services: Services, username: str) -> bool:
     """End every session and challenge, and refuse sign-ins as if there were no such account."""
 
     def disable(transaction: Transaction, user: StoredUser) -> bool:
+        transaction.record(user.id, SecurityEventKind.DISABLED_BY_OPERATOR)
         operators.sign_out(transaction.connection, user.id)
         operators.set_disabled(transaction.connection, user.id, transaction.now)
         return True
 
-    return bool(await _run(services, username, SecurityEventKind.DISABLED_BY_OPERATOR, disable))
+    return bool(await _run(services, username, disable))
 
 
 async def enable(services: Services, username: str) -> bool:
     """Let the owner of a disabled account sign in again."""
 
-    def leave_alone(user: StoredUser) -> bool | None:
-        return None if user.disabled else True
-
     def enable(transaction: Transaction, user: StoredUser) -> bool:
-        operators.set_disabled(transaction.connection, user.id, None)
+        if user.disabled:
+            transaction.record(user.id, SecurityEventKind.ENABLED_BY_OPERATOR)
+            operators.set_disabled(transaction.connection, user.id, None)
         return True
 
-    return bool(await _run(services, username, SecurityEventKind.ENABLED_BY_OPERATOR, enable, leave_alone))
+    return bool(await _run(services, username, enable))
 
 
 async def delete(services: Services, username: str) -> bool:
     """Delete the account with everything personal. Its name is reserved for a while if it was ever confirmed."""
 
     def delete(transaction: Transaction, user: StoredUser) -> bool:
+        transaction.record(user.id, SecurityEventKind.DELETED_BY_OPERATOR)
         delete_personal_data(transaction, user.id, user.key, reserve_name=user.enrollment_expires_at is None)
         return True
 
-    return bool(await _run(services, username, SecurityEventKind.DELETED_BY_OPERATOR, delete))
+    return bool(await _run(services, username, delete))
 
 
 async def release_name(services: Services, username: str) -> bool:
@@ -158,26 +160,12 @@ async def retry(database: Database, settings: Settings, now: datetime) -> int:
     return total
 
 
-async def _run(
-    services: Services,
-    username: str,
-    kind: SecurityEventKind,
-    use_case: Callable[[Transaction, StoredUser], T],
-    leave_alone: Callable[[StoredUser], T | None] = lambda _: None,
-) -> T | None:
-    """Lock the account, record the event, and run the use case.
-
-    leave_alone: the result for an account that is left as it is, or None.
-    """
+async def _run(services: Services, username: str, use_case: Callable[[Transaction, StoredUser], T]) -> T | None:
+    """Run a transaction that locks the account first. None: no such account."""
 
     def run(transaction: Transaction) -> T | None:
         user = operators.lock(transaction.connection, _key(username), transaction.now)
-        if user is None:
-            return None
-        if (unchanged := leave_alone(user)) is not None:
-            return unchanged
-        transaction.record(user.id, kind)
-        return use_case(transaction, user)
+        return None if user is None else use_case(transaction, user)
 
     return await services.write(OPERATOR, run)
 
