@@ -108,7 +108,10 @@ class Job:
 
 
 async def drive(connections: Sequence[Connection], jobs: Iterable[Job], seconds: float) -> Sample:
-    """Run jobs over all connections until they or the time are over. The answers are judged after the clock stopped."""
+    """Run jobs over all connections until they or the time are over, at least one each.
+
+    The answers are checked after the clock stopped.
+    """
     left = iter(jobs)
     answers: list[tuple[Job, Answer]] = []
     latencies: list[float] = []
@@ -116,10 +119,13 @@ async def drive(connections: Sequence[Connection], jobs: Iterable[Job], seconds:
     began = time.perf_counter()
 
     async def work(connection: Connection) -> None:
-        while (start := time.perf_counter()) < began + seconds and (job := next(left, None)):
+        for job in left:
+            start = time.perf_counter()
             answer = await job.run(connection)
             latencies.append(time.perf_counter() - start)
             answers.append((job, answer))
+            if start + latencies[-1] >= began + seconds:
+                break
 
     await asyncio.gather(*map(work, connections))
     took = time.perf_counter() - began
