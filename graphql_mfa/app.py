@@ -1,7 +1,6 @@
 """The service: GraphQL, health, public keys and metrics as an application of its own."""
 
-import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER
 from graphql_mfa.http.security_headers import HEADERS, SecurityHeaders
-from graphql_mfa.http.signed_in import bearer_token
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
@@ -102,7 +100,9 @@ def create_app(
 
         app.add_route(metadata_path, metadata)
     if registry and settings.metrics_token:
-        app.add_route("/metrics", _scrape(registry, settings.metrics_token.get_secret_value()))
+        from graphql_mfa.http.metrics_endpoint import metrics_endpoint
+
+        app.add_route("/metrics", metrics_endpoint(registry, settings.metrics_token.get_secret_value()))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -124,17 +124,3 @@ def _registry() -> "CollectorRegistry":
     from prometheus_client import REGISTRY
 
     return REGISTRY
-
-
-def _scrape(registry: "CollectorRegistry", token: str) -> Callable[[Request], Response]:
-    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-
-    from graphql_mfa.metrics import shown
-
-    def scrape(request: Request) -> Response:
-        """Not `async`: reading what all workers counted would keep the event loop from other requests."""
-        if not secrets.compare_digest((bearer_token(request) or "").encode(), token.encode()):
-            return PlainTextResponse("Unauthorized", 401, {"WWW-Authenticate": "Bearer"})
-        return Response(generate_latest(shown(registry)), media_type=CONTENT_TYPE_LATEST)
-
-    return scrape

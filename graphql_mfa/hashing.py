@@ -13,7 +13,7 @@ from typing import ParamSpec, TypeVar
 
 from graphql_mfa.core.addresses import networks
 from graphql_mfa.core.password_hashing import PasswordHasher
-from graphql_mfa.observer import NOBODY, Observer
+from graphql_mfa.metrics import NO_METRICS, Metrics
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -49,9 +49,9 @@ class HashingPool:
     queue of the address that has the most, unless its own address would then have as many.
     """
 
-    def __init__(self, hasher: PasswordHasher, slots: int, observer: Observer = NOBODY) -> None:
+    def __init__(self, hasher: PasswordHasher, slots: int, metrics: Metrics = NO_METRICS) -> None:
         self.hasher = hasher
-        self._observer = observer
+        self._metrics = metrics
         self._slots = slots
         self._taken: list[Slot] = []
         self._waiting: list[Slot] = []
@@ -71,17 +71,17 @@ class HashingPool:
         """
         slot = Slot(address)
         if len(self._taken) >= self._slots and not self._displace_for(slot):
-            self._observer.hashing_place_refused()
+            self._metrics.hashing_refused.inc()
             yield self._time_needed()
             return
         self._taken.append(slot)
-        self._observer.hashing_place_taken()
+        self._metrics.hashing_slots_taken.inc()
         try:
             displaced = await self._turn(slot)
             yield slot if displaced is None else displaced
         finally:
             self._leave(slot)
-            self._observer.hashing_place_left()
+            self._metrics.hashing_slots_taken.dec()
 
     @asynccontextmanager
     async def pause(self, slot: Slot) -> AsyncIterator[None]:
@@ -99,7 +99,7 @@ class HashingPool:
         """Run CPU-bound work outside the event loop's thread."""
 
         def timed() -> T:
-            self._observer.hashing_began()
+            self._metrics.hashing_threads_busy.inc()
             began = time.perf_counter()
             try:
                 return function(*args, **kwargs)
@@ -107,7 +107,8 @@ class HashingPool:
                 seconds = time.perf_counter() - began
                 # The latest jobs count most: the load of the machine changes.
                 self._seconds_per_job += (seconds - self._seconds_per_job) / 4
-                self._observer.hashing_ended(seconds)
+                self._metrics.hashing_threads_busy.dec()
+                self._metrics.hashing_seconds.observe(seconds)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, timed)
 
@@ -151,7 +152,7 @@ class HashingPool:
         self._taken.remove(last)
         self._waiting.remove(last)
         last.turn.set_result(self._time_needed())
-        self._observer.hashing_place_refused()
+        self._metrics.hashing_refused.inc()
         return True
 
     def _leave(self, slot: Slot) -> None:

@@ -1,208 +1,154 @@
-"""Metrics for Prometheus. Labels hold names of the schema, of the tables and of our own, nothing that a client sent."""
+"""Instruments for Prometheus. Labels are names of the schema, the tables and this package, never clients' values."""
 
-import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
-from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
-from prometheus_client.multiprocess import MultiProcessCollector
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from graphql_mfa.observer import C, Observer, T, Transaction
-from graphql_mfa.store.database import RolledBackError
+T = TypeVar("T")
+C = TypeVar("C")
 
-MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
-"""The variable of prometheus_client's by which the workers of one server count together."""
+TransactionKind = Literal["read", "write"]
+Transaction = Callable[[C], T]
 
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _DATABASE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics(Observer):
-    """Counts what happens in this process."""
+class Metrics:
+    """The instruments of one registry; without a registry they record nothing, and prometheus_client isn't imported."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        def counter(name: str, meaning: str, *labels: str) -> Counter:
-            return Counter(f"graphql_mfa_{name}", meaning, labels, registry=registry)
+    def __init__(self, registry: "CollectorRegistry | None") -> None:
+        counter: Callable[..., Counter] = _no_instrument
+        gauge: Callable[..., Gauge] = _no_instrument
+        histogram: Callable[..., Histogram] = _no_instrument
+        if registry is not None:
+            import prometheus_client as client
 
-        def gauge(
-            name: str, meaning: str, *labels: str, mode: Literal["livesum", "max", "mostrecent"] = "livesum"
-        ) -> Gauge:
-            return Gauge(f"graphql_mfa_{name}", meaning, labels, registry=registry, multiprocess_mode=mode)
-
-        def histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Histogram:
-            return Histogram(f"graphql_mfa_{name}", meaning, labels, buckets=buckets, registry=registry)
-
-        gauge("build_info", "Always 1.", "version", "python", mode="max").labels(
-            metadata.version("graphql-mfa"), platform.python_version()
-        ).set(1)
-        self._in_flight = gauge("requests_in_flight", "Requests to the GraphQL endpoint without an answer yet.")
-        self._responses = counter("responses", "Answers of the GraphQL endpoint.", "status")
-        self._request_seconds = histogram(
+            counter = partial(client.Counter, namespace="graphql_mfa", registry=registry)
+            gauge = partial(client.Gauge, namespace="graphql_mfa", registry=registry, multiprocess_mode="livesum")
+            histogram = partial(client.Histogram, namespace="graphql_mfa", registry=registry)
+            build_info = gauge("build_info", "Always 1.", ["version", "python"], multiprocess_mode="max")
+            build_info.labels(metadata.version("graphql-mfa"), platform.python_version()).set(1)
+        self.requests_in_flight = gauge(
+            "requests_in_flight", "Requests to the GraphQL endpoint that have no response yet."
+        )
+        self.responses = counter("responses", "Responses of the GraphQL endpoint.", ["status"])
+        self.request_seconds = histogram(
             "request_seconds",
-            "From a request's head to its answer, by mutation, else by kind of operation; none when nothing ran.",
-            _REQUEST_SECONDS,
-            "operation",
+            "From a request's head to its response, by mutation, else by kind of operation; none when nothing ran.",
+            ["operation"],
+            buckets=_REQUEST_SECONDS,
         )
-        self._outcomes = counter("outcomes", "Outcomes of operations.", "field", "outcome")
-        self._errors = counter("unexpected_errors", "Errors that clients saw masked; each is in the log.")
-        self._places = gauge(
-            "hashing_places_taken", "Logins, registrations and new passwords that wait for hashing, or are in it."
+        self.outcomes = counter("outcomes", "Outcomes of operations.", ["field", "outcome"])
+        self.unexpected_errors = counter(
+            "unexpected_errors", "Errors that were masked in a response; each one is in the log."
         )
-        self._refused = counter(
-            "hashing_refused", "Logins, registrations and new passwords that found no slot, or lost it."
+        self.hashing_slots_taken = gauge(
+            "hashing_places_taken",
+            "Logins, registrations and new passwords that wait for a hashing thread, or have one.",
         )
-        self._busy = gauge("hashing_threads_busy", "Threads that hash or judge a password now.")
-        self._hashing_seconds = histogram("hashing_seconds", "One job of a hashing thread.", _REQUEST_SECONDS)
-        in_progress = gauge("database_transactions", "Transactions now, by whether they have a connection.", "state")
-        self._waiting, self._running = in_progress.labels("waiting"), in_progress.labels("running")
-        wait_seconds = histogram(
+        self.hashing_refused = counter(
+            "hashing_refused", "Logins, registrations and new passwords that found no slot, or lost theirs."
+        )
+        self.hashing_threads_busy = gauge("hashing_threads_busy", "Threads that hash or score a password now.")
+        self.hashing_seconds = histogram("hashing_seconds", "One job of a hashing thread.", buckets=_REQUEST_SECONDS)
+        transactions = gauge("database_transactions", "Transactions now, by whether they have a connection.", ["state"])
+        self._waiting, self._running = transactions.labels("waiting"), transactions.labels("running")
+        self._wait_seconds = histogram(
             "database_wait_seconds",
             "Until a transaction had a connection and its first lock.",
-            _DATABASE_SECONDS,
-            "kind",
+            ["kind"],
+            buckets=_DATABASE_SECONDS,
         )
-        transaction_seconds = histogram(
-            "database_transaction_seconds", "A transaction from then to its end.", _DATABASE_SECONDS, "kind"
+        self._transaction_seconds = histogram(
+            "database_transaction_seconds", "A transaction from then to its end.", ["kind"], buckets=_DATABASE_SECONDS
         )
-        failures = counter("database_failures", "Transactions that raised, after all tries.", "kind")
-        # Looked up once: there are several transactions in a request.
-        self._transactions = {
-            kind: (wait_seconds.labels(kind), transaction_seconds.labels(kind), failures.labels(kind))
-            for kind in ("read", "write")
-        }
-        self._purged_rows = counter("purged_rows", "Expired rows that were deleted.", "table")
-        self._purged_at = gauge("purge_last_success_timestamp_seconds", "When a purge last ended well.", mode="max")
-        self._purge_failures = counter("purge_failures", "Purges that ended with an error.")
-        self._events_waiting = gauge(
-            "events_waiting", "Security events to deliver; 1000 stands for more, too.", "sink", mode="mostrecent"
+        self.database_failures = counter("database_failures", "Transactions that raised, after all retries.", ["kind"])
+        self.purged_rows = counter("purged_rows", "Expired rows that were deleted.", ["table"])
+        self.purge_succeeded_at = gauge(
+            "purge_last_success_timestamp_seconds",
+            "When the last purge without an error ended.",
+            multiprocess_mode="max",
         )
-        self._events_delivered = counter("events_delivered", "Security events that were delivered.", "sink")
-        self._event_failures = counter("event_delivery_failures", "Tries to deliver one that failed.", "sink")
-        self._events_dead = counter("events_dead", "Security events that were given up.", "sink")
-
-    def request_began(self) -> None:
-        self._in_flight.inc()
-
-    def request_answered(self, kind: str | None, outcomes: Sequence[str], status: int, seconds: float) -> None:
-        self._responses.labels(status).inc()
-        operation = kind or "none"
-        for text in reversed(outcomes):
-            operation, _, outcome = text.partition("=")
-            self._outcomes.labels(operation, outcome).inc()
-        self._request_seconds.labels(operation).observe(seconds)
-
-    def request_ended(self) -> None:
-        self._in_flight.dec()
-
-    def unexpected_error(self) -> None:
-        self._errors.inc()
-
-    def hashing_place_taken(self) -> None:
-        self._places.inc()
-
-    def hashing_place_left(self) -> None:
-        self._places.dec()
-
-    def hashing_place_refused(self) -> None:
-        self._refused.inc()
-
-    def hashing_began(self) -> None:
-        self._busy.inc()
-
-    def hashing_ended(self, seconds: float) -> None:
-        self._busy.dec()
-        self._hashing_seconds.observe(seconds)
+        self.purge_failures = counter("purge_failures", "Purges that ended with an error.")
+        self.events_waiting = gauge(
+            "events_waiting",
+            "Security events to deliver; at most 1000 are counted.",
+            ["sink"],
+            multiprocess_mode="mostrecent",
+        )
+        self.events_delivered = counter("events_delivered", "Security events that were delivered.", ["sink"])
+        self.event_delivery_failures = counter("event_delivery_failures", "Failed attempts to deliver one.", ["sink"])
+        self.events_dead = counter("events_dead", "Security events that were given up.", ["sink"])
+        for kind in ("read", "write"):  # exported as 0 until the first one
+            self._wait_seconds.labels(kind)
+            self._transaction_seconds.labels(kind)
+            self.database_failures.labels(kind)
 
     @contextmanager
-    def transaction(self, kind: Literal["read", "write"]) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
-        wait_seconds, transaction_seconds, failures = self._transactions[kind]
-        asked = time.perf_counter()
-        began: float | None = None
-        over = False
-        lock = Lock()  # whoever asked may give up at the moment when a thread begins
+    def transaction(self, kind: TransactionKind) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
+        """Time a transaction, its retries included.
 
-        def marked(transaction: Transaction[C, T]) -> Transaction[C, T]:
-            def begin(connection: C) -> T:
-                nonlocal began
+        Yields a decorator for the function of the transaction: the wait for a connection ends when that is called.
+        """
+        asked_at = time.perf_counter()
+        started_at: float | None = None
+        lock = Lock()  # the caller may be cancelled just as the driver's thread starts the function
+
+        def timed(transaction: Transaction[C, T]) -> Transaction[C, T]:
+            def start(connection: C) -> T:
+                nonlocal started_at
                 with lock:
-                    if began is None and not over:
-                        began = time.perf_counter()
+                    if started_at is None:
+                        started_at = time.perf_counter()
                         self._waiting.dec()
                         self._running.inc()
                 return transaction(connection)
 
-            return begin
+            return start
 
         self._waiting.inc()
         try:
-            yield marked
-        except RolledBackError:
-            raise
-        except Exception:
-            failures.inc()
-            raise
+            yield timed
         finally:
+            ended_at = time.perf_counter()
             with lock:
-                over = True
-            (self._running if began else self._waiting).dec()
-            ended = time.perf_counter()
-            wait_seconds.observe((began or ended) - asked)
-            if began:
-                transaction_seconds.observe(ended - began)
+                ran = started_at is not None
+                started_at = started_at or ended_at
+            (self._running if ran else self._waiting).dec()
+            self._wait_seconds.labels(kind).observe(started_at - asked_at)
+            if ran:
+                self._transaction_seconds.labels(kind).observe(ended_at - started_at)
 
-    def purged(self, rows: Mapping[str, int], now: datetime) -> None:
-        for table, count in rows.items():
-            self._purged_rows.labels(table).inc(count)
-        self._purged_at.set(now.timestamp())
 
-    def purge_failed(self) -> None:
-        self._purge_failures.inc()
+class _NoInstrument:
+    """Stands in for an instrument of any type."""
 
-    def events_waiting(self, sink: str, count: int) -> None:
-        self._events_waiting.labels(sink).set(count)
+    def labels(self, *_: object) -> Any:
+        return self
 
-    def event_delivered(self, sink: str) -> None:
-        self._events_delivered.labels(sink).inc()
+    def inc(self, amount: float = 1) -> None:
+        pass
 
-    def event_delivery_failed(self, sink: str) -> None:
-        self._event_failures.labels(sink).inc()
+    dec = set = observe = inc
 
-    def event_given_up(self, sink: str) -> None:
-        self._events_dead.labels(sink).inc()
+
+def _no_instrument(*_: object, **__: object) -> Any:
+    return _NoInstrument()
 
 
 @cache
-def metrics_in(registry: CollectorRegistry) -> Metrics:
-    """The metrics of all deployments that share a registry: it takes each name once."""
+def metrics_in(registry: "CollectorRegistry | None") -> Metrics:
+    """The instruments of a registry, which all deployments share that count in it: it takes each name once."""
     return Metrics(registry)
 
 
-def shown(registry: CollectorRegistry) -> CollectorRegistry:
-    """What a scrape is to see: the registry, or, of a server with several workers, what all of them counted."""
-    directory = os.environ.get(MULTIPROCESS_DIRECTORY)
-    if directory is None:
-        return registry
-    everyone = CollectorRegistry()
-    _Workers(everyone, directory)  # type: ignore[no-untyped-call]
-    return everyone
-
-
-class _Workers(MultiProcessCollector):
-    """The workers that write to a directory. What a dead one counted stays; what it had under way does not."""
-
-    def collect(self) -> Iterable[Metric]:
-        for file in Path(self._path).glob("gauge_live*.db"):
-            try:
-                os.kill(int(file.stem.rpartition("_")[2]), 0)
-            except OSError:
-                file.unlink(missing_ok=True)
-        found: Iterable[Metric] = super().collect()  # type: ignore[no-untyped-call]
-        return found
+NO_METRICS = metrics_in(None)

@@ -28,7 +28,7 @@ from graphql_mfa.http.schema import build_schema
 from graphql_mfa.http.signed_in import signed_in
 from graphql_mfa.http.unnamed_proxy import UnnamedProxy
 from graphql_mfa.key_file import load_key_ring
-from graphql_mfa.observer import NOBODY, Observer
+from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
@@ -81,7 +81,7 @@ class GraphQLMFA:
         self._clock = clock
         self._before_registration = before_registration
         self._claims = claims
-        self._observer = _observer(metrics)
+        self._metrics = metrics_in(metrics)
         self._sinks = {_HOOK: on_event} if on_event else {}
         if self.settings.webhook_url:
             from graphql_mfa.webhooks import Webhook
@@ -115,7 +115,7 @@ class GraphQLMFA:
 
         Raises UnsupportedDatabaseError and UnavailableError.
         """
-        database = _database(self.settings, self._engine, NOBODY)
+        database = _database(self.settings, self._engine, NO_METRICS)
         try:
             await database.check()
             await database.migrate()
@@ -127,7 +127,7 @@ class GraphQLMFA:
         """Open the services; meanwhile purge what expired and tell of events: `FastAPI(lifespan=mfa.lifespan)`."""
         notifier = Notifier(self._sinks)
         async with open_services(
-            self.settings, self._clock, self._before_registration, self._observer, notifier, self._engine, self._claims
+            self.settings, self._clock, self._before_registration, self._metrics, notifier, self._engine, self._claims
         ) as services:
             await _report_if_not_ready(services)
             self._services = services
@@ -147,7 +147,7 @@ async def open_services(
     settings: Settings,
     clock: Clock = utc_now,
     before_registration: BeforeRegistration = no_condition,
-    observer: Observer = NOBODY,
+    metrics: Metrics = NO_METRICS,
     notifier: Notifier | None = None,
     engine: AsyncEngine | None = None,
     claims: Claims | None = None,
@@ -158,10 +158,10 @@ async def open_services(
     """
     key_ring = load_key_ring(settings, shared=engine is not None)
     events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
-    database = _database(settings, engine, observer)
+    database = _database(settings, engine, metrics)
     if notifier:
         database.after_commit(outbox.WRITTEN, notifier.wake)
-    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, observer)
+    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, metrics)
     try:
         await database.check()
         if database.embedded:
@@ -181,7 +181,7 @@ async def open_services(
             clock=clock,
             events=events,
             before_registration=before_registration,
-            observer=observer,
+            metrics=metrics,
             claims=claims,
         )
     finally:
@@ -189,17 +189,9 @@ async def open_services(
         await database.close()
 
 
-def _database(settings: Settings, engine: AsyncEngine | None, observer: Observer) -> Database:
+def _database(settings: Settings, engine: AsyncEngine | None, metrics: Metrics) -> Database:
     where = settings.database_url if engine is None else engine
-    return Database(where, settings.database_pool_size, observer, settings.database_schema)
-
-
-def _observer(metrics: "CollectorRegistry | None") -> Observer:
-    if metrics is None:
-        return NOBODY
-    from graphql_mfa.metrics import metrics_in
-
-    return metrics_in(metrics)
+    return Database(where, settings.database_pool_size, metrics, settings.database_schema)
 
 
 async def _report_if_not_ready(services: Services) -> None:
@@ -215,8 +207,10 @@ async def _purge_forever(services: Services) -> None:
         # Spread, so that replicas that started together don't purge together.
         await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
         try:
-            now = services.clock()
-            services.observer.purged(await purge(services.database, services.settings, now), services.clock())
+            rows = await purge(services.database, services.settings, services.clock())
+            for table, count in rows.items():
+                services.metrics.purged_rows.labels(table).inc(count)
+            services.metrics.purge_succeeded_at.set(services.clock().timestamp())
         except Exception as error:  # noqa: BLE001 - a lost database must not end the purging for good
-            services.observer.purge_failed()
+            services.metrics.purge_failures.inc()
             _log.warning("Purging failed, will try again: %s", cause_of(error))

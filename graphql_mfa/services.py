@@ -13,7 +13,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Limit
 from graphql_mfa.event_log import EventLog
 from graphql_mfa.hashing import HashingPool
-from graphql_mfa.observer import Observer
+from graphql_mfa.metrics import Metrics
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, throttles
 from graphql_mfa.store.database import Database
@@ -75,7 +75,7 @@ class Services:
     clock: Clock
     events: EventLog
     before_registration: BeforeRegistration
-    observer: Observer
+    metrics: Metrics
     claims: Claims | None = None
     given_claims: dict[ClaimsRequest, Mapping[str, object]] = field(default_factory=dict)
 

@@ -186,14 +186,14 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         return
     from prometheus_client import REGISTRY, start_http_server
 
-    from graphql_mfa.metrics import MULTIPROCESS_DIRECTORY, shown
+    from graphql_mfa.http.metrics_endpoint import MULTIPROCESS_DIRECTORY, scraped_registry
 
     with TemporaryDirectory(prefix="graphql-mfa-metrics-") as directory:
         if workers > 1:
             os.environ[MULTIPROCESS_DIRECTORY] = directory
         if settings.metrics_port is not None:
             with wrong_configuration_ends_it():
-                server, _ = start_http_server(settings.metrics_port, settings.metrics_host, shown(REGISTRY))
+                server, _ = start_http_server(settings.metrics_port, settings.metrics_host, scraped_registry(REGISTRY))
             _log.info("Metrics at http://%s:%d/metrics", settings.metrics_host, server.server_port)
         yield
 

@@ -105,7 +105,7 @@ class _Worker:
 
         # Most polls find nothing, so they take no write lock.
         waiting, numbers = await self._services.database.read(poll)
-        self._services.observer.events_waiting(self._sink, waiting)
+        self._services.metrics.events_waiting.labels(self._sink).set(waiting)
         if not numbers:
             return []
         lease_ends_at = now + timedelta(seconds=self._seconds) + _LEASE_SLACK
@@ -122,14 +122,14 @@ class _Worker:
 
     def _result_of(self, message: Message, error: str | None) -> Callable[[Connection], None]:
         """The transaction that stores the result of a delivery."""
-        observer, now = self._services.observer, self._services.clock()
+        metrics, now = self._services.metrics, self._services.clock()
         if error is None:
-            observer.event_delivered(self._sink)
+            metrics.events_delivered.labels(self._sink).inc()
             return partial(outbox.delivered, message=message, now=now)
-        observer.event_delivery_failed(self._sink)
+        metrics.event_delivery_failures.labels(self._sink).inc()
         ends_at = message.since + timedelta(days=self._services.settings.event_delivery_days)
         if now >= ends_at:
-            observer.event_given_up(self._sink)
+            metrics.events_dead.labels(self._sink).inc()
             _log.error("Giving up on an event for %s after %s attempts: %s", self._sink, message.attempts, error)
             return partial(outbox.failed, message=message, error=error, now=now, next_at=None)
         pause = _PAUSES[min(message.attempts, len(_PAUSES)) - 1] * random.uniform(0.9, 1.1)  # noqa: S311 - no secret

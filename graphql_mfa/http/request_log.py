@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphql_mfa.context import RequestContext
+from graphql_mfa.metrics import Metrics
 
 _log = logging.getLogger("graphql_mfa.requests")
 _tracer = trace.get_tracer("graphql_mfa")
@@ -34,7 +35,7 @@ def request_id(request: Request) -> str:
 def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]]:
     """Trace what happens inside; the function that is given puts the id on the answer, logs it and counts it."""
     began = time.perf_counter()
-    observer = context.services.observer
+    metrics = context.services.metrics
     in_a_span = trace.get_current_span().get_span_context().is_valid  # a host's
     span = _tracer.start_span(
         "graphql",
@@ -48,8 +49,7 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             response.headers[REQUEST_ID_HEADER] = context.request_id
             _describe(span, context, response.status_code)
             seconds = time.perf_counter() - began
-            kind = context.operation.partition(" ")[0] if context.operation else None
-            observer.request_answered(kind, context.outcomes, response.status_code, seconds)
+            _count(metrics, context, response.status_code, seconds)
             _log.info(
                 "%s",
                 context.operation or "nothing ran",
@@ -63,11 +63,20 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             )
             return response
 
-        observer.request_began()
+        metrics.requests_in_flight.inc()
         try:
             yield finish
         finally:
-            observer.request_ended()
+            metrics.requests_in_flight.dec()
+
+
+def _count(metrics: Metrics, context: RequestContext, status: int, seconds: float) -> None:
+    metrics.responses.labels(status).inc()
+    operation = context.operation.partition(" ")[0] if context.operation else "none"
+    for text in reversed(context.outcomes):
+        operation, _, outcome = text.partition("=")
+        metrics.outcomes.labels(operation, outcome).inc()
+    metrics.request_seconds.labels(operation).observe(seconds)
 
 
 def _caller(request: Request) -> Context:

@@ -133,7 +133,7 @@ class _Endpoint:
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         except Exception as error:  # noqa: BLE001 - the last resort: masked here
-            context.services.observer.unexpected_error()
+            context.services.metrics.unexpected_errors.inc()
             log_unexpected(error, f"request {context.request_id}, outside of an operation")
             return _refusal(request, 500, ErrorCode.INTERNAL_SERVER_ERROR, MASKED)
 

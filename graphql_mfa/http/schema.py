@@ -87,7 +87,7 @@ class Schema(strawberry.Schema):
         where = f"request {context.request_id}, {context.operation}" if context else "an operation"
         for error in filter(is_unexpected, errors):
             if context:
-                context.services.observer.unexpected_error()
+                context.services.metrics.unexpected_errors.inc()
             log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 

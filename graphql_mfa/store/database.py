@@ -6,7 +6,8 @@ commits when it returns and rolls back when it raises, so expected failures are 
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ from sqlalchemy import URL, Connection, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from graphql_mfa.observer import NOBODY, Observer
+from graphql_mfa.metrics import NO_METRICS, Metrics, Transaction, TransactionKind
 from graphql_mfa.store import migrations, sqlite
 from graphql_mfa.store.outages import (
     NotMigratedError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from graphql_mfa.store.postgresql import Postgresql
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 _SQLITE = "sqlite+aiosqlite"
 _DRIVERS = (_SQLITE, "postgresql+asyncpg")
@@ -57,7 +59,7 @@ class Database:
     """Runs transactions on SQLite or PostgreSQL."""
 
     def __init__(
-        self, where: str | AsyncEngine, pool_size: int = 10, observer: Observer = NOBODY, schema: str | None = None
+        self, where: str | AsyncEngine, pool_size: int = 10, metrics: Metrics = NO_METRICS, schema: str | None = None
     ) -> None:
         """where: a URL, or an engine, which `close` leaves open. Raises UnsupportedDatabaseError.
 
@@ -66,7 +68,7 @@ class Database:
         """
         self._file = sqlite_file(where) if isinstance(where, str) else None
         self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
-        self._observer = observer
+        self._metrics = metrics
         self._after_commit: dict[str, Callable[[], None]] = {}
 
     @property
@@ -111,8 +113,8 @@ class Database:
             marks.update(connection.info.keys() & self._after_commit)
             return result
 
-        with self._observer.transaction("write") as marked, translate_connection_errors():
-            result = await self._write(marked(watched))
+        with self._observed("write") as timed:
+            result = await self._write(timed(watched))
         for mark in marks:
             self._after_commit[mark]()
         return result
@@ -130,8 +132,20 @@ class Database:
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads in autocommit: each sees what was committed before it."""
-        with self._observer.transaction("read") as marked, translate_connection_errors():
-            return await self._engine.read(marked(query))
+        with self._observed("read") as timed:
+            return await self._engine.read(timed(query))
+
+    @contextmanager
+    def _observed(self, kind: TransactionKind) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
+        """Time a transaction, translate its connection errors and count its failures."""
+        try:
+            with self._metrics.transaction(kind) as timed, translate_connection_errors():
+                yield timed
+        except RolledBackError:
+            raise
+        except Exception:
+            self._metrics.database_failures.labels(kind).inc()
+            raise
 
     async def migrate(self) -> Migration:
         """Migrate the schema to this version. Safe when several processes do so at once.
