@@ -1,10 +1,9 @@
 """The schema, and how a document is judged before it runs."""
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, cast
 
 import graphql
 import strawberry
@@ -23,7 +22,6 @@ from graphql import (
     specified_rules,
 )
 from strawberry.extensions import SchemaExtension
-from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
@@ -60,8 +58,6 @@ class Judged(NamedTuple):
 
 
 Judge = Callable[[str], Judged]
-_Step: TypeAlias = Any  # a context manager of Strawberry's
-_NOTHING: _Step = nullcontext()
 
 
 class Schema(strawberry.Schema):
@@ -75,12 +71,6 @@ class Schema(strawberry.Schema):
     introspection: Introspection
     trusted_documents: Mapping[str, str] | None = None
 
-    def create_extensions_runner(
-        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
-    ) -> SchemaExtensionsRunner:
-        """The steps of one operation, among them how its document is judged."""
-        return _Steps(self.judge, self.introspection, execution_context, extensions)
-
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log the errors that a client will see masked."""
         context: RequestContext | None = execution_context.context if execution_context else None
@@ -91,71 +81,45 @@ class Schema(strawberry.Schema):
             log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 
-class _Steps(SchemaExtensionsRunner):
-    """Parses and judges a document, then finds the operation that is meant.
+class _DocumentChecks(SchemaExtension):
+    """Checks a document and selects its operation, before the hooks of a host's extensions."""
 
-    All before the extensions of a host. An extension of ours would cost each operation several context managers.
-    """
-
-    def __init__(
-        self,
-        judge: Judge,
-        introspection: Introspection,
-        execution: ExecutionContext,
-        extensions: list[SchemaExtension],
-    ) -> None:
-        super().__init__(execution, extensions)
-        self._judge = judge
-        self._introspection = introspection
-        self._introspects = False
-
-    def operation(self) -> _Step:
-        return self._step(super().operation)
-
-    def parsing(self) -> _Step:
-        # By its text: to find a parsed document again, all of it would be hashed.
-        self._judged = self._judge(self.execution_context.query or "")
-        self.execution_context.graphql_document = self._judged.document
-        return self._step(super().parsing)
-
-    def validation(self) -> _Step:
+    def on_parse(self) -> Iterator[None]:
         execution = self.execution_context
-        document = self._judged.document
+        # The cache's key is the text, since looking up a parsed document would hash all of its nodes.
+        self._judged = cast("Schema", execution.schema).judge(execution.query or "")
+        execution.graphql_document = self._judged.document
+        yield
+
+    def on_validate(self) -> Iterator[None]:
+        execution, document = self.execution_context, self._judged.document
         context: RequestContext = execution.context
         operation = get_operation_ast(document, context.operation_name)
-        schema = execution.schema._schema  # noqa: SLF001
         errors = self._judged.errors
-        # What a host's extensions add, such as DisableIntrospection: the library leaves validation to us.
+        # Rules that a host's extensions add, such as DisableIntrospection: Strawberry skips them with its validation.
         added = [rule for rule in execution.validation_rules if rule not in _SPECIFIED_RULES]
         if not errors and added:
-            errors = validate(schema, document, added, hide_suggestions=True)
+            errors = validate(execution.schema._schema, document, added, hide_suggestions=True)  # noqa: SLF001
         if not errors and operation is None and context.operation_name is None:
-            # The library would run the first one; the specification wants an error (6.1).
+            # Strawberry would run the first operation; GraphQL (6.1) requires an error.
             several = PublicError("The document has several operations: name the one to run in `operationName`.")
             errors = [with_code(several, ErrorCode.OPERATION_RESOLUTION_FAILURE)]
+        self._introspects = False
         if not errors and operation:
             self._introspects = _name(operation) in self._judged.introspections
             name = _name(operation) or ""
             context.operation = f"{operation.operation.value} {name[:_LONGEST_LOGGED_NAME]}".strip()
         execution.pre_execution_errors = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in errors]
-        return self._step(super().validation)
+        yield
 
-    def executing(self) -> _Step:
-        step = self._step(super().executing)
-        return self._introspecting(step) if self._introspects else step
-
-    @asynccontextmanager
-    async def _introspecting(self, step: _Step) -> AsyncIterator[None]:
-        """Give the result before the library would execute the operation."""
+    async def on_execute(self) -> AsyncIterator[None]:
         execution = self.execution_context
-        async with step:
-            execution.result = await self._introspection.execute(
+        if self._introspects:
+            # With a result, Strawberry doesn't execute the operation.
+            execution.result = await cast("Schema", execution.schema).introspection.execute(
                 execution.query or "", self._judged.document, execution.variables, execution.operation_name
             )
-            yield
-
-    def _step(self, of_extensions: Callable[[], _Step]) -> _Step:
-        return of_extensions() if self.extensions else _NOTHING
+        yield
 
 
 def build_schema(
@@ -174,7 +138,7 @@ def build_schema(
         query=query,
         mutation=mutation,
         config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
-        extensions=extensions,
+        extensions=(_DocumentChecks, *extensions),
     )
     graphql_schema = schema._schema  # noqa: SLF001
     secret_fields = frozenset(name for name, takes_secret in secret_marks(graphql_schema).items() if takes_secret)
