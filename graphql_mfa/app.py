@@ -13,8 +13,8 @@ from graphql_mfa.core.access_tokens import JWKS_PATH, server_metadata
 from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
+from graphql_mfa.http.headers import SECURITY_HEADERS, SecurityHeaders
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER
-from graphql_mfa.http.security_headers import HEADERS, SecurityHeaders
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
@@ -82,7 +82,7 @@ def create_app(
             await require_ready(mfa.services.database, mfa.services.key_ring)
         except UnavailableError as error:
             return JSONResponse({"status": error.summary}, 503)
-        warning = mfa.unnamed_proxy.warning(clock())
+        warning = mfa.untrusted_proxy.warning(clock())
         return JSONResponse({"status": "ok"} | ({"warning": warning} if warning else {}))
 
     async def jwks(_: Request) -> Response:
@@ -116,7 +116,7 @@ def create_app(
         )
     app.add_middleware(SecurityHeaders)
     # Starlette makes this answer outside of all middleware.
-    app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, HEADERS))
+    app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, SECURITY_HEADERS))
     return app
 
 

@@ -4,17 +4,49 @@ import json
 import logging
 import sys
 import threading
+import traceback
 import warnings
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from graphql_mfa.http.unexpected import trace_of
+from graphql_mfa.core.access_tokens import InvalidClaimsError
+from graphql_mfa.store.outages import UnavailableError
+
+_log = logging.getLogger("graphql_mfa")
 
 # Writes to whatever sys.stderr is now. Python itself uses it for what is logged before logging is configured.
 _stderr = logging.lastResort or logging.StreamHandler()
 
 # What a record has without anybody's doing, and what uvicorn adds for a terminal.
 _NOT_ADDED = {*vars(logging.makeLogRecord({})), "message", "color_message"}
+
+
+def log_unexpected(error: BaseException, where: str) -> None:
+    """Log where an exception and its causes came from, but not their messages: one can hold a password.
+
+    Errors with messages of ours are logged in one line instead.
+    """
+    if isinstance(error, UnavailableError | InvalidClaimsError):
+        # Their messages are ours, and hold nothing that was sent.
+        _log.error("%s: %s", where, error)
+        return
+    _log.error("Unexpected error in %s:\n%s", where, trace_of(error))
+
+
+def trace_of(error: BaseException) -> str:
+    """Frames and types as Python prints them, without what the exceptions say."""
+    return "".join(_trace(error))
+
+
+def _trace(error: BaseException) -> Iterator[str]:
+    """The cause first."""
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if cause:
+        yield from _trace(cause)
+        yield "which led to\n"
+    yield from traceback.format_tb(error.__traceback__)
+    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
 
 
 def logs_json(log_format: str) -> bool:

@@ -23,10 +23,10 @@ from graphql_mfa.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purging import cause_of, purge
 from graphql_mfa.hashing import HashingPool
+from graphql_mfa.http.client_address import UntrustedProxy
 from graphql_mfa.http.router import build_router
-from graphql_mfa.http.schema import build_schema
+from graphql_mfa.http.schema import Schema
 from graphql_mfa.http.signed_in import signed_in
-from graphql_mfa.http.unnamed_proxy import UnnamedProxy
 from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
@@ -73,10 +73,8 @@ class GraphQLMFA:
         registry of prometheus_client's to count in; without one nothing is counted.
         """
         self.settings = settings or settings_of_environment()
-        self.schema = build_schema(
-            self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars
-        )
-        self.unnamed_proxy = UnnamedProxy()
+        self.schema = Schema(self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars)
+        self.untrusted_proxy = UntrustedProxy()
         self._engine = engine
         self._clock = clock
         self._before_registration = before_registration
@@ -101,7 +99,7 @@ class GraphQLMFA:
 
         dev: show the explorer to browsers on this machine, unless `settings.explorer` is set.
         """
-        return build_router(self.schema, lambda: self.services, self.unnamed_proxy, path=path, dev=dev)
+        return build_router(self.schema, lambda: self.services, self.untrusted_proxy, path=path, dev=dev)
 
     def signed_in(self, *, max_age: int | None = None) -> Callable[[Request], Awaitable[Authenticated]]:
         """A dependency for routes: `Depends(mfa.signed_in(max_age=300))` is the session, or answers 401.

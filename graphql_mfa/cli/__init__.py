@@ -59,11 +59,11 @@ def migrate() -> None:
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from graphql_mfa.http.schema import build_schema
+    from graphql_mfa.http.schema import Schema
 
     settings = read_settings()
     with wrong_configuration_ends_it():
-        typer.echo(build_schema(settings).as_str())
+        typer.echo(Schema(settings).as_str())
 
 
 @app.command("new-key")

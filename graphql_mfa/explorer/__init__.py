@@ -4,8 +4,6 @@ from functools import cache
 from html import escape
 from pathlib import Path
 
-from graphql_mfa.explorer import vendored
-
 __all__ = ["CONTENT_SECURITY_POLICY", "asset", "page"]
 
 CONTENT_SECURITY_POLICY = (
@@ -16,8 +14,11 @@ CONTENT_SECURITY_POLICY = (
 
 _FOLDER = Path(__file__).parent
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
-_ASSETS = {name: _FOLDER / name for name in ("examples.js", "explorer.js", "explorer.css")} | {
-    name: vendored.FOLDER / name for name in vendored.FILES
+_ASSETS = {
+    path.name: path
+    for folder in (_FOLDER, _FOLDER / "vendor")
+    for path in folder.iterdir()
+    if path.suffix in _MEDIA_TYPES
 }
 
 

@@ -9,9 +9,9 @@ from typing import Any, NoReturn
 from starlette.requests import Request
 
 from graphql_mfa.core.texts import is_text, quantity
-from graphql_mfa.http import media_types
+from graphql_mfa.http.documents import bare_hash
+from graphql_mfa.http.headers import parse_media_type
 from graphql_mfa.http.public_errors import ErrorCode
-from graphql_mfa.http.trusted_documents import bare_hash
 
 _DEEPEST_JSON = 64
 _MOST_JSON_VALUES = 1000  # variables are coerced one by one, and each input here has four
@@ -106,7 +106,7 @@ def _persisted_hash(parameters: dict[str, Any]) -> str | None:
 def _demand_json(headers: Mapping[str, str]) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "A compressed body is not accepted.")
-    media_type, parameters = media_types.parse(headers.get("content-type", ""))
+    media_type, parameters = parse_media_type(headers.get("content-type", ""))
     if media_type != "application/json":
         raise BadRequestError(415, "The body must be application/json.")
     if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:

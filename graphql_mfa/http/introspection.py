@@ -5,26 +5,12 @@ The standard query takes a schema of this size 20 ms and more, and its answer is
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from graphql import (
-    DocumentNode,
-    ExecutionResult,
-    FieldNode,
-    FragmentDefinitionNode,
-    FragmentSpreadNode,
-    GraphQLSchema,
-    InlineFragmentNode,
-    OperationDefinitionNode,
-    SelectionSetNode,
-    execute_sync,
-)
+from graphql import DocumentNode, ExecutionResult, GraphQLSchema, execute_sync
 
-from graphql_mfa.http.caches import WeighedCache
+from graphql_mfa.http.documents import WeighedCache
 
-FIELDS = frozenset({"__schema", "__type"})
-"""The root fields that read the schema."""
 _CACHED_BYTES = 4_000_000
 
 
@@ -72,25 +58,3 @@ def _execute(
         return result
     data = json.dumps(result.data, ensure_ascii=False, separators=(",", ":"))
     return ExecutionResult(EncodedData(data.encode("utf-8", "backslashreplace")))
-
-
-def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
-    """The names of an operation's root fields, fragments expanded."""
-    fragments = {
-        definition.name.value: definition.selection_set
-        for definition in document.definitions
-        if isinstance(definition, FragmentDefinitionNode)
-    }
-    seen: set[str] = set()
-    left: list[SelectionSetNode | None] = [operation.selection_set]
-    while left:
-        selection_set = left.pop()
-        for selection in selection_set.selections if selection_set else ():
-            if isinstance(selection, FieldNode):
-                yield selection.name.value
-            elif isinstance(selection, FragmentSpreadNode):
-                if selection.name.value not in seen:
-                    seen.add(selection.name.value)
-                    left.append(fragments.get(selection.name.value))
-            elif isinstance(selection, InlineFragmentNode):
-                left.append(selection.selection_set)

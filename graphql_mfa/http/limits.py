@@ -20,10 +20,11 @@ from graphql import (
 )
 from graphql.language.ast import QUERY_DOCUMENT_KEYS
 
-from graphql_mfa.http import introspection
 from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.errors import PublicError
+
+INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
 
 _MAX_DEFINITIONS = 100
 # Inputs here have four members. A refused literal is printed as a whole for each error in it.
@@ -121,7 +122,7 @@ class DocumentLimits:
                 if found > limit:
                     yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
             if size.introspections and self._settings.introspection:
-                others = {*introspection.root_fields(document, definition)} - introspection.FIELDS - {"__typename"}
+                others = {*root_fields(document, definition)} - INTROSPECTION_FIELDS - {"__typename"}
                 if others:
                     yield PublicError(
                         "Introspection is an operation of its own: send other root fields in another one."
@@ -138,6 +139,28 @@ class DocumentLimits:
                 f"The operations of this document are too large together: at most {_MAX_EXPANDED_NODES} fields, "
                 "arguments, values, directives and fragments, fragments expanded."
             )
+
+
+def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
+    """The names of an operation's root fields, fragments expanded."""
+    fragments = {
+        definition.name.value: definition.selection_set
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+    seen: set[str] = set()
+    left: list[SelectionSetNode | None] = [operation.selection_set]
+    while left:
+        selection_set = left.pop()
+        for selection in selection_set.selections if selection_set else ():
+            if isinstance(selection, FieldNode):
+                yield selection.name.value
+            elif isinstance(selection, FragmentSpreadNode):
+                if selection.name.value not in seen:
+                    seen.add(selection.name.value)
+                    left.append(fragments.get(selection.name.value))
+            elif isinstance(selection, InlineFragmentNode):
+                left.append(selection.selection_set)
 
 
 def _nodes(definition: Node) -> Iterator[Node]:
@@ -197,7 +220,7 @@ class _Measure:
         field = cast("FieldNode", node)
         inner = self._selections(field.selection_set)
         name = field.name.value
-        is_look = name in introspection.FIELDS
+        is_look = name in INTROSPECTION_FIELDS
         return Size(
             levels=inner.levels + 1,
             aliases=inner.aliases + (field.alias is not None),

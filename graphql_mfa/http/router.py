@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -17,33 +15,27 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
-from graphql_mfa.client import Client
 from graphql_mfa.context import RequestContext
-from graphql_mfa.core.addresses import address_group, is_loopback, is_proxy, parse_address, source
-from graphql_mfa.http import cookie_mode, media_types
+from graphql_mfa.http import cookie_mode
+from graphql_mfa.http.client_address import UntrustedProxy, client_of, is_local
+from graphql_mfa.http.headers import (
+    GRAPHQL_JSON,
+    JSON,
+    SECURITY_HEADERS,
+    accepted_media_types,
+    bearer_token,
+    response_media_type,
+)
 from graphql_mfa.http.http_request import BadRequestError, Operation, read_operation
 from graphql_mfa.http.introspection import EncodedData
 from graphql_mfa.http.public_errors import MASKED, ErrorCode, is_unexpected, public_error
 from graphql_mfa.http.request_log import observed, request_id
 from graphql_mfa.http.schema import Schema
-from graphql_mfa.http.security_headers import HEADERS
-from graphql_mfa.http.signed_in import bearer_token
-from graphql_mfa.http.unexpected import log_unexpected
-from graphql_mfa.http.unnamed_proxy import UnnamedProxy
+from graphql_mfa.logs import log_unexpected
 from graphql_mfa.services import Services
 
-_JSON = "application/json"
-_GRAPHQL_JSON = "application/graphql-response+json"
-_HEADERS = HEADERS | {"Vary": "Accept, Authorization"}
+_HEADERS = SECURITY_HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-_CACHED_HEADERS = 256
-_LONGEST_CACHED_HEADER = 256  # browsers send 150 characters at most
-_OTHER_FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip")
-# Of proxies, content delivery networks and tunnels that set none of the above.
-_FORWARDING = re.compile(
-    "x-forwarded-.*|x-original-.*|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|cdn-loop"
-)
-_HOST = re.compile(r"(localhost|[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
 _ALLOWED = {
     "GET": frozenset({OperationType.QUERY}),
     "HEAD": frozenset({OperationType.QUERY}),
@@ -54,7 +46,7 @@ _ALLOWED = {
 def build_router(
     schema: Schema,
     services: Callable[[], Services],
-    unnamed_proxy: UnnamedProxy,
+    untrusted_proxy: UntrustedProxy,
     *,
     path: str = "/graphql",
     dev: bool = False,
@@ -64,7 +56,7 @@ def build_router(
     `services` is called for each request, so that the router can be made before its dependencies are open. `dev`
     shows the explorer to browsers on this machine when the settings leave it open.
     """
-    endpoint = _Endpoint(schema, services, unnamed_proxy, dev=dev)
+    endpoint = _Endpoint(schema, services, untrusted_proxy, dev=dev)
     return APIRouter(
         routes=[
             Route(path, endpoint, methods=list(HTTPMethod)),
@@ -79,11 +71,11 @@ class _Endpoint:
     """GraphQL over HTTP for one schema: an ASGI application, since Starlette wraps functions in several others."""
 
     def __init__(
-        self, schema: Schema, services: Callable[[], Services], unnamed_proxy: UnnamedProxy, *, dev: bool
+        self, schema: Schema, services: Callable[[], Services], untrusted_proxy: UntrustedProxy, *, dev: bool
     ) -> None:
         self._schema = schema
         self._services = services
-        self._unnamed_proxy = unnamed_proxy
+        self._untrusted_proxy = untrusted_proxy
         self._dev = dev
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -103,7 +95,7 @@ class _Endpoint:
             request=request,
             request_id=request_id(request),
             services=services,
-            client=self._client(request, services),
+            client=client_of(request, services, self._untrusted_proxy),
             access_token=bearer_token(request),
             refresh_cookie=cookie_mode.refresh_cookie(request, services.settings),
         )
@@ -126,7 +118,7 @@ class _Endpoint:
         request, settings = context.request, context.services.settings
         try:
             cookie_mode.demand_own_page(request, settings)
-            operation = await read_operation(request, settings.max_body_bytes, self._schema.trusted_documents)
+            operation = await read_operation(request, settings.max_body_bytes, self._schema.documents.trusted)
             return await self._execute(context, operation)
         except BadRequestError as error:
             return _refusal(request, error.status, error.code, error.message, error.headers)
@@ -157,10 +149,10 @@ class _Endpoint:
             ) from None
         found = result.errors or ()
         errors = [public_error(error) for error in found]
-        media_type = _media_type(context.request)
+        media_type = response_media_type(context.request)
         if errors and not any(error.path is not None or is_unexpected(error) for error in found):
             # It did not run. Old clients expect 200 with application/json; the newer media type has a status for it.
-            return _json_answer(media_type, {"errors": errors}, 400 if media_type == _GRAPHQL_JSON else 200)
+            return _json_answer(media_type, {"errors": errors}, 400 if media_type == GRAPHQL_JSON else 200)
         if isinstance(result.data, EncodedData):
             response = _answer(media_type, b'{"data":%b}' % result.data.encoded)
         else:
@@ -168,20 +160,9 @@ class _Endpoint:
         response.raw_headers.extend(context.response_headers.raw)
         return response
 
-    def _client(self, request: Request, services: Services) -> Client:
-        forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
-        peer = parse_address(request.client.host) if request.client else None
-        proxies = services.settings.trusted_proxies
-        address, shared = source(peer, forwarded_for, proxies)
-        if not is_proxy(peer, proxies):
-            shared = shared or any(name in request.headers for name in _OTHER_FORWARDING_HEADERS)
-            if forwarded_for:
-                self._unnamed_proxy.report(peer, services.clock())
-        return Client(address_group(address), request.headers, str(address) if address else None, shared)
-
     def _shows_explorer(self, request: Request) -> bool:
         explicit = self._services().settings.explorer
-        return self._dev and _is_local(request) if explicit is None else explicit
+        return self._dev and is_local(request) if explicit is None else explicit
 
     async def asset(self, request: Request) -> Response:
         """One of the explorer's files."""
@@ -196,22 +177,6 @@ async def _not_found(_: Request) -> Response:
     return Response("Not Found", 404, _HEADERS)
 
 
-def _is_local(request: Request) -> bool:
-    """Whether a browser on this machine sent the request to a loopback address.
-
-    A proxy on this machine is a loopback peer too, but forwards another Host or adds headers of its own. A site whose
-    name was rebound to a loopback address (DNS rebinding) sends its own name as Host.
-    """
-    host = _HOST.fullmatch(request.headers.get("host", ""))
-    return (
-        request.client is not None
-        and is_loopback(request.client.host)
-        and host is not None
-        and is_loopback(host[1].strip("[]"))
-        and not any(name in _OTHER_FORWARDING_HEADERS or _FORWARDING.fullmatch(name) for name in request.headers)
-    )
-
-
 def _wants_page(request: Request) -> bool:
     """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer.
 
@@ -219,29 +184,15 @@ def _wants_page(request: Request) -> bool:
     """
     if request.method not in {"GET", "HEAD"}:
         return False
-    accepts_html = "text/html" in media_types.accepted(request.headers.get("accept", ""))
+    accepts_html = "text/html" in accepted_media_types(request.headers.get("accept", ""))
     return accepts_html and not {"documentId", "extensions"} & request.query_params.keys()
-
-
-def _media_type(request: Request) -> str:
-    accept = request.headers.get("accept", "")
-    return _preferred_cached(accept) if len(accept) <= _LONGEST_CACHED_HEADER else _preferred(accept)
-
-
-def _preferred(accept: str) -> str:
-    accepted = media_types.accepted(accept)
-    weight = accepted.get(_GRAPHQL_JSON)
-    return _GRAPHQL_JSON if weight and weight >= accepted.get(_JSON, 0) else _JSON
-
-
-_preferred_cached = lru_cache(_CACHED_HEADERS)(_preferred)
 
 
 def _refusal(
     request: Request, status: int, code: ErrorCode, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
     # Only the older media type has errors without data at 200.
-    media_type = _JSON if status == HTTPStatus.OK else _media_type(request)
+    media_type = JSON if status == HTTPStatus.OK else response_media_type(request)
     response = _json_answer(media_type, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
     response.headers.update(headers or {})
     return response

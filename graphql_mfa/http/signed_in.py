@@ -10,6 +10,7 @@ from strawberry.extensions import FieldExtension
 
 from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
 from graphql_mfa.flows.signed_in import authenticate
+from graphql_mfa.http.headers import bearer_token
 from graphql_mfa.services import Services
 from graphql_mfa.types.errors import PublicError
 
@@ -49,15 +50,6 @@ def signed_in(services: Callable[[], Services], max_age: int | None) -> Callable
             raise HTTPException(401, {"code": denied.code, "message": denied.message}, headers) from None
 
     return session
-
-
-def bearer_token(request: Request) -> str | None:
-    """The access token that was sent; None when there is no header, empty when it is of another kind."""
-    header = request.headers.get("authorization")
-    if header is None:
-        return None
-    scheme, _, token = header.partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 class _DeniedError(Exception):

@@ -19,7 +19,7 @@ from graphql.utilities.find_schema_changes import find_schema_changes
 
 from graphql_mfa import Settings
 from graphql_mfa.api.mutation import secret_marks
-from graphql_mfa.http.schema import build_schema as build_own_schema
+from graphql_mfa.http.schema import Schema
 
 EXPORTED = (Path(__file__).parents[2] / "schema.graphql").read_text()
 SCHEMA = build_schema(EXPORTED)
@@ -45,7 +45,7 @@ HARMLESS = {
 
 
 def test_the_exported_schema_is_the_codes() -> None:
-    assert build_own_schema(Settings(bcrypt_rounds=4)).as_str() + "\n" == EXPORTED
+    assert Schema(Settings(bcrypt_rounds=4)).as_str() + "\n" == EXPORTED
 
 
 def test_the_schema_keeps_what_clients_rely_on() -> None:
@@ -81,7 +81,7 @@ def test_every_failure_of_an_operation_has_a_message_for_a_person(subtests: pyte
 def test_every_mutation_with_an_argument_like_a_secret_says_whether_it_can_be_guessed() -> None:
     secret = re.compile("otp|code|password|token|credential", re.IGNORECASE)
     taking = {name for name, field in MUTATIONS.items() if any(map(secret.search, _argument_names(field)))}
-    schema = build_own_schema(Settings(bcrypt_rounds=4))
+    schema = Schema(Settings(bcrypt_rounds=4))
     marks = secret_marks(schema._schema)
     assert {name for name, mark in marks.items() if mark is not None} == taking != set()
 

@@ -6,7 +6,7 @@ import json
 import pytest
 from graphql import build_client_schema, get_introspection_query, graphql_sync, print_schema
 
-from graphql_mfa.http.schema import build_schema
+from graphql_mfa.http.schema import Schema
 from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api
 from tests.http.requests import POLICY, demand_headers, demand_refusal, messages, operation, post
@@ -124,7 +124,7 @@ async def test_introspection_tells_the_schema(api: Api, services: Services) -> N
 
     response = await post(api, operation(query))
 
-    assert response.json() == {"data": graphql_sync(build_schema(services.settings)._schema, query).data}
+    assert response.json() == {"data": graphql_sync(Schema(services.settings)._schema, query).data}
     assert "verifyOtp" in print_schema(build_client_schema(response.json()["data"]))
 
 

@@ -8,7 +8,7 @@ import pytest
 from graphql import build_client_schema, get_introspection_query, lexicographic_sort_schema, print_schema
 
 from graphql_mfa import Settings
-from graphql_mfa.http.schema import build_schema
+from graphql_mfa.http.schema import Schema
 from tests.api_client import Api
 from tests.http.requests import function_calls, operation, post
 
@@ -40,7 +40,7 @@ async def test_introspection_answers_the_schema(api: Api, make_settings: Callabl
     answer = (await post(api, operation(get_introspection_query(specified_by_url=True)))).json()
 
     told = print_schema(lexicographic_sort_schema(build_client_schema(answer["data"])))
-    assert told == print_schema(lexicographic_sort_schema(build_schema(make_settings())._schema))
+    assert told == print_schema(lexicographic_sort_schema(Schema(make_settings())._schema))
 
 
 async def test_introspection_with_other_variables_is_another_answer(api: Api) -> None:

@@ -447,7 +447,7 @@ async def test_forged_lines_in_the_log_of_a_failure(
     def broken(self: object) -> NoReturn:
         raise RuntimeError
 
-    monkeypatch.setattr(graphql_mfa.http.schema._DocumentChecks, "on_parse", broken)
+    monkeypatch.setattr(graphql_mfa.http.schema._CheckDocument, "on_parse", broken)
     name = "Run\n2026-01-01 CRITICAL root: everything is lost\r\x1b[2J"
 
     response = await api.http.post("/graphql", json={"query": "query Run { me { id } }", "operationName": name})
