@@ -35,7 +35,7 @@ class RequestContext:
     request_id: the request's name in the log and in the answer. access_token: None when none was sent. refresh_cookie:
     the refresh token of cookie mode. operation_name: the operation that the client asked to run.
 
-    session: the signed-in user's, set by the field extension SignedIn. listed_bytes: the size of its lists.
+    session: the signed-in user's, set by the field extension RequireSession. listed_bytes: the size of its lists.
     uses_cookie: whether the current field uses the refresh token of the cookie.
 
     response_headers: for the answer. operation and outcomes: for the log, as in "mutation Login" and

@@ -1,4 +1,4 @@
-"""Who is signed in, for the resolvers and the routes of a host application."""
+"""Requiring a session, in the fields and the routes of a host application."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,10 +15,10 @@ from graphql_mfa.services import Services
 from graphql_mfa.types.errors import PublicError
 
 
-class SignedIn(FieldExtension):
-    """Resolve a field for signed-in users only; the resolver finds the session in `info.context.session`.
+class RequireSession(FieldExtension):
+    """Resolve a field for signed-in users only; the resolver reads the session from `info.context.session`.
 
-    max_age: seconds within which the session must have verified a second factor. Others get an error whose
+    max_age: seconds within which the session must have verified a second factor. Otherwise the field has an error whose
     `extensions.code` is UNAUTHENTICATED or REAUTHENTICATION_REQUIRED.
     """
 
@@ -40,7 +40,7 @@ class SignedIn(FieldExtension):
 
 
 def signed_in(services: Callable[[], Services], max_age: int | None) -> Callable[[Request], Awaitable[Authenticated]]:
-    """A FastAPI dependency: the session, or the status 401. `max_age` as in SignedIn."""
+    """A FastAPI dependency: the session, or the status 401. `max_age` as in RequireSession."""
 
     async def session(request: Request) -> Authenticated:
         try:
