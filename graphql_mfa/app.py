@@ -1,4 +1,4 @@
-"""The service: GraphQL, health, public keys and metrics as an application of its own."""
+"""The service: an ASGI application with the GraphQL endpoint, health checks, public keys and metrics."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -39,9 +39,8 @@ def create_app(
 ) -> FastAPI:
     """The ASGI application: `uvicorn --factory graphql_mfa.app:create_app`.
 
-    Without `settings` they are read from the environment. `clock` is where the time comes from;
-    `before_registration` is a condition of one's own, `on_event` is told of security events, `claims` adds claims to
-    access tokens. `dev` shows the explorer to browsers on this machine, unless `settings.explorer` is set.
+    settings: by default from the environment. clock, before_registration, on_event, claims: as in GraphQLMFA. dev: show
+    the explorer to browsers on this machine, unless `settings.explorer` is set.
     """
     settings = settings or settings_of_environment()
     registry = _registry() if settings.counts else None
@@ -64,14 +63,14 @@ def create_app(
         lifespan=lifespan,
         openapi_url=None,
         redirect_slashes=False,
-        # Its spans would hold query strings, and so variables, and its log what exceptions say; the router has its own.
+        # FastAPI's spans have query strings with variables, its log the messages of exceptions. The router has its own.
         telemetry={"tracing": False, "logs": False},
     )
-    app.router.routes.extend(mfa.router(dev=dev).routes)  # Included as a router, each request would be matched twice.
+    app.router.routes.extend(mfa.router(dev=dev).routes)  # include_router would match each request twice.
 
     async def root(_: Request) -> Response:
         if settings.explorer or (dev and settings.explorer is None):
-            return RedirectResponse("graphql")  # relative, since a proxy may serve all of this below a path
+            return RedirectResponse("graphql")  # relative, since a proxy may add a prefix to the path
         return PlainTextResponse("GraphQL is at /graphql, by POST. Public keys are at /.well-known/jwks.json.\n")
 
     async def healthz(_: Request) -> Response:
@@ -115,7 +114,7 @@ def create_app(
             max_age=_PREFLIGHT_CACHE_SECONDS,
         )
     app.add_middleware(SecurityHeaders)
-    # Starlette makes this answer outside of all middleware.
+    # Starlette sends this response outside of the middleware.
     app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, SECURITY_HEADERS))
     return app
 

@@ -1,4 +1,4 @@
-"""What a resolver knows of its request, and what it leaves for the answer."""
+"""The context of a GraphQL request, for resolvers."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,9 +17,10 @@ INVALID_TOKEN = 'Bearer error="invalid_token"'
 
 @dataclass(frozen=True)
 class Authenticated:
-    """A live session, when it verified a second factor, and its account.
+    """A live session and its account.
 
-    may_be_fresh: False once that factor was removed or replaced, so that another one has to be verified.
+    authenticated_at: when it last verified a second factor. may_be_fresh: False once that factor was removed or
+    replaced, so that another one has to be verified.
     """
 
     session_id: UUID
@@ -32,13 +33,13 @@ class Authenticated:
 class RequestContext:
     """One GraphQL request.
 
-    request_id: the request's name in the log and in the answer. access_token: None when none was sent. refresh_cookie:
-    the refresh token of cookie mode. operation_name: the operation that the client asked to run.
+    request_id: in the log and the response. access_token: None without an Authorization header. refresh_cookie: the
+    refresh token in cookie mode. operation_name: as requested.
 
-    session: the signed-in user's, set by the field extension RequireSession. listed_bytes: the size of its lists.
+    session: set by the field extension RequireSession. listed_bytes: the size of the lists in the response.
     uses_cookie: whether the current field uses the refresh token of the cookie.
 
-    response_headers: for the answer. operation and outcomes: for the log, as in "mutation Login" and
+    response_headers: added to the response. operation, outcomes: for the log, as in "mutation Login" and
     ["login=OtpRequired"].
     """
 
@@ -57,12 +58,12 @@ class RequestContext:
     outcomes: list[str] = field(default_factory=list)
 
     def choose_refresh_token(self, sent: str | None) -> str | None:
-        """The refresh token that was sent as an argument, else that of the cookie."""
+        """The refresh token of the argument, else of the cookie."""
         self.uses_cookie = not sent or sent == self.refresh_cookie
         return sent or self.refresh_cookie
 
     def reject_access_token(self) -> None:
-        """Tell a client whose access token was refused that it is time to refresh (RFC 6750 3.1)."""
+        """Respond that the access token, if one was sent, is invalid (RFC 6750 3.1)."""
         if self.access_token is not None:
             self.response_headers["WWW-Authenticate"] = INVALID_TOKEN
 

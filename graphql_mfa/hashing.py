@@ -1,4 +1,4 @@
-"""The thread pool for password hashing and scoring, and the fair queue before it."""
+"""The thread pool for password hashing and scoring, and its fair queue."""
 
 import asyncio
 import os
@@ -18,18 +18,18 @@ from graphql_mfa.metrics import NO_METRICS, Metrics
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_NICER = 10  # than the event loop's thread
+_NICENESS = 10  # relative to the event loop's thread
 _NICEST = 19
 _THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 # One more than there are threads, since a use case also waits for the store.
 _RUNNING = _THREADS + 1
-# A login counts as a wrong one until it has succeeded. Colleagues who sign in at once, through several workers, must
-# not use up the limit of their address by that.
+# A login counts as a failure until it succeeds. Colleagues behind one address who sign in at the same time, through
+# several workers, must not reach its limit of failures.
 _RUNNING_FOR_ONE_ADDRESS = 4
 
 
 class Slot:
-    """The slot of one use case: it waits for its turn, or has it, or is paused."""
+    """The slot of one use case, which waits for its turn, runs, or is paused."""
 
     def __init__(self, address: str) -> None:
         """address: the address group of the client."""
@@ -39,14 +39,14 @@ class Slot:
 
 
 class HashingPool:
-    """One low-priority thread for each core, and a bounded queue before them that is fair by address.
+    """One low-priority thread for each core, and a bounded queue that is fair by address.
 
-    A use case takes a slot before it counts anything, and waits in it for its turn. As many have their turn at once as
-    there are threads, and one more. The next turn goes to the address that has waited longest for one; of IPv6, first
-    to the /48, then to the /56 in it, then to the /64.
+    A use case takes a slot before it counts anything, and waits in it for its turn. One more use case runs at once than
+    there are threads. The next turn goes to the address that has waited longest; for IPv6, to the /48 first, then to
+    the /56 in it, then to the /64.
 
-    slots: how many use cases may wait or run at once. When all are taken, a newcomer displaces the last one in the
-    queue of the address that has the most, unless its own address would then have as many.
+    slots: the number of use cases that may wait or run at once. When all are taken, a newcomer displaces the last use
+    case in the queue of the address with the most slots, unless its own address would then have as many.
     """
 
     def __init__(self, hasher: PasswordHasher, slots: int, metrics: Metrics = NO_METRICS) -> None:
@@ -57,17 +57,16 @@ class HashingPool:
         self._waiting: list[Slot] = []
         self._running: list[Slot] = []
         self._turns = 0
-        # For each network that has a slot: the number of its last turn, or of the last one of all when it came.
+        # For each network with a slot: the number of its last turn, initially the number of all turns so far.
         self._last_turns: dict[str, int] = {}
         self._seconds_per_job = 0.0
         self._threads = ThreadPoolExecutor(_THREADS, "hashing", initializer=_lower_priority)
 
     @asynccontextmanager
     async def slot(self, address: str) -> AsyncIterator[Slot | timedelta]:
-        """Take a slot, and enter the context when it has its turn.
+        """Take a slot, and enter the context when it is its turn.
 
-        Yields the time that the slots taken now will need, when there is none for this address, or another address
-        displaced it while it waited.
+        Yields the time to wait instead when no slot is free for this address, or another address displaced it.
         """
         slot = Slot(address)
         if len(self._taken) >= self._slots and not self._displace_for(slot):
@@ -80,14 +79,14 @@ class HashingPool:
             displaced = await self._turn(slot)
             yield slot if displaced is None else displaced
         finally:
-            self._leave(slot)
+            self._release(slot)
             self._metrics.hashing_slots_taken.dec()
 
     @asynccontextmanager
     async def pause(self, slot: Slot) -> AsyncIterator[None]:
-        """Give the turn to others while something slow runs that needs no thread, then wait for another turn.
+        """Release the turn during slow work that needs no thread, then wait for another turn.
 
-        The slot stays taken: a use case that had a turn is not displaced.
+        The slot stays taken, since a use case that had a turn is not displaced.
         """
         self._running.remove(slot)
         self._start_next()
@@ -96,16 +95,16 @@ class HashingPool:
         await self._turn(slot)
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run CPU-bound work outside the event loop's thread."""
+        """Run CPU-bound work in a thread of the pool."""
 
         def timed() -> T:
             self._metrics.hashing_threads_busy.inc()
-            began = time.perf_counter()
+            started_at = time.perf_counter()
             try:
                 return function(*args, **kwargs)
             finally:
-                seconds = time.perf_counter() - began
-                # The latest jobs count most: the load of the machine changes.
+                seconds = time.perf_counter() - started_at
+                # A moving average, since the load of the machine changes.
                 self._seconds_per_job += (seconds - self._seconds_per_job) / 4
                 self._metrics.hashing_threads_busy.dec()
                 self._metrics.hashing_seconds.observe(seconds)
@@ -135,13 +134,13 @@ class HashingPool:
 
     def _may_run(self, slot: Slot) -> bool:
         running = sum(other.networks == slot.networks for other in self._running)
-        # The future of a cancelled request is done before its slot is left.
+        # The future of a cancelled request is done before its slot is released.
         return running < _RUNNING_FOR_ONE_ADDRESS and not slot.turn.done()
 
     def _displace_for(self, newcomer: Slot) -> bool:
         """Free a slot for the newcomer, if another address has at least two more than its own."""
         taken = Counter(network for slot in self._taken for network in slot.networks)
-        # A use case that had a turn may have counted something.
+        # A use case that had a turn may have counted an attempt.
         displaceable = [slot for slot in reversed(self._waiting) if not (slot.had_turn or slot.turn.done())]
         if not displaceable:
             return False
@@ -155,7 +154,7 @@ class HashingPool:
         self._metrics.hashing_refused.inc()
         return True
 
-    def _leave(self, slot: Slot) -> None:
+    def _release(self, slot: Slot) -> None:
         for slots in (self._taken, self._waiting, self._running):
             if slot in slots:
                 slots.remove(slot)
@@ -170,7 +169,7 @@ class HashingPool:
 
 
 def _lower_priority() -> None:
-    # Linux schedules threads one by one; elsewhere the pool runs at normal priority.
+    # Linux has a priority for each thread; elsewhere the pool runs at normal priority.
     with suppress(AttributeError, OSError):
         own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(own + _NICER, _NICEST))
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(own + _NICENESS, _NICEST))

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, with bounds on the bytes, the time and the connections that clients may take."""
+"""uvicorn's HTTP protocol, with limits on the size of heads, on time and on connections."""
 
 import asyncio
 import logging
@@ -10,14 +10,14 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 _log = logging.getLogger("graphql_mfa")
-# uvicorn warns of each mistake of a client; `logs.py` leaves out what is less than an error of ours.
+# uvicorn logs clients' mistakes as warnings; `logs.py` sets this logger to errors.
 _protocol_log = logging.getLogger("graphql_mfa.http_server")
 
 _LONGEST_PIPELINE = 10
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. How long a body or an answer may take is for the application to bound."""
+    """One connection. The application limits the time of bodies and responses."""
 
     def __init__(
         self, *args: Any, max_head_bytes: int, head_timeout_seconds: int, max_connections: int, **kwargs: Any
@@ -34,14 +34,14 @@ class BoundedProtocol(HttpToolsProtocol):
 
     @property
     def answering(self) -> bool:
-        """Whether a request is being read to its end, or run."""
+        """Whether a request's head is complete and its response isn't."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock, and keep to the number of connections."""
+        """Start the deadline, and close another connection when there are too many."""
         super().connection_made(transport)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # A client that does not take its answers: Linux ends the connection.
+            # Linux closes the connection of a client that doesn't read its responses.
             milliseconds = 1000 * self._head_timeout_seconds
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._set_deadline()
@@ -49,12 +49,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the deadline."""
         self._clear_deadline()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse no more at once than a head may still have, so that nothing longer is ever held."""
+        """Parse at most the bytes that the head may still have, so that a longer one is never buffered."""
         if self._deadline is None and not self.answering:
             self._set_deadline()
         position = 0
@@ -70,49 +70,49 @@ class BoundedProtocol(HttpToolsProtocol):
                 )
 
     def on_message_begin(self) -> None:
-        """A request begins. To raise is to refuse it."""
+        """Start a request. Raising refuses it."""
         if len(self.pipeline) >= _LONGEST_PIPELINE:
             raise ValueError
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """The head is whole. To raise is to refuse it."""
+        """End the head. Raising refuses the request."""
         self._bytes_without_progress = 0
         self._clear_deadline()
         hosts = sum(name == b"host" for name, _ in self.headers)
-        # RFC 9112 3.2: a proxy might take the one line and the application the other.
+        # RFC 9112 3.2: a proxy may read the other one.
         if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
             self._refuse(HTTPStatus.BAD_REQUEST, "A request has one Host header.")
             raise ValueError
         super().on_headers_complete()
-        # The parser gives trailers as headers: the application must not find them among those.
+        # The parser reports trailers as headers, and would append them to the list that the application reads.
         self.headers = []
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body is here; chunk extensions and trailers are no progress."""
+        """Count a part of the body as progress, unlike chunk extensions and trailers."""
         self._bytes_without_progress = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """End the request."""
         self._bytes_without_progress = 0
         super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn calls it for what it can't parse
-        """Refuse what is not HTTP."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn calls it
+        """Refuse bytes that can't be parsed."""
         self._refuse(HTTPStatus.BAD_REQUEST)
 
     def _unsupported_upgrade_warning(self) -> None:
-        # The request is answered; what follows it may be in the protocol that it asked for.
+        # Bytes after this request may be in the requested protocol.
         self._refuse(HTTPStatus.BAD_REQUEST)
 
     def _refuse(self, status: HTTPStatus, reason: str = "") -> None:
-        """Read no further request, and close the connection once its client can have had the answers."""
+        """Stop reading requests, and close the connection after the responses are sent."""
         if self._refused:
             return
         self._refused = True
         if self.answering and not self.cycle.more_body:
-            # The requests before are whole: their answers come first, and the last says `Connection: close`.
+            # Pending responses are sent first; the last one has `Connection: close`.
             self.cycle.keep_alive = False
             return
         if not self.pipeline:
@@ -122,13 +122,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.answering:
             self.transport.close()
         else:
-            # Closed now, while bytes still arrive, it would be reset, and the answer lost. The deadline closes it.
+            # Closing while bytes still arrive would reset the connection and lose the response; the deadline closes it.
             self.transport.write_eof()
 
     def _make_room(self) -> None:
-        """Hang up on a client that has no whole request here, so that half-open connections keep nobody out."""
+        """Close a connection without a complete request, so that idle ones can't exhaust the limit."""
         _warn_of_too_many(self._max_connections)
-        others = (one for one in self.connections if isinstance(one, BoundedProtocol) and one is not self)
+        others = (other for other in self.connections if isinstance(other, BoundedProtocol) and other is not self)
         for other in others:
             if not other.transport.is_closing() and (not other.answering or other.cycle.more_body):
                 other.transport.abort()
@@ -152,4 +152,4 @@ class BoundedProtocol(HttpToolsProtocol):
 
 @cache
 def _warn_of_too_many(connections: int) -> None:
-    _log.warning("More than %d connections; some are closed to make room. This is told once.", connections)
+    _log.warning("More than %d connections; some are closed to make room. This is logged once.", connections)

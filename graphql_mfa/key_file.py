@@ -1,4 +1,4 @@
-"""Where the key ring comes from: the setting, or a file beside an SQLite database."""
+"""Loading the key ring from the setting, or from a key file beside an SQLite database."""
 
 import os
 import secrets
@@ -12,13 +12,13 @@ from graphql_mfa.store.outages import UnsupportedDatabaseError
 
 
 class MissingKeyError(ValueError):
-    """No key was set, and none is made for a database that other machines share or that was written with another."""
+    """No key is set, and no key file is created: the database is shared, or was written with another key."""
 
 
 def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:
-    """The key ring of a deployment; with SQLite and no setting, a key is made beside the database file.
+    """The key ring of a deployment. With SQLite and no setting, a key file is created beside the database.
 
-    shared: whether the database is a host's, beside which no key is made. Raises MissingKeyError, InvalidKeyError,
+    shared: the database is a host's, so no key file is created. Raises MissingKeyError, InvalidKeyError,
     UnsupportedDatabaseError and UnavailableError.
     """
     database = None if shared else sqlite_file(settings.database_url)
@@ -27,7 +27,7 @@ def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:
     if database is None:
         raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
     file = database.with_name(f"{database.name}.key")
-    # In this order: whoever else is starting makes the key first, then the database.
+    # In this order, since another process that starts creates the key before the database.
     used = database.exists() and database.stat().st_size > 0
     if not file.exists():
         if used and is_of_another_program(database):
@@ -51,7 +51,7 @@ def _parse(text: str, source: str) -> KeyRing:
 
 
 def _create(file: Path) -> None:
-    """Make the file whole or not at all: of several processes that start at once, one wins and all read its key."""
+    """Create the file atomically. When several processes start at once, all of them read the first one's key."""
     draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

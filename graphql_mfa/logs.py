@@ -1,4 +1,4 @@
-"""How `graphql-mfa serve` writes its log: JSON for machines, text at a terminal."""
+"""The log: JSON for machines, text at a terminal, and never the message of an unexpected exception."""
 
 import json
 import logging
@@ -15,32 +15,30 @@ from graphql_mfa.store.outages import UnavailableError
 
 _log = logging.getLogger("graphql_mfa")
 
-# Writes to whatever sys.stderr is now. Python itself uses it for what is logged before logging is configured.
+# Writes to the current sys.stderr, and is Python's handler until logging is configured.
 _stderr = logging.lastResort or logging.StreamHandler()
 
-# What a record has without anybody's doing, and what uvicorn adds for a terminal.
-_NOT_ADDED = {*vars(logging.makeLogRecord({})), "message", "color_message"}
+# Attributes of every record, and uvicorn's for terminals.
+_STANDARD = {*vars(logging.makeLogRecord({})), "message", "color_message"}
 
 
 def log_unexpected(error: BaseException, where: str) -> None:
-    """Log where an exception and its causes came from, but not their messages: one can hold a password.
+    """Log the stack trace of an exception and its causes without their messages, which may contain a password.
 
-    Errors with messages of ours are logged in one line instead.
+    Errors whose messages this package makes are logged in one line instead.
     """
     if isinstance(error, UnavailableError | InvalidClaimsError):
-        # Their messages are ours, and hold nothing that was sent.
         _log.error("%s: %s", where, error)
         return
     _log.error("Unexpected error in %s:\n%s", where, trace_of(error))
 
 
 def trace_of(error: BaseException) -> str:
-    """Frames and types as Python prints them, without what the exceptions say."""
+    """The stack trace as Python prints it, without the exceptions' messages."""
     return "".join(_trace(error))
 
 
 def _trace(error: BaseException) -> Iterator[str]:
-    """The cause first."""
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if cause:
         yield from _trace(cause)
@@ -50,14 +48,14 @@ def _trace(error: BaseException) -> Iterator[str]:
 
 
 def logs_json(log_format: str) -> bool:
-    """Whether a value of GRAPHQL_MFA_LOG_FORMAT means JSON. A wrong value counts as `auto`."""
+    """Whether a value of GRAPHQL_MFA_LOG_FORMAT means JSON. An invalid value counts as `auto`."""
     return log_format == "json" or (log_format != "text" and not sys.stderr.isatty())
 
 
 def report(message: str, level: int = logging.ERROR, error: BaseException | None = None, **added: str) -> None:
-    """Write a command's message to standard error: as text, or as an event after `format_reports(json=True)`.
+    """Write a command's message to standard error: as text, or as JSON after `format_reports(json=True)`.
 
-    added: shown in an event alone.
+    added: members of the JSON object; not in the text.
     """
     exc_info = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord("graphql_mfa.command", level, "", 0, message, (), exc_info)
@@ -66,9 +64,9 @@ def report(message: str, level: int = logging.ERROR, error: BaseException | None
 
 
 def format_reports(*, json: bool) -> None:
-    """Write one event for each message of `report`, warning and uncaught exception, for the rest of this process.
+    """Format the messages of `report`, warnings and uncaught exceptions for the rest of this process.
 
-    Also for what is logged before `log_config` is applied.
+    Also records that are logged before `log_config` is applied.
     """
     _stderr.setFormatter(JsonFormatter() if json else MessageFormatter())
     warnings.showwarning = _report_warning
@@ -78,7 +76,7 @@ def format_reports(*, json: bool) -> None:
 
 
 def log_config(*, json: bool) -> dict[str, Any]:
-    """For `logging.config.dictConfig`: one line for each event, to standard error."""
+    """A configuration for `logging.config.dictConfig`: one line for each record, to standard error."""
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -94,26 +92,26 @@ def log_config(*, json: bool) -> dict[str, Any]:
 
 
 class JsonFormatter(logging.Formatter):
-    """What came with a record is beside its message."""
+    """Formats a record with its extra attributes as a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line."""
+        """Format as one line."""
         return json.dumps(_event(record), default=str)
 
 
 class MessageFormatter(logging.Formatter):
-    """The message alone; where an exception came from is below."""
+    """Formats a record as its message, followed by the stack trace."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging calls it
-        """Frames and types, without what the exception says."""
+        """The stack trace without messages."""
         return trace_of(ei[1])
 
 
 class TextFormatter(logging.Formatter):
-    """What came with a record is after its message; where an exception came from is below."""
+    """Formats a record as its message and its extra attributes, followed by the stack trace."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, but for an exception."""
+        """Format as one line, and more for an exception."""
         event = _event(record)
         trace = event.pop("exception", None)
         fixed = [event.pop(name) for name in ("timestamp", "level", "event", "logger")]
@@ -122,13 +120,12 @@ class TextFormatter(logging.Formatter):
 
 
 def _event(record: logging.LogRecord) -> dict[str, Any]:
-    """All that is told. Of an exception where it came from, as a text: what it says may hold a secret."""
     event = {
         "event": record.getMessage(),
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        **{name: value for name, value in vars(record).items() if name not in _NOT_ADDED},
+        **{name: value for name, value in vars(record).items() if name not in _STANDARD},
     }
     if record.exc_info and record.exc_info[1]:
         event["exception"] = trace_of(record.exc_info[1])

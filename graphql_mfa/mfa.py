@@ -1,4 +1,4 @@
-"""Multi-factor sign-in as a part of any FastAPI application."""
+"""One deployment: its schema, its router and its services, for the service or inside a host's FastAPI application."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ _HOOK = "hook"
 
 
 class GraphQLMFA:
-    """One deployment: its schema, its router, and the services behind them while its lifespan lasts."""
+    """One deployment: the schema, the router, and during its lifespan the services."""
 
     def __init__(
         self,
@@ -61,16 +61,17 @@ class GraphQLMFA:
         scalars: Mapping[object, ScalarDefinition] = MappingProxyType({}),
         metrics: "CollectorRegistry | None" = None,
     ) -> None:
-        """Without `settings` they are read from the environment. `clock` is where the time comes from.
+        """Everything is optional.
 
-        engine: the host's, on aiosqlite or asyncpg, in place of `settings.database_url`; it is never closed here. A
-        database on SQLite is migrated at start. No key is made beside it: set `settings.secret_keys`.
+        settings: by default from the environment. engine: the host's, on aiosqlite or asyncpg, instead of
+        `settings.database_url`; it is not closed. An SQLite database is migrated at start. No key file is created for
+        it: set `settings.secret_keys`. clock: returns the current time.
 
-        before_registration: a condition of the host's own. on_event: is told of each security event, and again if it
-        raises or takes too long. claims: what access tokens say in addition, asked at each issue; if it raises, nothing
-        is consumed. query, mutation: the host's types, which inherit from `graphql_mfa.Query` and
-        `graphql_mfa.Mutation`. extensions, scalars: of the host's schema, as Strawberry takes them. metrics: the
-        registry of prometheus_client's to count in; without one nothing is counted.
+        before_registration: a condition for new accounts. on_event: called with each security event, and again later if
+        it raises or times out. claims: returns additional claims for an access token; if it raises, no challenge or
+        token is consumed. query, mutation: the host's types, which inherit from `graphql_mfa.Query` and
+        `graphql_mfa.Mutation`. extensions, scalars: for the schema, as in Strawberry. metrics: the Prometheus registry
+        to record metrics in; by default none are recorded.
         """
         self.settings = settings or settings_of_environment()
         self.schema = Schema(self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars)
@@ -89,27 +90,27 @@ class GraphQLMFA:
 
     @property
     def services(self) -> Services:
-        """What use cases depend on. Raises RuntimeError outside of the lifespan."""
+        """The services of use cases. Raises RuntimeError outside the lifespan."""
         if self._services is None:
             raise RuntimeError("GraphQLMFA is not running: enter its lifespan() in the application's lifespan.")
         return self._services
 
     def router(self, path: str = "/graphql", *, dev: bool = False) -> APIRouter:
-        """The GraphQL endpoint at `path`, for `app.include_router`; limits and headers come with it.
+        """The GraphQL endpoint at `path` with its limits and headers, for `app.include_router`.
 
         dev: show the explorer to browsers on this machine, unless `settings.explorer` is set.
         """
         return build_router(self.schema, lambda: self.services, self.untrusted_proxy, path=path, dev=dev)
 
     def signed_in(self, *, max_age: int | None = None) -> Callable[[Request], Awaitable[Authenticated]]:
-        """A dependency for routes: `Depends(mfa.signed_in(max_age=300))` is the session, or answers 401.
+        """A dependency for routes: `Depends(mfa.signed_in(max_age=300))` returns the session, or responds with 401.
 
         max_age: seconds within which the session must have verified a second factor.
         """
         return signed_in(lambda: self.services, max_age)
 
     async def migrate(self) -> None:
-        """Bring the store to this version, as `graphql-mfa migrate` does. For a step before a deployment starts.
+        """Migrate the store to this version, as `graphql-mfa migrate` does, before a deployment starts.
 
         Raises UnsupportedDatabaseError and UnavailableError.
         """
@@ -122,12 +123,12 @@ class GraphQLMFA:
 
     @asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
-        """Open the services; meanwhile purge what expired and tell of events: `FastAPI(lifespan=mfa.lifespan)`."""
+        """Run the services, the purge and the delivery of events: `FastAPI(lifespan=mfa.lifespan)`."""
         notifier = Notifier(self._sinks)
         async with open_services(
             self.settings, self._clock, self._before_registration, self._metrics, notifier, self._engine, self._claims
         ) as services:
-            await _report_if_not_ready(services)
+            await _log_if_not_ready(services)
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:
@@ -150,9 +151,10 @@ async def open_services(
     engine: AsyncEngine | None = None,
     claims: Claims | None = None,
 ) -> AsyncIterator[Services]:
-    """The dependencies of every use case, open and, for a database on SQLite, migrated.
+    """Open the services, and migrate an SQLite database.
 
-    notifier: of this process; without one, other processes tell of its events. engine: a host's, which stays open.
+    notifier: delivers events in this process; without one, other processes deliver them. engine: a host's; it is not
+    closed.
     """
     key_ring = load_key_ring(settings, shared=engine is not None)
     events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
@@ -188,11 +190,10 @@ async def open_services(
 
 
 def _database(settings: Settings, engine: AsyncEngine | None, metrics: Metrics) -> Database:
-    where = settings.database_url if engine is None else engine
-    return Database(where, settings.database_pool_size, metrics, settings.database_schema)
+    return Database(engine or settings.database_url, settings.database_pool_size, metrics, settings.database_schema)
 
 
-async def _report_if_not_ready(services: Services) -> None:
+async def _log_if_not_ready(services: Services) -> None:
     try:
         await require_ready(services.database, services.key_ring)
     except UnavailableError as error:
@@ -200,15 +201,15 @@ async def _report_if_not_ready(services: Services) -> None:
 
 
 async def _purge_forever(services: Services) -> None:
-    pause = services.settings.purge_interval_seconds
     while True:
-        # Spread, so that replicas that started together don't purge together.
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+        # Random, so that replicas that started together don't purge together.
+        interval = services.settings.purge_interval_seconds * random.uniform(0.5, 1.5)  # noqa: S311 - no secret
+        await asyncio.sleep(interval)
         try:
             rows = await purge(services.database, services.settings, services.clock())
             for table, count in rows.items():
                 services.metrics.purged_rows.labels(table).inc(count)
             services.metrics.purge_succeeded_at.set(services.clock().timestamp())
-        except Exception as error:  # noqa: BLE001 - a lost database must not end the purging for good
+        except Exception as error:  # noqa: BLE001 - the next purge may succeed
             services.metrics.purge_failures.inc()
             _log.warning("Purging failed, will try again: %s", cause_of(error))

@@ -1,4 +1,4 @@
-"""GraphiQL, served from this package: no CDN, no inline script, and examples that lead through a sign-in."""
+"""GraphiQL, served without a CDN or inline scripts, with examples of a sign-in."""
 
 from functools import cache
 from html import escape
@@ -10,7 +10,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'"
 )
-"""The `Content-Security-Policy` header the page is made for. React and CodeMirror set styles inline."""
+"""The `Content-Security-Policy` header of the page. React and CodeMirror set inline styles."""
 
 _FOLDER = Path(__file__).parent
 _MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
@@ -28,15 +28,14 @@ def _read(path: Path) -> bytes:
 
 
 def page(assets_url: str) -> str:
-    """The HTML page, which loads each asset from `{assets_url}/{name}`.
+    """The HTML page. It sends operations to its own URL without the query string.
 
-    assets_url: without a trailing slash, relative to the page's own URL or absolute, as in "/graphql/explorer".
-    The page sends its operations to its own URL without the query string.
+    assets_url: the URL of the assets' folder without a trailing slash, as in "/graphql/explorer".
     """
     return _read(_FOLDER / "page.html").decode().replace("{{assets}}", escape(assets_url))
 
 
 def asset(name: str) -> tuple[bytes, str] | None:
-    """Content and media type of one of the page's files; None for any other name."""
-    path = _ASSETS.get(name)  # The name is only ever a key, so no name can reach another file.
+    """The content and media type of one of the page's files; None for any other name."""
+    path = _ASSETS.get(name)
     return None if path is None else (_read(path), _MEDIA_TYPES[path.suffix])

@@ -1,4 +1,4 @@
-"""`python -m graphql_mfa.explorer.verify`: are the vendored files what their authors published, and nothing else?"""
+"""`python -m graphql_mfa.explorer.verify` checks that the files in `vendor/` are copies of published ones."""
 
 import base64
 import hashlib
@@ -11,9 +11,9 @@ FOLDER = Path(__file__).parent / "vendor"
 
 @dataclass(frozen=True)
 class Vendored:
-    """A file of an npm package, unmodified.
+    """An unmodified file of an npm package.
 
-    integrity: as in Strawberry's own GraphiQL page, which loads the same file from a CDN (W3C Subresource Integrity).
+    integrity: from Strawberry's GraphiQL page, which loads the same file from a CDN (W3C Subresource Integrity).
     """
 
     package: str

@@ -1,8 +1,7 @@
-"""The refresh token in a cookie that no script can read, and what keeps other sites from using it.
+"""Refresh tokens in an HttpOnly cookie, and the protection against CSRF that it needs.
 
-`SameSite=Strict` keeps other sites' requests without the cookie. The header that only a script can send, after a
-preflight, and the check of `Origin` hold also where a neighbour under the same domain is not trusted (OWASP Cross-Site
-Request Forgery Prevention Cheat Sheet).
+`SameSite=Strict` covers other sites. The required header, which needs a preflight, and the check of `Origin` also cover
+untrusted sites under the same domain (OWASP Cross-Site Request Forgery Prevention Cheat Sheet).
 """
 
 from starlette.requests import Request
@@ -14,28 +13,27 @@ from graphql_mfa.settings import Settings
 from graphql_mfa.types.sessions import TokenPair
 
 REQUIRED_HEADER = "GraphQL-Require-Preflight"
-# The name's prefix `__Host-` makes browsers refuse it without Secure and Path=/ (RFC 6265bis 4.1.3.2).
+# For a name with the prefix `__Host-` browsers require Secure and Path=/ (RFC 6265bis 4.1.3.2).
 _ATTRIBUTES = "Path=/; Secure; HttpOnly; SameSite=Strict"
 
 
 def is_on(settings: Settings) -> bool:
-    """Whether this deployment keeps refresh tokens in cookies."""
+    """Whether this deployment uses cookies for refresh tokens."""
     return settings.session_transport == "cookie"
 
 
-def demand_own_page(request: Request, settings: Settings) -> None:
-    """Raise BadRequestError for a POST that the page of another site may have sent."""
+def require_own_page(request: Request, settings: Settings) -> None:
+    """Raise BadRequestError for a POST that may come from another site's page."""
     if not is_on(settings) or request.method != "POST":
         return
     if REQUIRED_HEADER not in request.headers:
         raise BadRequestError(403, f"Send the header {REQUIRED_HEADER}, with any value.", code=ErrorCode.FORBIDDEN)
-    # The browser compares the origins itself, so this is right behind a proxy that changes the host or leaves out its
-    # port. Scripts can't set it: Fetch forbids names with `Sec-`.
+    # Compared by the browser, so it holds behind a proxy that changes Host. Scripts can't set `Sec-` headers.
     if request.headers.get("sec-fetch-site") == "same-origin":
         return
-    # Programs that are no browsers send none; browsers send it with every POST (Fetch, 3.2).
+    # Browsers send it with every POST (Fetch, 3.2); other programs don't.
     origin = request.headers.get("origin")
-    # A proxy may have taken TLS away, so which of the two schemes was used is not known here.
+    # The scheme is unknown, since a proxy may have terminated TLS.
     host = request.headers.get("host", "").lower()
     own = {f"{scheme}://{host}" for scheme in ("http", "https")}
     if origin is not None and origin not in own and origin not in settings.cors_origins:
@@ -48,10 +46,10 @@ def demand_own_page(request: Request, settings: Settings) -> None:
 
 
 def refresh_cookie(request: Request, settings: Settings) -> str | None:
-    """The refresh token that came in the cookie, by its exact name and once.
+    """The refresh token in the cookie; None when the cookie is missing or sent twice.
 
-    Starlette's parser trims names as Python does: a neighbour under the same domain may set "\\xa0__Host-…", which the
-    prefix does not forbid.
+    Starlette's parser strips Unicode spaces from names, so another site under the same domain could set
+    "\\xa0__Host-…", which browsers don't protect.
     """
     if not is_on(settings):
         return None
@@ -63,7 +61,7 @@ def refresh_cookie(request: Request, settings: Settings) -> str | None:
 
 
 def move_to_cookie(context: RequestContext, tokens: TokenPair) -> None:
-    """Take the refresh token out of the answer's body and into its cookie."""
+    """Move the refresh token from the response's body to its cookie."""
     if is_on(context.services.settings):
         seconds = int((tokens.refresh_token_expires_at - context.services.clock()).total_seconds())
         _set(context, tokens.refresh_token or "", seconds)
@@ -71,7 +69,7 @@ def move_to_cookie(context: RequestContext, tokens: TokenPair) -> None:
 
 
 def expire_cookie(context: RequestContext) -> None:
-    """Have the browser drop the cookie of a session that is over."""
+    """Make the browser delete the cookie."""
     if is_on(context.services.settings):
         _set(context, "", 0)
 

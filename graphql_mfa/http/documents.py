@@ -90,8 +90,7 @@ class DocumentChecks:
         """Parse and check a document. Raises GraphQLError when it is too long or can't be parsed."""
         if known := self._valid.get(text):
             return known
-        if errors := self._limits.text_errors(text):
-            raise errors[0]
+        self._limits.check_length(text)
         document = parse(text, max_tokens=self._settings.max_query_tokens)
         # The limits come first, since some rules take more time than they do.
         errors = self._limits.errors(document) or self.errors_by(self._rules, document)

@@ -14,12 +14,12 @@ from graphql_mfa.http.headers import parse_media_type
 from graphql_mfa.http.public_errors import ErrorCode
 
 _DEEPEST_JSON = 64
-_MOST_JSON_VALUES = 1000  # variables are coerced one by one, and each input here has four
+_MOST_JSON_VALUES = 1000  # variables are coerced one by one; an input of this schema has at most four
 
 
 @dataclass(frozen=True)
 class Operation:
-    """What a client wants to run."""
+    """A document, and what to run of it."""
 
     query: str
     variables: dict[str, Any] | None
@@ -27,7 +27,7 @@ class Operation:
 
 
 class BadRequestError(Exception):
-    """A request that is refused before an operation is known. The message repeats nothing that was sent."""
+    """A request that is refused before it runs. The message repeats no value of the request."""
 
     def __init__(
         self,
@@ -44,14 +44,13 @@ class BadRequestError(Exception):
 
 
 async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str, str] | None) -> Operation:
-    """The operation in the body of a POST or in the query string of a GET.
+    """Read the operation from the body of a POST or the query string of a GET.
 
-    trusted: the only documents that may run, by the hash that is sent instead of them; None when any may.
-
-    Raises BadRequestError, and Starlette's ClientDisconnect when the client went away.
+    trusted: the only documents that may run, by hash; None when any may. Raises BadRequestError, and Starlette's
+    ClientDisconnect.
     """
     if request.method == "POST":
-        _demand_json(request.headers)
+        _require_json(request.headers)
         parameters = _object(_json(await _body(request, max_bytes)), "The body")
     elif request.method in {"GET", "HEAD"}:
         parameters = _query_parameters(request, max_bytes)
@@ -73,7 +72,7 @@ async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str,
 def _document(parameters: dict[str, Any]) -> str:
     query = parameters.get("query")
     if query is None and _persisted_hash(parameters):
-        # As Apollo Server does: 200, since some of its clients (iOS) read errors of no other status.
+        # The status is 200 as in Apollo Server: Apollo's iOS client reads errors of no other status.
         raise BadRequestError(200, "PersistedQueryNotSupported", code=ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED)
     if not isinstance(query, str) or not query.strip():
         raise BadRequestError(400, "`query` must be a string with the document to run.")
@@ -81,7 +80,7 @@ def _document(parameters: dict[str, Any]) -> str:
 
 
 def _trusted_document(parameters: dict[str, Any], trusted: Mapping[str, str]) -> str:
-    """By the document_id in `documentId` (GraphQL over HTTP, appendix A) or where Apollo's clients put it."""
+    """The trusted document by `documentId` (GraphQL over HTTP, appendix A), or by the hash of Apollo's clients."""
     document_id = parameters.get("documentId") or _persisted_hash(parameters)
     if parameters.get("query") is not None or not isinstance(document_id, str):
         raise BadRequestError(
@@ -91,19 +90,19 @@ def _trusted_document(parameters: dict[str, Any], trusted: Mapping[str, str]) ->
         )
     document = trusted.get(bare_hash(document_id))
     if document is None:
-        # Clients compare this message: urql and older releases of Apollo Client don't look at the code.
+        # urql and older releases of Apollo Client compare the message instead of the code.
         raise BadRequestError(400, "PersistedQueryNotFound", code=ErrorCode.PERSISTED_QUERY_NOT_FOUND)
     return document
 
 
 def _persisted_hash(parameters: dict[str, Any]) -> str | None:
-    """The hash that clients with automatic persisted queries send, first instead of the document, then beside it."""
+    """The hash of Apollo's automatic persisted queries, which is sent first without the document, then with it."""
     persisted = (parameters.get("extensions") or {}).get("persistedQuery")
     sha256 = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
     return sha256 if isinstance(sha256, str) else None
 
 
-def _demand_json(headers: Mapping[str, str]) -> None:
+def _require_json(headers: Mapping[str, str]) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "A compressed body is not accepted.")
     media_type, parameters = parse_media_type(headers.get("content-type", ""))
@@ -114,7 +113,7 @@ def _demand_json(headers: Mapping[str, str]) -> None:
 
 
 async def _body(request: Request, max_bytes: int) -> bytes:
-    """The body, refused as soon as it is too long, before it is read to its end."""
+    """Read the body, and refuse it as soon as it is too long."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -129,7 +128,7 @@ def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
     pairs = request.query_params.multi_items()
     if len(dict(pairs)) < len(pairs):
         raise BadRequestError(400, "The query string has a name twice.")
-    # An empty parameter is one that a form left out.
+    # A form sends an omitted parameter as an empty one.
     parameters: dict[str, Any] = {name: value for name, value in pairs if value}
     for name in {"variables", "extensions"} & parameters.keys():
         parameters[name] = _json(parameters[name].encode())
@@ -139,19 +138,19 @@ def _query_parameters(request: Request, max_bytes: int) -> dict[str, Any]:
 def _json(data: bytes) -> object:
     try:
         value = _DECODER.decode(data.decode("utf-8"))
-        _demand_bounded(value)
+        _require_bounded(value)
     except UnicodeDecodeError:
         raise BadRequestError(400, "The request is not valid UTF-8.") from None
-    # RecursionError: nested too deep. ValueError: not JSON, a number of thousands of digits, or a name used twice.
+    # ValueError includes numbers with thousands of digits.
     except (ValueError, RecursionError):
         raise BadRequestError(400, "The request is not valid JSON, nested too deep, or has a name twice.") from None
     return value
 
 
-def _demand_bounded(value: object) -> None:
-    """Refuse what is nested too deep or holds too much.
+def _require_bounded(value: object) -> None:
+    """Refuse a value that is nested too deep, or has too many values in it.
 
-    How deep Python itself can read depends on its version; what comes after this has less room than it.
+    Python's own limit of nesting depends on its version, and later steps have less stack left.
     """
     level = [value]
     found = 0
@@ -170,7 +169,7 @@ def _inside(outer: dict[str, Any] | list[Any]) -> Collection[Any]:
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """What stands in front might read the one, and this the other (RFC 8259 4)."""
+    """Refuse duplicate names: a proxy may read the other one (RFC 8259 4)."""
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError
@@ -178,7 +177,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are Python's, not JSON's
+    raise ValueError(name)  # NaN and Infinity are not JSON
 
 
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)

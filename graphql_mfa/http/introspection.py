@@ -1,7 +1,4 @@
-"""Introspection: answered from a cache, and worked out beside the event loop.
-
-The standard query takes a schema of this size 20 ms and more, and its answer is the same for everybody.
-"""
+"""Introspection, executed in a thread and cached: the standard query takes 20 ms, and its result never changes."""
 
 import asyncio
 import json
@@ -15,7 +12,7 @@ _CACHED_BYTES = 4_000_000
 
 
 class EncodedData(dict[str, Any]):
-    """The `data` of an answer that is in JSON already: empty but for that."""
+    """The `data` of a result as JSON text. The dictionary itself is empty."""
 
     def __init__(self, encoded: bytes) -> None:
         super().__init__()
@@ -23,30 +20,29 @@ class EncodedData(dict[str, Any]):
 
 
 class Introspection:
-    """Answers operations that read the schema only, one at a time.
+    """Executes introspection, one operation at a time.
 
-    A host's extensions run, but for their `resolve`, which would be called for each field of the schema.
+    The hooks of a host's extensions run, except `resolve`, which would be called for each field of the schema.
     """
 
     def __init__(self, schema: GraphQLSchema) -> None:
         self._schema = schema
-        self._answers: WeighedCache[ExecutionResult] = WeighedCache(_CACHED_BYTES)
-        self._turn = asyncio.Lock()
+        self._results: WeighedCache[ExecutionResult] = WeighedCache(_CACHED_BYTES)
+        self._lock = asyncio.Lock()
 
     async def execute(
         self, text: str, document: DocumentNode, variables: dict[str, Any] | None, operation_name: str | None
     ) -> ExecutionResult:
-        """The result of a valid document. `data` is encoded unless there are errors."""
+        """The result of a valid document. Its `data` is EncodedData, unless there are errors."""
         key = (text, json.dumps(variables), operation_name)
-        if known := self._answers.get(key):
+        if known := self._results.get(key):
             return known
-        async with self._turn:
-            # Several clients may have waited for the same answer.
-            if waited_for := self._answers.get(key):
-                return waited_for
+        async with self._lock:
+            if known := self._results.get(key):
+                return known
             result = await asyncio.to_thread(_execute, self._schema, document, variables, operation_name)
             if isinstance(result.data, EncodedData):
-                self._answers.put(key, result, len(result.data.encoded) + sum(len(part or "") for part in key))
+                self._results.put(key, result, len(result.data.encoded) + sum(len(part or "") for part in key))
             return result
 
 

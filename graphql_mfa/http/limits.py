@@ -1,4 +1,4 @@
-"""How large a document may be. Everything here is linear in the document's size: each fragment is walked once."""
+"""Limits on the size of documents, checked in linear time: each fragment is walked once."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -27,13 +27,13 @@ from graphql_mfa.types.errors import PublicError
 INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
 
 _MAX_DEFINITIONS = 100
-# Inputs here have four members. A refused literal is printed as a whole for each error in it.
+# Inputs have at most four members. graphql-core prints the whole literal for each error in it.
 _MAX_VALUES = 200
-# Some rules walk the fragments of each operation again.
+# Some rules of validation walk the fragments again for each operation.
 _MAX_EXPANDED_NODES = 2000
-# Printed documents have 6 to 10. Each character of a name is a function call, and each error reads all lines.
+# Usual documents have 6 to 10. The lexer calls a function for each character of a name.
 _CHARACTERS_PER_TOKEN = 14
-# Lists of the schema's types and fields. One inside of another multiplies: 300 characters could ask for megabytes.
+# Lists of the schema's types and fields. Nested ones multiply: 300 characters could select megabytes.
 _TYPE_LISTS = {"fields", "inputFields", "interfaces", "possibleTypes"}
 _NAMES = {"name", "alias", "description", "type", "type_condition"}
 _CHILDREN = {kind: tuple(key for key in keys if key not in _NAMES) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
@@ -41,11 +41,11 @@ _CHILDREN = {kind: tuple(key for key in keys if key not in _NAMES) for kind, key
 
 @dataclass(slots=True)
 class Size:
-    """What a selection set asks for, with its fragments expanded.
+    """The size of a selection set, with its fragments expanded.
 
-    introspections: looks at the whole schema; an alias inside of one is another. type_lists: how deep lists of
-    types and fields are nested in each other; nested_introspection: whether they are so in one of these looks.
-    nodes: what it is written with, but for names and types.
+    introspections: introspection fields, and the aliases in them. type_lists: how deep lists of types and fields are
+    nested; nested_introspection: whether they are nested in an introspection field. nodes: the AST's nodes, without
+    names and types.
     """
 
     levels: int = 0
@@ -59,7 +59,7 @@ class Size:
     nodes: int = 0
 
     def add(self, other: "Size") -> None:
-        """Make room for another selection beside this one."""
+        """Add the size of a sibling selection."""
         self.levels = max(self.levels, other.levels)
         self.aliases += other.aliases
         self.directives += other.directives
@@ -72,22 +72,21 @@ class Size:
 
 
 class DocumentLimits:
-    """Judges documents by one deployment's settings."""
+    """Checks documents against the settings of a deployment."""
 
     def __init__(self, settings: Settings, credential_fields: frozenset[str]) -> None:
         self._settings = settings
         self._credential_fields = credential_fields
 
-    def text_errors(self, text: str) -> list[GraphQLError]:
-        """Why the text is refused before it is parsed; empty when it is not."""
+    def check_length(self, text: str) -> None:
+        """Raise PublicError for a document that is too long to parse."""
         longest = _CHARACTERS_PER_TOKEN * self._settings.max_query_tokens
-        if len(text) <= longest:
-            return []
-        message = f"The document is longer than {longest} characters."
-        return [PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})]
+        if len(text) > longest:
+            message = f"The document is longer than {longest} characters."
+            raise PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})
 
     def errors(self, document: DocumentNode) -> list[GraphQLError]:
-        """Why the document is refused; empty when it is not."""
+        """The errors of a parsed document."""
         try:
             return list(self._errors(document))
         except RecursionError:
@@ -164,7 +163,7 @@ def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> I
 
 
 def _nodes(definition: Node) -> Iterator[Node]:
-    """A definition's nodes, but for names and types."""
+    """The nodes of a definition, without names and types."""
     left = [definition]
     while left:
         node = left.pop()
@@ -178,7 +177,7 @@ def _nodes(definition: Node) -> Iterator[Node]:
 
 
 class _Measure:
-    """Sizes of one document's definitions; each fragment's is kept, so that it is walked once."""
+    """Measures the definitions of a document. The size of each fragment is computed once."""
 
     def __init__(self, document: DocumentNode, credential_fields: frozenset[str]) -> None:
         self._credential_fields = credential_fields
@@ -188,7 +187,7 @@ class _Measure:
             if isinstance(definition, FragmentDefinitionNode)
         }
         self._sizes: dict[str, Size] = {}
-        # By identity: the hash of a node is made of those of all nodes in it.
+        # Keyed by identity, since the hash of a node includes all nodes below it.
         kinds = {id(definition): Counter(map(type, _nodes(definition))) for definition in document.definitions}
         self._nodes = {key: counted.total() for key, counted in kinds.items()}
         self.written: Counter[type[Node]] = Counter()
@@ -220,23 +219,23 @@ class _Measure:
         field = cast("FieldNode", node)
         inner = self._selections(field.selection_set)
         name = field.name.value
-        is_look = name in INTROSPECTION_FIELDS
+        introspects = name in INTROSPECTION_FIELDS
         return Size(
             levels=inner.levels + 1,
             aliases=inner.aliases + (field.alias is not None),
             directives=inner.directives + directives,
             root_fields=1,
-            introspections=1 + inner.aliases if is_look else inner.introspections,
+            introspections=1 + inner.aliases if introspects else inner.introspections,
             type_lists=inner.type_lists + (name in _TYPE_LISTS),
-            nested_introspection=inner.nested_introspection or (is_look and inner.type_lists > 1),
-            # Inside of another field too: a host may hold our mutations in a namespace of its own.
+            nested_introspection=inner.nested_introspection or (introspects and inner.type_lists > 1),
+            # At any depth, since a host may nest the mutations in a field of its own.
             credentials=inner.credentials + (name in self._credential_fields),
             nodes=inner.nodes,
         )
 
     def _fragment(self, name: str) -> Size:
         if name not in self._sizes:
-            # What stands here while the fragment is walked ends a cycle; another rule reports it.
+            # Ends a cycle of fragments, which validation reports.
             self._sizes[name] = Size()
             if fragment := self._fragments.get(name):
                 self._sizes[name] = self.definition(fragment)

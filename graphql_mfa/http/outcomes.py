@@ -1,6 +1,5 @@
-"""What the outcome of an operation means for its HTTP response and for the log."""
+"""The effect of an outcome on the HTTP response and the log."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from graphql import (
     get_nullable_type,
 )
 from strawberry.types import get_object_definition
+from strawberry.utils.await_maybe import await_maybe
 
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http import cookie_mode
@@ -21,7 +21,7 @@ from graphql_mfa.types.sign_in import SignInSuccess
 
 
 def conclude_operations(schema: GraphQLSchema) -> None:
-    """Have each root field that returns a union, a host's too, conclude its outcome."""
+    """Wrap the resolver of each root field that returns a union, a host's too."""
     for root in (schema.query_type, schema.mutation_type):
         for field in root.fields.values() if root else ():
             if isinstance(get_nullable_type(field.type), GraphQLUnionType):
@@ -32,9 +32,7 @@ def _concluding(resolve: Callable[..., Any]) -> Callable[..., Any]:
     async def resolve_and_conclude(
         source: object, info: GraphQLResolveInfo[RequestContext], **arguments: object
     ) -> object:
-        outcome = resolve(source, info, **arguments)
-        if inspect.isawaitable(outcome):
-            outcome = await outcome
+        outcome = await await_maybe(resolve(source, info, **arguments))
         _conclude(info.context, info.field_name, outcome)
         return outcome
 

@@ -1,4 +1,4 @@
-"""Errors as a client may see them: no value that it sent is repeated, and nothing of the inside is told."""
+"""Errors as clients see them, without values from the request and without internals."""
 
 import re
 from enum import StrEnum
@@ -11,8 +11,7 @@ from graphql_mfa.types.errors import PublicError
 MASKED = "Internal server error."
 _LONGEST_MESSAGE = 1000  # a name in it may be as long as the document
 
-# graphql-core puts the offending value, such as a password, at the end of these messages. What is matched here is what
-# comes before it: the part that tells a developer what to mend.
+# graphql-core ends these messages with the offending value, such as a password. The patterns match the part before it.
 _VARIABLE = re.compile(r"Variable '\$\w+' has invalid value(?: at [\w.\[\]]+)?: ", re.ASCII)
 _VALUE = re.compile(
     r"\w+ cannot represent [\w -]+(?=: )"
@@ -41,7 +40,7 @@ class ErrorCode(StrEnum):
 
 
 def public_error(error: GraphQLError) -> dict[str, Any]:
-    """The error as it goes into a response."""
+    """The error as it is sent in a response."""
     shown: dict[str, Any] = {"message": _public_message(error)}
     if error.locations:
         shown["locations"] = [location.formatted for location in error.locations]
@@ -59,15 +58,15 @@ def with_code(error: GraphQLError, code: ErrorCode) -> GraphQLError:
 
 
 def is_unexpected(error: GraphQLError) -> bool:
-    """Whether nobody expected it. Flows return failures, so an error of a resolver is a bug or a lost database."""
-    # A client wrote the literal that an error points at. A scalar's parser may have raised ValueError for it, and null
-    # for an argument that has a default is found only while the field runs.
+    """Whether an error is a bug or an outage, rather than the client's mistake. Flows return expected failures."""
+    # An error at a literal is the client's: a scalar's parser may raise ValueError, and null for an argument that has a
+    # default is found only when the field runs.
     if _is_public(error) or (error.nodes and isinstance(error.nodes[0], ValueNode)):
         return False
     cause = error.original_error
     if cause is not None and not isinstance(cause, GraphQLError):
         return True
-    # What graphql-core itself reports while a field runs is a bug too.
+    # graphql-core's own error in a field, such as null for a non-null type.
     return error.path is not None
 
 
@@ -76,7 +75,7 @@ def _code(error: GraphQLError) -> object:
         return ErrorCode.INTERNAL_SERVER_ERROR
     if isinstance(error, GraphQLSyntaxError):
         return ErrorCode.GRAPHQL_PARSE_FAILED
-    # Validation sets a code, so an error without one is about the values that an operation was sent with.
+    # Errors of validation have a code; the others are about variables.
     return (error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT)
 
 
@@ -93,7 +92,7 @@ def _public_message(error: GraphQLError) -> str:
         )
     if error.nodes and _is_value(error.nodes[0]):
         return _matched(_VALUE, error.message, "This value is not valid")
-    # A rule's message names what it points at; what points at nothing may be a scalar's, with the value in it.
+    # A message without a location may be a scalar's, with the value in it.
     return error.message[:_LONGEST_MESSAGE] if error.nodes else "The document is not valid."
 
 

@@ -1,4 +1,4 @@
-"""One line in the log and one span in the trace for each request; neither has a value that a client sent."""
+"""A log line, a span and metrics for each request, without values from the request."""
 
 import logging
 import re
@@ -26,29 +26,29 @@ _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 
 
 def request_id(request: Request) -> str:
-    """What the client calls the request; a name of our own when that is none, or not fit for a log."""
+    """The client's X-Request-ID; a random one when it is missing, or not safe to log."""
     given = request.headers.get(REQUEST_ID_HEADER, "")
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 @contextmanager
 def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]]:
-    """Trace what happens inside; the function that is given puts the id on the answer, logs it and counts it."""
-    began = time.perf_counter()
+    """Trace the request. Yields a function that adds the request's id to the response, logs and counts it."""
+    started_at = time.perf_counter()
     metrics = context.services.metrics
-    in_a_span = trace.get_current_span().get_span_context().is_valid  # a host's
+    in_span = trace.get_current_span().get_span_context().is_valid  # the host application's
     span = _tracer.start_span(
         "graphql",
-        context=None if in_a_span else _caller(context.request),
-        kind=trace.SpanKind.INTERNAL if in_a_span else trace.SpanKind.SERVER,
+        context=None if in_span else _caller(context.request),
+        kind=trace.SpanKind.INTERNAL if in_span else trace.SpanKind.SERVER,
     )
-    # An exception's message may hold what the client sent.
+    # The message of an exception may contain values from the request.
     with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
 
         def finish(response: Response) -> Response:
             response.headers[REQUEST_ID_HEADER] = context.request_id
             _describe(span, context, response.status_code)
-            seconds = time.perf_counter() - began
+            seconds = time.perf_counter() - started_at
             _count(metrics, context, response.status_code, seconds)
             _log.info(
                 "%s",
@@ -80,13 +80,13 @@ def _count(metrics: Metrics, context: RequestContext, status: int, seconds: floa
 
 
 def _caller(request: Request) -> Context:
-    """The span of the caller, from `traceparent` alone: OpenTelemetry logs what it can't read of the other headers."""
+    """The caller's span, from `traceparent` only: OpenTelemetry logs the value of a malformed `tracestate`."""
     traceparent = request.headers.get("traceparent")
     return _propagator.extract({"traceparent": traceparent}) if traceparent else Context()
 
 
 def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
-    """By the conventions for GraphQL spans, but for the document: secrets may be written in it.
+    """Set the attributes of a GraphQL span, except the document, which may contain secrets.
 
     https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans
     """

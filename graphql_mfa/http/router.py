@@ -1,4 +1,4 @@
-"""The HTTP endpoint: GraphQL, and the explorer."""
+"""The GraphQL endpoint, and the explorer at the same path."""
 
 import asyncio
 import json
@@ -51,24 +51,24 @@ def build_router(
     path: str = "/graphql",
     dev: bool = False,
 ) -> APIRouter:
-    """A router with the GraphQL endpoint at `path`, and the explorer there when it is switched on.
+    """A router with the GraphQL endpoint at `path`.
 
-    `services` is called for each request, so that the router can be made before its dependencies are open. `dev`
-    shows the explorer to browsers on this machine when the settings leave it open.
+    services: called for each request, so that a router can be made before the lifespan starts. dev: show the explorer
+    to browsers on this machine, unless `settings.explorer` is set.
     """
     endpoint = _Endpoint(schema, services, untrusted_proxy, dev=dev)
     return APIRouter(
         routes=[
             Route(path, endpoint, methods=list(HTTPMethod)),
             Route(f"{path}/explorer/{{name}}", endpoint.asset, methods=["GET"]),
-            # Otherwise a host's redirect would send a password to whatever the Host header says.
+            # A host application would redirect the client, and so its password, to the origin in the Host header.
             Route(f"{path}/", _not_found, methods=list(HTTPMethod)),
         ]
     )
 
 
 class _Endpoint:
-    """GraphQL over HTTP for one schema: an ASGI application, since Starlette wraps functions in several others."""
+    """GraphQL over HTTP. An ASGI application, since Starlette wraps functions in several layers."""
 
     def __init__(
         self, schema: Schema, services: Callable[[], Services], untrusted_proxy: UntrustedProxy, *, dev: bool
@@ -79,12 +79,11 @@ class _Endpoint:
         self._dev = dev
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        response = await self.answer(Request(scope, receive, send))
+        """Respond to one request."""
+        response = await self._respond(Request(scope, receive, send))
         await response(scope, receive, send)
 
-    async def answer(self, request: Request) -> Response:
-        """Whatever was sent, an answer; what nobody expected is masked in it and logged."""
+    async def _respond(self, request: Request) -> Response:
         services = self._services()
         if _wants_page(request) and self._shows_explorer(request):
             return HTMLResponse(
@@ -100,11 +99,11 @@ class _Endpoint:
             refresh_cookie=cookie_mode.refresh_cookie(request, services.settings),
         )
         with observed(context) as finish:
-            return finish(await self._answer(context))
+            return finish(await self._run_with_timeout(context))
 
-    async def _answer(self, context: RequestContext) -> Response:
-        """The answer, in time. Work that takes longer is told to end, and not waited for: a driver may not hear it."""
-        work = asyncio.create_task(self._work(context))
+    async def _run_with_timeout(self, context: RequestContext) -> Response:
+        """Run the request. After the timeout it is cancelled but not awaited, since a driver may ignore that."""
+        work = asyncio.create_task(self._run(context))
         try:
             await asyncio.wait([work], timeout=context.services.settings.request_timeout_seconds)
             if work.done():
@@ -114,17 +113,17 @@ class _Endpoint:
         finally:
             work.cancel()
 
-    async def _work(self, context: RequestContext) -> Response:
+    async def _run(self, context: RequestContext) -> Response:
         request, settings = context.request, context.services.settings
         try:
-            cookie_mode.demand_own_page(request, settings)
+            cookie_mode.require_own_page(request, settings)
             operation = await read_operation(request, settings.max_body_bytes, self._schema.documents.trusted)
             return await self._execute(context, operation)
         except BadRequestError as error:
             return _refusal(request, error.status, error.code, error.message, error.headers)
         except ClientDisconnect:
-            return Response(status_code=400)  # nobody is there to read it
-        except Exception as error:  # noqa: BLE001 - the last resort: masked here
+            return Response(status_code=400)  # never sent
+        except Exception as error:  # noqa: BLE001 - masked and logged
             context.services.metrics.unexpected_errors.inc()
             log_unexpected(error, f"request {context.request_id}, outside of an operation")
             return _refusal(request, 500, ErrorCode.INTERNAL_SERVER_ERROR, MASKED)
@@ -151,12 +150,12 @@ class _Endpoint:
         errors = [public_error(error) for error in found]
         media_type = response_media_type(context.request)
         if errors and not any(error.path is not None or is_unexpected(error) for error in found):
-            # It did not run. Old clients expect 200 with application/json; the newer media type has a status for it.
-            return _json_answer(media_type, {"errors": errors}, 400 if media_type == GRAPHQL_JSON else 200)
+            # The operation did not run: 400 in the newer media type, 200 for older clients.
+            return _json_response(media_type, {"errors": errors}, 400 if media_type == GRAPHQL_JSON else 200)
         if isinstance(result.data, EncodedData):
-            response = _answer(media_type, b'{"data":%b}' % result.data.encoded)
+            response = _response(media_type, b'{"data":%b}' % result.data.encoded)
         else:
-            response = _json_answer(media_type, {"data": result.data} | ({"errors": errors} if errors else {}))
+            response = _json_response(media_type, {"data": result.data} | ({"errors": errors} if errors else {}))
         response.raw_headers.extend(context.response_headers.raw)
         return response
 
@@ -178,9 +177,9 @@ async def _not_found(_: Request) -> Response:
 
 
 def _wants_page(request: Request) -> bool:
-    """Whether a browser asks for the page: it names text/html, where a client's `*/*` means any GraphQL answer.
+    """Whether a browser requests the page: it names text/html, while a GraphQL client may send `*/*`.
 
-    The page's script reads a `query` from the address; a hash has no text that it could show.
+    The page shows the `query` of its URL, but can't show a document that is given by its hash.
     """
     if request.method not in {"GET", "HEAD"}:
         return False
@@ -191,17 +190,17 @@ def _wants_page(request: Request) -> bool:
 def _refusal(
     request: Request, status: int, code: ErrorCode, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    # Only the older media type has errors without data at 200.
+    # At 200, the newer media type requires `data`.
     media_type = JSON if status == HTTPStatus.OK else response_media_type(request)
-    response = _json_answer(media_type, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
+    response = _json_response(media_type, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
     response.headers.update(headers or {})
     return response
 
 
-def _json_answer(media_type: str, body: dict[str, Any], status: int = 200) -> Response:
-    # A lone surrogate, which UTF-8 has no bytes for, becomes JSON's own escape for it.
-    return _answer(media_type, _ENCODER.encode(body).encode("utf-8", "backslashreplace"), status)
+def _json_response(media_type: str, body: dict[str, Any], status: int = 200) -> Response:
+    # UTF-8 has no bytes for a lone surrogate: backslashreplace makes it a JSON escape.
+    return _response(media_type, _ENCODER.encode(body).encode("utf-8", "backslashreplace"), status)
 
 
-def _answer(media_type: str, content: bytes, status: int = 200) -> Response:
+def _response(media_type: str, content: bytes, status: int = 200) -> Response:
     return Response(content, status, _HEADERS, media_type=f"{media_type}; charset=utf-8")

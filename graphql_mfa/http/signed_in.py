@@ -25,7 +25,7 @@ class RequireSession(FieldExtension):
     def __init__(self, max_age: int | None = None) -> None:
         self._max_age = max_age
 
-    # Positional only, since the arguments of a field may have these names too.
+    # Positional-only, since a field may have arguments of these names.
     async def resolve_async(  # type: ignore[override]
         self, next_: Callable[..., Awaitable[Any]], source: object, info: Info, /, **arguments: object
     ) -> object:
@@ -40,7 +40,7 @@ class RequireSession(FieldExtension):
 
 
 def signed_in(services: Callable[[], Services], max_age: int | None) -> Callable[[Request], Awaitable[Authenticated]]:
-    """A FastAPI dependency: the session, or the status 401. `max_age` as in RequireSession."""
+    """A FastAPI dependency that returns the session, or raises HTTPException(401). `max_age` as in RequireSession."""
 
     async def session(request: Request) -> Authenticated:
         try:
@@ -61,7 +61,7 @@ class _DeniedError(Exception):
 async def _session(services: Services, access_token: str | None, max_age: int | None) -> Authenticated:
     caller = await authenticate(services, access_token)
     if not isinstance(caller, Authenticated):
-        # RFC 6750 3.1: no error code where no token was sent.
+        # No error code without a token (RFC 6750 3.1).
         challenge = "Bearer" if access_token is None else INVALID_TOKEN
         raise _DeniedError("UNAUTHENTICATED", caller.message, challenge)
     if max_age is not None and not (

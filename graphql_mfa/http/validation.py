@@ -1,7 +1,7 @@
-"""Validation of documents against the schema, for as long as it is cheap.
+"""Validation of documents with bounded work.
 
-graphql-core's `validate` reports 100 errors, suggests names for each of them, and compares fields up to half a million
-times. A document of 2 KB could so keep the event loop for a third of a second.
+graphql-core's `validate` reports 100 errors, each with suggested names, and compares up to half a million pairs of
+fields, so that a document of 2 KB can block the event loop for a third of a second.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,18 +23,18 @@ from graphql.validation.validate import ValidationAbortedError, query_document_k
 
 from graphql_mfa.types.errors import PublicError
 
-# A person mends one error after the other, and each may print the whole literal that it is about.
+# Each error may print the whole literal that it is about.
 _MOST_ERRORS = 5
 _ERRORS_WITH_SUGGESTIONS = 2
-# In graphql-core's unit: a comparison of two fields with one response name takes two, one of two fragments one. Apollo
-# adds `__typename` to every selection set; 30 fragments side by side that all select it and `id` take 3,500.
+# In graphql-core's unit: two for a pair of fields of one response name, one for a pair of fragments. Apollo adds
+# `__typename` to every selection set: 30 sibling fragments that select it and `id` take 3,500.
 _MOST_COMPARISONS = 5000
 
 Rule = Callable[[ValidationContext], ASTValidationRule]
 
 
 class _BoundedOverlappingFieldsRule(OverlappingFieldsCanBeMergedRule):
-    """Compares each field with each other one of its response name, so the time is quadratic in the document's size."""
+    """The rule compares all pairs of fields of one response name, which takes quadratic time."""
 
     def __init__(self, context: ValidationContext) -> None:
         super().__init__(context)
@@ -48,11 +48,11 @@ RULES: tuple[Rule, ...] = tuple(
 
 
 class _EnoughError(Exception):
-    """As many errors as are reported."""
+    """The maximum number of errors is reached."""
 
 
 class _Context(ValidationContext):
-    """Collects errors. Only the first two suggest names, since each suggestion measures its distance to many names."""
+    """Collects errors. Only the first two suggest names, since a suggestion computes the distance to many names."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode, *, hide_suggestions: bool) -> None:
         self.errors: list[GraphQLError] = []
@@ -61,11 +61,11 @@ class _Context(ValidationContext):
 
     @property
     def hide_suggestions(self) -> bool:
-        """Whether a rule leaves out suggestions."""
+        """Whether a rule omits suggestions."""
         return super().hide_suggestions or len(self.errors) >= _ERRORS_WITH_SUGGESTIONS
 
     def report_error(self, error: GraphQLError) -> None:
-        """Take an error, and end the validation with the last one."""
+        """Collect an error. Raises _EnoughError for the last one."""
         super().report_error(error)
         if len(self.errors) == _MOST_ERRORS:
             raise _EnoughError
@@ -74,7 +74,7 @@ class _Context(ValidationContext):
 def validate(
     schema: GraphQLSchema, document: DocumentNode, rules: Sequence[Rule], *, hide_suggestions: bool
 ) -> list[GraphQLError]:
-    """The first errors of a document whose size is within the limits; empty when it may run."""
+    """The first errors of a document whose size is within the limits."""
     context = _Context(schema, document, hide_suggestions=hide_suggestions)
     visitor = ParallelVisitor([rule(context) for rule in rules])
     try:
