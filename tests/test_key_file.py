@@ -39,7 +39,7 @@ def _generous_umask() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_generous_umask")
-def test_a_key_is_made_beside_the_database_for_its_owner_only(settings: Settings, file: Path) -> None:
+def test_a_key_file_is_created_beside_the_database_for_its_owner_only(settings: Settings, file: Path) -> None:
     ring = load_key_ring(settings)
     assert list(file.parent.iterdir()) == [file]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -105,7 +105,7 @@ def test_a_broken_key_file_is_refused_and_kept(settings: Settings, file: Path, t
     assert file.read_text() == text
 
 
-def test_another_database_without_a_key_is_told_which_setting_is_missing(settings: Settings, file: Path) -> None:
+def test_postgresql_without_a_key_names_the_missing_setting(settings: Settings, file: Path) -> None:
     with pytest.raises(MissingKeyError, match="GRAPHQL_MFA_SECRET_KEYS"):
         load_key_ring(settings.model_copy(update={"database_url": "postgresql+asyncpg://mfa@db/mfa"}))
     assert list(file.parent.iterdir()) == []

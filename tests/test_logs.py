@@ -35,14 +35,14 @@ def test_an_event_is_one_line_of_json_with_what_was_added() -> None:
 
 
 @pytest.mark.parametrize("formatter", [JsonFormatter(), TextFormatter()])
-def test_an_exception_is_told_without_what_it_says(formatter: logging.Formatter) -> None:
+def test_an_exception_is_logged_without_its_message(formatter: logging.Formatter) -> None:
     try:
         raise RuntimeError("".join(["hunter", "2"]))
     except RuntimeError as error:
         line = formatter.format(record_of(error=error))
     assert "hunter2" not in line
     assert "builtins.RuntimeError" in line
-    assert "test_an_exception_is_told_without_what_it_says" in line
+    assert "test_an_exception_is_logged_without_its_message" in line
 
 
 def test_at_a_terminal_an_event_is_text() -> None:
@@ -94,7 +94,7 @@ def test_an_exception_that_nothing_catches_is_one_line_of_json(
 
 
 @pytest.mark.usefixtures("serve_in_process")
-def test_a_warning_of_python_is_one_line_of_json_that_says_where_it_is_from(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_python_warning_is_one_line_of_json_with_its_location(capsys: pytest.CaptureFixture[str]) -> None:
     format_reports(json=True)
     with warnings.catch_warnings():
         warnings.simplefilter("always")

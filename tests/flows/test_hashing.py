@@ -1,4 +1,4 @@
-"""The pool for what keeps a core busy."""
+"""The pool of hashing threads and its queue."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ async def test_an_error_in_the_pool_is_the_callers(pool: HashingPool) -> None:
         await pool.run(lambda: 1 / 0)
 
 
-async def test_closing_finishes_what_was_begun_and_takes_nothing_new(pool: HashingPool) -> None:
+async def test_closing_finishes_submitted_jobs_and_accepts_no_new_ones(pool: HashingPool) -> None:
     begun = [asyncio.create_task(pool.run(time.monotonic)) for _ in range(10)]
     await asyncio.sleep(0)
     pool.close()

@@ -1,4 +1,4 @@
-"""Sending what no GraphQL client sends: raw bodies, raw sockets, and a bound on what an answer may cost."""
+"""Raw requests that no GraphQL client sends, and a limit on the function calls of a request."""
 
 import asyncio
 import json
@@ -23,12 +23,12 @@ MOST_CALLS = 150_000
 
 
 async def post(api: Api, content: bytes | str, headers: dict[str, str] | None = None) -> httpx.Response:
-    """A body as it is."""
+    """Send a raw body."""
     return await api.http.post("/graphql", content=content, headers=JSON if headers is None else headers)
 
 
 def messages(response: httpx.Response) -> list[str]:
-    """The messages of an answer that is nothing but errors."""
+    """The messages of a response that has errors only."""
     answer = response.json()
     assert set(answer) == {"errors"}, answer
     assert answer["errors"], answer
@@ -39,14 +39,14 @@ def messages(response: httpx.Response) -> list[str]:
 
 
 def demand_headers(response: httpx.Response) -> None:
-    """What every answer of the GraphQL endpoint carries."""
+    """Assert the headers of every response of the GraphQL endpoint."""
     assert response.headers.get("Cache-Control") == "no-store"
     assert {part.strip() for part in response.headers.get("Vary", "").split(",")} >= {"Accept", "Authorization"}
     assert response.headers.get("X-Content-Type-Options") == "nosniff"
 
 
 def demand_refusal(response: httpx.Response, status: int) -> None:
-    """A clean refusal: that status, JSON with errors, nothing of the inside."""
+    """Assert a refusal with this status, as JSON with errors, without internals."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"].split(";")[0] in {"application/json", "application/graphql-response+json"}
     assert "Internal server error." not in messages(response)
@@ -77,7 +77,7 @@ def function_calls(at_most: int = MOST_CALLS, *, of_new_threads: bool = True) ->
 
 
 def demand_quiet(caplog: pytest.LogCaptureFixture) -> None:
-    """Nothing was logged: a client's mistakes must not fill the log."""
+    """Assert that nothing was logged: clients' mistakes must not fill the log."""
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
@@ -97,12 +97,12 @@ async def raw(url: str, request: bytes, *, until: bytes = b"") -> tuple[bytes, b
 
 
 def operation(query: str = POLICY, **members: Any) -> bytes:
-    """An operation as a JSON body; text that is no Unicode is escaped."""
+    """An operation as a JSON body; lone surrogates are escaped."""
     return json.dumps({"query": query, **members}).encode()
 
 
 def request_lines(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    """What the log says of requests, in the order of their answers."""
+    """The log records of requests, in the order of their responses."""
     usual = vars(logging.makeLogRecord({})).keys() | {"message"}
     return [
         {"level": record.levelno, "message": record.getMessage()}

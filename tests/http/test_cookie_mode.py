@@ -1,4 +1,4 @@
-"""The session in a cookie: no script reads the refresh token, and no page of others uses it."""
+"""Refresh tokens in cookies: scripts can't read them, and other sites' pages can't use them."""
 
 import itertools
 import re
@@ -209,7 +209,7 @@ async def test_a_page_that_lost_the_answer_gets_the_same_cookie_by_its_retry_key
     assert browser.cookie == new
 
 
-async def test_what_opens_no_session_leaves_the_cookie_alone(browser: Browser, subtests: pytest.Subtests) -> None:
+async def test_outcomes_without_a_session_leave_the_cookie_alone(browser: Browser, subtests: pytest.Subtests) -> None:
     await browser.api.member()
 
     for query in [POLICY, "{ me { id } }", "{ nothing }", "{"]:
@@ -314,7 +314,7 @@ async def test_the_cookie_of_a_session_that_is_over_is_dropped(browser: Browser,
 
 
 async def test_logging_out_of_a_session_that_is_over_drops_the_cookie_too(browser: Browser, clock: Clock) -> None:
-    """Or the browser would go on sending it, and the page would never be rid of it."""
+    """Otherwise the browser would keep sending the cookie."""
     await browser.api.member()
     clock.advance(3600)
     assert (await browser.logout())["reason"] == "SESSION_ENDED"
@@ -333,7 +333,7 @@ async def test_a_stolen_cookie_that_is_used_late_ends_the_session(browser: Brows
     assert await browser.api.me(member.access_token) is None
 
 
-async def test_revoking_the_own_session_drops_the_cookie_and_revoking_another_keeps_it(browser: Browser) -> None:
+async def test_revoking_the_current_session_drops_the_cookie_and_revoking_another_keeps_it(browser: Browser) -> None:
     member = await browser.api.member()
     token = (await sign_in(browser, member))["tokens"]["accessToken"]
     cookie = browser.cookie
@@ -375,7 +375,7 @@ async def test_the_token_of_the_cookie_as_an_argument_is_the_cookie(browser: Bro
 async def test_an_access_token_that_expired_leaves_the_cookie_alone(
     browser: Browser, clock: Clock, mutation: str
 ) -> None:
-    """The page is to refresh and to try again, which it could not do without."""
+    """The page needs it to refresh and to retry."""
     member = await browser.api.member()
     cookie = browser.cookie
     clock.advance(600)
@@ -461,7 +461,7 @@ async def test_something_that_is_no_web_page_but_has_the_name_of_our_host_uses_t
 async def test_a_form_or_a_simple_request_uses_the_cookie(
     browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
-    """They can't send the header: not even those of our own pages, which an injected form may have sent."""
+    """Forms can't send the header, not even a form that is injected into a same-origin page."""
     await browser.api.member()
     cookie = browser.cookie
 
@@ -516,7 +516,7 @@ async def test_any_value_of_the_required_header_will_do(browser: Browser, subtes
             assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
 
 
-async def test_the_own_page_and_listed_pages_and_programs_may_use_the_cookie(
+async def test_same_origin_pages_listed_pages_and_programs_may_use_the_cookie(
     browser: Browser, subtests: pytest.Subtests
 ) -> None:
     await browser.api.member()
@@ -536,10 +536,10 @@ async def test_the_own_page_and_listed_pages_and_programs_may_use_the_cookie(
             demand_headers(response)
 
 
-async def test_the_own_page_may_use_the_cookie_behind_a_proxy_that_changes_the_host(
+async def test_a_same_origin_page_may_use_the_cookie_behind_a_proxy_that_changes_the_host(
     browser: Browser, subtests: pytest.Subtests
 ) -> None:
-    """As nginx does by `Host $host`, which leaves out the port, and Vite by `changeOrigin`. The browser knows."""
+    """nginx omits the port with `Host $host`, Vite changes the host with `changeOrigin`; browsers compare origins."""
     await browser.api.member()
     cookie = browser.cookie
 
@@ -556,8 +556,8 @@ async def test_the_own_page_may_use_the_cookie_behind_a_proxy_that_changes_the_h
         cookie = browser.cookie
 
 
-async def test_a_page_of_the_own_origin_needs_the_header_too(browser: Browser) -> None:
-    """An injected form is of the own origin."""
+async def test_a_same_origin_page_needs_the_header_too(browser: Browser) -> None:
+    """An injected form is same-origin."""
     await browser.api.member()
     demand_refusal(await browser.attack({"Sec-Fetch-Site": "same-origin"}), 403)
 
@@ -621,7 +621,7 @@ async def test_a_cookie_that_is_no_session_is_one_that_expired(browser: Browser,
             assert (await browser.logout())["__typename"] == "NotAuthenticated"
 
 
-async def test_a_neighbour_under_the_same_domain_plants_a_session_of_his_own(
+async def test_a_site_under_the_same_domain_plants_its_own_session(
     browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
     """Browsers let no other host set `__Host-…`, but they do let it set a name that only becomes that when trimmed."""
@@ -646,7 +646,7 @@ async def test_no_cookie_at_all_is_a_session_that_expired(browser: Browser) -> N
 async def test_a_cookie_that_comes_twice_is_neither_of_them(
     browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
-    """A browser sends it once: what came before or after it was put there by somebody."""
+    """A browser sends it once, so another one was planted."""
     await browser.api.member()
     good = browser.cookie
     for other in (NO_REFRESH_TOKEN, "", "garbage"):

@@ -1,4 +1,4 @@
-"""Pages of other origins: those that the operator lists may call and read the answers, and no others."""
+"""Pages of other origins: only those that the operator lists may call and read the responses."""
 
 import itertools
 import subprocess
@@ -105,7 +105,7 @@ async def test_the_page_of_any_other_origin_may_not(
                 assert not origin or origin not in refused.text
 
 
-async def test_the_page_of_a_listed_origin_is_told_that_other_methods_are_not_allowed(
+async def test_a_preflight_of_a_listed_origin_allows_no_other_methods(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(cors_origins=LISTED) as app:
@@ -159,10 +159,8 @@ async def test_pages_may_send_cookies_only_where_the_session_is_in_one(
     assert [response.headers.get("Access-Control-Allow-Credentials") for response in responses] == [credentials] * 2
 
 
-async def test_a_cache_keeps_the_answers_for_different_origins_apart(
-    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
-) -> None:
-    """Or a page would be given an answer that names another origin, or none."""
+async def test_responses_vary_by_origin(run_app: RunApp, connect: Connect, subtests: pytest.Subtests) -> None:
+    """Otherwise a cache would serve a page the response for another origin."""
     async with run_app(cors_origins=LISTED) as app:
         for origin, path in itertools.product([LISTED[0], "https://evil.example", None], PATHS):
             with subtests.test(origin=origin, path=path):
@@ -175,18 +173,14 @@ async def test_a_cache_keeps_the_answers_for_different_origins_apart(
                     assert "origin" in names(", ".join(response.headers.get_list("Vary")))
 
 
-async def test_what_the_answer_varies_by_without_cors_it_varies_by_with_cors_too(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_cors_keeps_the_other_values_of_vary(run_app: RunApp, connect: Connect) -> None:
     async with run_app(cors_origins=LISTED) as app:
         answer = await call(connect(app), LISTED[0])
 
     assert names(", ".join(answer.headers.get_list("Vary"))) == {"accept", "authorization", "origin"}
 
 
-async def test_a_page_can_read_why_its_token_was_refused_and_what_its_request_was_called(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_a_page_can_read_www_authenticate_and_the_request_id(run_app: RunApp, connect: Connect) -> None:
     async with run_app(cors_origins=LISTED) as app:
         headers = {"Origin": LISTED[0], "Authorization": "Bearer wrong", "X-Request-ID": "from-the-page"}
         answer = await connect(app).http.get("/graphql", params={"query": "{ me { id } }"}, headers=headers)
@@ -213,7 +207,7 @@ def test_origins_are_listed_with_commas(monkeypatch: pytest.MonkeyPatch, make_se
     assert make_settings().cors_origins == tuple(LISTED)
 
 
-def test_what_no_browser_sends_as_an_origin_is_refused_at_start(
+def test_an_origin_that_no_browser_sends_is_refused_at_start(
     make_settings: MakeSettings, subtests: pytest.Subtests
 ) -> None:
     for origin in [

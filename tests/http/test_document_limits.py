@@ -1,4 +1,4 @@
-"""How large a document may be: allowed up to the border, refused beyond it, and whatever it is, answered soon."""
+"""Limits on documents: allowed up to the limit, refused beyond it, and every response within bounded work."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -27,7 +27,7 @@ RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 
 def work_for(document: str) -> int:
-    """How many function calls it may cost where tokens are not limited: so many for each character."""
+    """The function calls that a document may take where tokens are not limited, for each of its characters."""
     return MOST_CALLS + 60 * len(document)
 
 
@@ -40,7 +40,7 @@ def limit(name: str) -> int:
 async def demand_border(
     api: Api, build: Callable[[int], str], at_most: int, what: str, name: str | None = None
 ) -> None:
-    """So many are allowed; one more is refused, and the message says what and how many."""
+    """Assert that n are allowed, and that one more is refused with a message that names the limit."""
     allowed = await post(api, operation(build(at_most), operationName=name))
     assert set(allowed.json()) == {"data"}, allowed.text
     assert allowed.json()["data"]
@@ -259,7 +259,7 @@ async def test_fields_of_one_name_are_limited(api: Api) -> None:
     assert messages(refused) == ["This document is too large: its fields and fragments have to be compared too often."]
 
 
-async def test_errors_of_one_answer_are_the_first_five(api: Api) -> None:
+async def test_a_response_has_the_first_five_errors_of_validation(api: Api) -> None:
     """The first two of them suggest names."""
     document = "{ me { " + " ".join(f"usernam{number}" for number in range(9)) + " } }"
 
@@ -283,7 +283,7 @@ def fragments_side_by_side(count: int) -> str:
 @pytest.mark.parametrize(
     "document", [fragments_side_by_side(20), get_introspection_query()], ids=["fragments", "introspection"]
 )
-async def test_what_clients_send_is_within_the_limits(api: Api, document: str) -> None:
+async def test_documents_of_usual_clients_are_within_the_limits(api: Api, document: str) -> None:
     assert "errors" not in (await post(api, operation(document))).json()
 
 
@@ -511,7 +511,7 @@ HOSTILE: dict[str, str] = {
 
 @pytest.mark.parametrize("document", HOSTILE.values(), ids=HOSTILE)
 async def test_hostile_document(api: Api, caplog: pytest.LogCaptureFixture, document: str) -> None:
-    """Answered, soon, as the client's mistake or within the limits; never as ours."""
+    """The response comes soon, and is never a 5xx."""
     with function_calls():
         response = await post(api, operation(document))
 
@@ -541,7 +541,7 @@ async def test_hostile_document_where_tokens_are_not_limited(
 
 
 async def test_hostile_document_again_and_again(api: Api) -> None:
-    """What is remembered of a document, its errors too, is the same the second time, and not another's."""
+    """The cached result of a document, its errors too, is the same the second time, and not another document's."""
     first = [(await post(api, operation(document))).content for document in HOSTILE.values()]
     second = [(await post(api, operation(document))).content for document in HOSTILE.values()]
 
@@ -549,7 +549,7 @@ async def test_hostile_document_again_and_again(api: Api) -> None:
 
 
 async def test_hostile_documents_leave_the_server_usable(live_server: str) -> None:
-    """All of them, to a real server; then it answers as before."""
+    """A real server gets all of them, and then responds as before."""
     import httpx
 
     async with httpx.AsyncClient(base_url=live_server, trust_env=False, timeout=30) as http:

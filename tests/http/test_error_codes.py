@@ -1,4 +1,4 @@
-"""Every error says by a code what kind it is of, so that no client has to compare messages."""
+"""Every error has a code, so that clients need not compare messages."""
 
 import json
 import re

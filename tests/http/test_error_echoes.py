@@ -1,4 +1,4 @@
-"""Errors never repeat a value: it may be a password, and answers are logged, shown and sent to error trackers."""
+"""Errors never repeat a value: it may be a password, and responses are logged, shown and sent to error trackers."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def hidden(draw: st.DrawFn, depth: int = 3) -> tuple[Any, object]:
 @PROPERTY
 @given(document=st.sampled_from(DOCUMENTS), name=st.sampled_from(VARIABLES), value_and_secret=hidden())
 async def test_echo_of_a_variable(api: Api, document: str, name: str, value_and_secret: tuple[Any, object]) -> None:
-    """Whatever is wrong with it, at any place."""
+    """Any wrong value at any place."""
     value, secret = value_and_secret
     body = json.dumps({"query": document, "variables": {name: value}})
 
@@ -139,10 +139,10 @@ async def test_echo_of_a_member_of_the_body(api: Api, secret: object, member: st
         ),
     ],
 )
-async def test_what_is_wrong_is_told_without_the_value(
+async def test_an_error_names_the_problem_without_the_value(
     api: Api, caplog: pytest.LogCaptureFixture, variables: dict[str, Any], message: str
 ) -> None:
-    """So that a developer can still mend the call."""
+    """A developer can still find the mistake."""
     response = await post(api, operation(LOGIN, variables=variables))
 
     assert [text.replace("at .password", "at input.password") for text in messages(response)] == [message]
@@ -450,7 +450,7 @@ async def test_echo_of_an_enum_value(field: str, secret: str) -> None:
 
 
 @pytest.mark.parametrize("field", FIELDS)
-async def test_echo_is_what_the_library_would_do(field: str) -> None:
+async def test_graphql_core_itself_echoes_the_value(field: str) -> None:
     """Its own message has the value, for each kind: so the properties above do look at something."""
     wrong: Any = {"text": 9021753, "id": [9021753], "float": "9021753", "quiet": "9021753"}
     value = wrong.get(field, "9021753")

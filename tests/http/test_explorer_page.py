@@ -1,4 +1,4 @@
-"""The explorer: only where it is switched on, only for browsers, and nothing but its own files."""
+"""The explorer: only where it is on, only for browsers, and only its own files."""
 
 import re
 from collections.abc import Callable
@@ -28,10 +28,10 @@ async def test_explorer_page_for_a_browser(run_app: RunApp, connect: Connect) ->
     demand_headers(response)
 
 
-async def test_explorer_page_is_for_nobody_who_does_not_name_it(
+async def test_explorer_page_is_only_sent_to_clients_that_accept_html(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
-    """A GraphQL client's `*/*` means any answer to an operation."""
+    """A GraphQL client may send `*/*`."""
     async with run_app(explorer=True) as app:
         for accept in ["*/*", "application/json", "text/*", "text/plain", "application/xhtml+xml", "", "image/*"]:
             with subtests.test(accept=accept):
@@ -268,7 +268,7 @@ TRAVERSALS = [
 
 
 async def test_explorer_asset_path_traversal(live_server: str, subtests: pytest.Subtests) -> None:
-    """Sent as it is: a client library would tidy it up."""
+    """Sent raw, since a client library would normalise the path."""
     for name in TRAVERSALS:
         with subtests.test(name=name):
             request = f"GET /graphql/explorer/{name} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""A schema that is not told: neither asked for as a whole, nor guessed name by name."""
+"""Introspection that is off: neither queries nor suggestions reveal the schema."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -75,7 +75,7 @@ LOOKS = [
 
 @pytest.mark.parametrize("query", LOOKS, ids=lambda query: query[:60])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_where_it_is_off_nobody_can_ask_for_the_schema(closed: Api, method: str, query: str) -> None:
+async def test_introspection_that_is_off_is_refused(closed: Api, method: str, query: str) -> None:
     if method == "GET":
         response = await closed.http.get("/graphql", params={"query": query, "operationName": ""})
     else:
@@ -85,7 +85,7 @@ async def test_where_it_is_off_nobody_can_ask_for_the_schema(closed: Api, method
     demand_headers(response)
 
 
-async def test_where_it_is_off_a_client_of_the_newer_media_type_gets_a_status_that_says_so(closed: Api) -> None:
+async def test_refused_introspection_has_status_400_in_the_newer_media_type(closed: Api) -> None:
     headers = {"Accept": "application/graphql-response+json"}
     response = await closed.http.post("/graphql", json={"query": LOOKS[1]}, headers=headers)
     assert response.status_code == 400
@@ -97,8 +97,8 @@ async def test_where_it_is_off_an_operation_beside_it_in_the_document_does_not_r
 
 
 @pytest.mark.parametrize("introspection", [True, False])
-async def test_clients_can_always_ask_for_the_type_of_what_they_get(serving: Serving, introspection: bool) -> None:
-    """They need `__typename` to tell outcomes apart."""
+async def test_typename_is_always_allowed(serving: Serving, introspection: bool) -> None:
+    """Clients need `__typename` to distinguish outcomes."""
     async with serving(introspection=introspection) as api:
         response = await post(api, operation("{ __typename policy { __typename } }"))
         failed = await api.login("nobody")
@@ -107,7 +107,7 @@ async def test_clients_can_always_ask_for_the_type_of_what_they_get(serving: Ser
 
 
 @pytest.mark.parametrize("query", LOOKS[1:-1], ids=lambda query: query[:60])
-async def test_where_it_is_on_the_schema_is_told(opened: Api, query: str) -> None:
+async def test_introspection_that_is_on_returns_the_schema(opened: Api, query: str) -> None:
     response = await post(opened, operation(query))
     assert "errors" not in response.json()
 
@@ -120,8 +120,8 @@ MIXED = [
 
 
 @pytest.mark.parametrize("query", MIXED)
-async def test_introspection_is_an_operation_of_its_own(opened: Api, closed: Api, query: str) -> None:
-    """It is answered from a cache, which may hold nothing of an account."""
+async def test_introspection_beside_other_root_fields_is_refused(opened: Api, closed: Api, query: str) -> None:
+    """Its result is cached, so it must not contain anything of an account."""
     assert "an operation of its own" in messages(await post(opened, operation(query)))[0]
     assert any(
         "introspection has been disabled" in message for message in messages(await post(closed, operation(query)))
@@ -130,7 +130,7 @@ async def test_introspection_is_an_operation_of_its_own(opened: Api, closed: Api
 
 # ------------------------------------------------------------------------------------------------------- suggestions
 
-# A document with a name that is nearly right, and the name that a suggestion would tell.
+# A document with a name that is nearly right, and the name that a suggestion would reveal.
 GUESSES = {
     "field": ("{ polcy { issuer } }", "policy"),
     "field of a type": ("{ policy { isuer } }", "issuer"),
@@ -153,7 +153,7 @@ GUESSES = {
         "username",
     ),
 }
-# What suggestions of the library are left out even where the schema is told: the value stands beside them.
+# Suggestions that are omitted even with introspection, since the message has the value beside them.
 NEVER_TOLD = {"enum value", "enum value in quotes", "input field"}
 
 
@@ -190,7 +190,7 @@ async def test_where_it_is_on_errors_suggest_names(opened: Api, case: str) -> No
         ("query ($factor: FactorKind!) { echo(factor: $factor) }", {"factor": 5}),
     ],
 )
-async def test_what_is_wrong_with_a_variable_is_told_without_a_suggestion(
+async def test_an_error_about_a_variable_has_no_suggestion(
     serving: Serving, introspection: bool, query: str, variables: dict[str, Any]
 ) -> None:
     """The library puts it behind the value, which may be a secret."""
@@ -203,6 +203,6 @@ async def test_what_is_wrong_with_a_variable_is_told_without_a_suggestion(
 
 
 @pytest.mark.parametrize("introspection", [True, False])
-async def test_what_is_valid_runs_whether_or_not_the_schema_is_told(serving: Serving, introspection: bool) -> None:
+async def test_valid_documents_run_with_introspection_on_or_off(serving: Serving, introspection: bool) -> None:
     async with serving(introspection=introspection) as api:
         assert (await post(api, operation(POLICY))).json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}

@@ -1,4 +1,4 @@
-"""What a body must say it is, and what an answer says it is."""
+"""The media types of requests and responses."""
 
 import itertools
 from collections.abc import Callable
@@ -114,7 +114,7 @@ async def test_body_in_another_charset(api: Api, caplog: pytest.LogCaptureFixtur
 async def test_media_type_with_hostile_parameters(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
-    """Whatever a header holds, it is the client's, and never an error of ours."""
+    """No value of the header leads to a 5xx."""
     for parameters in [
         "charset*=utf-8''utf-16",
         "charset*=bogus'en'%ff",
@@ -141,7 +141,7 @@ async def test_media_type_with_hostile_parameters(
 
 
 async def test_media_type_that_is_costly_to_parse(api: Api, subtests: pytest.Subtests) -> None:
-    """The server sets no bound to a header: its parsing must be linear, or one request stops everybody's."""
+    """Parsing must be linear, since one request could block the event loop otherwise."""
     for unit in [";", "=;", '";', "a=b;", "\\;", " "]:
         with subtests.test(unit=unit):
             media_type = f'application/json; x="{unit * (80_000 // len(unit))}'

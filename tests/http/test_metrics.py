@@ -1,4 +1,4 @@
-"""What /metrics counts, whom it is shown to, and that no client can write to it."""
+"""What /metrics counts, who may read it, and that no client's value becomes a label."""
 
 import asyncio
 import threading
@@ -49,7 +49,7 @@ async def app(registry: CollectorRegistry, run_app: RunApp) -> AsyncIterator[Fas
 
 @pytest.fixture
 def go_on(app: FastAPI) -> Iterator[threading.Event]:
-    """What threads of `app` wait for; they go on at the end of a test that fails, too."""
+    """An event that threads of `app` wait for; it is set at the end of a failing test, too."""
     event = threading.Event()
     yield event
     event.set()
@@ -66,7 +66,7 @@ async def scrape(api: Api) -> Scrape:
 
 
 def transactions_are_shown(scraped: Scrape) -> bool:
-    """One that runs, and one that waits for it."""
+    """Whether one transaction runs and another one waits."""
     return all(scraped("database_transactions", state=state) == 1 for state in ("waiting", "running"))
 
 
@@ -77,10 +77,10 @@ async def scrape_until(api: Api, enough: Callable[[Scrape], object]) -> Scrape:
     return scraped
 
 
-# --------------------------------------------------------------------------------------------- whom it is shown to
+# ----------------------------------------------------------------------------------------------------- who may read it
 
 
-async def test_without_the_token_nothing_is_shown(api: Api, subtests: pytest.Subtests) -> None:
+async def test_metrics_are_refused_without_the_token(api: Api, subtests: pytest.Subtests) -> None:
     for authorization in [
         None,
         "",
@@ -100,7 +100,7 @@ async def test_without_the_token_nothing_is_shown(api: Api, subtests: pytest.Sub
             assert "graphql_mfa" not in response.text
 
 
-async def test_with_the_token_it_is_shown_and_kept_by_nobody(api: Api) -> None:
+async def test_metrics_are_shown_with_the_token_and_not_cacheable(api: Api) -> None:
     response = await get(api)
     assert response.status_code == 200
     assert response.headers["Content-Type"].startswith("text/plain; version=")
@@ -112,12 +112,12 @@ async def test_an_access_token_shows_no_metrics(api: Api) -> None:
     assert (await get(api, f"Bearer {member.access_token}")).status_code == 401
 
 
-async def test_where_no_token_is_set_there_is_no_such_page(run_app: RunApp, connect: Connect) -> None:
+async def test_without_a_token_in_the_settings_there_is_no_metrics_endpoint(run_app: RunApp, connect: Connect) -> None:
     async with run_app() as app:
         assert (await get(connect(app))).status_code == 404
 
 
-async def test_where_they_have_a_port_of_their_own_there_is_no_such_page_beside_the_api(
+async def test_with_a_separate_metrics_port_there_is_no_metrics_endpoint_beside_the_api(
     registry: CollectorRegistry, run_app: RunApp, connect: Connect
 ) -> None:
     async with run_app(metrics_port=9464) as app:
@@ -146,7 +146,7 @@ async def test_every_outcome_is_counted_by_field_and_member(api: Api) -> None:
     assert len(scraped.labels("outcomes_total")) == 4
 
 
-async def test_requests_are_counted_by_status_and_timed_by_what_they_asked_for(api: Api) -> None:
+async def test_requests_are_counted_by_status_and_timed_by_operation(api: Api) -> None:
     await api.login()
     await api.me(None)
     await post(api, b"{")
@@ -196,7 +196,7 @@ async def test_a_request_that_fails_outside_of_an_operation_is_counted(
 
 
 @sqlite_only  # elsewhere a transaction runs in the event loop, and could not be held here
-async def test_a_request_in_flight_and_what_it_holds_are_shown(
+async def test_a_request_in_flight_its_slot_thread_and_transaction_are_shown(
     api: Api, services: Services, go_on: threading.Event
 ) -> None:
     hashing = asyncio.create_task(services.hashing.run(go_on.wait))
@@ -260,7 +260,7 @@ async def test_a_transaction_is_shown_until_its_caller_gives_up(
         assert scraped("database_transactions", state=state) == 0
 
 
-async def test_a_purge_tells_what_it_deleted_and_when(
+async def test_a_purge_counts_deleted_rows_and_sets_its_time(
     registry: CollectorRegistry, run_app: RunApp, connect: Connect, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with run_app(metrics_token=TOKEN) as app:
@@ -304,7 +304,7 @@ class HostMutation:
         return Lost(why="rain") if lose else Sent(id="1")
 
 
-async def test_a_host_counts_its_own_outcomes_too_in_a_registry_of_its_choice(
+async def test_a_hosts_outcomes_are_counted_in_the_registry_that_it_passes(
     make_settings: Callable[..., Settings], connect: Connect
 ) -> None:
     registry = CollectorRegistry()
@@ -324,7 +324,7 @@ async def test_a_host_counts_its_own_outcomes_too_in_a_registry_of_its_choice(
     assert scraped("outcomes_total", field="login", outcome="InvalidCredentials") == 1
 
 
-async def test_two_deployments_of_a_process_count_in_one_registry(
+async def test_two_deployments_of_a_process_can_share_a_registry(
     make_settings: Callable[..., Settings], connect: Connect
 ) -> None:
     registry = CollectorRegistry()

@@ -28,7 +28,7 @@ async def test_named_operation_runs(api: Api) -> None:
 
 
 async def test_several_operations_without_a_name(api: Api) -> None:
-    """The library would run the first; the specification wants an error (6.1)."""
+    """Strawberry would run the first; the specification requires an error (6.1)."""
     response = await post(api, operation(TWO))
 
     (message,) = messages(response)
@@ -95,9 +95,7 @@ async def test_directive_of_another_server(api: Api, subtests: pytest.Subtests) 
 
 
 @pytest.mark.parametrize("accept", ["application/json", "application/graphql-response+json"])
-async def test_a_hash_in_place_of_a_document_is_answered_so_that_clients_send_the_document(
-    api: Api, accept: str
-) -> None:
+async def test_a_persisted_query_hash_is_answered_with_not_supported(api: Api, accept: str) -> None:
     """Apollo Client for iOS reads only answers of status 200, which the newer media type has not without data."""
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": "00"}}
     headers = {"Accept": accept}
@@ -110,7 +108,7 @@ async def test_a_hash_in_place_of_a_document_is_answered_so_that_clients_send_th
         assert messages(response) == ["PersistedQueryNotSupported"]
 
 
-async def test_what_is_no_hash_and_no_document_is_a_mistake(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_malformed_hash_without_a_document_is_a_bad_request(api: Api, subtests: pytest.Subtests) -> None:
     odd: list[object] = [None, {}, [], "00", {"sha256Hash": 5}, {"sha256Hash": ["00"]}, {"sha256Hash": ""}]
     for persisted in odd:
         with subtests.test(persisted=persisted):
@@ -118,8 +116,8 @@ async def test_what_is_no_hash_and_no_document_is_a_mistake(api: Api, subtests: 
             demand_refusal(response, 400)
 
 
-async def test_introspection_tells_the_schema(api: Api, services: Services) -> None:
-    """With the query that tools send: it is answered, within the limits, and tells the schema that is served."""
+async def test_introspection_returns_the_schema(api: Api, services: Services) -> None:
+    """The query that tools send is within the limits, and returns the schema that is served."""
     query = get_introspection_query(specified_by_url=True, directive_is_repeatable=True, input_value_deprecation=True)
 
     response = await post(api, operation(query))

@@ -1,4 +1,4 @@
-"""Bodies that are no GraphQL operation: each is the client's mistake, told without repeating it."""
+"""Bodies that are not a GraphQL operation: each gets a 4xx that repeats nothing of it."""
 
 import gzip
 import itertools
@@ -156,7 +156,7 @@ async def test_body_of_a_lenient_client(api: Api, subtests: pytest.Subtests) -> 
 
 
 async def test_body_with_a_name_twice(api: Api, subtests: pytest.Subtests) -> None:
-    """What stands in front could read the one, and this the other."""
+    """A proxy could read the other one."""
     for body in [
         '{"query": "{ me { id } }", "query": "{ policy { issuer } }"}',
         '{"query": "{ me { id } }", "variables": {"a": {"b": 1, "b": 1}}}',

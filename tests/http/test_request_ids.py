@@ -1,4 +1,4 @@
-"""X-Request-ID: what a request is called, in its answer and in the log."""
+"""X-Request-ID: the id of a request in its response and in the log."""
 
 import logging
 import re
@@ -16,18 +16,18 @@ INPUT = {"input": {"username": "alice", "password": "correct horse battery stapl
 
 
 def demand_own_id(given: str) -> None:
-    """One that was made here."""
+    """Whether the server generated the id."""
     assert re.fullmatch(r"[0-9a-f]{32}", given)
 
 
-async def test_a_request_is_called_what_the_client_calls_it(api: Api, subtests: pytest.Subtests) -> None:
+async def test_the_request_id_of_the_client_is_used(api: Api, subtests: pytest.Subtests) -> None:
     for given in ["x", "1", GIVEN, "a" * 128]:
         with subtests.test(given=given):
             response = await post(api, operation(), JSON | {"X-Request-ID": given})
             assert response.headers.get_list("X-Request-ID") == [given]
 
 
-async def test_a_refused_request_keeps_its_name(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_refused_request_keeps_its_id(api: Api, subtests: pytest.Subtests) -> None:
     for content, content_type, status in [
         (operation("{ nothing }"), "application/json", 200),
         (operation("{"), "application/json", 200),
@@ -42,7 +42,7 @@ async def test_a_refused_request_keeps_its_name(api: Api, subtests: pytest.Subte
             assert response.headers["X-Request-ID"] == GIVEN
 
 
-async def test_a_request_of_any_method_keeps_its_name(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_request_of_any_method_keeps_its_id(api: Api, subtests: pytest.Subtests) -> None:
     for method in ["GET", "HEAD", "PUT", "OPTIONS"]:
         with subtests.test(method=method):
             response = await api.http.request(

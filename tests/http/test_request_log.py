@@ -29,7 +29,7 @@ def info(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "graphql_mfa.requests")
 
 
-async def test_a_request_is_one_line_that_says_what_ran_and_what_came_of_it(
+async def test_a_request_logs_one_line_with_its_operation_and_outcomes(
     api: Api, caplog: pytest.LogCaptureFixture
 ) -> None:
     await api.register()
@@ -156,7 +156,7 @@ async def test_the_address_in_the_log_is_the_one_that_limits_count(
             assert [line["address"] for line in request_lines(caplog)] == [shown]
 
 
-async def test_the_address_in_the_log_is_the_one_that_a_trusted_proxy_tells(
+async def test_the_address_in_the_log_is_the_one_that_a_trusted_proxy_forwards(
     run_app: RunApp, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_app(trusted_proxies="10.0.0.0/8") as app:
@@ -199,7 +199,7 @@ async def test_no_variable_and_no_literal_is_logged(
 
 
 async def test_a_long_name_of_an_operation_is_cut(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    """Otherwise whoever can send requests can fill the log."""
+    """Otherwise any client could fill the log."""
     await api.run(f"query {'L' * 1000} {POLICY}")
     (line,) = request_lines(caplog)
     assert line["message"].startswith("query LLL")
@@ -207,7 +207,7 @@ async def test_a_long_name_of_an_operation_is_cut(api: Api, caplog: pytest.LogCa
 
 
 async def test_a_real_server_writes_the_lines(tmp_path: Path) -> None:
-    """Nobody has to configure logging for that."""
+    """This needs no configuration of logging."""
     server = Server(tmp_path).start()
     async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
         response = await http.post("/graphql", content=operation("query Ask { me { id } }"), headers=JSON)

@@ -1,4 +1,4 @@
-"""How long a request may take, whatever it waits for: its body, the store, a hash."""
+"""The timeout of a request that waits for its body, the store or a hash."""
 
 import asyncio
 import os
@@ -37,7 +37,7 @@ async def member(run_app: RunApp, connect: Connect) -> Member:
 
 @pytest.fixture
 async def app(run_app: RunApp, member: Member) -> AsyncIterator[FastAPI]:
-    """It gives a request one second."""
+    """A request has one second."""
     async with run_app(request_timeout_seconds=1) as app:
         yield app
 
@@ -58,7 +58,7 @@ async def store_locked(services: Services) -> AsyncIterator[None]:
 
 
 def demand_time_out(response: httpx.Response, status: int) -> None:
-    """It says what happened, and nothing of the inside."""
+    """Assert a timeout without internals."""
     demand_refusal(response, status)
     assert messages(response) == ["The request took too long."]
     assert response.json()["errors"][0]["extensions"] == {"code": "REQUEST_TIMEOUT"}
@@ -71,7 +71,7 @@ async def attempts(services: Services) -> list[int]:
 
 
 @pytest.mark.parametrize("begun", [b"", b'{"query": "{ policy '])
-async def test_a_body_that_never_ends_is_answered_all_the_same(api: Api, begun: bytes) -> None:
+async def test_a_body_that_never_ends_times_out(api: Api, begun: bytes) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield begun
         await asyncio.Event().wait()
@@ -83,7 +83,7 @@ async def test_a_body_that_never_ends_is_answered_all_the_same(api: Api, begun: 
 
 
 @on_each_engine
-async def test_a_store_that_is_locked_is_answered_all_the_same(api: Api, services: Services) -> None:
+async def test_a_request_to_a_locked_store_times_out(api: Api, services: Services) -> None:
     before = await attempts(services)
     async with store_locked(services):
         response = await api.send(LOGIN, WRONG)
@@ -96,10 +96,8 @@ async def test_a_store_that_is_locked_is_answered_all_the_same(api: Api, service
 
 
 @on_each_engine
-async def test_what_waited_for_a_locked_store_is_not_done_once_nobody_waits_for_it(
-    api: Api, services: Services
-) -> None:
-    """The client was told that it failed, and may have gone."""
+async def test_a_timed_out_write_does_not_run_once_the_store_is_unlocked(api: Api, services: Services) -> None:
+    """The client got an error, and may be gone."""
     async with store_locked(services):
         response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 
@@ -141,7 +139,7 @@ async def test_a_locked_store_is_not_waited_for_any_longer_than_a_request_may_ta
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
-async def test_hashing_that_hangs_is_answered_all_the_same(app: FastAPI, connect: Connect, services: Services) -> None:
+async def test_hashing_that_hangs_times_out(app: FastAPI, connect: Connect, services: Services) -> None:
     """An attempt that had its turn stays counted, since it might have been right; its slot is free again."""
     api, before = connect(app, "10.0.0.7"), await attempts(services)
     go_on = threading.Event()
@@ -163,9 +161,7 @@ async def test_hashing_that_hangs_is_answered_all_the_same(app: FastAPI, connect
     assert services.hashing._taken == []
 
 
-async def test_a_condition_of_the_hosts_that_hangs_is_answered_all_the_same(
-    run_app: RunApp, connect: Connect, member: Member
-) -> None:
+async def test_a_hosts_condition_that_hangs_times_out(run_app: RunApp, connect: Connect, member: Member) -> None:
     async def hang(_: Registration) -> str | None:
         await asyncio.Event().wait()
         return None

@@ -1,4 +1,4 @@
-"""What every answer tells browsers: no frame, no guessing of types, nothing loaded, nothing kept."""
+"""The security headers of every response."""
 
 import asyncio
 import itertools
@@ -30,7 +30,7 @@ PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-He
 
 
 def demand_security_headers(response: httpx.Response, *, policy: str = NOTHING, cache: str = "no-store") -> None:
-    """Each exactly once: of two, some browsers take neither."""
+    """Assert each header exactly once: some browsers ignore duplicates."""
     expected = {
         "Cache-Control": cache,
         "Content-Security-Policy": policy,
@@ -132,7 +132,7 @@ async def test_every_method_that_does_nothing_somewhere_has_them(browser: Api, s
             demand_security_headers(response)
 
 
-async def test_what_is_not_there_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+async def test_a_404_has_them(browser: Api, subtests: pytest.Subtests) -> None:
     for method, path in itertools.product(
         ["GET", "HEAD"], ["/graphql/", "/graphql/explorer/", "/graphql/explorer/none", "/nothing", "/.env"]
     ):
@@ -190,7 +190,7 @@ async def test_every_answer_to_a_preflight_has_them(browser: Api, subtests: pyte
             demand_security_headers(response)
 
 
-async def test_the_explorer_has_a_policy_of_its_own(browser: Api, subtests: pytest.Subtests) -> None:
+async def test_the_explorer_has_a_separate_content_security_policy(browser: Api, subtests: pytest.Subtests) -> None:
     for method in ["GET", "HEAD"]:
         with subtests.test(method=method):
             response = await browser.http.request(method, "/graphql", headers=BROWSER)
@@ -241,7 +241,7 @@ async def test_an_unexpected_error_outside_of_operations_has_them(
 
 
 @pytest.mark.parametrize("transport", ["bearer", "cookie"])
-async def test_no_answer_with_a_secret_may_be_kept(run_app: RunApp, connect: Connect, transport: str) -> None:
+async def test_no_response_with_a_secret_is_cacheable(run_app: RunApp, connect: Connect, transport: str) -> None:
     responses: list[httpx.Response] = []
 
     async def remember(response: httpx.Response) -> None:

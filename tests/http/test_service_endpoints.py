@@ -1,4 +1,4 @@
-"""Health, readiness and keys: what they tell, and that they tell no more."""
+"""Health, readiness and keys, and what they must not reveal."""
 
 import asyncio
 import base64
@@ -157,7 +157,7 @@ async def test_jwks_holds_public_keys_only(api: Api, services: Services) -> None
 
 
 async def test_jwks_is_cacheable(api: Api) -> None:
-    """By everybody: it is the same for all."""
+    """Shared caches may store it too: it is public."""
     response = await api.http.get("/.well-known/jwks.json")
 
     directives = [part.strip() for part in response.headers["Cache-Control"].split(",")]
@@ -217,7 +217,7 @@ async def test_the_bare_address_leads_to_the_explorer(
     assert "graphql-mfa explorer" in response.text
 
 
-async def test_the_bare_address_without_the_explorer_says_what_there_is(api: Api) -> None:
+async def test_the_root_without_the_explorer_names_the_endpoints(api: Api) -> None:
     response = await api.http.get("/")
 
     assert response.status_code == 200

@@ -45,7 +45,7 @@ def spans(exporter: InMemorySpanExporter) -> Spans:
     ]
 
 
-async def test_a_request_is_one_span_that_says_what_ran_and_what_came_of_it(api: Api, spans: Spans) -> None:
+async def test_a_request_is_one_span_with_its_operation_and_outcomes(api: Api, spans: Spans) -> None:
     await api.send(LOGIN, RIGHT)
 
     (span,) = spans()
@@ -100,7 +100,7 @@ async def test_a_trace_that_began_elsewhere_goes_on(api: Api, spans: Spans) -> N
     assert span.parent.is_remote
 
 
-async def test_a_trace_that_nobody_began_begins_here(
+async def test_a_request_without_a_trace_starts_one(
     api: Api, spans: Spans, exporter: InMemorySpanExporter, subtests: pytest.Subtests
 ) -> None:
     for traceparent in [None, "", "nonsense", f"00-{'0' * 32}-{PARENT}-01", f"ff-{TRACE}-{PARENT}-01", "0" * 5000]:
@@ -114,13 +114,13 @@ async def test_a_trace_that_nobody_began_begins_here(
             assert span.parent is None
 
 
-async def test_requests_without_a_trace_are_traces_of_their_own(api: Api, spans: Spans) -> None:
+async def test_requests_without_a_trace_are_separate_traces(api: Api, spans: Spans) -> None:
     for _ in range(3):
         await post(api, operation())
     assert len({span.context.trace_id for span in spans() if span.context}) == 3
 
 
-async def test_what_a_resolver_does_belongs_to_the_span_of_its_request(
+async def test_spans_of_a_resolver_are_children_of_its_request(
     api: Api, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> NoReturn:
@@ -178,7 +178,7 @@ async def test_no_secret_is_traced_when_a_request_fails_outside_of_an_operation(
 async def test_no_secret_is_traced_when_a_request_is_abandoned(
     api: Api, spans: Spans, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What no handler catches leaves through the span."""
+    """An exception that no handler catches passes through the span."""
 
     class AbandonedError(BaseException):
         pass
@@ -214,7 +214,7 @@ async def test_no_secret_of_a_whole_sign_in_is_traced(api: Api, spans: Spans) ->
         _demand_without(span, "__typename", "alice")
 
 
-async def test_what_an_exception_says_is_logged_by_nobody(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_message_of_an_exception_is_not_logged(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """FastAPI logs exceptions, messages included, as soon as a host configures OpenTelemetry."""
     logged = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     provider = LoggerProvider(shutdown_on_exit=False)
@@ -244,7 +244,7 @@ async def test_no_secret_in_a_query_string_is_traced_by_anybody(api: Api, export
 
 
 async def test_the_spans_of_a_request_are_one_trace(api: Api, exporter: InMemorySpanExporter) -> None:
-    """Whoever else traces it, such as FastAPI itself."""
+    """Whatever else traces it, such as FastAPI itself."""
     exporter.clear()
     await api.run(POLICY)
 
@@ -266,6 +266,6 @@ async def test_a_long_name_of_an_operation_is_cut_in_the_trace(api: Api, spans: 
 
 
 def _demand_without(span: ReadableSpan, *secrets: str) -> None:
-    """Nothing of it, in whatever part of the span."""
+    """Assert that no part of the span contains it."""
     text = span.to_json()
     assert [secret for secret in secrets if secret in text] == []

@@ -1,4 +1,4 @@
-"""Trusted documents: only what is in the manifest runs, and only by its hash."""
+"""Trusted documents: only documents of the manifest run, and only by their hash."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -108,7 +108,7 @@ async def test_the_manifest_may_name_the_algorithm_too(
 
 
 async def test_any_name_will_do_for_a_hash(run_app: RunApp, connect: Connect, write: Write) -> None:
-    """Which algorithm the build used is its own business."""
+    """The hash may be of any algorithm."""
     async with run_app(trusted_documents=write({"md5:v1/Policy": POLICY})) as app:
         assert (await post(connect(app), documentId="md5:v1/Policy")).json() == ANSWER
 
@@ -136,10 +136,10 @@ async def test_a_trusted_mutation_does_not_run_by_get(api: Api) -> None:
     assert response.headers["Allow"] == "POST"
 
 
-async def test_a_browser_gets_the_answer_of_an_operation_in_the_address(
+async def test_a_browser_gets_the_result_of_an_operation_in_the_url(
     run_app: RunApp, connect: Connect, write: Write
 ) -> None:
-    """The explorer has no text of it to show."""
+    """The explorer has no text to show."""
     async with run_app(trusted_documents=write(MANIFEST), explorer=True) as app:
         response = await connect(app).http.get(
             "/graphql", params={"documentId": KNOWN}, headers={"Accept": "text/html,*/*;q=0.8"}
@@ -240,7 +240,7 @@ async def test_a_hash_that_is_not_in_the_manifest_runs_nothing(api: Api, send: S
     ],
     ids=json.dumps,
 )
-async def test_what_is_no_hash_is_refused(api: Api, members: dict[str, Any]) -> None:
+async def test_a_malformed_hash_is_refused(api: Api, members: dict[str, Any]) -> None:
     response = await post(api, **members)
     demand_refusal(response, 400)
     assert KNOWN not in response.text
