@@ -43,7 +43,11 @@ def create_app(
     the explorer to browsers on this machine, unless `settings.explorer` is set.
     """
     settings = settings or settings_of_environment()
-    registry = _registry() if settings.counts else None
+    registry: CollectorRegistry | None = None
+    if settings.counts:
+        import prometheus_client
+
+        registry = prometheus_client.REGISTRY
     mfa = GraphQLMFA(
         settings,
         clock=clock,
@@ -117,9 +121,3 @@ def create_app(
     # Starlette sends this response outside of the middleware.
     app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, SECURITY_HEADERS))
     return app
-
-
-def _registry() -> "CollectorRegistry":
-    from prometheus_client import REGISTRY
-
-    return REGISTRY
