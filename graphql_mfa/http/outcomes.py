@@ -20,26 +20,26 @@ from graphql_mfa.types.sessions import LogoutSuccess, NotAuthenticated, SessionE
 from graphql_mfa.types.sign_in import SignInSuccess
 
 
-def conclude_operations(schema: GraphQLSchema) -> None:
-    """Wrap the resolver of each root field that returns a union, a host's too."""
+def apply_outcomes(schema: GraphQLSchema) -> None:
+    """Make each root field that returns a union, a host's too, apply its outcome to the response and the log."""
     for root in (schema.query_type, schema.mutation_type):
         for field in root.fields.values() if root else ():
             if isinstance(get_nullable_type(field.type), GraphQLUnionType):
-                field.resolve = _concluding(field.resolve or default_field_resolver)
+                field.resolve = _applying(field.resolve or default_field_resolver)
 
 
-def _concluding(resolve: Callable[..., Any]) -> Callable[..., Any]:
-    async def resolve_and_conclude(
+def _applying(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    async def resolve_and_apply(
         source: object, info: GraphQLResolveInfo[RequestContext], **arguments: object
     ) -> object:
         outcome = await await_maybe(resolve(source, info, **arguments))
-        _conclude(info.context, info.field_name, outcome)
+        _apply(info.context, info.field_name, outcome)
         return outcome
 
-    return resolve_and_conclude
+    return resolve_and_apply
 
 
-def _conclude(context: RequestContext, field_name: str, outcome: object) -> None:
+def _apply(context: RequestContext, field_name: str, outcome: object) -> None:
     definition = get_object_definition(outcome)
     if definition is None:
         return

@@ -28,7 +28,7 @@ from graphql_mfa.api.queries import Query
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http.documents import DocumentChecks, operation_name
 from graphql_mfa.http.introspection import Introspection
-from graphql_mfa.http.outcomes import conclude_operations
+from graphql_mfa.http.outcomes import apply_outcomes
 from graphql_mfa.http.public_errors import ErrorCode, is_unexpected, with_code
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.settings import Settings
@@ -70,7 +70,7 @@ class Schema(strawberry.Schema):
         marks = secret_marks(self._schema)
         secret_fields = frozenset(name for name, takes_secret in marks.items() if takes_secret)
         _check_queries_lead_to_no_mutation(self._schema, secret_fields)
-        conclude_operations(self._schema)
+        apply_outcomes(self._schema)
         self.documents = DocumentChecks(settings, self._schema, secret_fields)
         self.introspection = Introspection(self._schema)
 
