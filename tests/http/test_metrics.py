@@ -1,6 +1,8 @@
 """What /metrics counts, who may read it, and that no client's value becomes a label."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -127,6 +129,14 @@ async def test_with_a_separate_metrics_port_there_is_no_metrics_endpoint_beside_
 def test_a_token_that_can_be_guessed_is_refused(make_settings: Callable[..., Settings]) -> None:
     with pytest.raises(ValueError, match="metrics_token"):
         make_settings(metrics_token="x" * 15)
+
+
+@pytest.mark.parametrize(("arguments", "loaded"), [("", False), (f"metrics_token={TOKEN!r}", True)])
+def test_prometheus_client_is_loaded_for_metrics_only(arguments: str, loaded: bool) -> None:
+    code = f"from graphql_mfa import Settings, create_app; create_app(Settings({arguments}))"
+    code += "; import sys; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ("prometheus_client" in ran.stdout.split()) is loaded
 
 
 # ---------------------------------------------------------------------------------------------------- what it counts
