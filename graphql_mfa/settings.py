@@ -1,4 +1,4 @@
-"""Every setting, with its default, its unit and why: environment variables GRAPHQL_MFA_*."""
+"""Every setting with its default, read from the environment variables GRAPHQL_MFA_*."""
 
 import logging
 import os
@@ -6,10 +6,10 @@ import re
 import warnings
 from base64 import b64decode
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -21,13 +21,23 @@ from pydantic_settings import (
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.origins import is_wildcard, parse_origin
+from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 
 PREFIX = "GRAPHQL_MFA_"
+# Settings before a rate held its window, and the rates that they still set, until 1.0.
+FORMER_WINDOWS = {
+    "registration_window_seconds": ("registration_attempts",),
+    "login_window_seconds": ("login_attempts", "login_address_attempts", "login_address_total"),
+    "login_stranger_window_seconds": ("login_stranger_attempts",),
+    "otp_failure_window_days": ("otp_failures_before_disabling",),
+    "recovery_code_window_seconds": ("recovery_code_attempts",),
+    "enrollment_restart_window_seconds": ("enrollment_restarts",),
+    "refresh_window_seconds": ("refresh_attempts",),
+    "session_refresh_window_seconds": ("session_refreshes",),
+    "account_change_window_seconds": ("account_changes",),
+}
 
-Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
-Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
-Days = Annotated[int, Field(gt=0, le=100 * 366)]
 _LAST_PORT = 65_535
 _COOKIE_NAME = "__Host-graphql-mfa-refresh"
 _WEBHOOK_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
@@ -40,9 +50,9 @@ def _split(value: object) -> object:
 
 
 def default_cookie_name(*, dev: bool, port: int) -> str:
-    """The cookie's name where none is set: in development it differs by port, since servers share a host there.
+    """The cookie's name where none is set. In development it has the port, since servers share a host there.
 
-    port: 0, for any that is free, gives the name without a port.
+    port: 0 means any free port, and gives the name without one.
     """
     return f"{_COOKIE_NAME}-{port}" if dev and port else _COOKIE_NAME
 
@@ -75,6 +85,10 @@ def _listed(secrets: SecretStr) -> list[str]:
     return secrets.get_secret_value().replace(",", " ").split()
 
 
+Count = Annotated[int, Field(gt=0, le=1_000_000_000)]
+Seconds = Annotated[int, Field(gt=0, le=366 * 86_400)]
+Days = Annotated[int, Field(gt=0, le=100 * 366)]
+Attempts = Annotated[Rate, NoDecode, PlainValidator(lambda value: Rate.parse(str(value)))]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(parse_origin)], ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
@@ -95,10 +109,20 @@ class _Environment(EnvSettingsSource):
                 given[variable.lower()] = _content(path, f"{variable}_FILE")
         self.env_vars = given
 
+    def __call__(self) -> dict[str, Any]:
+        """The values of fields and of former windows."""
+        windows = {name: self.env_vars.get(variable_of(name).lower()) for name in FORMER_WINDOWS}
+        return super().__call__() | {name: value for name, value in windows.items() if value}
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"{PREFIX}{name.upper()}"
+
 
 def secrets_of(settings: type[BaseSettings]) -> list[str]:
-    """The variables whose values are secrets: the fields that `repr` hides."""
-    return [f"{PREFIX}{name.upper()}" for name, field in settings.model_fields.items() if not field.repr]
+    """The variables whose values are secrets: those of fields that `repr` hides."""
+    return [variable_of(name) for name, field in settings.model_fields.items() if not field.repr]
 
 
 def _content(path: str, variable: str) -> str:
@@ -113,349 +137,272 @@ def _content(path: str, variable: str) -> str:
     return text
 
 
-class Settings(BaseSettings):
+class _Group(BaseSettings):
+    """Settings that the same person sets: a section of docs/settings.md, whose title is the docstring."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, defer_build=True)
+
+
+class _Deployment(_Group):
+    """Every deployment"""
+
+    database_url: Annotated[str, Field(repr=False)] = "sqlite+aiosqlite:///./graphql_mfa.db"
+    """SQLAlchemy URL of the database, with an async driver."""
+    secret_keys: Annotated[SecretStr | None, Field(repr=False)] = None
+    """The key ring: entries of `graphql-mfa new-key`, separated by commas. The first encrypts and signs; all decrypt
+    and verify. `decrypt-only:` before an entry marks a leaked key. With SQLite and no value, a key is created beside
+    the database file."""
+    issuer: Annotated[str, Field(min_length=1, pattern="^[^:]*$")] = "GraphQL MFA"
+    """The name that authenticator apps show. It must fit into a QR code twice, percent-encoded."""
+    token_issuer: Annotated[str, Field(min_length=1)] = "graphql-mfa"
+    """The access tokens' `iss`."""
+    token_audience: Annotated[str, Field(min_length=1)] = "graphql-mfa"
+    """The access tokens' `aud`."""
+    registration_open: bool = True
+    """Whether anyone may register."""
+
+
+class _Clients(_Group):
+    """Web applications and other clients"""
+
+    cors_origins: Origins = ()
+    """Origins of the web applications that may call from a browser, separated by commas, as in
+    `https://app.example.com,capacitor://localhost`. `https://*.preview.example.com` matches any one label, `*` any
+    origin; neither is allowed in cookie mode."""
+    session_transport: Literal["bearer", "cookie"] = "bearer"
+    """`cookie`: browsers keep the refresh token in a cookie that scripts can't read."""
+    cookie_name: Annotated[str, Field(pattern=r"^__Host-[A-Za-z0-9_-]{1,64}$")] = _COOKIE_NAME
+    """The name of that cookie. Browsers send a cookie to every port of its host, so deployments on one host need
+    different names. A change signs all users out."""
+    token_client_id: str | None = None
+    """The access tokens' `client_id`, which RFC 9068 requires. Unset: the audience."""
+    token_algorithm: Algorithm = "EdDSA"
+    """The algorithm that signs access tokens; `ES256` for services and gateways that can't verify `EdDSA`. Tokens of
+    both are accepted, and `/.well-known/jwks.json` has the keys of both."""
+    explorer: bool | None = None
+    """Whether /graphql shows GraphiQL to every client. Unset: only with `graphql-mfa serve --dev`, and only to browsers
+    on the same machine."""
+    introspection: bool = True
+    """Whether clients may read the schema. Off: validation errors suggest no names either."""
+    trusted_documents: Path | None = None
+    """A JSON file of documents by hash, as graphql-codegen's client preset writes it. Set: only these documents run,
+    sent by hash."""
+
+
+class _Proxy(_Group):
+    """Behind a proxy or load balancer"""
+
+    trusted_proxies: Networks = ()
+    """Addresses or networks of the proxies whose `X-Forwarded-For` is trusted, separated by commas."""
+    max_head_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 16_384
+    """Longest request line with its headers."""
+    max_body_bytes: Count = 65_536
+    """Longest request body, and longest query string."""
+    head_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
+    """How long a client may take to send a request's head, or to read a response."""
+    request_timeout_seconds: Seconds = 30
+    """How long a request may take, from its head to its response."""
+    stop_seconds: Seconds = 10
+    """How long a stopping server finishes requests; it refuses new ones."""
+
+
+class _Postgresql(_Group):
+    """PostgreSQL"""
+
+    database_schema: Annotated[str | None, Field(pattern="^[a-z_][a-z0-9_]{0,62}$")] = None
+    """The schema of the tables, which `graphql-mfa migrate` creates. Unset: the first one of the role's search path."""
+    database_pool_size: Count = 10
+    """Connections that one process may open."""
+
+
+class _Policy(_Group):
+    """Security policy"""
+
+    username_min_length: Count = 3
+    """Code points."""
+    username_max_length: Annotated[int, Field(ge=1, le=255)] = 64
+    """Code points."""
+    password_min_length: Annotated[int, Field(ge=8)] = 8
+    """Code points; NIST SP 800-63B-4 3.1.1.2 requires 8 beside a second factor."""
+    password_max_length: Annotated[int, Field(ge=64, le=1024)] = 128
+    """Code points; NIST SP 800-63B-4 3.1.1.2 requires at least 64."""
+    password_min_guesses_log10: Annotated[float, Field(ge=0, le=20)] = 8.0
+    """Decimal logarithm of the guesses that a password must need by the estimate of zxcvbn."""
+    bcrypt_rounds: Annotated[int, Field(ge=4, le=HIGHEST_BCRYPT_ROUNDS)] = 12
+    """log2 of the rounds; fewer than 10 warn. After a change, a password is hashed again at its next login."""
+    challenge_lifetime_seconds: Seconds = 300
+    """How long a challenge can be answered."""
+    challenge_attempts: Count = 5
+    """Wrong answers that end a challenge."""
+    challenges_per_user: Count = 10
+    """Open challenges; one more ends the oldest."""
+    otp_digits: Annotated[int, Field(ge=6, le=8)] = 6
+    """Digits of a one-time code (RFC 4226 R4). Choose before the first account: a change breaks enrolled apps."""
+    otp_period_seconds: Annotated[int, Field(ge=15, le=120)] = 30
+    """Time step of one-time codes (RFC 6238 5.2). Choose before the first account: a change breaks enrolled apps."""
+    otp_window_steps: Annotated[int, Field(ge=0, le=2)] = 1
+    """Time steps accepted before and after the current one (RFC 6238 5.2)."""
+    otp_lookback_steps: Annotated[int, Field(ge=0, le=60)] = 10
+    """Time steps for which a slow clock is reported, not accepted."""
+    recovery_code_count: Annotated[int, Field(ge=1, le=100)] = 10
+    """Recovery codes of a set."""
+    totp_devices_per_user: Annotated[int, Field(ge=1, le=100)] = 5
+    """Authenticator apps of an account, unconfirmed ones included."""
+    enrollment_lifetime_seconds: Seconds = 86_400
+    """Age at which an account is deleted if it never confirmed a code."""
+    totp_device_confirmation_seconds: Seconds = 600
+    """Age at which an added authenticator app is removed if it was not confirmed."""
+    access_token_seconds: Seconds = 600
+    """Lifetime of an access token; other services may accept one that long after its session ended."""
+    session_idle_seconds: Seconds = 3600
+    """Time after the last refresh at which a session ends (NIST SP 800-63B-4 2.2.3)."""
+    session_lifetime_seconds: Seconds = 86_400
+    """Age at which a session ends (NIST SP 800-63B-4 2.2.3)."""
+    refresh_grace_seconds: Annotated[int, Field(ge=0, le=60)] = 10
+    """How long a rotated refresh token still returns the same new pair, to the same client."""
+    refresh_retry_seconds: Annotated[int, Field(ge=0, le=86_400)] = 3600
+    """How long a refresh repeated with its `retryKey` returns the same refresh token, from any address, until that
+    token is used."""
+    reauthentication_seconds: Seconds = 300
+    """How recently a second factor must have been verified for sensitive operations."""
+
+
+class _AttemptLimits(_Group):
+    """Limits on attempts"""
+
+    registration_attempts: Attempts = Rate.parse("20/1h")
+    """Registrations per address."""
+    login_attempts: Attempts = Rate.parse("10/5m")
+    """Wrong passwords per account and address, before waits begin. Also refused password resets, and wrong current
+    passwords per session."""
+    login_address_attempts: Attempts = Rate.parse("30/5m")
+    """Wrong passwords per address; also refused password resets. Each account that signed in from the address before
+    has 3 more, and all those accounts together 10 times as many."""
+    login_address_total: Attempts = Rate.parse("300/5m")
+    """Logins per address, successful ones included; 10 times as many of accounts that signed in from the address
+    before."""
+    login_stranger_attempts: Attempts = Rate.parse("100/1h")
+    """Wrong passwords per account from all addresses that never signed in to it, taken together; beyond, those
+    addresses share one attempt per minute. Also refused password resets."""
+    login_backoff_first_seconds: Seconds = 1
+    """The first wait after those wrong passwords per account and address; each next one doubles."""
+    login_backoff_longest_seconds: Seconds = 900
+    """The longest such wait."""
+    login_stranger_wait_seconds: Seconds = 60
+    """The wait of the limit for new addresses."""
+    otp_failures_before_backoff: Count = 5
+    """Wrong codes of an account in a row, across challenges, from which on each makes a wait."""
+    otp_backoff_first_seconds: Seconds = 60
+    """The first such wait; each next one doubles."""
+    otp_backoff_longest_seconds: Seconds = 3600
+    """The longest such wait."""
+    otp_failures_before_disabling: Attempts = Rate.parse("100/30d")
+    """Wrong codes of an account that switch its one-time codes off (NIST SP 800-63B-4 3.2.2)."""
+    recovery_code_attempts: Attempts = Rate.parse("10/5m")
+    """Wrong recovery codes per account and address."""
+    enrollment_restarts: Attempts = Rate.parse("10/1h")
+    """New TOTP secrets per unconfirmed account."""
+    refresh_attempts: Attempts = Rate.parse("30/5m")
+    """Refused refresh tokens per address."""
+    session_refreshes: Attempts = Rate.parse("120/10m")
+    """Refreshes of one session."""
+    account_changes: Attempts = Rate.parse("60/1h")
+    """Changes to an account, and verifications for them, per session."""
+
+
+class _DocumentLimits(_Group):
+    """Limits on GraphQL documents"""
+
+    max_query_tokens: Count = 1000
+    """Lexical tokens of a document."""
+    max_query_fields: Count = 250
+    """Fields of a document as written, unused fragments included."""
+    max_query_depth: Count = 20
+    """Nesting of an operation, fragments expanded."""
+    max_query_aliases: Count = 30
+    """Aliases of an operation, fragments expanded."""
+    max_query_root_fields: Count = 10
+    """Root fields of an operation, fragments expanded."""
+    max_query_directives: Count = 30
+    """Directives of an operation, fragments expanded."""
+    max_query_introspections: Count = 2
+    """`__schema` and `__type` in an operation, and aliases inside them, fragments expanded."""
+
+
+class _Retention(_Group):
+    """Retention"""
+
+    security_event_days: Days = 365
+    """Days for which security events are kept."""
+    known_address_days: Days = 90
+    """Days after its last sign-in for which an account's address counts as known. An account has at most 50."""
+    deleted_name_days: Days = 30
+    """Days for which the name of a deleted account can't be registered."""
+    deleted_account_events: Literal["anonymous", "remove"] = "anonymous"
+    """What happens to the security events of a deleted account. `anonymous`: they are kept as long as others, without
+    account, address and client."""
+
+
+class _Operations(_Group):
+    """Logs and metrics"""
+
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """Format of the log of `graphql-mfa serve`. `auto`: text at a terminal, otherwise JSON."""
+    metrics_port: Annotated[int | None, Field(ge=0, le=_LAST_PORT)] = None
+    """Port at which `graphql-mfa serve` shows /metrics for Prometheus, of all its workers."""
+    metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
+    """Address of that port; keep it from strangers."""
+    metrics_token: Annotated[SecretStr | None, Field(repr=False, min_length=16)] = None
+    """Shows /metrics beside /graphql to clients that send this as `Authorization: Bearer`. With neither this nor that
+    port, nothing is counted."""
+
+
+class _Webhooks(_Group):
+    """Webhooks and event hooks"""
+
+    webhook_url: Annotated[Annotated[str, AfterValidator(_webhook_url)] | None, Field(repr=False)] = None
+    """Receiver of the security events, signed by the scheme of Standard Webhooks; see operations.md."""
+    webhook_secret: Annotated[Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None, Field(repr=False)] = None
+    """Key that signs them: `whsec_…`. Several, separated by spaces or commas, sign each event."""
+    webhook_allowed_networks: Networks = ()
+    """Networks, separated by commas, into which security events may be sent by plain http. By https they are sent to
+    any address."""
+    event_delivery_seconds: Annotated[int, Field(gt=0, le=300)] = 10
+    """How long one delivery of an event may take, name resolution included."""
+    event_delivery_days: Days = 3
+    """Days for which an event's delivery is tried."""
+    dead_event_days: Days = 30
+    """Days after that for which `graphql-mfa webhooks retry` can take it up again."""
+
+
+class _Tuning(_Group):
+    """Tuning"""
+
+    hashing_places: Count = 64
+    """Slots for logins, registrations and new passwords that wait for the password hashing of a process, or are in it.
+    When all are taken, the address that has most of them gets RateLimited first."""
+    max_connections: Count = 1000
+    """Connections per process; beyond, those without a complete request are closed for new ones."""
+    purge_interval_seconds: Seconds = 60
+    """Pause between deletions of expired rows."""
+    purge_batch_rows: Count = 500
+    """Rows deleted in one transaction."""
+
+
+class Settings(
+    _Deployment,
+    _Clients,
+    _Proxy,
+    _Postgresql,
+    _Policy,
+    _AttemptLimits,
+    _DocumentLimits,
+    _Retention,
+    _Operations,
+    _Webhooks,
+    _Tuning,
+):
     """The settings of one deployment. Each field is read from GRAPHQL_MFA_<NAME>."""
-
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True)
-
-    database_url: Annotated[
-        str, Field(description="SQLAlchemy URL of the store, with an async driver.", repr=False)
-    ] = "sqlite+aiosqlite:///./graphql_mfa.db"
-    database_pool_size: Annotated[
-        Count, Field(description="Connections to PostgreSQL that one process may have; SQLite has two.")
-    ] = 10
-    database_schema: Annotated[
-        str | None,
-        Field(
-            pattern="^[a-z_][a-z0-9_]{0,62}$",
-            description="The schema of the tables on PostgreSQL, which `graphql-mfa migrate` creates; without it, the "
-            "first one of the role's search path.",
-        ),
-    ] = None
-    secret_keys: Annotated[
-        SecretStr | None,
-        Field(
-            repr=False,
-            description="The key ring: entries of `graphql-mfa new-key`, separated by commas; the first writes and "
-            "signs, all read. `decrypt-only:` before an entry marks a leaked key. With SQLite and no value, one is "
-            "made beside the database file.",
-        ),
-    ] = None
-    issuer: Annotated[
-        str,
-        Field(
-            min_length=1,
-            pattern="^[^:]*$",
-            description="The name that authenticator apps show. Twice, percent-encoded, it fits into a QR code.",
-        ),
-    ] = "GraphQL MFA"
-    token_issuer: Annotated[str, Field(min_length=1, description="The access tokens' `iss`.")] = "graphql-mfa"
-    token_audience: Annotated[str, Field(min_length=1, description="The access tokens' `aud`.")] = "graphql-mfa"
-    token_client_id: Annotated[
-        str | None,
-        Field(description="The access tokens' `client_id`, which RFC 9068 requires; without it, the audience."),
-    ] = None
-    token_algorithm: Annotated[
-        Algorithm,
-        Field(
-            description="What signs access tokens; `ES256` for services and gateways that can't verify `EdDSA`. Tokens "
-            "of both are accepted, and `/.well-known/jwks.json` has the keys of both."
-        ),
-    ] = "EdDSA"
-    explorer: Annotated[
-        bool | None,
-        Field(
-            description="Whether /graphql shows GraphiQL, to every client. Unset: only with `graphql-mfa serve --dev`, "
-            "and only to browsers on the same machine."
-        ),
-    ] = None
-
-    registration_open: Annotated[bool, Field(description="Whether anyone may register.")] = True
-    registration_attempts: Annotated[Count, Field(description="Registrations per address and window.")] = 20
-    registration_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
-    username_min_length: Annotated[Count, Field(description="Code points.")] = 3
-    username_max_length: Annotated[int, Field(ge=1, le=255, description="Code points.")] = 64
-    password_min_length: Annotated[
-        int, Field(ge=8, description="Code points; NIST SP 800-63B-4 3.1.1.2 wants 8 beside a second factor.")
-    ] = 8
-    password_max_length: Annotated[int, Field(ge=64, le=1024, description="Code points; NIST wants at least 64.")] = 128
-    password_min_guesses_log10: Annotated[
-        float,
-        Field(ge=0, le=20, description="Decimal logarithm of the guesses that zxcvbn must expect a password to take."),
-    ] = 8.0
-    bcrypt_rounds: Annotated[
-        int,
-        Field(
-            ge=4, le=HIGHEST_BCRYPT_ROUNDS, description="log2 of the rounds; under 10 warns. Raised: rehashed at login."
-        ),
-    ] = 12
-
-    login_attempts: Annotated[
-        Count,
-        Field(
-            description="Wrong passwords per account and address in a window, before waits begin; refused password "
-            "resets alike, and wrong current passwords per session."
-        ),
-    ] = 10
-    login_address_attempts: Annotated[
-        Count,
-        Field(
-            description="Wrong passwords per address in a window; refused password resets alike. Each account that "
-            "signed in from the address before has 3 beside that, and all of them together 10 times as many."
-        ),
-    ] = 30
-    login_address_total: Annotated[
-        Count,
-        Field(
-            description="Logins per address in a window, right ones included; 10 times as many of accounts that signed "
-            "in from the address before."
-        ),
-    ] = 300
-    login_window_seconds: Annotated[Seconds, Field(description="Window of these three.")] = 300
-    login_backoff_first_seconds: Annotated[Seconds, Field(description="The first wait; each next one doubles.")] = 1
-    login_backoff_longest_seconds: Annotated[Seconds, Field(description="The longest wait.")] = 900
-    login_stranger_attempts: Annotated[
-        Count,
-        Field(
-            description="Wrong passwords per account and window, added up over all addresses that never signed in to "
-            "it; beyond this they share one try per wait. Refused password resets alike."
-        ),
-    ] = 100
-    login_stranger_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
-    login_stranger_wait_seconds: Annotated[Seconds, Field(description="The wait of that limit.")] = 60
-
-    challenge_lifetime_seconds: Annotated[Seconds, Field(description="How long a challenge can be answered.")] = 300
-    challenge_attempts: Annotated[Count, Field(description="Wrong answers that end a challenge.")] = 5
-    challenges_per_user: Annotated[Count, Field(description="Open challenges; one more ends the oldest.")] = 10
-
-    otp_digits: Annotated[
-        int,
-        Field(
-            ge=6,
-            le=8,
-            description="Digits of a code (RFC 4226 R4). Choose before the first account: a change breaks apps.",
-        ),
-    ] = 6
-    otp_period_seconds: Annotated[
-        int, Field(ge=15, le=120, description="Time step (RFC 6238 5.2). Choose before the first account, as above.")
-    ] = 30
-    otp_window_steps: Annotated[
-        int, Field(ge=0, le=2, description="Steps accepted before and after the current one (RFC 6238 5.2).")
-    ] = 1
-    otp_lookback_steps: Annotated[
-        int, Field(ge=0, le=60, description="Steps for which a slow clock is told, not accepted.")
-    ] = 10
-    otp_failures_before_backoff: Annotated[
-        Count, Field(description="Wrong codes in a row, across challenges, from which each makes a wait.")
-    ] = 5
-    otp_backoff_first_seconds: Annotated[Seconds, Field(description="The first wait; each next one doubles.")] = 60
-    otp_backoff_longest_seconds: Annotated[Seconds, Field(description="The longest wait.")] = 3600
-    otp_failures_before_disabling: Annotated[
-        Count,
-        Field(description="Wrong codes in the window that switch one-time codes off (NIST SP 800-63B-4 3.2.2)."),
-    ] = 100
-    otp_failure_window_days: Annotated[int, Field(gt=0, le=366, description="Window of that limit.")] = 30
-
-    recovery_code_count: Annotated[int, Field(ge=1, le=100, description="Codes of a set.")] = 10
-    recovery_code_attempts: Annotated[
-        Count, Field(description="Wrong recovery codes per account and address in a window.")
-    ] = 10
-    recovery_code_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
-
-    enrollment_lifetime_seconds: Annotated[
-        Seconds, Field(description="An account that never confirmed a code is deleted after this time.")
-    ] = 86_400
-    enrollment_restarts: Annotated[Count, Field(description="New TOTP secrets per pending account and window.")] = 10
-    enrollment_restart_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
-    totp_devices_per_user: Annotated[
-        int,
-        Field(ge=1, le=100, description="Authenticator apps of an account, those that are to be confirmed included."),
-    ] = 5
-    totp_device_confirmation_seconds: Annotated[
-        Seconds, Field(description="An authenticator app that was added and not confirmed is gone after this time.")
-    ] = 600
-
-    access_token_seconds: Annotated[
-        Seconds, Field(description="Lifetime; other services may accept an ended session's token that long.")
-    ] = 600
-    session_idle_seconds: Annotated[
-        Seconds, Field(description="A session that is not refreshed ends (NIST SP 800-63B-4 2.2.3).")
-    ] = 3600
-    session_lifetime_seconds: Annotated[Seconds, Field(description="Absolute (NIST SP 800-63B-4 2.2.3).")] = 86_400
-    refresh_grace_seconds: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=60,
-            description="How long a rotated refresh token still returns the same new pair, to the same client.",
-        ),
-    ] = 10
-    refresh_retry_seconds: Annotated[
-        int,
-        Field(
-            ge=0,
-            le=86_400,
-            description="How long a refresh repeated with its `retryKey` returns the same refresh token, from any "
-            "address, while that is unused.",
-        ),
-    ] = 3600
-    refresh_attempts: Annotated[Count, Field(description="Refused refresh tokens per address in a window.")] = 30
-    refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 300
-    session_refreshes: Annotated[Count, Field(description="Refreshes of one session in a window.")] = 120
-    session_refresh_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 600
-
-    reauthentication_seconds: Annotated[
-        Seconds, Field(description="Sensitive changes demand a second factor that was verified within this time.")
-    ] = 300
-    account_changes: Annotated[
-        Count, Field(description="Changes to an account, and verifications for them, per session and window.")
-    ] = 60
-    account_change_window_seconds: Annotated[Seconds, Field(description="Window of that limit.")] = 3600
-
-    introspection: Annotated[
-        bool, Field(description="Whether clients may read the schema. Off, validation errors suggest no names either.")
-    ] = True
-    trusted_documents: Annotated[
-        Path | None,
-        Field(
-            description="A JSON file of documents by hash, as graphql-codegen's client preset writes it: only these "
-            "run, sent by hash."
-        ),
-    ] = None
-    cors_origins: Annotated[
-        Origins,
-        Field(
-            description="Origins of the web applications that may call from a browser, separated by commas, as in "
-            "`https://app.example.com,capacitor://localhost`. `https://*.preview.example.com` is any with one label "
-            "there, `*` any at all; neither in cookie mode."
-        ),
-    ] = ()
-    session_transport: Annotated[
-        Literal["bearer", "cookie"],
-        Field(description="`cookie`: browsers keep the refresh token in a cookie that no script can read."),
-    ] = "bearer"
-    cookie_name: Annotated[
-        str,
-        Field(
-            pattern=r"^__Host-[A-Za-z0-9_-]{1,64}$",
-            description="The name of that cookie. Browsers send a cookie to every port of its host, so deployments at "
-            "one host need different names. A change signs everybody out.",
-        ),
-    ] = _COOKIE_NAME
-    trusted_proxies: Annotated[
-        Networks,
-        Field(
-            description="Addresses or networks of the proxies whose `X-Forwarded-For` is believed, separated by commas."
-        ),
-    ] = ()
-    request_timeout_seconds: Annotated[
-        Seconds, Field(description="How long a request may take, from its head to its answer.")
-    ] = 30
-    hashing_places: Annotated[
-        Count,
-        Field(
-            description="Logins, registrations and new passwords that may wait for the password hashing of one "
-            "process, or be in it. When all are taken, the address that has most of them gets RateLimited first."
-        ),
-    ] = 64
-    max_body_bytes: Annotated[Count, Field(description="Longest request body, and longest query string.")] = 65_536
-    max_query_tokens: Annotated[Count, Field(description="Lexical tokens of a document.")] = 1000
-    max_query_fields: Annotated[
-        Count, Field(description="Fields of a document as it is written, unused fragments included.")
-    ] = 250
-    max_query_depth: Annotated[Count, Field(description="Nesting of an operation, fragments expanded.")] = 20
-    max_query_aliases: Annotated[Count, Field(description="Aliases of an operation, fragments expanded.")] = 30
-    max_query_root_fields: Annotated[Count, Field(description="Root fields of an operation, likewise.")] = 10
-    max_query_directives: Annotated[Count, Field(description="Directives of an operation, likewise.")] = 30
-    max_query_introspections: Annotated[
-        Count, Field(description="`__schema` and `__type` in an operation, and aliases inside of them, likewise.")
-    ] = 2
-
-    log_format: Annotated[
-        Literal["auto", "json", "text"],
-        Field(description="How `graphql-mfa serve` writes its log; `auto`: text at a terminal, else JSON."),
-    ] = "auto"
-    metrics_port: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            le=_LAST_PORT,
-            description="Where `graphql-mfa serve` shows /metrics for Prometheus, of all its workers.",
-        ),
-    ] = None
-    metrics_host: Annotated[
-        str, Field(min_length=1, description="The address of that port; keep it from strangers.")
-    ] = "127.0.0.1"
-    metrics_token: Annotated[
-        SecretStr | None,
-        Field(
-            repr=False,
-            min_length=16,
-            description="Shows /metrics beside /graphql, to whoever sends this as `Authorization: Bearer`. With "
-            "neither this nor that port, nothing is counted.",
-        ),
-    ] = None
-    stop_seconds: Annotated[
-        Seconds, Field(description="How long a server that is told to stop finishes requests; new ones are refused.")
-    ] = 10
-    purge_interval_seconds: Annotated[Seconds, Field(description="Pause between purges of expired rows.")] = 60
-    security_event_days: Annotated[Days, Field(description="Days for which security events are kept.")] = 365
-    deleted_name_days: Annotated[
-        Days, Field(description="Days for which nobody may take the name of a deleted account.")
-    ] = 30
-    deleted_account_events: Annotated[
-        Literal["anonymous", "remove"],
-        Field(
-            description="What becomes of the security events of a deleted account. `anonymous`: they stay as long as "
-            "others, with neither account nor address nor client."
-        ),
-    ] = "anonymous"
-    known_address_days: Annotated[
-        Days,
-        Field(
-            description="Days after its last sign-in for which an account's address counts as known; an account has 50 "
-            "at most."
-        ),
-    ] = 90
-    purge_batch_rows: Annotated[Count, Field(description="Rows deleted in one transaction.")] = 500
-
-    webhook_url: Annotated[
-        Annotated[str, AfterValidator(_webhook_url)] | None,
-        Field(
-            description="Where security events are sent to, signed (Standard Webhooks); see operations.md.", repr=False
-        ),
-    ] = None
-    webhook_secret: Annotated[
-        Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None,
-        Field(
-            description="What they are signed with: `whsec_…`; several, separated by spaces or commas, sign each.",
-            repr=False,
-        ),
-    ] = None
-    webhook_allowed_networks: Annotated[
-        Networks,
-        Field(
-            description="Networks, separated by commas, into which security events may be sent by plain http. By https "
-            "they are sent to any address."
-        ),
-    ] = ()
-    event_delivery_seconds: Annotated[
-        int, Field(gt=0, le=300, description="How long one delivery of an event may take, from looking up the name on.")
-    ] = 10
-    event_delivery_days: Annotated[Days, Field(description="Days for which an event's delivery is tried.")] = 3
-    dead_event_days: Annotated[
-        Days, Field(description="Days after that for which `graphql-mfa webhooks retry` can take it up again.")
-    ] = 30
-
-    max_head_bytes: Annotated[
-        int, Field(ge=1024, le=1_048_576, description="Longest request line with its headers.")
-    ] = 16_384
-    head_timeout_seconds: Annotated[
-        int, Field(ge=1, le=3600, description="How long a client may take to send that, or leave an answer unread.")
-    ] = 10
-    max_connections: Annotated[
-        Count, Field(description="Per process; beyond, connections without a whole request are closed for new ones.")
-    ] = 1000
 
     @classmethod
     def settings_customise_sources(
@@ -467,6 +414,8 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment."""
+        for name in FORMER_WINDOWS.keys() & init_settings().keys():
+            warnings.warn(_deprecation(name), DeprecationWarning, stacklevel=3)
         return init_settings, _Environment(settings_cls)
 
     @property
@@ -476,7 +425,7 @@ class Settings(BaseSettings):
 
     @property
     def counts(self) -> bool:
-        """Whether there is somebody to show metrics to."""
+        """Whether metrics are shown anywhere."""
         return self.metrics_port is not None or self.metrics_token is not None
 
     @property
@@ -491,8 +440,26 @@ class Settings(BaseSettings):
 
     @property
     def webhook_secrets(self) -> list[str]:
-        """What security events are signed with."""
+        """The keys that sign security events."""
         return _listed(self.webhook_secret) if self.webhook_secret else []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_rates(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Add the window to a rate that is only a number: that of the former setting or, without it, the default's."""
+        values = {name: value for name, value in given.items() if name not in FORMER_WINDOWS}
+        windows = {
+            rate: f"{given[former]}{'d' if former.endswith('_days') else 's'}"
+            for former, rates in FORMER_WINDOWS.items()
+            if former in given
+            for rate in rates
+        }
+        for name, field in cls.model_fields.items():
+            if isinstance(field.default, Rate):
+                attempts, _, window = str(field.default).partition("/")
+                text = str(given.get(name, attempts))
+                values[name] = text if "/" in text else f"{text}/{windows.get(name, window)}"
+        return values
 
     @model_validator(mode="after")
     def _check_webhook(self) -> Self:
@@ -509,7 +476,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _judge(self) -> Self:
+    def _check(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
             raise ValueError("a shortest length of usernames or passwords is greater than the longest")
         if not leaves_room_for(self.username_min_length, issuer=self.issuer, parameters=self.totp):
@@ -530,20 +497,28 @@ class Settings(BaseSettings):
 
 
 def settings_of_environment() -> Settings:
-    """The settings, with a line in the log for each variable that has no effect."""
-    for sentence in variables_without_effect():
+    """The settings, with a line in the log for each warning about a variable."""
+    for sentence in environment_warnings():
         logging.getLogger("graphql_mfa").warning("%s", sentence)
     return Settings()
 
 
-def variables_without_effect() -> list[str]:
-    """For each such variable of the environment, one sentence that names it and not its value."""
-    secret = secrets_of(Settings)
-    known = {*(f"{PREFIX}{name.upper()}" for name in Settings.model_fields), *(f"{name}_FILE" for name in secret)}
+def environment_warnings() -> list[str]:
+    """A sentence for each variable that has no effect, or loses it with 1.0. It names the variable, not its value."""
+    former = {variable_of(name): name for name in FORMER_WINDOWS}
+    secrets = (f"{name}_FILE" for name in secrets_of(Settings))
+    known = {*map(variable_of, Settings.model_fields), *secrets, *former}
     sentences = []
     for name in sorted(name for name in os.environ if name.upper().startswith(PREFIX)):
         if name.upper() not in known:
             sentences.append(f"There is no setting {name}: it is ignored.")
         elif not os.environ[name].strip():
             sentences.append(f"{name} is empty, which counts as unset.")
+        elif name.upper() in former:
+            sentences.append(_deprecation(former[name.upper()]))
     return sentences
+
+
+def _deprecation(former: str) -> str:
+    rates = " and ".join(map(variable_of, FORMER_WINDOWS[former]))
+    return f"{variable_of(former)} will be ignored from 1.0 on: set the window in {rates}, as in 10/5m."

@@ -1,42 +1,63 @@
-"""`python -m tests.settings_table` prints docs/settings.md from the settings themselves."""
+"""`python -m tests.settings_table` prints docs/settings.md from graphql_mfa/settings.py."""
 
-from graphql_mfa.settings import PREFIX, Settings, secrets_of
+import ast
+import inspect
+from itertools import pairwise
+
+from pydantic_settings import BaseSettings
+
+from graphql_mfa.settings import FORMER_WINDOWS, Settings, secrets_of, variable_of
 
 _HEAD = """# Settings
 
-Every environment variable, with its default. Set none of them to try things out; see the README for production. The
-`graphql-mfa` command warns of names that do not exist. An empty variable counts as unset, with a warning. A secret,
-marked "or `_FILE`", can be in a file: append `_FILE` to the variable's name, and set it to the file's path. A final
-line break is dropped. Setting both is an error.
+Each setting is an environment variable. None is needed to try the server; the README lists what production needs.
+
+- A rate, such as `10/5m`, is a number of attempts and a window in seconds (`s`), minutes (`m`), hours (`h`) or days
+  (`d`). A number alone keeps the window of the default.
+- An empty variable counts as unset. The log names empty and unknown variables at start.
+- A variable marked "or `_FILE`" holds a secret, which can be in a file instead: append `_FILE` to the variable's name,
+  and set it to the file's path. A final line break is dropped. Setting both is an error.
 """
-# The first setting of each section.
-_SECTIONS = {
-    "database_url": "Store, keys, names",
-    "registration_open": "Registration, usernames, passwords",
-    "login_attempts": "Limits on passwords",
-    "challenge_lifetime_seconds": "Challenges",
-    "otp_digits": "One-time codes",
-    "recovery_code_count": "Recovery codes and enrollment",
-    "access_token_seconds": "Tokens and sessions",
-    "introspection": "Clients",
-    "request_timeout_seconds": "Requests",
-    "log_format": "Operation",
-    "webhook_url": "Security events for others",
-    "max_head_bytes": "Connections, with `graphql-mfa serve`",
-}
+_FORMER = """
+## Former names
+
+Until 1.0 these variables, numbers of seconds or days, set the window of rates that are given without one:
+
+"""
 
 
 def settings_page() -> str:
-    """The page, as it is to be."""
+    """The content of docs/settings.md."""
     lines = [_HEAD]
     secrets = secrets_of(Settings)
-    for name, field in Settings.model_fields.items():
-        variable = f"{PREFIX}{name.upper()}"
-        names = f"`{variable}`" + (" or `_FILE`" if variable in secrets else "")
-        if name in _SECTIONS:
-            lines.append(f"\n## {_SECTIONS[name]}\n\n| variable | default | meaning |\n|---|---|---|\n")
-        lines.append(f"| {names} | {_shown(field.default)} | {field.description} |\n")
+    for group in groups():
+        lines.append(f"\n## {group.__doc__}\n\n| variable | default | meaning |\n|---|---|---|\n")
+        meanings = descriptions(group)
+        for name, field in group.model_fields.items():
+            variable = variable_of(name)
+            names = f"`{variable}`" + (" or `_FILE`" if variable in secrets else "")
+            lines.append(f"| {names} | {_shown(field.default)} | {meanings[name]} |\n")
+    lines.append(_FORMER)
+    for former, rates in FORMER_WINDOWS.items():
+        lines.append(f"- {variable_of(former)} for {', '.join(f'`{variable_of(rate)}`' for rate in rates)}\n")
     return "".join(lines)
+
+
+def groups() -> list[type[BaseSettings]]:
+    """The sections of the page."""
+    return [group for group in Settings.__bases__ if issubclass(group, BaseSettings)]
+
+
+def descriptions(group: type[BaseSettings]) -> dict[str, str]:
+    """The docstring below each field."""
+    (definition,) = ast.parse(inspect.getsource(group)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for pair in pairwise(definition.body):
+        match pair:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                found[name] = " ".join(text.split())
+    return found
 
 
 def _shown(default: object) -> str:

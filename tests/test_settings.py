@@ -1,6 +1,7 @@
 import os
 import re
 import warnings
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from graphql_mfa import Settings, create_app
+from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters
-from graphql_mfa.settings import default_cookie_name
+from graphql_mfa.settings import FORMER_WINDOWS, default_cookie_name, environment_warnings, variable_of
+from tests.settings_table import descriptions, groups
 
 KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
 
@@ -42,6 +45,8 @@ def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch,
         ("REGISTRATION_OPEN", "false", False),
         ("BCRYPT_ROUNDS", "16", 16),
         ("REFRESH_GRACE_SECONDS", "0", 0),
+        ("LOGIN_ATTEMPTS", "3/90s", Rate(3, timedelta(seconds=90))),
+        ("ACCOUNT_CHANGES", "10", Rate(10, timedelta(hours=1))),
     ]:
         with subtests.test(variable=variable, text=text, value=value):
             monkeypatch.setenv(f"GRAPHQL_MFA_{variable}", text)
@@ -112,6 +117,32 @@ def test_an_application_that_reads_its_environment_logs_what_has_no_effect_once(
     ]
 
 
+@pytest.mark.parametrize("former", FORMER_WINDOWS)
+def test_a_former_window_still_sets_its_rates_and_is_named_with_them(
+    monkeypatch: pytest.MonkeyPatch, former: str
+) -> None:
+    rates = FORMER_WINDOWS[former]
+    window = timedelta(days=7) if former.endswith("_days") else timedelta(seconds=7)
+    with pytest.warns(DeprecationWarning, match=variable_of(former)):
+        given = settings(**{former: 7, rates[-1]: 9})
+    monkeypatch.setenv(variable_of(former), "7")
+    monkeypatch.setenv(variable_of(rates[-1]), "9")
+    read = settings()
+    assert read == given
+    changed = {name: rate for name, rate in read if rate != getattr(Settings.model_construct(), name)}
+    assert changed == {
+        rate: Rate(9 if rate == rates[-1] else Settings.model_fields[rate].default.attempts, window) for rate in rates
+    }
+    (sentence,) = environment_warnings()
+    assert {*re.findall(r"GRAPHQL_MFA_\w+", sentence)} == {*map(variable_of, (former, *rates))}
+
+
+def test_a_rate_with_a_window_of_its_own_takes_no_former_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_LOGIN_WINDOW_SECONDS", "7")
+    monkeypatch.setenv("GRAPHQL_MFA_LOGIN_ATTEMPTS", "3/1h")
+    assert settings().login_attempts == settings(login_attempts="3/1h").login_attempts == Rate.parse("3/1h")
+
+
 def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) -> None:
     for name, value in [
         ("issuer", ""),
@@ -130,6 +161,14 @@ def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) 
         ("password_max_length", 1025),
         ("password_min_guesses_log10", -1),
         ("login_attempts", 0),
+        ("login_attempts", "10/5"),
+        ("login_attempts", "10/5w"),
+        ("login_attempts", "-10/5m"),
+        ("login_attempts", "10/0s"),
+        ("login_attempts", "10/367d"),
+        ("login_attempts", "1000000001/1s"),
+        ("login_attempts", "/5m"),
+        ("login_attempts", "often"),
         ("challenge_attempts", -1),
         ("challenge_lifetime_seconds", 0.5),
         ("otp_digits", 5),
@@ -289,9 +328,18 @@ def test_settings_do_not_change() -> None:
         settings().issuer = "other"
 
 
+def test_pages_and_files_name_only_settings_that_exist() -> None:
+    root = Path(__file__).parent.parent
+    known = {variable_of(name) for name in Settings.model_fields}
+    files = [root / "README.md", root / "compose.yaml", root / "Dockerfile", *(root / "docs").rglob("*.md")]
+    named = {name for file in files for name in re.findall(r"GRAPHQL_MFA_\w+[A-Z0-9]", file.read_text())}
+    assert "GRAPHQL_MFA_LOG_FORMAT" in named
+    assert named - known - {f"{name}_FILE" for name in known} == {variable_of(former) for former in FORMER_WINDOWS}
+
+
 def test_every_setting_says_what_it_is() -> None:
-    undescribed = [name for name, field in Settings.model_fields.items() if not field.description]
-    assert undescribed == []
+    described = {name: text for group in groups() for name, text in descriptions(group).items()}
+    assert [name for name in Settings.model_fields if not described.get(name)] == []
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The settings, keys and store of a command; what is wrong with them ends it with a message."""
+"""The settings, keys and database of a command. An error in one of them ends the command with a message."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from graphql_mfa.key_file import load_key_ring
 from graphql_mfa.logs import report
 from graphql_mfa.mfa import open_services
 from graphql_mfa.services import Services, utc_now
-from graphql_mfa.settings import PREFIX, Settings, variables_without_effect
+from graphql_mfa.settings import Settings, environment_warnings, variable_of
 from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 
@@ -24,26 +24,26 @@ _SQLITE_HEADER = b"SQLite format 3\0"
 
 
 def read_settings() -> Settings:
-    """The settings; what is wrong with them ends the command."""
+    """The settings, after a message for each warning about a variable. An error in them ends the command."""
+    for warning in environment_warnings():
+        report(warning, logging.WARNING)
     with wrong_configuration_ends_it():
         settings = Settings()
         check_url(settings.database_url)
         if file := sqlite_file(settings.database_url):
-            _demand_database_or_nothing(file)
-    for warning in variables_without_effect():
-        report(warning, logging.WARNING)
+            _check_database_file(file)
     return settings
 
 
 def demand_keys(settings: Settings) -> KeyRing:
-    """Look at the key ring now, and make it where one is made; what is wrong with it ends the command."""
+    """Load the key ring, or create it beside an SQLite file. An error in it ends the command."""
     with wrong_configuration_ends_it():
         return load_key_ring(settings)
 
 
 @asynccontextmanager
 async def opened_database(settings: Settings) -> AsyncIterator[Database]:
-    """The store of this version, to which an SQLite file is migrated. Errors of the database end the command."""
+    """The store at this version; an SQLite file is migrated to it. Errors of the database end the command."""
     async with connected_database(settings) as database:
         await (database.migrate() if settings.embedded else database.require_migrated())
         yield database
@@ -62,12 +62,12 @@ async def opened_services(settings: Settings) -> AsyncIterator[Services]:
 
 @asynccontextmanager
 async def connected_database(settings: Settings) -> AsyncIterator[Database]:
-    """The store of any version, or none. Errors of the database end the command."""
+    """The store at any version, or without tables. Errors of the database end the command."""
     with wrong_configuration_ends_it():
         database = Database(settings.database_url, schema=settings.database_schema)
     try:
         if settings.embedded:
-            # A key is made before its database, so that a lost one is noticed.
+            # A key is created before its database, so that a lost key is noticed.
             demand_keys(settings)
         with _database_errors_end_it():
             yield database
@@ -87,7 +87,7 @@ def _database_errors_end_it() -> Iterator[None]:
 
 @contextmanager
 def wrong_configuration_ends_it() -> Iterator[None]:
-    """A message for the operator instead of a traceback. It repeats no value."""
+    """End the command with a message, which repeats no value, instead of a traceback."""
     try:
         yield
     except ValidationError as error:
@@ -99,10 +99,10 @@ def wrong_configuration_ends_it() -> Iterator[None]:
         _stop(str(error), 1)
 
 
-def _demand_database_or_nothing(file: Path) -> None:
+def _check_database_file(file: Path) -> None:
     if not file.parent.is_dir():
         raise FileNotFoundError(f"No such file or directory: {file.parent}")
-    # SQLite makes other files beside it.
+    # SQLite creates other files beside it.
     for path in [file, file.parent] if file.exists() else [file.parent]:
         if not os.access(path, os.W_OK):
             raise PermissionError(
@@ -117,8 +117,8 @@ def _demand_database_or_nothing(file: Path) -> None:
 
 
 def _fault(problem: ErrorDetails) -> str:
-    # What follows the setting's name in `loc` is a place inside of its value.
-    name = " ".join(f"{PREFIX}{part}".upper() for part in problem["loc"][:1])
+    # The rest of `loc` is a place inside the setting's value.
+    name = " ".join(variable_of(str(part)) for part in problem["loc"][:1])
     return f"{name} {problem['msg'].removeprefix('Value error, ')}".strip()
 
 

@@ -216,7 +216,7 @@ def _prove(transaction: Transaction, request: _Request) -> UUID | None:
 
 def _write_decoys(transaction: Transaction, decoy: UUID) -> None:
     """The statements that count a wrong one-time code, for the decoy id; its event is removed."""
-    since = transaction.now - timedelta(days=transaction.services.settings.otp_failure_window_days)
+    since = transaction.now - transaction.services.settings.otp_failures_before_disabling.window
     totp.count_otp_failures(transaction.connection, decoy, since)
     totp.set_otp_state(transaction.connection, decoy)
     transaction.forget(decoy)

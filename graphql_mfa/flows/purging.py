@@ -33,7 +33,7 @@ async def purge(database: Database, settings: Settings, now: datetime) -> dict[s
     batches = purging.batches(
         now,
         rows=settings.purge_batch_rows,
-        otp_failure_window=timedelta(days=settings.otp_failure_window_days),
+        otp_failure_window=settings.otp_failures_before_disabling.window,
         event_retention=timedelta(days=settings.security_event_days),
         known_address_retention=timedelta(days=settings.known_address_days),
         outbox_retention=timedelta(days=settings.event_delivery_days + settings.dead_event_days),

@@ -235,11 +235,11 @@ def _count_failure(transaction: Transaction, user: StoredUser) -> None:
     settings, now = transaction.services.settings, transaction.now
     events = [SecurityEventKind.SIGN_IN_FAILED]
     if user.account.mfa_enabled or user.needs_enrollment_code:
-        since = now - timedelta(days=settings.otp_failure_window_days)
-        in_window = totp.add_otp_failure(transaction.connection, user.id, uuid4(), now, since)
+        disabling = settings.otp_failures_before_disabling
+        in_window = totp.add_otp_failure(transaction.connection, user.id, uuid4(), now, now - disabling.window)
         in_a_row = user.otp_failures + 1
         doublings = in_a_row - settings.otp_failures_before_backoff
-        disabled = in_window >= settings.otp_failures_before_disabling
+        disabled = in_window >= disabling.attempts
         totp.set_otp_state(
             transaction.connection,
             user.id,
