@@ -31,8 +31,6 @@ FORMER_WINDOWS = {
     "login_window_seconds": ("login_attempts", "login_address_attempts", "login_address_total"),
     "login_stranger_window_seconds": ("login_stranger_attempts",),
     "otp_failure_window_days": ("otp_failures_before_disabling",),
-    "recovery_code_window_seconds": ("recovery_code_attempts",),
-    "enrollment_restart_window_seconds": ("enrollment_restarts",),
     "refresh_window_seconds": ("refresh_attempts",),
     "session_refresh_window_seconds": ("session_refreshes",),
     "account_change_window_seconds": ("account_changes",),
@@ -234,24 +232,16 @@ class _Policy(_Group):
     """How long a challenge can be answered."""
     challenge_attempts: Count = 5
     """Wrong answers that end a challenge."""
-    challenges_per_user: Count = 10
-    """Open challenges; one more ends the oldest."""
     otp_digits: Annotated[int, Field(ge=6, le=8)] = 6
     """Digits of a one-time code (RFC 4226 R4). Choose before the first account: a change breaks enrolled apps."""
     otp_period_seconds: Annotated[int, Field(ge=15, le=120)] = 30
     """Time step of one-time codes (RFC 6238 5.2). Choose before the first account: a change breaks enrolled apps."""
     otp_window_steps: Annotated[int, Field(ge=0, le=2)] = 1
     """Time steps accepted before and after the current one (RFC 6238 5.2)."""
-    otp_lookback_steps: Annotated[int, Field(ge=0, le=60)] = 10
-    """Time steps for which a slow clock is reported, not accepted."""
-    recovery_code_count: Annotated[int, Field(ge=1, le=100)] = 10
-    """Recovery codes of a set."""
     totp_devices_per_user: Annotated[int, Field(ge=1, le=100)] = 5
     """Authenticator apps of an account, unconfirmed ones included."""
     enrollment_lifetime_seconds: Seconds = 86_400
     """Age at which an account is deleted if it never confirmed a code."""
-    totp_device_confirmation_seconds: Seconds = 600
-    """Age at which an added authenticator app is removed if it was not confirmed."""
     access_token_seconds: Seconds = 600
     """Lifetime of an access token; other services may accept one that long after its session ended."""
     session_idle_seconds: Seconds = 3600
@@ -284,24 +274,10 @@ class _AttemptLimits(_Group):
     login_stranger_attempts: Attempts = Rate.parse("100/1h")
     """Wrong passwords per account from all addresses that never signed in to it, taken together; beyond, those
     addresses share one attempt per minute. Also refused password resets."""
-    login_backoff_first_seconds: Seconds = 1
-    """The first wait after those wrong passwords per account and address; each next one doubles."""
-    login_backoff_longest_seconds: Seconds = 900
-    """The longest such wait."""
-    login_stranger_wait_seconds: Seconds = 60
-    """The wait of the limit for new addresses."""
     otp_failures_before_backoff: Count = 5
     """Wrong codes of an account in a row, across challenges, from which on each makes a wait."""
-    otp_backoff_first_seconds: Seconds = 60
-    """The first such wait; each next one doubles."""
-    otp_backoff_longest_seconds: Seconds = 3600
-    """The longest such wait."""
     otp_failures_before_disabling: Attempts = Rate.parse("100/30d")
     """Wrong codes of an account that switch its one-time codes off (NIST SP 800-63B-4 3.2.2)."""
-    recovery_code_attempts: Attempts = Rate.parse("10/5m")
-    """Wrong recovery codes per account and address."""
-    enrollment_restarts: Attempts = Rate.parse("10/1h")
-    """New TOTP secrets per unconfirmed account."""
     refresh_attempts: Attempts = Rate.parse("30/5m")
     """Refused refresh tokens per address."""
     session_refreshes: Attempts = Rate.parse("120/10m")
@@ -321,12 +297,6 @@ class _DocumentLimits(_Group):
     """Nesting of an operation, fragments expanded."""
     max_query_aliases: Count = 30
     """Aliases of an operation, fragments expanded."""
-    max_query_root_fields: Count = 10
-    """Root fields of an operation, fragments expanded."""
-    max_query_directives: Count = 30
-    """Directives of an operation, fragments expanded."""
-    max_query_introspections: Count = 2
-    """`__schema` and `__type` in an operation, and aliases inside them, fragments expanded."""
 
 
 class _Retention(_Group):
@@ -369,10 +339,6 @@ class _Webhooks(_Group):
     any address."""
     event_delivery_seconds: Annotated[int, Field(gt=0, le=300)] = 10
     """How long one delivery of an event may take, name resolution included."""
-    event_delivery_days: Days = 3
-    """Days for which an event's delivery is tried."""
-    dead_event_days: Days = 30
-    """Days after that for which `graphql-mfa webhooks retry` can take it up again."""
 
 
 class _Tuning(_Group):
@@ -385,8 +351,6 @@ class _Tuning(_Group):
     """Connections per process; beyond, those without a complete request are closed for new ones."""
     purge_interval_seconds: Seconds = 60
     """Pause between deletions of expired rows."""
-    purge_batch_rows: Count = 500
-    """Rows deleted in one transaction."""
 
 
 class Settings(
@@ -431,12 +395,7 @@ class Settings(
     @property
     def totp(self) -> TotpParameters:
         """The parameters of one-time codes."""
-        return TotpParameters(
-            digits=self.otp_digits,
-            period=self.otp_period_seconds,
-            window=self.otp_window_steps,
-            lookback=self.otp_lookback_steps,
-        )
+        return TotpParameters(digits=self.otp_digits, period=self.otp_period_seconds, window=self.otp_window_steps)
 
     @property
     def webhook_secrets(self) -> list[str]:

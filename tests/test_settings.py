@@ -176,7 +176,6 @@ def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) 
         ("otp_period_seconds", 14),
         ("otp_window_steps", 3),
         ("otp_window_steps", -1),
-        ("recovery_code_count", 0),
         ("refresh_grace_seconds", 61),
         ("refresh_retry_seconds", 86_401),
         ("no_such_setting", 1),
@@ -350,5 +349,5 @@ def test_a_file_is_embedded_and_a_server_is_not(url: str, embedded: bool) -> Non
 
 
 def test_the_parameters_of_one_time_codes_are_the_settings() -> None:
-    chosen = settings(otp_digits=8, otp_period_seconds=60, otp_window_steps=2, otp_lookback_steps=20)
-    assert chosen.totp == TotpParameters(digits=8, period=60, window=2, lookback=20)
+    chosen = settings(otp_digits=8, otp_period_seconds=60, otp_window_steps=2)
+    assert chosen.totp == TotpParameters(digits=8, period=60, window=2)

@@ -4,6 +4,7 @@ import strawberry
 
 from graphql_mfa.context import Authenticated, Info
 from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT
 from graphql_mfa.flows.signed_in import authenticate
 from graphql_mfa.types.accounts import AuthPolicy, User
 
@@ -34,6 +35,6 @@ class Query:
             password_max_length=settings.password_max_length,
             otp_digits=settings.otp_digits,
             otp_period=settings.otp_period_seconds,
-            recovery_code_count=settings.recovery_code_count,
+            recovery_code_count=RECOVERY_CODE_COUNT,
             factors=list(FactorKind),
         )

@@ -40,7 +40,7 @@ def retry() -> None:
 
     async def run() -> int:
         async with opened_database(settings) as database:
-            return await retry_all(database, settings, utc_now())
+            return await retry_all(database, utc_now())
 
     revived = asyncio.run(run())
     typer.echo(f"{quantity(revived, 'event')} {'is' if revived == 1 else 'are'} due again.")

@@ -9,6 +9,8 @@ _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LOOKALIKES = str.maketrans("OIL", "011")
 _LENGTH = 24  # 120 bits; from 64 bits NIST 3.1.2.2 requires no throttling
 _GROUP = 4
+RECOVERY_CODE_COUNT = 10
+"""Codes in a set."""
 FEW_RECOVERY_CODES = 3
 """With this many left, users are advised to regenerate them."""
 

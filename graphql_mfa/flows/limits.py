@@ -8,11 +8,18 @@ from uuid import UUID
 
 from graphql_mfa.client import Client
 from graphql_mfa.core.addresses import networks
-from graphql_mfa.core.throttling import Backoff, Limit
+from graphql_mfa.core.throttling import Backoff, Limit, Rate
 from graphql_mfa.settings import Settings
 
 Limits = Mapping[bytes, Limit]
 
+OTP_BACKOFF = Backoff(timedelta(minutes=1), timedelta(hours=1))
+"""The waits after wrong one-time codes in a row."""
+
+_PASSWORD_BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=15))
+_NEW_ADDRESSES_BACKOFF = Backoff(timedelta(minutes=1), timedelta(minutes=1))
+_RECOVERY_CODES = Rate.parse("10/5m")
+_ENROLLMENT_RESTARTS = Rate.parse("10/1h")
 # How much higher the limits of an IPv6 /56 and /48 are than those of a /64: room for neighbours and for the networks
 # of one site, and far below the 256 and 65,536 networks of an attacker who owns the whole.
 _IPV6_FACTORS = (1, 4, 16)
@@ -37,14 +44,14 @@ def login(settings: Settings, name: str, client: Client, *, knows_address: bool)
     )
 
 
-def recovery_code(settings: Settings, user_id: UUID, address: str) -> Limits:
+def recovery_code(user_id: UUID, address: str) -> Limits:
     """Wrong recovery codes per account and address, so that a thief of the password can't lock the owner out."""
-    return {_key("recovery code", str(user_id), address): Limit(*settings.recovery_code_attempts)}
+    return {_key("recovery code", str(user_id), address): Limit(*_RECOVERY_CODES)}
 
 
-def enrollment_restart(settings: Settings, user_id: UUID) -> Limits:
+def enrollment_restart(user_id: UUID) -> Limits:
     """New TOTP secrets per account."""
-    return {_key("enrollment restart", str(user_id)): Limit(*settings.enrollment_restarts)}
+    return {_key("enrollment restart", str(user_id)): Limit(*_ENROLLMENT_RESTARTS)}
 
 
 def account_changes(settings: Settings, session_id: UUID) -> Limits:
@@ -84,13 +91,6 @@ def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
     ]
 
 
-def otp_backoff(settings: Settings) -> Backoff:
-    """The waits after wrong one-time codes in a row."""
-    return Backoff(
-        timedelta(seconds=settings.otp_backoff_first_seconds), timedelta(seconds=settings.otp_backoff_longest_seconds)
-    )
-
-
 def _guesses_by_name(
     settings: Settings,
     what: str,
@@ -113,9 +113,8 @@ def _guesses_by_name(
     for key, limit in per_address.items():
         usual |= _per_address(key, address, limit)
     if not knows_address:
-        wait = timedelta(seconds=settings.login_stranger_wait_seconds)
         usual[_key(f"{what} strangers", name)] = Limit(
-            *settings.login_stranger_attempts, Backoff(wait, wait), new_addresses=True
+            *settings.login_stranger_attempts, _NEW_ADDRESSES_BACKOFF, new_addresses=True
         )
         return [usual]
     if client.shares_address:
@@ -137,11 +136,7 @@ def _per_address(what: str, address: str, limit: Limit, factor: int = 1) -> dict
 
 
 def _wrong_passwords(settings: Settings) -> Limit:
-    backoff = Backoff(
-        timedelta(seconds=settings.login_backoff_first_seconds),
-        timedelta(seconds=settings.login_backoff_longest_seconds),
-    )
-    return Limit(*settings.login_attempts, backoff)
+    return Limit(*settings.login_attempts, _PASSWORD_BACKOFF)
 
 
 def _key(*parts: str) -> bytes:

@@ -18,6 +18,8 @@ _log = logging.getLogger("graphql_mfa")
 OnEvent = Callable[[SecurityEvent], Awaitable[None]]
 """Delivers one event to one receiver. If it raises or takes too long, the delivery has failed and is repeated."""
 
+DELIVERY_TIME = timedelta(days=3)
+"""How long an event's delivery is tried."""
 MAX_DELIVERIES = 8
 """Concurrent deliveries to one sink by one process."""
 
@@ -127,7 +129,7 @@ class _Worker:
             metrics.events_delivered.labels(self._sink).inc()
             return partial(outbox.delivered, message=message, now=now)
         metrics.event_delivery_failures.labels(self._sink).inc()
-        ends_at = message.since + timedelta(days=self._services.settings.event_delivery_days)
+        ends_at = message.since + DELIVERY_TIME
         if now >= ends_at:
             metrics.events_dead.labels(self._sink).inc()
             _log.error("Giving up on an event for %s after %s attempts: %s", self._sink, message.attempts, error)

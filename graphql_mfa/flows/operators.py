@@ -13,9 +13,9 @@ from graphql_mfa.core.texts import trim
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import delete_personal_data
+from graphql_mfa.flows.purging import BATCH_ROWS
 from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Services, Transaction
-from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, accounts, operators, outbox, security_events, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import Database
@@ -152,10 +152,10 @@ async def undelivered(database: Database) -> list[SinkState]:
     return await database.read(outbox.counts)
 
 
-async def retry(database: Database, settings: Settings, now: datetime) -> int:
+async def retry(database: Database, now: datetime) -> int:
     """Make every event that was given up due again, in small transactions; return how many there were."""
     total = 0
-    while revived := await database.write(partial(outbox.revive, now=now, rows=settings.purge_batch_rows)):
+    while revived := await database.write(partial(outbox.revive, now=now, rows=BATCH_ROWS)):
         total += revived
     return total
 

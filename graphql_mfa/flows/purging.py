@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from graphql_mfa.flows.notifications import DELIVERY_TIME
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import purging
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import UnavailableError
+
+BATCH_ROWS = 500
+"""Rows changed in one transaction, which keeps other writers waiting for that time only."""
+# Given-up events are kept for `graphql-mfa webhooks retry`.
+_OUTBOX_RETENTION = DELIVERY_TIME + timedelta(days=30)
 
 
 class PurgeError(Exception):
@@ -32,11 +38,11 @@ async def purge(database: Database, settings: Settings, now: datetime) -> dict[s
     """
     batches = purging.batches(
         now,
-        rows=settings.purge_batch_rows,
+        rows=BATCH_ROWS,
         otp_failure_window=settings.otp_failures_before_disabling.window,
         event_retention=timedelta(days=settings.security_event_days),
         known_address_retention=timedelta(days=settings.known_address_days),
-        outbox_retention=timedelta(days=settings.event_delivery_days + settings.dead_event_days),
+        outbox_retention=_OUTBOX_RETENTION,
     )
     purged = dict.fromkeys(batches, 0)
     failed: dict[str, Exception] = {}

@@ -4,7 +4,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from graphql_mfa.client import Client
-from graphql_mfa.core.recovery_codes import new_recovery_code, parse_recovery_code
+from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT, new_recovery_code, parse_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
@@ -36,7 +36,7 @@ async def regenerate_recovery_codes(
 
 def replace_recovery_codes(transaction: Transaction, user_id: UUID) -> list[str]:
     """A new set in place of the old one. The codes are shown this once."""
-    codes = [new_recovery_code() for _ in range(transaction.services.settings.recovery_code_count)]
+    codes = [new_recovery_code() for _ in range(RECOVERY_CODE_COUNT)]
     recovery_codes.replace(transaction.connection, user_id, [_digest(code) for code in codes])
     return codes
 

@@ -52,6 +52,8 @@ from graphql_mfa.types.throttling import RateLimited
 
 T = TypeVar("T")
 
+_OPEN_CHALLENGES = 10  # of an account; one more ends the oldest
+
 
 async def login(services: Services, username: str, password: str, client: Client) -> LoginResult:
     """Wait for a turn of the hashing threads, then check the password."""
@@ -174,7 +176,7 @@ async def verify_recovery_code(
 
     def verify(transaction: Transaction, challenge: LockedChallenge) -> VerifyRecoveryCodeResult:
         connection, user = transaction.connection, challenge.user
-        counted = limits.recovery_code(services.settings, user.id, client.address)
+        counted = limits.recovery_code(user.id, client.address)
         if wait := transaction.limit(counted):
             return RateLimited.until(wait)
         if not consume_recovery_code(connection, user.id, recovery_code):
@@ -204,7 +206,7 @@ async def restart_enrollment(
         connection, user = transaction.connection, challenge.user
         if user.account.mfa_enabled:
             return AlreadyEnrolled()
-        counted = limits.enrollment_restart(services.settings, user.id)
+        counted = limits.enrollment_restart(user.id)
         if wait := transaction.limit(counted):
             return RateLimited.until(wait)
         if not _may_enroll(user, enrollment_code):
@@ -258,7 +260,7 @@ async def reauthenticate(
 def _answer_with_recovery_code(
     transaction: Transaction, user_id: UUID, recovery_code: str
 ) -> InvalidRecoveryCode | RateLimited | None:
-    counted = limits.recovery_code(transaction.services.settings, user_id, transaction.client.address)
+    counted = limits.recovery_code(user_id, transaction.client.address)
     if wait := transaction.limit(counted):
         return RateLimited.until(wait)
     if not consume_recovery_code(transaction.connection, user_id, recovery_code):
@@ -298,7 +300,7 @@ def issue_challenge(
         user_id=user_id,
         now=transaction.now,
         expires_at=expires_at,
-        at_most=settings.challenges_per_user,
+        at_most=_OPEN_CHALLENGES,
     )
     return Challenge(
         token=token,

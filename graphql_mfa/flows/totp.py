@@ -53,6 +53,8 @@ from graphql_mfa.types.totp import (
     TotpEnrollment,
 )
 
+_CONFIRMATION_TIME = timedelta(minutes=10)
+
 
 async def add_totp_device(
     services: Services, access_token: str | None, name: str, client: Client
@@ -68,7 +70,7 @@ async def add_totp_device(
         if totp.count(transaction.connection, caller.user.id, now) >= settings.totp_devices_per_user:
             return TooManyDevices()
         device = new_device(shown_name, now)
-        expires_at = now + timedelta(seconds=settings.totp_device_confirmation_seconds)
+        expires_at = now + _CONFIRMATION_TIME
         enrollment = add_device(
             transaction, caller.user.account, device, session_id=caller.session.id, expires_at=expires_at
         )
@@ -244,7 +246,7 @@ def _count_failure(transaction: Transaction, user: StoredUser) -> None:
             transaction.connection,
             user.id,
             failures=in_a_row,
-            blocked_until=now + limits.otp_backoff(settings).wait(doublings) if doublings >= 0 else None,
+            blocked_until=now + limits.OTP_BACKOFF.wait(doublings) if doublings >= 0 else None,
             disabled_at=now if disabled else None,
         )
         events += [SecurityEventKind.FACTOR_DISABLED] * disabled

@@ -27,6 +27,10 @@ from graphql_mfa.types.errors import PublicError
 INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
 
 _MAX_DEFINITIONS = 100
+_MAX_ROOT_FIELDS = 10
+_MAX_DIRECTIVES = 30
+# Introspection fields and aliases inside them.
+_MAX_INTROSPECTIONS = 2
 # Inputs have at most four members. graphql-core prints the whole literal for each error in it.
 _MAX_VALUES = 200
 # Some rules of validation walk the fragments again for each operation.
@@ -114,9 +118,9 @@ class DocumentLimits:
             for found, limit, what in (
                 (size.levels, self._settings.max_query_depth, "levels"),
                 (size.aliases, self._settings.max_query_aliases, "aliases"),
-                (size.directives, self._settings.max_query_directives, "directives"),
-                (size.root_fields, self._settings.max_query_root_fields, "root fields"),
-                (size.introspections, self._settings.max_query_introspections, "introspections"),
+                (size.directives, _MAX_DIRECTIVES, "directives"),
+                (size.root_fields, _MAX_ROOT_FIELDS, "root fields"),
+                (size.introspections, _MAX_INTROSPECTIONS, "introspections"),
             ):
                 if found > limit:
                     yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")

@@ -162,11 +162,12 @@ async def answer_with_no_recovery_code(api: Api, services: Services) -> Result:
     return await api.verify_recovery_code(await api.challenge(), NO_RECOVERY_CODE)
 
 
-@reaches("VerifyRecoveryCodeResult", "RateLimited", recovery_code_attempts=1)
-async def answer_with_no_recovery_code_twice(api: Api, services: Services) -> Result:
+@reaches("VerifyRecoveryCodeResult", "RateLimited", challenge_attempts=11)
+async def answer_with_no_recovery_code_eleven_times(api: Api, services: Services) -> Result:
     await api.member()
     challenge = await api.challenge()
-    await api.verify_recovery_code(challenge, NO_RECOVERY_CODE)
+    for _ in range(10):
+        await api.verify_recovery_code(challenge, NO_RECOVERY_CODE)
     return await api.verify_recovery_code(challenge, NO_RECOVERY_CODE)
 
 
@@ -184,9 +185,11 @@ async def restart(api: Api, services: Services) -> Result:
     return await api.restart_enrollment(registered["challenge"])
 
 
-@reaches("RestartEnrollmentResult", "RateLimited", enrollment_restarts=1)
-async def restart_twice(api: Api, services: Services) -> Result:
+@reaches("RestartEnrollmentResult", "RateLimited")
+async def restart_eleven_times(api: Api, services: Services) -> Result:
     restarted = await restart(api, services)
+    for _ in range(9):
+        restarted = await api.restart_enrollment(restarted["challenge"])
     return await api.restart_enrollment(restarted["challenge"])
 
 

@@ -78,11 +78,11 @@ async def test_there_are_at_most_five_and_a_removed_one_makes_room(api: Api) -> 
 
 
 async def test_one_that_was_not_confirmed_in_time_makes_room(run_app: RunApp, connect: Connect, clock: Clock) -> None:
-    async with run_app(totp_devices_per_user=2, totp_device_confirmation_seconds=60) as app:
+    async with run_app(totp_devices_per_user=2, reauthentication_seconds=3600, access_token_seconds=3600) as app:
         api = connect(app)
         member = await api.member()
         device = await added(api, member.access_token)
-        clock.advance(59)
+        clock.advance(599)
         assert await add(api, member.access_token) == failure("TooManyDevices")
         clock.advance(1)
         assert await names_of(api, member.access_token) == ["Authenticator app"]

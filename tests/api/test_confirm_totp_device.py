@@ -31,11 +31,11 @@ async def test_a_confirmed_device_counts(api: Api, clock: Clock, services: Servi
 
 
 async def test_a_confirmed_device_stays(run_app: RunApp, connect: Connect, clock: Clock) -> None:
-    async with run_app(totp_device_confirmation_seconds=60) as app:
+    async with run_app() as app:
         api = connect(app)
         member = await api.member()
         device = await confirmed(api, member.access_token)
-        clock.advance(60)
+        clock.advance(600)
         services: Services = app.state.services
         assert (await purge(services.database, services.settings, clock()))["totp_devices"] == 0
         signed_in = await api.verify_otp(await api.challenge(), code_at(device.secret, clock()))

@@ -113,7 +113,7 @@ def condition() -> Condition:
 @pytest.fixture
 def mfa(make_settings: Callable[..., Settings], clock: Clock, condition: Condition) -> GraphQLMFA:
     return GraphQLMFA(
-        make_settings(max_query_root_fields=3),
+        make_settings(),
         clock=clock,
         before_registration=condition,
         query=merge_types("Query", (graphql_mfa.Query, HostQuery)),
@@ -181,7 +181,7 @@ async def test_extensions_of_the_host_run(api: Api) -> None:
 
 
 async def test_the_limits_hold_for_fields_of_the_host(api: Api) -> None:
-    (message,) = messages(await api.send("{ a: agent b: agent c: agent d: agent }"))
+    (message,) = messages(await api.send(f"{{ {' '.join(f'a{number}: agent' for number in range(11))} }}"))
     assert "root fields" in message
     login = 'login(input: {username: "a", password: "b"}) { __typename }'
     (message,) = messages(await api.send(f"mutation {{ forget a: {login} b: {login} }}"))

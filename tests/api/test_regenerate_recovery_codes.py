@@ -3,10 +3,9 @@
 from graphql_mfa.services import Services
 from tests.account import act, user_of
 from tests.api.answers import failure
-from tests.api.scenarios import RunApp, reauthenticate
+from tests.api.scenarios import reauthenticate
 from tests.api_client import Api
 from tests.clock import Clock
-from tests.conftest import Connect
 from tests.security.attacks import events_of
 
 
@@ -48,14 +47,6 @@ async def test_the_last_recovery_code_leads_to_a_new_set(api: Api, clock: Clock)
     signed_in = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[9])
     made = await act(api, "regenerateRecoveryCodes", signed_in["tokens"]["accessToken"])
     assert made["user"]["recoveryCodesLeft"] == 10
-
-
-async def test_a_set_has_as_many_as_the_operator_has_set(run_app: RunApp, connect: Connect) -> None:
-    async with run_app(recovery_code_count=3) as app:
-        api = connect(app)
-        member = await api.member()
-        made = await act(api, "regenerateRecoveryCodes", member.access_token)
-    assert len(made["recoveryCodes"]) == 3
 
 
 async def test_other_sessions_and_other_users_keep_what_they_have(api: Api) -> None:

@@ -284,7 +284,7 @@ async def test_retries_follow_the_specification_for_three_days_and_then_an_opera
 
         receiver.down_for.clear()
         clock.advance(86_400)
-        assert await retry(services.database, services.settings, clock()) == 1
+        assert await retry(services.database, clock()) == 1
         await until_empty(services.database)
     assert len({event.id for event in receiver.tried}) == 1
     assert receiver.kinds("alice") == ["SIGNED_IN"]
@@ -354,7 +354,7 @@ async def test_metrics_count_events_delivered_waiting_failed_and_given_up(
     make_settings: Callable[..., Settings], receiver: Receiver, clock: Clock
 ) -> None:
     registry = CollectorRegistry()
-    mfa = GraphQLMFA(make_settings(event_delivery_days=1), clock=clock, on_event=receiver, metrics=registry)
+    mfa = GraphQLMFA(make_settings(), clock=clock, on_event=receiver, metrics=registry)
     receiver.down_for.add("bob")
 
     def scrape() -> Scrape:
@@ -368,7 +368,7 @@ async def test_metrics_count_events_delivered_waiting_failed_and_given_up(
         await until(lambda: scrape()("event_delivery_failures_total", sink="hook") == 1)
         await until(lambda: scrape()("events_waiting", sink="hook") == 1)
         assert scrape()("events_delivered_total", sink="hook") == 1
-        clock.advance(86_400)
+        clock.advance(3 * 86_400)
         await until(lambda: scrape()("events_dead_total", sink="hook") == 1)
         await until(lambda: scrape()("events_waiting", sink="hook") == 0)
 

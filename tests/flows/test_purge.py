@@ -32,13 +32,17 @@ async def purge_now(services: Services) -> dict[str, int]:
     return await purge(services.database, services.settings, services.clock())
 
 
-async def test_purging_goes_on_until_nothing_that_expired_is_left(run_app: RunApp, clock: Clock) -> None:
+async def test_purging_goes_on_until_nothing_that_expired_is_left(
+    run_app: RunApp, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphql_mfa.flows.purging.BATCH_ROWS", 2)
+
     def fill(connection: Connection) -> None:
         user = rows.add_user(connection)
         for number in range(7):
             rows.add_challenge(connection, user, expires_at=clock() if number < 5 else rows.LATER)
 
-    async with run_app(purge_batch_rows=2) as app:
+    async with run_app() as app:
         services = app.state.services
         await services.database.write(fill)
         assert +Counter(await purge_now(services)) == {"challenges": 5}
@@ -141,7 +145,8 @@ async def test_tables_take_turns(run_app: RunApp, clock: Clock, monkeypatch: pyt
             rows.add_challenge(connection, user, expires_at=clock())
 
     monkeypatch.setattr(purging, "batches", watched)
-    async with run_app(purge_batch_rows=2) as app:
+    monkeypatch.setattr("graphql_mfa.flows.purging.BATCH_ROWS", 2)
+    async with run_app() as app:
         await app.state.services.database.write(fill)
         await purge_now(app.state.services)
     tables = list(dict.fromkeys(turns))

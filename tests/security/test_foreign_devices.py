@@ -61,12 +61,12 @@ async def test_ids_that_are_not_the_users_own_are_not_told_apart(
 ) -> None:
     """Malformed, unknown, too late, or another user's: one answer, by the same statements."""
     act, arguments = USES[use]
-    async with run_app(totp_device_confirmation_seconds=60) as app:
+    async with run_app(access_token_seconds=3600, reauthentication_seconds=3600) as app:
         api = connect(app)
         alice = await api.member("alice")
         too_late = await added(api, alice.access_token)
         bob = await api.member("bob")
-        clock.advance(30)
+        clock.advance(600)
         bobs = [await first_device(api, bob.access_token)]
         bobs += [(await make(api, bob.access_token)).id for make in (added, confirmed)]
         before = await devices_of(api, bob.access_token)

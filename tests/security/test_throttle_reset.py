@@ -15,7 +15,7 @@ from tests.security.attacks import real_api
 
 async def test_throttle_reset_by_a_restart(tmp_path: Path) -> None:
     for wrong_passwords, outcomes in ((10, {"InvalidCredentials"}), (3, {"RateLimited"})):
-        server = Server(tmp_path, GRAPHQL_MFA_LOGIN_BACKOFF_FIRST_SECONDS="600").start()
+        server = Server(tmp_path, GRAPHQL_MFA_LOGIN_ADDRESS_ATTEMPTS="10/10m").start()
         async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
             api = real_api(http)
             if wrong_passwords == 10:

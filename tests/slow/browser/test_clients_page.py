@@ -217,7 +217,7 @@ def test_a_rate_limit_blocks_the_button_for_its_wait(page: "Page", script: Path,
     from playwright.sync_api import expect
 
     page.clock.install()
-    app = App(page, script, serve(GRAPHQL_MFA_LOGIN_ATTEMPTS="1", GRAPHQL_MFA_LOGIN_BACKOFF_FIRST_SECONDS="200"))
+    app = App(page, script, serve(GRAPHQL_MFA_LOGIN_ADDRESS_ATTEMPTS="1/200s"))
     app.type_name_and_password("Sign in", "wrong")
     app.see("Username or password is wrong.")
     app.type_name_and_password("Sign in", "wrong")

@@ -6,7 +6,17 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from tests.slow.fuzz.limits import NO_LIMITS
+from graphql_mfa.core.throttling import Rate
+from graphql_mfa.flows import limits, sign_in
+from tests.slow.fuzz.limits import MANY, NO_LIMITS
+
+
+@pytest.fixture(autouse=True)
+def no_constant_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for limits that no setting changes."""
+    for name in ("_RECOVERY_CODES", "_ENROLLMENT_RESTARTS"):
+        monkeypatch.setattr(limits, name, Rate.parse(f"{MANY}/1d"))
+    monkeypatch.setattr(sign_in, "_OPEN_CHALLENGES", MANY)
 
 
 @pytest.fixture

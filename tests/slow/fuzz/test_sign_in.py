@@ -19,7 +19,7 @@ from tests.authenticator import code_of_step
 from tests.conftest import Connect
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD
 from tests.slow.fuzz.answers import FUZZ
-from tests.slow.fuzz.limits import MANY, NO_LIMITS
+from tests.slow.fuzz.limits import NO_LIMITS
 
 T = TypeVar("T")
 
@@ -27,7 +27,6 @@ SETTINGS = NO_LIMITS | {
     # Two steps of one secret then have the same code once in a hundred million times.
     "otp_digits": 8,
     "challenge_attempts": 3,
-    "challenges_per_user": MANY,
     "enrollment_lifetime_seconds": 366 * 86_400,
 }
 
