@@ -1,4 +1,4 @@
-"""Limits, counted in the store, so that they hold across workers, restarts and replicas."""
+"""Attempts counted in the store, so that limits hold across workers, restarts and replicas."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,14 +44,14 @@ _GIVE_BACK = (
 
 @dataclass(frozen=True)
 class _Allowed:
-    """The limits that allow an attempt, and what is used of them with it."""
+    """The limits that allow an attempt, and their usage with it."""
 
     limits: Mapping[bytes, Limit]
     usages: dict[bytes, Usage]
 
 
 def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
-    """Count one attempt under every key; or, when one of them does not allow it, count none and return the wait."""
+    """Count one attempt under every key, or, if one of them refuses it, under none, and return the wait."""
     reserved = reserve_first(connection, [limits], now)
     return reserved.wait if isinstance(reserved, Refusal) else None
 
@@ -61,17 +61,17 @@ def reserve_first(
 ) -> Mapping[bytes, Limit] | Refusal:
     """Count one attempt under every key of the first choice that allows it, and return that choice.
 
-    When none does, count nothing and return why the last choice refused it. choices: not empty.
+    If none does, count nothing and return the refusal of the last choice. choices: not empty.
     """
-    # One order of locks for every transaction, so that no two wait for each other.
+    # Every transaction locks in the order of the keys, which prevents deadlocks.
     keys = sorted({key for limits in choices for key in limits})
     used = _used(connection, keys, now)
-    # Decided before anything is written, so that a flood of refused attempts writes nothing.
+    # Before anything is written, so that a flood of refused attempts writes nothing.
     decision = _decide(used, choices, now)
     if isinstance(decision, Refusal):
         return decision
     if changed := used.keys() - _write(connection, used, used | decision.usages):
-        # Other transactions counted in between. The rows are locked by now.
+        # Other transactions counted in between. The rows are locked now.
         used |= _used(connection, changed, now)
         decision = _decide(used, choices, now)
         usages = used if isinstance(decision, Refusal) else used | decision.usages
@@ -80,26 +80,26 @@ def reserve_first(
 
 
 def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
-    """How many attempts the tightest of limits without a back-off still allows, after one was reserved."""
+    """Attempts that the tightest of these limits still allows. They have no back-off, and one attempt was reserved."""
     used = connection.execute(_usages(len(limits)), _named(limits))
     return max(0, min(int(limits[row.key].attempts - row.attempts) for row in used))
 
 
 def forget(connection: Connection, keys: Collection[bytes]) -> None:
-    """Count nothing under those keys any more."""
+    """Reset the count under these keys."""
     connection.execute(_FORGET, [{"of": key} for key in sorted(keys)])
 
 
 @cache
 def _usages(count: int) -> Executable:
-    """What was used under so many keys."""
+    """The usage under this number of keys."""
     return select(*_usage).where(ThrottleRow.key.in_([_key(number) for number in range(count)]))
 
 
 @cache
 def _upsert(dialect: str, count: int) -> Executable:
-    """Lock so many rows in the order given, and write those that are still as they were read; return their keys."""
-    # Not `values` of several rows, which SQLAlchemy compiles anew each time.
+    """Lock this number of rows in key order, write those that didn't change since they were read, return their keys."""
+    # SQLAlchemy doesn't cache the compiled form of `values` with several rows.
     rows = union_all(
         *(
             select(
@@ -114,7 +114,7 @@ def _upsert(dialect: str, count: int) -> Executable:
     insertion = insert_by_engine(dialect, ThrottleRow).from_select(
         ["key", "attempts", "window_ends_at", "blocked_until"], rows.order_by("key")
     )
-    # Whatever changes the wait changes one of these two as well.
+    # A change of the wait always changes one of these two.
     unchanged = (
         and_(
             ThrottleRow.key == _key(number),
@@ -132,7 +132,7 @@ def _upsert(dialect: str, count: int) -> Executable:
 
 
 def _write(connection: Connection, read: Mapping[bytes, Usage], usages: Mapping[bytes, Usage]) -> set[bytes]:
-    """Lock the rows, in the order of `read`, and write those that are as they were read; return their keys."""
+    """Lock the rows in key order, write those that didn't change since they were read, and return their keys."""
     given = _named(read)
     for number, key in enumerate(read):
         given |= {f"{name}_{number}": value for name, value in vars(usages[key]).items()}
@@ -144,7 +144,7 @@ def _write(connection: Connection, read: Mapping[bytes, Usage], usages: Mapping[
 
 
 def _used(connection: Connection, keys: Collection[bytes], now: datetime) -> dict[bytes, Usage]:
-    """What was used under each key, in the order of the keys. Where there is no row, a window that is over."""
+    """The usage under each key, in the order given. A key without a row has a window that ends now."""
     rows = connection.execute(_usages(len(keys)), _named(keys))
     used = {row.key: Usage(row.attempts, row.window_ends_at, row.blocked_until) for row in rows}
     return dict.fromkeys(keys, Usage(0, now)) | used
@@ -159,7 +159,7 @@ def _key(number: int) -> "BindParameter[bytes]":
 
 
 def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]], now: datetime) -> _Allowed | Refusal:
-    """The first choice that allows an attempt, with what is then used of it; or why the last one refuses it."""
+    """The first choice that allows an attempt, with the usage after it; or the longest refusal of the last choice."""
     for limits in choices:
         decisions = {key: reserve(limit, used[key], now) for key, limit in limits.items()}
         usages = {key: decision for key, decision in decisions.items() if isinstance(decision, Usage)}
@@ -170,7 +170,7 @@ def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]
 
 
 def give_back(connection: Connection, limits: Mapping[bytes, Limit]) -> None:
-    """Take back an attempt that succeeded, with the wait that it made."""
-    # One by one: a single statement over all of them would lock them in an order of its own.
+    """Uncount an attempt that succeeded, and clear the wait that it caused."""
+    # One statement per key, since a statement over several locks them in an undefined order.
     keys = sorted(key for key, limit in limits.items() if not limit.counts_successes)
     connection.execute(_GIVE_BACK, [{"of": key} for key in keys])
