@@ -116,4 +116,4 @@ class Transaction:
 
     def release(self, limits: Mapping[bytes, Limit]) -> None:
         """Take back an attempt that succeeded."""
-        throttles.give_back(self.connection, limits)
+        throttles.release(self.connection, limits)

@@ -35,7 +35,7 @@ _SET = (
     )
 )
 _FORGET = delete(ThrottleRow).where(ThrottleRow.key == bindparam("of"))
-_GIVE_BACK = (
+_RELEASE = (
     update(ThrottleRow)
     .where(ThrottleRow.key == bindparam("of"), ThrottleRow.attempts > 0)
     .values(attempts=ThrottleRow.attempts - 1, blocked_until=None)
@@ -169,8 +169,8 @@ def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]
     return max(refusals, key=lambda refusal: refusal.wait)
 
 
-def give_back(connection: Connection, limits: Mapping[bytes, Limit]) -> None:
+def release(connection: Connection, limits: Mapping[bytes, Limit]) -> None:
     """Uncount an attempt that succeeded, and clear the wait that it caused."""
     # One statement per key, since a statement over several locks them in an undefined order.
     keys = sorted(key for key, limit in limits.items() if not limit.counts_successes)
-    connection.execute(_GIVE_BACK, [{"of": key} for key in keys])
+    connection.execute(_RELEASE, [{"of": key} for key in keys])

@@ -124,17 +124,17 @@ async def test_an_attempt_adds_to_one_that_was_counted_in_between_in_a_new_windo
     assert await database.read(counts) == {ADDRESS: 2}
 
 
-async def test_an_attempt_can_be_given_back_with_the_wait_that_it_made(database: Database) -> None:
+async def test_an_attempt_can_be_released_with_the_wait_that_it_caused(database: Database) -> None:
     for _ in range(2):
         await reserve(database, ADDRESS, ACCOUNT)
     assert await reserve(database, ACCOUNT) == timedelta(seconds=5)
-    await database.write(lambda connection: throttles.give_back(connection, LIMITS))
+    await database.write(lambda connection: throttles.release(connection, LIMITS))
     assert await database.read(counts) == {ADDRESS: 1, ACCOUNT: 1}
     assert await reserve(database, ACCOUNT) is None
 
 
-async def test_no_more_is_given_back_than_was_counted(database: Database) -> None:
+async def test_no_more_is_released_than_was_counted(database: Database) -> None:
     await reserve(database, ADDRESS)
     for _ in range(3):
-        await database.write(lambda connection: throttles.give_back(connection, LIMITS))
+        await database.write(lambda connection: throttles.release(connection, LIMITS))
     assert await database.read(counts) == {ADDRESS: 0}
