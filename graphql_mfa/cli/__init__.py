@@ -11,9 +11,9 @@ import typer
 from graphql_mfa.cli import keys, users, webhooks
 from graphql_mfa.cli.configuration import (
     connected_database,
+    exit_on_wrong_configuration,
     opened_database,
     read_settings,
-    wrong_configuration_ends_it,
 )
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.keys import new_key
@@ -62,7 +62,7 @@ def schema() -> None:
     from graphql_mfa.http.schema import Schema
 
     settings = read_settings()
-    with wrong_configuration_ends_it():
+    with exit_on_wrong_configuration():
         typer.echo(Schema(settings).as_str())
 
 

@@ -27,7 +27,7 @@ def read_settings() -> Settings:
     """The settings, after a message for each warning about a variable. An error in them ends the command."""
     for warning in environment_warnings():
         report(warning, logging.WARNING)
-    with wrong_configuration_ends_it():
+    with exit_on_wrong_configuration():
         settings = Settings()
         check_url(settings.database_url)
         if file := sqlite_file(settings.database_url):
@@ -35,9 +35,9 @@ def read_settings() -> Settings:
     return settings
 
 
-def demand_keys(settings: Settings) -> KeyRing:
+def require_keys(settings: Settings) -> KeyRing:
     """Load the key ring, or create it beside an SQLite file. An error in it ends the command."""
-    with wrong_configuration_ends_it():
+    with exit_on_wrong_configuration():
         return load_key_ring(settings)
 
 
@@ -53,30 +53,30 @@ async def opened_database(settings: Settings) -> AsyncIterator[Database]:
 async def opened_services(settings: Settings) -> AsyncIterator[Services]:
     """The services of the use cases, on a store of this version. Errors of keys and database end the command."""
     async with AsyncExitStack() as stack:
-        with wrong_configuration_ends_it():
+        with exit_on_wrong_configuration():
             services = await stack.enter_async_context(open_services(settings, utc_now))
             await services.database.require_migrated()
-        with _database_errors_end_it():
+        with _exit_on_database_errors():
             yield services
 
 
 @asynccontextmanager
 async def connected_database(settings: Settings) -> AsyncIterator[Database]:
     """The store at any version, or without tables. Errors of the database end the command."""
-    with wrong_configuration_ends_it():
+    with exit_on_wrong_configuration():
         database = Database(settings.database_url, schema=settings.database_schema)
     try:
         if settings.embedded:
             # A key is created before its database, so that a lost key is noticed.
-            demand_keys(settings)
-        with _database_errors_end_it():
+            require_keys(settings)
+        with _exit_on_database_errors():
             yield database
     finally:
         await database.close()
 
 
 @contextmanager
-def _database_errors_end_it() -> Iterator[None]:
+def _exit_on_database_errors() -> Iterator[None]:
     try:
         yield
     except UnusableDatabaseError as error:
@@ -86,7 +86,7 @@ def _database_errors_end_it() -> Iterator[None]:
 
 
 @contextmanager
-def wrong_configuration_ends_it() -> Iterator[None]:
+def exit_on_wrong_configuration() -> Iterator[None]:
     """End the command with a message, which repeats no value, instead of a traceback."""
     try:
         yield

@@ -5,7 +5,7 @@ from collections.abc import Collection
 
 import typer
 
-from graphql_mfa.cli.configuration import demand_keys, opened_database, read_settings
+from graphql_mfa.cli.configuration import opened_database, read_settings, require_keys
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
@@ -20,7 +20,7 @@ _OTHERS = {KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY}
 def status() -> None:
     """Print the use of each key, and whether it can be removed from the ring. Fails if a key is missing."""
     settings = read_settings()
-    ring = demand_keys(settings)
+    ring = require_keys(settings)
 
     async def run() -> list[KeyUsage]:
         async with opened_database(settings) as database:
@@ -40,7 +40,7 @@ def status() -> None:
 def rotate() -> None:
     """Re-encrypt all secrets with the current key. Safe beside running servers, and can be repeated."""
     settings = read_settings()
-    ring = demand_keys(settings)
+    ring = require_keys(settings)
     raise typer.Exit(asyncio.run(_rotate(settings, ring)))
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphql_mfa.cli.configuration import demand_keys, read_settings, wrong_configuration_ends_it
+from graphql_mfa.cli.configuration import exit_on_wrong_configuration, read_settings, require_keys
 from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
@@ -52,12 +52,12 @@ def serve(
     settings = read_settings()
     if "cookie_name" not in settings.model_fields_set:
         settings = settings.model_copy(update={"cookie_name": default_cookie_name(dev=dev, port=port)})
-    with wrong_configuration_ends_it():
+    with exit_on_wrong_configuration():
         if dev and not is_loopback(host):
             raise ValueError("--dev serves this machine alone: --host must be a loopback address, such as 127.0.0.1.")
         create_app(settings, dev=dev)  # reports configuration errors once, not in each worker
-    key_ring = demand_keys(settings)
-    with wrong_configuration_ends_it():
+    key_ring = require_keys(settings)
+    with exit_on_wrong_configuration():
         asyncio.run(_require_ready(settings, key_ring))
     with _bind(host, port, dev=dev) as listener:
         # uvicorn raises the signal again after shutdown; exit with 0.
@@ -192,7 +192,7 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         if workers > 1:
             os.environ[MULTIPROCESS_DIRECTORY] = directory
         if settings.metrics_port is not None:
-            with wrong_configuration_ends_it():
+            with exit_on_wrong_configuration():
                 server, _ = start_http_server(settings.metrics_port, settings.metrics_host, scraped_registry(REGISTRY))
             _log.info("Metrics at http://%s:%d/metrics", settings.metrics_host, server.server_port)
         yield

@@ -157,7 +157,7 @@ def test_every_line_of_a_json_log_is_an_event(serve: Serve) -> None:
 SERVE = "from graphql_mfa.cli import app; app(['serve', '--port', '0'])"
 BROKEN = f"""import sys
 import graphql_mfa.cli
-sys.modules["graphql_mfa.cli.serve"].demand_keys = lambda _: 1 / 0
+sys.modules["graphql_mfa.cli.serve"].require_keys = lambda _: 1 / 0
 {SERVE}"""
 
 
