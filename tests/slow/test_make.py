@@ -48,7 +48,7 @@ def test_the_first_make_run_says_that_it_installs_and_serves_with_the_explorer(t
     [
         (
             {"version": "exit 1"},
-            "Python 3.11 or newer is needed. Name one that is installed: make run PYTHON=python3.13",
+            "Python 3.11.1 or newer is needed. Name one that is installed: make run PYTHON=python3.13",
         ),
         ({"venv": "exit 1"}, "Python has no venv module. Install it, on Debian and Ubuntu: apt install python3-venv"),
     ],
