@@ -80,4 +80,4 @@ def _advice(usage: KeyUsage) -> str:
         return "no: wait until its tokens expire"
     if usage.place is KeyPlace.DECRYPT_ONLY:
         return "yes"
-    return "a new key: no, every server needs it before it becomes the first; an old key: yes"
+    return "a new key: no, every server needs it before it is moved to the front; an old key: yes"

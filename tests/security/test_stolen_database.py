@@ -227,7 +227,7 @@ async def test_written_database_with_the_secret_of_another_row_and_a_rotation_of
             "SELECT mfa_totp_devices.id FROM mfa_totp_devices JOIN mfa_users ON mfa_users.id = user_id "
             "WHERE username = 'alice'",
         )
-        assert faults == [f"totp_devices.sealed_secret:{UUID(str(victim))} was altered, or sealed for another row."]
+        assert faults == [f"totp_devices.sealed_secret:{UUID(str(victim))} was altered, or encrypted for another row."]
 
         challenge = await api.challenge("alice")
         variables = {"input": {"challengeToken": challenge["token"], "otp": code_at(thief.secret, clock())}}
