@@ -192,8 +192,13 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         if workers > 1:
             os.environ[MULTIPROCESS_DIRECTORY] = directory
         if settings.metrics_port is not None:
-            with exit_on_wrong_configuration():
+            try:
                 server, _ = start_http_server(settings.metrics_port, settings.metrics_host, scraped_registry(REGISTRY))
+            except OSError as error:
+                # Exit with 1, as in _bind: the program that uses the port may end.
+                message = f"Can't show metrics on port {settings.metrics_port} of {settings.metrics_host}"
+                report(f"{message}: {error.strerror}. See GRAPHQL_MFA_METRICS_PORT and GRAPHQL_MFA_METRICS_HOST.")
+                sys.exit(1)
             _log.info("Metrics at http://%s:%d/metrics", settings.metrics_host, server.server_port)
         yield
 

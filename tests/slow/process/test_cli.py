@@ -500,6 +500,15 @@ def test_serve_on_a_port_that_is_in_use_says_what_to_type(command: Command, opti
     assert ran.output == f"Port {port} is in use. Choose another: {advice.format(port + 1)}\n"
 
 
+def test_serve_with_a_metrics_port_that_is_in_use_names_its_setting(command: Command) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ran = command("serve", "--port", "0", GRAPHQL_MFA_METRICS_PORT=str(port))
+    assert ran.exit_code == 1
+    expected = f"Can't show metrics on port {port} of 127.0.0.1: Address already in use."
+    assert ran.output == f"{expected} See GRAPHQL_MFA_METRICS_PORT and GRAPHQL_MFA_METRICS_HOST.\n"
+
+
 def test_serve_on_an_address_of_another_machine_ends_with_one_line(command: Command) -> None:
     ran = command("serve", "--host", "192.0.2.1")
     assert ran.exit_code == 1
