@@ -71,7 +71,7 @@ async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str,
 
 def _document(parameters: dict[str, Any]) -> str:
     query = parameters.get("query")
-    if query is None and _persisted_hash(parameters):
+    if query in (None, "") and _persisted_hash(parameters):
         # The status is 200 as in Apollo Server: Apollo's iOS client reads errors of no other status.
         raise BadRequestError(200, "PersistedQueryNotSupported", code=ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED)
     if not isinstance(query, str) or not query.strip():

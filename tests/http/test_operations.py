@@ -100,9 +100,10 @@ async def test_a_persisted_query_hash_is_answered_with_not_supported(api: Api, a
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": "00"}}
     headers = {"Accept": accept}
     sent = await api.http.post("/graphql", json={"extensions": persisted, "query": None}, headers=headers)
+    blank = await api.http.post("/graphql", json={"extensions": persisted, "query": ""}, headers=headers)
     linked = await api.http.get("/graphql", params={"extensions": json.dumps(persisted)}, headers=headers)
 
-    for response in (sent, linked):
+    for response in (sent, blank, linked):
         demand_refusal(response, 200)
         assert response.headers["Content-Type"] == "application/json; charset=utf-8"
         assert messages(response) == ["PersistedQueryNotSupported"]
