@@ -1,7 +1,7 @@
 """Registering an account and deleting it."""
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core import passwords, usernames
@@ -118,13 +118,13 @@ async def delete_account(services: Services, access_token: str | None, client: C
     def delete(transaction: Transaction, caller: Caller) -> AccountDeleted:
         account = caller.user.account
         transaction.record(account.id, SecurityEventKind.ACCOUNT_DELETED)
-        delete_personal_data(transaction, account.id, username_key(account.username))
+        delete_personal_data(transaction, account)
         return AccountDeleted(username=account.username)
 
     return await run_with_recent_mfa(services, client, access_token, delete)
 
 
-def delete_personal_data(transaction: Transaction, user_id: UUID, name_key: str, *, reserve_name: bool = True) -> None:
+def delete_personal_data(transaction: Transaction, account: Account, *, reserve_name: bool = True) -> None:
     """Delete an account whose row the transaction locked, with everything personal, and reserve its name for a while.
 
     reserve_name: False for a registration that was never confirmed, so that its name shows no account to others.
@@ -133,11 +133,12 @@ def delete_personal_data(transaction: Transaction, user_id: UUID, name_key: str,
     included, are removed or made anonymous; the purge erases those beyond the first 500.
     """
     connection, now, settings = transaction.connection, transaction.now, transaction.services.settings
-    counted = limits.of_account(user_id, name_key, sign_in.known_addresses(connection, user_id))
-    accounts.remove(connection, user_id)
+    name_key = username_key(account.username)
+    counted = limits.of_account(account.id, name_key, sign_in.known_addresses(connection, account.id))
+    accounts.remove(connection, account.id)
     throttles.forget(connection, counted)
     if reserve_name:
         accounts.reserve_name(connection, name_key, now + timedelta(days=settings.deleted_name_days))
     # After the account, whose row or one of its sessions is locked wherever an event is recorded: none comes later.
     replacement = None if settings.deleted_account_events == "remove" else uuid4()
-    security_events.erase_events(connection, user_id, replacement, now)
+    security_events.erase_events(connection, account.id, replacement, now)

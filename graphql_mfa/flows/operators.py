@@ -135,7 +135,7 @@ async def delete(services: Services, username: str) -> bool:
 
     def delete(transaction: Transaction, user: StoredUser) -> bool:
         transaction.record(user.id, SecurityEventKind.DELETED_BY_OPERATOR)
-        delete_personal_data(transaction, user.id, user.key, reserve_name=user.enrollment_expires_at is None)
+        delete_personal_data(transaction, user.account, reserve_name=user.enrollment_expires_at is None)
         return True
 
     return bool(await _run(services, username, delete))

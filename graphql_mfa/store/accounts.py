@@ -25,13 +25,15 @@ from sqlalchemy import (
 
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.tokens import Purpose, digest
-from graphql_mfa.core.usernames import Username
+from graphql_mfa.core.usernames import Username, skeleton_digest
 from graphql_mfa.store import security_events
 from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there
 from graphql_mfa.store.models import RecoveryCodeRow, ReservedNameRow, SessionRow, UserRow
 
-name_is_reserved = exists().where(
-    ReservedNameRow.digest == bindparam("name_digest"), ReservedNameRow.ends_at > bindparam("now")
+_unexpired = ReservedNameRow.ends_at > bindparam("now")
+name_is_reserved = exists().where(ReservedNameRow.digest == bindparam("name_digest"), _unexpired)
+_lookalike_is_reserved = exists().where(
+    ReservedNameRow.digest.in_([bindparam("skeleton"), bindparam("key_skeleton")]), _unexpired
 )
 # Not an account whose enrollment was abandoned, which is as good as deleted.
 is_live = or_(UserRow.enrollment_expires_at.is_(None), UserRow.enrollment_expires_at > bindparam("now"))
@@ -149,7 +151,7 @@ def add(
 
 @dataclass(frozen=True)
 class Added:
-    """An account was created. lookalike: whether another account's name looks like its own."""
+    """An account was created. lookalike: whether another account's name, or a reserved one, looks like its own."""
 
     lookalike: bool
 
@@ -164,7 +166,9 @@ def import_row(connection: Connection, row: Mapping[str, Any], name: Username, n
 _DELETE_ABANDONED = delete(UserRow).where(that_name, ~is_live).returning(UserRow.id)
 _CONFLICTS = select(
     name_is_reserved.label("reserved"),
-    exists().where(_looks_alike, UserRow.id != bindparam("user"), is_live).label("lookalike"),
+    or_(exists().where(_looks_alike, UserRow.id != bindparam("user"), is_live), _lookalike_is_reserved).label(
+        "lookalike"
+    ),
 )
 
 
@@ -181,9 +185,7 @@ def _add(
             return None
     # After the insertion: a transaction that deletes the account of that name locks the name until it is reserved, and
     # one that registers a name which looks like it has the lock of their skeleton.
-    digest = name_digest(name.key)
-    given = {"name_digest": digest, "skeleton": name.skeleton, "user": id, "now": now}
-    conflicts = connection.execute(_CONFLICTS, given).one()
+    conflicts = connection.execute(_CONFLICTS, _digests(name) | {"user": id, "now": now}).one()
     if conflicts.reserved:
         remove(connection, id)
         return None
@@ -211,14 +213,20 @@ def remove(connection: Connection, id: UUID) -> None:
     connection.execute(_REMOVE, {"user": id})
 
 
-_IS_TAKEN = select(or_(exists().where(or_(that_name, _looks_alike), is_live), name_is_reserved))
+_IS_TAKEN = select(or_(exists().where(or_(that_name, _looks_alike), is_live), name_is_reserved, _lookalike_is_reserved))
 
 
 def is_taken(connection: Connection, name: Username, now: datetime) -> bool:
-    """Whether an account has that name or one that looks like it, or one that was deleted lately had it."""
-    digest = name_digest(name.key)
-    given = {"name": name.key, "skeleton": name.skeleton, "name_digest": digest, "now": now}
-    return bool(connection.scalar(_IS_TAKEN, given))
+    """Whether an account, or one that was deleted lately, has that name or one that looks like it."""
+    return bool(connection.scalar(_IS_TAKEN, _digests(name) | {"name": name.key, "now": now}))
+
+
+def _digests(name: Username) -> dict[str, object]:
+    return {
+        "name_digest": name_digest(name.key),
+        "skeleton": name.skeleton,
+        "key_skeleton": skeleton_digest(name.key),
+    }
 
 
 _LOCK = select_users.where(_that_user, may_sign_in).with_for_update(of=UserRow)
@@ -299,19 +307,28 @@ _RESERVE_NAME = insert(ReservedNameRow)
 
 
 def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
-    """Reserve the name until then. The row of its account is locked, so no other transaction reserves it."""
-    reserved = name_digest(key)
-    # An earlier reservation, over but not purged yet, would be in the way.
-    connection.execute(_FORGET_NAME, {"name_digest": reserved})
-    connection.execute(_RESERVE_NAME, {"digest": reserved, "ends_at": ends_at})
+    """Reserve the name, and those that look like it, until then. The row of its account is locked."""
+    reserved = _reserved_digests(key)
+    # An earlier reservation, expired but not purged yet, or one of a look-alike would conflict.
+    connection.execute(_FORGET_NAME, [{"name_digest": digest} for digest in reserved])
+    connection.execute(_RESERVE_NAME, [{"digest": digest, "ends_at": ends_at} for digest in reserved])
 
 
-_RELEASE_NAME = _FORGET_NAME.where(ReservedNameRow.ends_at > bindparam("now"))
+_RELEASE_NAME = _FORGET_NAME.where(_unexpired)
 
 
 def release_name(connection: Connection, key: str, now: datetime) -> bool:
     """End the reservation of a name. False: it is not reserved."""
-    return connection.execute(_RELEASE_NAME, {"name_digest": name_digest(key), "now": now}).rowcount == 1
+    released = [
+        connection.execute(_RELEASE_NAME, {"name_digest": digest, "now": now}).rowcount
+        for digest in _reserved_digests(key)
+    ]
+    return any(released)
+
+
+def _reserved_digests(key: str) -> list[bytes]:
+    # In one order, so that two deletions don't wait for each other.
+    return sorted((name_digest(key), skeleton_digest(key)))
 
 
 _IS_RESERVED = select(name_is_reserved)

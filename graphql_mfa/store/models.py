@@ -345,11 +345,11 @@ class OutboxRow(Base):
 
 
 class ReservedNameRow(Base):
-    """A digest of a deleted account's name, which can't be registered for a while."""
+    """A digest of a deleted account's name, or of its skeleton, which can't be registered for a while."""
 
     __tablename__ = "mfa_reserved_names"
     bounds = Bounds(
-        per_account="one",
+        per_account="two",
         per_address="as its accounts",
         deleted="by an operator; after 30 days",
     )

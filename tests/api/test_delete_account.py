@@ -49,6 +49,15 @@ async def test_nobody_takes_the_name_for_thirty_days(api: Api, clock: Clock) -> 
     assert (await api.register("alice"))["__typename"] == "RegisterUserSuccess"
 
 
+async def test_nobody_takes_a_name_that_looks_like_the_deleted_one(api: Api, clock: Clock) -> None:
+    member = await api.member("bobby")
+    assert (await act(api, "deleteAccount", member.access_token))["__typename"] == "AccountDeleted"
+    assert (await api.register("b0bby"))["__typename"] == "UsernameTaken"
+    clock.advance(timedelta(days=30).total_seconds())
+    assert (await api.register("b0bby"))["__typename"] == "RegisterUserSuccess"
+    assert (await api.register("bobby"))["__typename"] == "UsernameTaken"
+
+
 async def test_nothing_personal_is_left(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member("Alice")
     user_id = UUID(member.session["user"]["id"])

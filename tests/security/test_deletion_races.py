@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
 from graphql_mfa.client import OPERATOR
+from graphql_mfa.core.accounts import Account
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.accounts import delete_personal_data
 from graphql_mfa.services import Services, Transaction
@@ -138,11 +139,11 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
     def find_while_the_account_is_deleted(connection: Connection, *arguments: Any) -> Any:
         found = find(connection, *arguments)
         assert found is not None
-        user_id = found.user_id
+        account = Account(found.user_id, "alice", api.clock(), mfa_enabled=True, recovery_codes_left=0)
 
         def delete(other: Connection) -> None:
             other.execute(text("SET LOCAL lock_timeout = '10ms'"))
-            delete_personal_data(Transaction(other, services, OPERATOR, api.clock()), user_id, "alice")
+            delete_personal_data(Transaction(other, services, OPERATOR, api.clock()), account)
 
         with pytest.raises(UnavailableError, match="lock timeout"):
             await_only(operator.database.write(delete))
