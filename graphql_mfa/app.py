@@ -15,6 +15,7 @@ from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.headers import SECURITY_HEADERS, SecurityHeaders
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER
+from graphql_mfa.http.router import shows_explorer
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
@@ -72,8 +73,8 @@ def create_app(
     )
     app.router.routes.extend(mfa.router(dev=dev).routes)  # include_router would match each request twice.
 
-    async def root(_: Request) -> Response:
-        if settings.explorer or (dev and settings.explorer is None):
+    async def root(request: Request) -> Response:
+        if shows_explorer(request, settings, dev=dev):
             return RedirectResponse("graphql")  # relative, since a proxy may add a prefix to the path
         return PlainTextResponse("GraphQL is at /graphql, by POST. Public keys are at /.well-known/jwks.json.\n")
 

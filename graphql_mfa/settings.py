@@ -21,6 +21,7 @@ from pydantic_settings import (
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.origins import is_wildcard, parse_origin
+from graphql_mfa.core.texts import is_shown, trim
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 
@@ -438,6 +439,8 @@ class Settings(
     def _check(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
             raise ValueError("a shortest length of usernames or passwords is greater than the longest")
+        if self.issuer != trim(self.issuer) or not is_shown(self.issuer):
+            raise ValueError("GRAPHQL_MFA_ISSUER has invisible characters, or blanks at its ends")
         if not leaves_room_for(self.username_min_length, issuer=self.issuer, parameters=self.totp):
             raise ValueError(
                 "GRAPHQL_MFA_ISSUER is too long: the QR code of an authenticator app has it twice, percent-encoded, "

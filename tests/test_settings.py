@@ -196,6 +196,12 @@ def test_a_shortest_length_beyond_the_longest_is_refused(lengths: dict[str, int]
         settings(**lengths)
 
 
+def test_an_issuer_with_invisible_characters_is_refused(subtests: pytest.Subtests) -> None:
+    for issuer in ("\u200b", " ", " Example", "Example\n", "Exa\u202emple"):
+        with subtests.test(issuer), pytest.raises(ValidationError, match="GRAPHQL_MFA_ISSUER has invisible characters"):
+            settings(issuer=issuer)
+
+
 @pytest.mark.parametrize(
     "too_much",
     [{"issuer": "Б" * 280}, {"issuer": "Б" * 200, "username_min_length": 50}, {"username_min_length": 240}],

@@ -33,6 +33,7 @@ from graphql_mfa.http.request_log import observed, request_id
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.services import Services
+from graphql_mfa.settings import Settings
 
 _HEADERS = SECURITY_HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -160,8 +161,7 @@ class _Endpoint:
         return response
 
     def _shows_explorer(self, request: Request) -> bool:
-        explicit = self._services().settings.explorer
-        return self._dev and is_local(request) if explicit is None else explicit
+        return shows_explorer(request, self._services().settings, dev=self._dev)
 
     async def asset(self, request: Request) -> Response:
         """One of the explorer's files."""
@@ -170,6 +170,11 @@ class _Endpoint:
             return await _not_found(request)
         content, media_type = found
         return Response(content, media_type=media_type, headers=_HEADERS | {"Cache-Control": "max-age=3600"})
+
+
+def shows_explorer(request: Request, settings: Settings, *, dev: bool) -> bool:
+    """Whether the sender of the request may see the explorer."""
+    return dev and is_local(request) if settings.explorer is None else settings.explorer
 
 
 async def _not_found(_: Request) -> Response:

@@ -217,6 +217,17 @@ async def test_the_bare_address_leads_to_the_explorer(
     assert "graphql-mfa explorer" in response.text
 
 
+async def test_the_bare_address_of_a_development_server_names_the_endpoints_to_clients_of_a_proxy(
+    run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect
+) -> None:
+    async with run_app(dev=True) as app:
+        http = connect(app, "127.0.0.1").http
+        seen = await http.get("/", headers={"Host": "localhost"})
+        proxied = await http.get("/", headers={"Host": "localhost", "X-Forwarded-For": "192.0.2.1"})
+
+    assert (seen.status_code, proxied.status_code) == (307, 200)
+
+
 async def test_the_root_without_the_explorer_names_the_endpoints(api: Api) -> None:
     response = await api.http.get("/")
 
