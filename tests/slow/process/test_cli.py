@@ -424,7 +424,7 @@ def test_a_command_that_lacks_a_right_while_it_runs_ends_with_one_line(
     url = role_without_rights(postgresql, owned)
     database = make_url(owned).database or ""
     postgresql.execute(database, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO limited")
-    ran = command("users", "unlock", "alice", GRAPHQL_MFA_DATABASE_URL=url)
+    ran = command("users", "unlock", "alice", GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
     _is_one_line_about_the_database(ran, "permission denied for table mfa_users at SELECT FOR UPDATE", 2)
     postgresql.execute(database, "UPDATE mfa_version SET version_num = '0004'")
     _is_one_line_about_the_database(command("migrate", GRAPHQL_MFA_DATABASE_URL=url), "must be owner of table mfa_", 2)
