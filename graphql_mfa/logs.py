@@ -69,7 +69,7 @@ def format_reports(*, json: bool) -> None:
     Also records that are logged before `log_config` is applied.
     """
     _stderr.setFormatter(JsonFormatter() if json else MessageFormatter())
-    warnings.showwarning = _report_warning
+    warnings.showwarning = report_warning
     sys.excepthook = lambda _, error, __: _report_exception(error)
     threading.excepthook = lambda thrown: _report_exception(thrown.exc_value)
     sys.unraisablehook = lambda thrown: _report_exception(thrown.exc_value)
@@ -132,7 +132,7 @@ def _event(record: logging.LogRecord) -> dict[str, Any]:
     return event
 
 
-def _report_warning(
+def report_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -140,6 +140,7 @@ def _report_warning(
     file: TextIO | None = None,  # noqa: ARG001 - warnings.showwarning has it
     line: str | None = None,  # noqa: ARG001
 ) -> None:
+    """Report a warning of Python's, as `warnings.showwarning`."""
     report(str(message), logging.WARNING, category=category.__name__, where=f"{filename}:{lineno}")
 
 

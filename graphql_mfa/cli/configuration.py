@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from pydantic_core import ErrorDetails
 
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.key_file import load_key_ring
-from graphql_mfa.logs import report
+from graphql_mfa.logs import report, report_warning
 from graphql_mfa.mfa import open_services
 from graphql_mfa.services import Services, utc_now
 from graphql_mfa.settings import Settings, environment_warnings, variable_of
@@ -27,7 +28,8 @@ def read_settings() -> Settings:
     """The settings, after a message for each warning about a variable. An error in them ends the command."""
     for warning in environment_warnings():
         report(warning, logging.WARNING)
-    with exit_on_wrong_configuration():
+    with exit_on_wrong_configuration(), warnings.catch_warnings():
+        warnings.showwarning = report_warning
         settings = Settings()
         check_url(settings.database_url)
         if file := sqlite_file(settings.database_url):

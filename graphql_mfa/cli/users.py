@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from graphql_mfa.cli.configuration import opened_services, read_settings
-from graphql_mfa.core.texts import is_text
+from graphql_mfa.core.texts import is_text, trim
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.operators import list_users, show_user
 from graphql_mfa.flows.user_import import Imported, import_users
@@ -27,9 +27,13 @@ def _text(given: str) -> str:
     return given
 
 
+def _name(given: str) -> str:
+    return trim(_text(given))
+
+
 Name = Annotated[
     str,
-    typer.Argument(help="The username, in any case; surrounding spaces are ignored.", metavar="NAME", callback=_text),
+    typer.Argument(help="The username, in any case; surrounding spaces are ignored.", metavar="NAME", callback=_name),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -9,7 +9,6 @@ from typing import TypeVar
 from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.core.texts import trim
 from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import delete_personal_data
@@ -59,7 +58,7 @@ async def show_user(services: Services, username: str) -> UserDetails | None:
     now = services.clock()
 
     def show(connection: Connection) -> UserDetails | None:
-        user = operators.find(connection, _key(username), now)
+        user = operators.find(connection, username_key(username), now)
         if user is None:
             return None
         belongings = operators.belongings(connection, user.id, now)
@@ -144,7 +143,8 @@ async def delete(services: Services, username: str) -> bool:
 async def release_name(services: Services, username: str) -> bool:
     """Let the name of a deleted account be registered again. False: it is not reserved."""
     now = services.clock()
-    return await services.database.write(lambda connection: accounts.release_name(connection, _key(username), now))
+    key = username_key(username)
+    return await services.database.write(lambda connection: accounts.release_name(connection, key, now))
 
 
 async def undelivered(database: Database) -> list[SinkState]:
@@ -164,7 +164,7 @@ async def _run(services: Services, username: str, use_case: Callable[[Transactio
     """Run a transaction that locks the account first. None: no such account."""
 
     def run(transaction: Transaction) -> T | None:
-        user = operators.lock(transaction.connection, _key(username), transaction.now)
+        user = operators.lock(transaction.connection, username_key(username), transaction.now)
         return None if user is None else use_case(transaction, user)
 
     return await services.write(OPERATOR, run)
@@ -174,7 +174,3 @@ def _forget_failures(transaction: Transaction, user: StoredUser) -> None:
     connection = transaction.connection
     totp.forget_otp_failures(connection, user.id)
     throttles.forget(connection, limits.of_account(user.id, user.key, sign_in.known_addresses(connection, user.id)))
-
-
-def _key(username: str) -> str:
-    return username_key(trim(username))

@@ -1,6 +1,7 @@
 """The graphql-mfa command, apart from what `serve` does once it runs, and from `demo`."""
 
 import asyncio
+import os
 import socket
 import sqlite3
 import subprocess
@@ -46,6 +47,19 @@ def test_schema_prints_the_exported_schema(command: Command) -> None:
 def test_new_key_prints_a_key_that_the_key_ring_accepts(command: Command) -> None:
     one, other = command("new-key").stdout, command("new-key").stdout
     assert len(KeyRing.parse(f"{one},{other}").public) == 2
+
+
+def test_a_warning_about_a_setting_is_one_line(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "graphql_mfa", "keys", "status"],
+        cwd=tmp_path,
+        env=os.environ | {"GRAPHQL_MFA_BCRYPT_ROUNDS": "4"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("GRAPHQL_MFA_BCRYPT_ROUNDS=4 makes passwords cheap to guess")
 
 
 @pytest.mark.parametrize("typed", [SECRET, SECRET.lower(), " ".join(SECRET[i : i + 4] for i in range(0, 32, 4))])
