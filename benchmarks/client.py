@@ -1,4 +1,4 @@
-"""The load generator: connections that are kept alive, on httptools, so that it is not what is measured."""
+"""The load generator: keep-alive connections on httptools, which use little of their core."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""What is measured, in which order, and of how many users."""
+"""The measurements: their order, and the number of users of each."""
 
 import asyncio
 import itertools
@@ -177,7 +177,7 @@ class _Load:
         """Register the users, then let them do the rest at each number of connections."""
         peak = self._server.memory()
         levels = self._plan.connections
-        # Not measured: what is compiled, read or cached at the first requests.
+        # Not measured: the first requests, which compile and fill caches.
         users = await self._register(_WARM_UP)
         for connections in levels:
             new = _new_users(round(self._plan.seconds * 1000))

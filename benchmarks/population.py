@@ -33,7 +33,7 @@ from graphql_mfa.store.models import (
 _BATCH_USERS = 5_000
 _SQLITE_CACHE_KIBIBYTES = 200_000
 _RECOVERY_CODES = 10
-# Of so many accounts one has recovery codes, one a live session, and one an open challenge.
+# One account in this many has recovery codes, one a live session, and one an open challenge.
 _USERS_OF_RECOVERY_CODES = 10
 _USERS_OF_A_SESSION = 5
 _USERS_OF_A_CHALLENGE = 100
@@ -124,7 +124,7 @@ def _digest(kind: str, number: int) -> bytes:
 
 
 def _add_user(rows: Rows, number: int, ring: KeyRing, now: datetime) -> None:
-    """An account as it is a while after its enrollment. Nobody can open its seal, which is as long as others are."""
+    """An account some time after its enrollment. Its encrypted secret has the usual length, but no key decrypts it."""
     _add_account(rows, number, _noise("seal", number) + _noise("of device", number), ring, now)
     if not number % _USERS_OF_A_SESSION:
         _add_session(rows, number, ring, now)

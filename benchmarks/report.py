@@ -57,11 +57,11 @@ def _machine(figures: Mapping[str, Any]) -> str:
 
 
 def _control(hashes: Mapping[str, Mapping[str, float]]) -> str:
-    """Whether the machine was free: bcrypt alone uses every core there is, so it shows what others took."""
+    """Whether the machine was free: bcrypt alone uses every core, so it shows the share of other programs."""
     rates = list(list(hashes.values())[-1].values())
     return (
         f"bcrypt alone was {rates[-1] / rates[0]:.2f} times as fast on all cores as on one. Where that is well below "
-        "their number, other programs ran, and what is said of all cores tells little."
+        "their number, other programs used the cores, and the figures for all cores mean little."
     )
 
 

@@ -102,7 +102,7 @@ _BESIDE = {
 
 @dataclass(frozen=True)
 class Aim:
-    """One aim: what is compared, what is wanted, what was seen."""
+    """An aim: the comparison, the wanted value, and the measured one."""
 
     what: str
     wanted: float

@@ -161,7 +161,7 @@ async def _take_turns(sides: Sequence[tuple[Store, Server]], plan: Plan) -> dict
             part = store.visitors[round_ :: plan.rounds + 1]
             for name, jobs in (("me", _reading(store.visitors)), ("verifyOtp", _verifying(part))):
                 sample = await _sample(store, server, jobs, connections=1)
-                # Not counted: what is compiled, read or cached at the first requests.
+                # Not counted: the first requests, which compile and fill caches.
                 if round_:
                     samples[name][side].append(sample)
     return {name: [_cost(of_side) for of_side in of_sides] for name, of_sides in samples.items()}

@@ -58,7 +58,7 @@ class Answer:
 
 @dataclass
 class User:
-    """A simulated user, with what the answers so far told.
+    """A simulated user, with the values from the answers so far.
 
     secret: the TOTP secret in base32, which `read` of the registration sets. code: the one-time code to send, which the
     harness sets before it asks for a request of `confirm` or `verifyOtp`. state: whatever else the target has to keep
@@ -83,7 +83,7 @@ class User:
 class Step:
     """One request of an operation.
 
-    request: makes it from what is known of the user. read: takes from the answer what later requests need; it raises
+    request: makes it for a user. read: stores the values of the answer that later requests need; it raises
     UnexpectedAnswerError unless the answer is the expected success, which is more than its status: a token that is
     missing, or a signed-in user of another name, is a failure too.
     """
@@ -139,4 +139,4 @@ class Target(Protocol):
         """
 
     def prepare(self, folder: Path) -> None:
-        """What is done once in a new folder before the server starts there, such as migrations; not timed."""
+        """Prepare a new folder before the server starts there, for example by migrations; not timed."""

@@ -1,4 +1,4 @@
-"""What is measured: this API, the framework's ceiling, the tutorial, and the peers."""
+"""The targets: this API, the framework's ceiling, the tutorial, and the peers."""
 
 import atexit
 import json
@@ -23,7 +23,7 @@ _ROOT = Path(__file__).parent.parent
 # As a deployment has it, unlike the server of the tests.
 DURABLE = ("fsync=on", "synchronous_commit=on", "full_page_writes=on", "autovacuum=on")
 _KEY = new_key()
-# So that throttling is no part of what is measured; everything else is as it comes.
+# Raised, so that throttling does not limit the load; every other setting has its default.
 _LIMITS = (
     "REGISTRATION_ATTEMPTS",
     "LOGIN_ATTEMPTS",

@@ -44,7 +44,7 @@ class Mutation(graphql_mfa.Mutation):
         notes[owner(info)].append(text)
         return notes[owner(info)]
 
-    # Whoever finds an open browser can read; to destroy takes a second factor within the last five minutes.
+    # An open browser is enough to read. Destroying needs a second factor verified within the last five minutes.
     @strawberry.mutation(extensions=[SignedIn(max_age=300)])
     async def delete_notes(self, info: strawberry.Info) -> int:
         return len(notes.pop(owner(info), []))
