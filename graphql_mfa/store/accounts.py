@@ -17,7 +17,6 @@ from sqlalchemy import (
     delete,
     exists,
     func,
-    insert,
     or_,
     select,
     update,
@@ -65,7 +64,6 @@ select_users = select(
     UserRow.disabled_at,
 )
 _change = update(UserRow).where(_that_user)
-_FORGET_NAME = delete(ReservedNameRow).where(ReservedNameRow.digest == bindparam("name_digest"))
 
 
 def account_of(row: "Row[*tuple[object, ...]]") -> Account:
@@ -303,18 +301,23 @@ def name_digest(key: str) -> bytes:
     return digest(Purpose.RESERVED_NAME, key)
 
 
-_RESERVE_NAME = insert(ReservedNameRow)
+@cache
+def _reserve_name(dialect: str) -> Executable:
+    """An upsert, since accounts whose names look alike can be deleted at the same moment."""
+    insertion = insert_by_engine(dialect, ReservedNameRow)
+    upsert: Executable = insertion.on_conflict_do_update(
+        index_elements=[ReservedNameRow.digest], set_={"ends_at": insertion.excluded.ends_at}
+    )
+    return upsert
 
 
 def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
-    """Reserve the name, and those that look like it, until then. The row of its account is locked."""
-    reserved = _reserved_digests(key)
-    # An earlier reservation, expired but not purged yet, or one of a look-alike would conflict.
-    connection.execute(_FORGET_NAME, [{"name_digest": digest} for digest in reserved])
-    connection.execute(_RESERVE_NAME, [{"digest": digest, "ends_at": ends_at} for digest in reserved])
+    """Reserve the name, and those that look like it, until then."""
+    reserved = [{"digest": digest, "ends_at": ends_at} for digest in _reserved_digests(key)]
+    connection.execute(_reserve_name(connection.dialect.name), reserved)
 
 
-_RELEASE_NAME = _FORGET_NAME.where(_unexpired)
+_RELEASE_NAME = delete(ReservedNameRow).where(ReservedNameRow.digest == bindparam("name_digest"), _unexpired)
 
 
 def release_name(connection: Connection, key: str, now: datetime) -> bool:
@@ -327,7 +330,7 @@ def release_name(connection: Connection, key: str, now: datetime) -> bool:
 
 
 def _reserved_digests(key: str) -> list[bytes]:
-    # In one order, so that two deletions don't wait for each other.
+    # In one order of locks, so that two deletions don't wait for each other.
     return sorted((name_digest(key), skeleton_digest(key)))
 
 

@@ -223,3 +223,11 @@ async def test_a_session_that_is_over_is_not_found_by_its_token(database: Databa
         return sessions.lock_by_refresh_token(connection, OLD, FAMILY, LATER)
 
     assert await database.write(look_up) is None
+
+
+async def test_names_that_look_alike_are_reserved_at_the_same_moment(database: Database) -> None:
+    await asyncio.gather(
+        *(database.write(partial(accounts.reserve_name, key=key, ends_at=LATER)) for key in ["bobby", "b0bby"] * 10)
+    )
+    for key in ("bobby", "b0bby"):
+        assert await database.read(partial(accounts.is_reserved, key=key, now=NOW))
