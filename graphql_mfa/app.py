@@ -19,8 +19,8 @@ from graphql_mfa.http.router import shows_explorer
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
+from graphql_mfa.store.database import require_ready
 from graphql_mfa.store.outages import UnavailableError
-from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

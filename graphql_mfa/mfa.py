@@ -32,9 +32,8 @@ from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
-from graphql_mfa.store.database import Database
+from graphql_mfa.store.database import Database, require_ready
 from graphql_mfa.store.outages import UnavailableError
-from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry

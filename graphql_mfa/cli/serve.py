@@ -21,9 +21,8 @@ from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.settings import Settings, default_cookie_name
-from graphql_mfa.store.database import Database
+from graphql_mfa.store.database import Database, require_ready
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
-from graphql_mfa.store.readiness import require_ready
 
 if TYPE_CHECKING:
     from fastapi import FastAPI

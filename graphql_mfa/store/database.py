@@ -6,7 +6,7 @@ commits when it returns and rolls back when it raises, so expected failures are 
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from sqlalchemy import URL, Connection, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.metrics import NO_METRICS, Metrics, Transaction, TransactionKind
-from graphql_mfa.store import migrations, sqlite
+from graphql_mfa.store import keys, migrations, sqlite
 from graphql_mfa.store.outages import (
     NotMigratedError,
     UnavailableError,
@@ -41,10 +42,21 @@ _DRIVERS = (_SQLITE, "postgresql+asyncpg")
 _CONFLICTS = frozenset({"40001", "40P01"})
 _TRIES = 5
 _FIRST_PAUSE_SECONDS = 0.01
+_PATIENCE_SECONDS = 3  # load balancers give up soon, and ending a connection may take a driver two more
 
 
 class RolledBackError(Exception):
     """Raised by a transaction to roll back without a failure."""
+
+
+class LackedKeysError(UnusableDatabaseError):
+    """The database holds secrets that were encrypted with keys which the key ring lacks."""
+
+    def __init__(self, ids: Iterable[bytes]) -> None:
+        """ids: of the keys."""
+        shown = ", ".join(key_id.hex() for key_id in ids)
+        self.summary = f"The database holds secrets that were sealed with a key which the key ring lacks: {shown}."
+        Exception.__init__(self, self.summary)
 
 
 @dataclass(frozen=True)
@@ -197,6 +209,23 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.close()
+
+
+async def require_ready(database: Database, ring: KeyRing) -> None:
+    """Check that the database answers, that it is migrated, and that the ring has every key that it needs.
+
+    Raises NotMigratedError, LackedKeysError, UnusableDatabaseError and UnavailableError.
+    """
+    try:
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await database.require_migrated()
+            needed = await database.read(keys.sealing_keys)
+    except TimeoutError as error:
+        raise UnavailableError("no answer in time") from error
+    except SQLAlchemyError as error:
+        raise UnusableDatabaseError("its tables are not those of its version") from error
+    if lacked := [key for key in needed if ring.get(key) is None]:
+        raise LackedKeysError(lacked)
 
 
 def sqlite_file(url: str) -> Path | None:

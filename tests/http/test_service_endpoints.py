@@ -16,7 +16,7 @@ from starlette.routing import Mount
 
 from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.services import Services
-from graphql_mfa.store import readiness
+from graphql_mfa.store import database
 from graphql_mfa.store.outages import UnavailableError
 from tests.api_client import Api
 from tests.conftest import KEY, Connect, postgresql_only
@@ -103,7 +103,7 @@ async def test_readyz_of_a_database_that_does_not_answer(
         await asyncio.Event().wait()
 
     monkeypatch.setattr(services.database, "read", hang)
-    monkeypatch.setattr(readiness, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(database, "_PATIENCE_SECONDS", 0)
 
     assert (await api.http.get("/readyz")).status_code == 503
 

@@ -23,7 +23,7 @@ from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.core.usernames import skeleton_digest
 from graphql_mfa.store import migrations, security_events
-from graphql_mfa.store.database import Database
+from graphql_mfa.store.database import Database, require_ready
 from graphql_mfa.store.migrations import UnknownVersionError
 from graphql_mfa.store.models import (
     Base,
@@ -35,7 +35,6 @@ from graphql_mfa.store.models import (
     UserRow,
 )
 from graphql_mfa.store.outages import NotMigratedError, UnusableDatabaseError
-from graphql_mfa.store.readiness import require_ready
 from graphql_mfa.store.security_events import StoredEvent
 from tests.conftest import KEY, on_each_engine, postgresql_only, sqlite_only
 from tests.postgresql import PostgresqlServer
