@@ -25,8 +25,7 @@ from sqlalchemy import (
 from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.core.usernames import Username, skeleton_digest
-from graphql_mfa.store import security_events
-from graphql_mfa.store.inserts import insert_by_engine, insert_unless_there
+from graphql_mfa.store import insert_by_engine, insert_unless_there, security_events
 from graphql_mfa.store.models import RecoveryCodeRow, ReservedNameRow, SessionRow, UserRow
 
 _unexpired = ReservedNameRow.ends_at > bindparam("now")

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, String, bindparam, delete, func, select, update
 
+from graphql_mfa.store import insert_unless_there
 from graphql_mfa.store.accounts import StoredUser, is_live, select_users, that_name, user_of
-from graphql_mfa.store.inserts import insert_unless_there
 from graphql_mfa.store.models import ChallengeRow, RecoveryCodeRow, SessionRow, TotpDeviceRow, UserRow
 
 _BY_NAME = select_users.where(that_name, is_live)

@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from graphql_mfa.store import insert_by_engine
 from graphql_mfa.store.accounts import StoredUser, may_sign_in, select_users, that_name, user_of
-from graphql_mfa.store.inserts import insert_by_engine
 from graphql_mfa.store.models import ChallengeRow, KnownAddressRow, UserRow, UtcDateTime
 
 _known = aliased(KnownAddressRow)

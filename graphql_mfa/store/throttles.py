@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from graphql_mfa.core.throttling import Limit, Refusal, Usage, reserve
-from graphql_mfa.store.inserts import insert_by_engine
+from graphql_mfa.store import insert_by_engine
 from graphql_mfa.store.models import ThrottleRow, UtcDateTime
 
 _usage = (ThrottleRow.key, ThrottleRow.attempts, ThrottleRow.window_ends_at, ThrottleRow.blocked_until)
