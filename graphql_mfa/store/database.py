@@ -5,7 +5,6 @@ commits when it returns and rolls back when it raises, so expected failures are 
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,10 +37,6 @@ C = TypeVar("C")
 _SQLITE = "sqlite+aiosqlite"
 _DRIVERS = (_SQLITE, "postgresql+asyncpg")
 
-# PostgreSQL's serialization_failure and deadlock_detected.
-_CONFLICTS = frozenset({"40001", "40P01"})
-_TRIES = 5
-_FIRST_PAUSE_SECONDS = 0.01
 _PATIENCE_SECONDS = 3  # load balancers give up soon, and ending a connection may take a driver two more
 
 
@@ -79,7 +74,7 @@ class Database:
         the search path.
         """
         self._file = sqlite_file(where) if isinstance(where, str) else None
-        self._engine = _opened(where, pool_size, schema) if isinstance(where, str) else _adopted(where, schema)
+        self._engine = _engine_for(self._file or where, pool_size, schema)
         self._metrics = metrics
         self._after_commit: dict[str, Callable[[], None]] = {}
 
@@ -99,9 +94,7 @@ class Database:
         """Raise UnsupportedDatabaseError if transactions on the host's engine would not be safe."""
         if isinstance(self._engine, Sqlite):
             with translate_connection_errors():
-                fault = await self._engine.fault()
-            if fault:
-                raise UnsupportedDatabaseError(fault)
+                await self._engine.check()
 
     def after_commit(self, mark: str, call: Callable[[], None]) -> None:
         """Call a function after each commit of a transaction that set this mark in `connection.info`.
@@ -118,29 +111,18 @@ class Database:
         marks: set[str] = set()
 
         def watched(connection: Connection) -> T:
-            marks.clear()
+            nonlocal marks
             for mark in self._after_commit:
                 connection.info.pop(mark, None)
             result = transaction(connection)
-            marks.update(connection.info.keys() & self._after_commit)
+            marks = connection.info.keys() & self._after_commit
             return result
 
         with self._observed("write") as timed:
-            result = await self._write(timed(watched))
+            result = await self._engine.write(timed(watched))
         for mark in marks:
             self._after_commit[mark]()
         return result
-
-    async def _write(self, transaction: Callable[[Connection], T]) -> T:
-        for tries in range(1, _TRIES):
-            try:
-                return await self._engine.write(transaction)
-            except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
-                    raise
-            # Jitter keeps transactions that conflicted apart.
-            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2**tries * random.random())  # noqa: S311
-        return await self._engine.write(transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads in autocommit: each sees what was committed before it."""
@@ -261,30 +243,16 @@ def is_of_another_program(file: Path) -> bool:
         return bool(inspect(connection).get_table_names()) and not migrations.has_store(connection)
 
 
-def _opened(url: str, pool_size: int, schema: str | None) -> "Sqlite | Postgresql":
-    if file := sqlite_file(url):
-        _refuse_schema(schema)
-        return Sqlite(sqlite.engine_for(file), owned=True)
-    from graphql_mfa.store import postgresql  # SQLite starts faster without it
-
-    parsed = _parse(url)
-    return postgresql.Postgresql(postgresql.engine_for(parsed, pool_size), url=parsed, schema=schema)
-
-
-def _adopted(engine: AsyncEngine, schema: str | None) -> "Sqlite | Postgresql":
-    if f"{engine.dialect.name}+{engine.dialect.driver}" not in _DRIVERS:
+def _engine_for(where: Path | str | AsyncEngine, pool_size: int, schema: str | None) -> "Sqlite | Postgresql":
+    if isinstance(where, AsyncEngine) and f"{where.dialect.name}+{where.dialect.driver}" not in _DRIVERS:
         raise UnsupportedDatabaseError(f"The engine must be of one of {', '.join(_DRIVERS)}.")
-    if engine.dialect.name == "sqlite":
-        _refuse_schema(schema)
-        return Sqlite(engine, owned=False)
-    from graphql_mfa.store.postgresql import Postgresql
+    if isinstance(where, Path) or (isinstance(where, AsyncEngine) and where.dialect.name == "sqlite"):
+        if schema:
+            raise UnsupportedDatabaseError("GRAPHQL_MFA_DATABASE_SCHEMA is for PostgreSQL: SQLite has no schemas.")
+        return Sqlite(where)
+    from graphql_mfa.store.postgresql import Postgresql  # SQLite starts faster without it
 
-    return Postgresql(engine.execution_options(isolation_level="READ COMMITTED"), schema=schema)
-
-
-def _refuse_schema(schema: str | None) -> None:
-    if schema:
-        raise UnsupportedDatabaseError("GRAPHQL_MFA_DATABASE_SCHEMA is for PostgreSQL: SQLite has no schemas.")
+    return Postgresql(_parse(where) if isinstance(where, str) else where, pool_size, schema)
 
 
 def _parse(url: str) -> URL:

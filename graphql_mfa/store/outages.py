@@ -30,6 +30,8 @@ _LOCKING = " FOR UPDATE"  # requires the right to UPDATE
 _VERB = re.compile(r"\s*([A-Z]+(?: [A-Z]+)*)\b")
 # asyncpg raises a plain ConnectionError with this text if the server refuses TLS.
 _NO_TLS = "rejected SSL upgrade"
+# OpenSSL's X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN, _UNABLE_TO_GET_ISSUER_CERT_LOCALLY.
+_UNKNOWN_ISSUERS = (18, 19, 20)
 
 
 class UnavailableError(Exception):
@@ -62,18 +64,14 @@ class UnsupportedDatabaseError(ValueError):
     """A URL or an engine that is invalid, or on which transactions would not be safe."""
 
 
-def _has_unknown_issuer(error: ssl.SSLCertVerificationError) -> bool:
-    # OpenSSL's X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN, _UNABLE_TO_GET_ISSUER_CERT_LOCALLY.
-    return error.verify_code in (18, 19, 20)
-
-
 @contextmanager
 def translate_connection_errors() -> Iterator[None]:
     """Raise UnavailableError for errors of the database, as opposed to those of the statements inside."""
     try:
         yield
     except ssl.SSLCertVerificationError as error:
-        hint = "; name its authority with sslrootcert in the database URL" if _has_unknown_issuer(error) else ""
+        unknown = error.verify_code in _UNKNOWN_ISSUERS
+        hint = "; name its authority with sslrootcert in the database URL" if unknown else ""
         raise UnusableDatabaseError(
             f"the server's certificate is refused, {error.verify_message.rstrip('.')}{hint}"
         ) from error

@@ -2,13 +2,14 @@
 
 import asyncio
 import os
+import random
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from graphql_mfa.store.outages import UnsupportedDatabaseError
@@ -32,6 +33,9 @@ _STATEMENT_SECONDS = 10
 _POOL_SECONDS = 5
 _CLOSE_SECONDS = 5
 _CLOSE_POLL_SECONDS = 0.01
+
+_CONFLICTS = ("40001", "40P01")  # serialization_failure, deadlock_detected
+_RETRY_SECONDS = (0.02, 0.04, 0.08, 0.16)  # the longest pause before each retry
 
 
 def parse_options(url: URL) -> dict[str, Any]:
@@ -118,13 +122,10 @@ def _create(url: URL, connect_args: dict[str, Any] | None = None, **options: Any
     return create_async_engine(address, hide_parameters=True, connect_args=arguments, **options)
 
 
-def engine_for(url: URL, pool_size: int) -> AsyncEngine:
+def _pooled(url: URL, pool_size: int) -> AsyncEngine:
     """An engine whose every wait has a timeout."""
     return _create(
         url,
-        # Row locks serialise transactions. Under a stricter level, which may be the database's default, transactions
-        # that waited for a row fail more often than they are retried.
-        isolation_level="READ COMMITTED",
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=_POOL_SECONDS,
@@ -135,19 +136,29 @@ def engine_for(url: URL, pool_size: int) -> AsyncEngine:
 
 
 class Postgresql:
-    """Runs transactions on an engine in READ COMMITTED. Cancelling a caller closes its connection."""
+    """Runs transactions in READ COMMITTED. Cancelling a caller closes its connection."""
 
-    def __init__(self, engine: AsyncEngine, *, url: URL | None = None, schema: str | None) -> None:
-        """url: of an engine that `close` disposes of; None for a host's engine. schema: None is the search path."""
+    def __init__(self, where: URL | AsyncEngine, pool_size: int, schema: str | None) -> None:
+        """where: a host's engine stays open and has its own pool. schema: None is the search path."""
+        self._url = where if isinstance(where, URL) else None
         self._options = {"schema_translate_map": {None: schema}} if schema else {}
-        self.engine = engine.execution_options(**self._options)
-        self._url = url
+        engine = _pooled(where, pool_size) if isinstance(where, URL) else where
+        # Row locks serialise transactions. Under a stricter level, which may be the database's default, transactions
+        # that waited for a row fail more often than they are retried.
+        self.engine = engine.execution_options(isolation_level="READ COMMITTED", **self._options)
         self._reader = self.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run a transaction."""
-        async with self.engine.begin() as connection:
-            return await connection.run_sync(transaction)
+        """Run a transaction, and retry it after serialization failures and deadlocks."""
+        for pause in _RETRY_SECONDS:
+            try:
+                return await _run(self.engine, transaction)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) not in _CONFLICTS:
+                    raise
+            # Jitter keeps transactions that conflicted apart.
+            await asyncio.sleep(pause * random.random())  # noqa: S311
+        return await _run(self.engine, transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads in autocommit."""
@@ -157,11 +168,10 @@ class Postgresql:
     async def change_schema(self, change: Callable[[Connection], T]) -> T:
         """Run a migration without timeouts; on a host's engine, with that engine's."""
         if self._url is None:
-            return await self.write(change)
+            return await _run(self.engine, change)
         engine = _create(self._url, execution_options=self._options)
         try:
-            async with engine.begin() as connection:
-                return await connection.run_sync(change)
+            return await _run(engine, change)
         finally:
             await engine.dispose()
 
@@ -175,3 +185,8 @@ class Postgresql:
                 while self.engine.pool.checkedout():  # type: ignore[attr-defined]  # noqa: ASYNC110
                     await asyncio.sleep(_CLOSE_POLL_SECONDS)
         await self.engine.dispose()
+
+
+async def _run(engine: AsyncEngine, transaction: Callable[[Connection], T]) -> T:
+    async with engine.begin() as connection:
+        return await connection.run_sync(transaction)

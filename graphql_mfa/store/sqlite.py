@@ -20,6 +20,8 @@ from sqlalchemy import URL, Connection, NullPool, StaticPool, create_engine, eve
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from graphql_mfa.store.outages import UnsupportedDatabaseError
+
 T = TypeVar("T")
 
 IN_MEMORY = "SQLite needs a file: in memory, one transaction's rollback undoes another's commit."
@@ -44,7 +46,7 @@ _ACCEPTED = {
 }
 
 
-def engine_for(file: Path) -> AsyncEngine:
+def _engine_for(file: Path) -> AsyncEngine:
     """An engine whose transactions run entirely in the thread of their connection."""
 
     def connect() -> sqlite3.Connection:
@@ -104,25 +106,24 @@ class Sqlite:
     SQLAlchemy and the driver would send a plain BEGIN, under which transactions that read first lose updates.
     """
 
-    def __init__(self, engine: AsyncEngine, *, owned: bool) -> None:
-        """owned: whether `close` disposes of the engine."""
-        self.engine = engine
-        self._owned = owned
+    def __init__(self, where: Path | AsyncEngine) -> None:
+        """where: `close` leaves a host's engine open."""
+        self._owned = isinstance(where, Path)
+        self.engine = _engine_for(where) if isinstance(where, Path) else where
         self._writing = asyncio.Lock()
         self._unfinished: set[asyncio.Task[object]] = set()
 
-    async def fault(self) -> str | None:
-        """Why transactions on a host's engine would not be safe, as a sentence."""
+    async def check(self) -> None:
+        """Raise UnsupportedDatabaseError if transactions on a host's engine would not be safe."""
         if self._owned:
-            return None
-        if fault := await self.read(_fault):
-            return fault
+            return
+        await self.read(_check)
         if isinstance(self.engine.pool, StaticPool):
-            return "The engine's StaticPool gives one connection to several transactions at once: use another pool."
-        return None
+            raise UnsupportedDatabaseError(
+                "The engine's StaticPool gives one connection to several transactions at once: use another pool."
+            )
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
-        """Run a transaction."""
         async with asyncio.timeout(_BUSY_SECONDS):
             await self._writing.acquire()
         return await self._finish(_immediately, transaction, then=self._writing.release)
@@ -131,9 +132,7 @@ class Sqlite:
         """Run reads in autocommit."""
         return await self._finish(_in_autocommit, query)
 
-    async def change_schema(self, change: Callable[[Connection], T]) -> T:
-        """Run a migration."""
-        return await self.write(change)
+    change_schema = write
 
     async def close(self) -> None:
         """Wait for running transactions, then close the connections."""
@@ -199,11 +198,11 @@ def _in_autocommit(connection: Connection, transaction: Callable[[Connection], T
         return transaction(connection)
 
 
-def _fault(connection: Connection) -> str | None:
+def _check(connection: Connection) -> None:
     if not connection.scalar(_FILE):
-        return IN_MEMORY
+        raise UnsupportedDatabaseError(IN_MEMORY)
     if getattr(connection.connection.driver_connection, "in_transaction", False):
-        return (
+        raise UnsupportedDatabaseError(
             "The engine begins transactions by an event listener or `autocommit=False`, which loses updates: give "
             "graphql_mfa an engine without it."
         )
@@ -212,12 +211,11 @@ def _fault(connection: Connection) -> str | None:
         for name, accepted in _ACCEPTED.items()
         if connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() not in accepted
     ]
-    if not wrong:
-        return None
-    return (
-        f"The engine's connections need other pragmas ({', '.join(wrong)}): call "
-        "`graphql_mfa.configure_sqlite(engine)` where the engine is created."
-    )
+    if wrong:
+        raise UnsupportedDatabaseError(
+            f"The engine's connections need other pragmas ({', '.join(wrong)}): call "
+            "`graphql_mfa.configure_sqlite(engine)` where the engine is created."
+        )
 
 
 def _stop_if(cancelled: Event) -> None:
