@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sqlalchemy import URL, Connection, inspect, make_url
+from sqlalchemy import URL, Connection, NullPool, create_engine, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.metrics import NO_METRICS, Metrics, Transaction, TransactionKind
-from graphql_mfa.store import keys, migrations, sqlite
+from graphql_mfa.store import keys, migrations
 from graphql_mfa.store.outages import (
     NotMigratedError,
     UnavailableError,
@@ -26,7 +26,7 @@ from graphql_mfa.store.outages import (
     refusal,
     translate_connection_errors,
 )
-from graphql_mfa.store.sqlite import Sqlite
+from graphql_mfa.store.sqlite import IN_MEMORY, Sqlite
 
 if TYPE_CHECKING:
     from graphql_mfa.store.postgresql import Postgresql
@@ -48,7 +48,6 @@ class LackedKeysError(UnusableDatabaseError):
     """The database holds secrets that were encrypted with keys which the key ring lacks."""
 
     def __init__(self, ids: Iterable[bytes]) -> None:
-        """ids: of the keys."""
         shown = ", ".join(key_id.hex() for key_id in ids)
         self.summary = f"The database holds secrets that were sealed with a key which the key ring lacks: {shown}."
         Exception.__init__(self, self.summary)
@@ -189,7 +188,6 @@ class Database:
             return None
 
     async def close(self) -> None:
-        """Close every connection."""
         await self._engine.close()
 
 
@@ -223,7 +221,7 @@ def sqlite_file(url: str) -> Path | None:
             "A database URL of SQLite has three slashes before the file: sqlite+aiosqlite:///file"
         )
     if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
-        raise UnsupportedDatabaseError(sqlite.IN_MEMORY)
+        raise UnsupportedDatabaseError(IN_MEMORY)
     if parsed.query:
         raise UnsupportedDatabaseError("A database URL of SQLite has no options: remove the ? and what follows it.")
     return Path(parsed.database)
@@ -239,7 +237,8 @@ def check_url(url: str) -> None:
 
 def is_of_another_program(file: Path) -> bool:
     """Whether an SQLite file has tables, but none of ours. Raises UnavailableError."""
-    with translate_connection_errors(), sqlite.read_only(file) as connection:
+    read_only = URL.create("sqlite", database=file.absolute().as_uri(), query={"mode": "ro", "uri": "true"})
+    with translate_connection_errors(), create_engine(read_only, poolclass=NullPool).connect() as connection:
         return bool(inspect(connection).get_table_names()) and not migrations.has_store(connection)
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL."""
+"""PostgreSQL: the options of a database URL, and transactions with timeouts."""
 
 import asyncio
 import os
@@ -16,7 +16,6 @@ from graphql_mfa.store.outages import UnsupportedDatabaseError
 
 T = TypeVar("T")
 
-# The options of a URL.
 _ADDRESS = ("host", "port")  # can be repeated
 _TEXTS = ("user", "password", "passfile", "database", "krbsrvname")
 _COUNTS = ("prepared_statement_cache_size", "statement_cache_size")
@@ -161,7 +160,6 @@ class Postgresql:
         return await _run(self.engine, transaction)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run reads in autocommit."""
         async with self._reader.connect() as connection:
             return await connection.run_sync(query)
 

@@ -6,8 +6,7 @@ statement, and a trip costs more than the statement.
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
 import aiosqlite
-from sqlalchemy import URL, Connection, NullPool, StaticPool, create_engine, event, text
+from sqlalchemy import URL, Connection, StaticPool, event, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -91,15 +90,6 @@ def _set_pragmas(connection: sqlite3.Connection | DBAPIConnection) -> None:
         cursor.close()
 
 
-@contextmanager
-def read_only(file: Path) -> Iterator[Connection]:
-    """Open a file read-only."""
-    uri = f"{file.absolute().as_uri()}?mode=ro"
-    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(uri, uri=True), poolclass=NullPool)
-    with engine.connect() as connection:
-        yield connection
-
-
 class Sqlite:
     """Runs transactions with BEGIN IMMEDIATE.
 
@@ -107,7 +97,7 @@ class Sqlite:
     """
 
     def __init__(self, where: Path | AsyncEngine) -> None:
-        """where: `close` leaves a host's engine open."""
+        """where: the file, or a host's engine, which `close` leaves open."""
         self._owned = isinstance(where, Path)
         self.engine = _engine_for(where) if isinstance(where, Path) else where
         self._writing = asyncio.Lock()
@@ -129,13 +119,12 @@ class Sqlite:
         return await self._finish(_immediately, transaction, then=self._writing.release)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        """Run reads in autocommit."""
         return await self._finish(_in_autocommit, query)
 
     change_schema = write
 
     async def close(self) -> None:
-        """Wait for running transactions, then close the connections."""
+        """Wait for the transactions of cancelled callers, then close the connections."""
         if self._unfinished:
             await asyncio.wait(self._unfinished)
         if self._owned:
@@ -251,14 +240,12 @@ class SqliteConnection(aiosqlite.Connection):
         return _DirectCursor(self, self.sqlite.cursor()) if self._in_own_thread else super().cursor()
 
     async def commit(self) -> None:
-        """Commit the current transaction, if any."""
         if self._in_own_thread:
             self.sqlite.commit()
         else:
             await super().commit()
 
     async def rollback(self) -> None:
-        """Roll back the current transaction, if any."""
         if self._in_own_thread:
             self.sqlite.rollback()
         else:

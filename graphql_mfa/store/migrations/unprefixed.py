@@ -63,10 +63,9 @@ def move(connection: Connection, schema: str | None) -> str | None:
     if revision is None:
         return None
     tables = _released()[revision].keys()
-    for name in tables:
-        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {_PREFIX}{name}")
     rename = _rename_indexes if connection.dialect.name == "sqlite" else _rename_objects
     for name in tables:
+        connection.exec_driver_sql(f"ALTER TABLE {name} RENAME TO {_PREFIX}{name}")
         rename(connection, name, tables)
         if schema:
             connection.exec_driver_sql(f"ALTER TABLE {_PREFIX}{name} SET SCHEMA {_quoted(connection, schema)}")
