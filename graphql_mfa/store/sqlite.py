@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from functools import partial
 from pathlib import Path
-from threading import Event, Thread, current_thread, get_ident
+from threading import Event, Thread, current_thread
 from types import SimpleNamespace
 from typing import Any, Self, TypeVar
 
@@ -27,7 +27,6 @@ IN_MEMORY = "SQLite needs a file: in memory, one transaction's rollback undoes a
 
 _CONNECTIONS = 4  # one writes; a read takes about 0.1 ms, and does not wait for it
 _BUSY_SECONDS = 10
-_CHUNK_ROWS = 64  # the default of aiosqlite.connect
 _PRAGMAS = (
     f"busy_timeout={_BUSY_SECONDS * 1000}",
     "journal_mode=WAL",
@@ -60,7 +59,7 @@ def _engine_for(file: Path) -> AsyncEngine:
 
     return create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(file)),
-        async_creator=partial(open_connection, connect),
+        async_creator=partial(_open_connection, connect),
         isolation_level="AUTOCOMMIT",
         hide_parameters=True,
         pool_size=_CONNECTIONS,
@@ -116,10 +115,10 @@ class Sqlite:
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         async with asyncio.timeout(_BUSY_SECONDS):
             await self._writing.acquire()
-        return await self._finish(_immediately, transaction, then=self._writing.release)
+        return await self._run_in_task(_immediately, transaction, then=self._writing.release)
 
     async def read(self, query: Callable[[Connection], T]) -> T:
-        return await self._finish(_in_autocommit, query)
+        return await self._run_in_task(_in_autocommit, query)
 
     change_schema = write
 
@@ -130,14 +129,14 @@ class Sqlite:
         if self._owned:
             await self.engine.dispose()
 
-    async def _finish(
+    async def _run_in_task(
         self,
         run: Callable[[Connection, Callable[[Connection], T], Event], T],
         transaction: Callable[[Connection], T],
         *,
         then: Callable[[], None] = lambda: None,
     ) -> T:
-        """Run it in a separate task, so that cancelling the caller never interrupts the connection."""
+        """Cancelling the caller never interrupts a connection, since only the task uses it."""
         cancelled = Event()
         task = asyncio.create_task(self._run(lambda connection: run(connection, transaction, cancelled)))
         self._unfinished.add(task)
@@ -161,7 +160,7 @@ class Sqlite:
 
 
 def _without_driver_transactions(connection: Connection, function: Callable[[Connection], T]) -> T:
-    """Call it while the driver begins no transactions. SQLAlchemy's AUTOCOMMIT would lose the host's setting."""
+    # SQLAlchemy's AUTOCOMMIT would lose the host's isolation_level.
     driver: Any = connection.connection.dbapi_connection
     before, driver.isolation_level = driver.isolation_level, None
     try:
@@ -172,7 +171,7 @@ def _without_driver_transactions(connection: Connection, function: Callable[[Con
 
 def _immediately(connection: Connection, transaction: Callable[[Connection], T], cancelled: Event) -> T:
     """Take the write lock first: a transaction that reads before would overwrite what others wrote meanwhile."""
-    with connection.begin():  # rolls back when it raises
+    with connection.begin():
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         _stop_if(cancelled)
         result = transaction(connection)
@@ -219,14 +218,12 @@ class SqliteConnection(aiosqlite.Connection):
     sqlite: sqlite3.Connection
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
-        """connect: called in the connection's thread."""
-
         def connect_here() -> sqlite3.Connection:
             self.own_thread = current_thread()
             self.sqlite = connect()
             return self.sqlite
 
-        super().__init__(connect_here, _CHUNK_ROWS)
+        super().__init__(connect_here, iter_chunk_size=64)
 
     async def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine that awaits only this connection, in the connection's thread."""
@@ -253,10 +250,10 @@ class SqliteConnection(aiosqlite.Connection):
 
     @property
     def _in_own_thread(self) -> bool:
-        return get_ident() == self.own_thread.ident
+        return current_thread() is self.own_thread
 
 
-async def open_connection(connect: Callable[[], sqlite3.Connection]) -> SqliteConnection:
+async def _open_connection(connect: Callable[[], sqlite3.Connection]) -> SqliteConnection:
     """Open a connection whose thread is a daemon, so that it doesn't keep the process alive."""
     made: list[SqliteConnection] = []
     # Threads inherit `daemon` from the thread that creates them.

@@ -71,8 +71,8 @@ def upgrade(connection: Connection, target: str = HEAD) -> str | None:
         # `schema_translate_map` applies neither to Alembic's ALTER TABLE nor to SQL in a migration.
         connection.exec_driver_sql(f"SET LOCAL search_path TO {_quoted(connection, schema)}")
     if moved:
-        command.stamp(alembic_config(connection), moved)
-    command.upgrade(alembic_config(connection), target)
+        command.stamp(_alembic_config(connection), moved)
+    command.upgrade(_alembic_config(connection), target)
     return before
 
 
@@ -84,7 +84,7 @@ def include_object(_object: SchemaItem, name: str | None, type_: str, *_: object
     return type_ != "table" or (name not in Base.metadata.tables and name != VERSION_TABLE)
 
 
-def alembic_config(connection: Connection) -> "Config":
+def _alembic_config(connection: Connection) -> "Config":
     """Alembic's configuration for commands on a connection."""
     from alembic.config import Config
 
@@ -176,7 +176,7 @@ def _released_tables() -> dict[str, dict[str, set[str]]]:
     columns = {}
     with engine.begin() as connection:
         for revision in _RELEASED:
-            command.upgrade(alembic_config(connection), revision)
+            command.upgrade(_alembic_config(connection), revision)
             inspector = inspect(connection)
             columns[revision] = {
                 name.removeprefix(_PREFIX): {found["name"] for found in inspector.get_columns(name)}
