@@ -177,15 +177,12 @@ class Database:
     async def _migrated_already(self) -> str | None:
         try:
             return await self.require_migrated()
-        except NotMigratedError:
-            return None
-        except UnusableDatabaseError:
+        except UnavailableError as error:
+            # Another process that starts may have locked an SQLite file; changing the schema waits for the lock.
+            may_be_locked = self.embedded and not isinstance(error, UnusableDatabaseError)
+            if may_be_locked or isinstance(error, NotMigratedError):
+                return None
             raise
-        except UnavailableError:
-            if not self.embedded:
-                raise
-            # Another process that starts may have locked it; changing the schema waits for the lock.
-            return None
 
     async def close(self) -> None:
         await self._engine.close()
