@@ -27,10 +27,9 @@ from graphql_mfa.http.headers import (
     response_media_type,
 )
 from graphql_mfa.http.http_request import BadRequestError, Operation, read_operation
-from graphql_mfa.http.introspection import EncodedData
 from graphql_mfa.http.public_errors import MASKED, ErrorCode, is_unexpected, public_error
 from graphql_mfa.http.request_log import observed, request_id
-from graphql_mfa.http.schema import Schema
+from graphql_mfa.http.schema import EncodedData, Schema
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings

@@ -1,38 +1,49 @@
-"""The GraphQL schema of a deployment, and the execution of checked documents."""
+"""The GraphQL schema of a deployment: documents are checked and executed, and outcomes are applied to the response."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 import strawberry
 from graphql import (
+    DocumentNode,
+    ExecutionResult,
     GraphQLError,
     GraphQLInterfaceType,
     GraphQLNamedType,
     GraphQLObjectType,
+    GraphQLResolveInfo,
     GraphQLSchema,
     GraphQLUnionType,
+    default_field_resolver,
+    execute_sync,
     get_named_type,
+    get_nullable_type,
     get_operation_ast,
     specified_rules,
 )
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.config import StrawberryConfig
-from strawberry.types import ExecutionContext
+from strawberry.types import ExecutionContext, get_object_definition
 from strawberry.types.scalar import ScalarDefinition
+from strawberry.utils.await_maybe import await_maybe
 
 from graphql_mfa.api.mutation import secret_marks
 from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
 from graphql_mfa.context import RequestContext
-from graphql_mfa.http.documents import DocumentChecks, operation_name
-from graphql_mfa.http.introspection import Introspection
-from graphql_mfa.http.outcomes import apply_outcomes
+from graphql_mfa.http import cookie_mode
+from graphql_mfa.http.documents import DocumentChecks, WeighedCache, operation_name
 from graphql_mfa.http.public_errors import ErrorCode, is_unexpected, with_code
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.settings import Settings
+from graphql_mfa.types.accounts import AccountDeleted
 from graphql_mfa.types.errors import PublicError
+from graphql_mfa.types.sessions import LogoutSuccess, NotAuthenticated, SessionExpired, SessionRevoked
+from graphql_mfa.types.sign_in import SignInSuccess
 
 _LONGEST_LOGGED_NAME = 80
 _SPECIFIED_RULES = frozenset(specified_rules)
@@ -43,6 +54,7 @@ _DATE_TIME = strawberry.scalar(
     serialize=datetime.isoformat,
     parse_value=datetime.fromisoformat,
 )
+_CACHED_BYTES = 4_000_000
 
 
 class Schema(strawberry.Schema):
@@ -141,3 +153,86 @@ def _check_queries_lead_to_no_mutation(schema: GraphQLSchema, secret_fields: fro
             left += [get_named_type(field.type) for field in type_.fields.values()]
         if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
             left += schema.get_possible_types(type_)
+
+
+def apply_outcomes(schema: GraphQLSchema) -> None:
+    """Make each root field that returns a union, a host's too, apply its outcome to the response and the log."""
+    for root in (schema.query_type, schema.mutation_type):
+        for field in root.fields.values() if root else ():
+            if isinstance(get_nullable_type(field.type), GraphQLUnionType):
+                field.resolve = _applying(field.resolve or default_field_resolver)
+
+
+def _applying(resolve: Callable[..., Any]) -> Callable[..., Any]:
+    async def resolve_and_apply(
+        source: object, info: GraphQLResolveInfo[RequestContext], **arguments: object
+    ) -> object:
+        outcome = await await_maybe(resolve(source, info, **arguments))
+        _apply(info.context, info.field_name, outcome)
+        return outcome
+
+    return resolve_and_apply
+
+
+def _apply(context: RequestContext, field_name: str, outcome: object) -> None:
+    definition = get_object_definition(outcome)
+    if definition is None:
+        return
+    context.outcomes.append(f"{field_name}={definition.name}")
+    match outcome:
+        case SignInSuccess():
+            cookie_mode.move_to_cookie(context, outcome.tokens)
+        case LogoutSuccess() | AccountDeleted():
+            cookie_mode.expire_cookie(context)
+        case SessionRevoked() if outcome.id == str(outcome.user.session_id):
+            cookie_mode.expire_cookie(context)
+        case SessionExpired() | NotAuthenticated() if context.uses_cookie:
+            cookie_mode.expire_cookie(context)
+    if isinstance(outcome, NotAuthenticated):
+        context.reject_access_token()
+    context.uses_cookie = False
+
+
+class EncodedData(dict[str, Any]):
+    """The `data` of a result as JSON text. The dictionary itself is empty."""
+
+    def __init__(self, encoded: bytes) -> None:
+        super().__init__()
+        self.encoded = encoded
+
+
+class Introspection:
+    """Executes introspection, one operation at a time.
+
+    The hooks of a host's extensions run, except `resolve`, which would be called for each field of the schema.
+    """
+
+    def __init__(self, schema: GraphQLSchema) -> None:
+        self._schema = schema
+        self._results: WeighedCache[ExecutionResult] = WeighedCache(_CACHED_BYTES)
+        self._lock = asyncio.Lock()
+
+    async def execute(
+        self, text: str, document: DocumentNode, variables: dict[str, Any] | None, operation_name: str | None
+    ) -> ExecutionResult:
+        """The result of a valid document. Its `data` is EncodedData, unless there are errors."""
+        key = (text, json.dumps(variables), operation_name)
+        if known := self._results.get(key):
+            return known
+        async with self._lock:
+            if known := self._results.get(key):
+                return known
+            result = await asyncio.to_thread(_execute, self._schema, document, variables, operation_name)
+            if isinstance(result.data, EncodedData):
+                self._results.put(key, result, len(result.data.encoded) + sum(len(part or "") for part in key))
+            return result
+
+
+def _execute(
+    schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any] | None, operation_name: str | None
+) -> ExecutionResult:
+    result = execute_sync(schema, document, variable_values=variables, operation_name=operation_name)
+    if result.errors:
+        return result
+    data = json.dumps(result.data, ensure_ascii=False, separators=(",", ":"))
+    return ExecutionResult(EncodedData(data.encode("utf-8", "backslashreplace")))

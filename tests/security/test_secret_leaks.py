@@ -17,7 +17,6 @@ import graphql_mfa.api.queries
 import graphql_mfa.api.sign_in
 import graphql_mfa.http.router
 import graphql_mfa.http.schema
-from graphql_mfa.http import outcomes
 from graphql_mfa.services import Services
 from graphql_mfa.types.sign_in import EnrollmentConfirmed
 from tests.api_client import LOGIN, REGISTER_USER, Api, Result
@@ -371,7 +370,7 @@ async def test_new_secrets_in_the_log_of_a_failure(
         made.extend([outcome.tokens.access_token, str(outcome.tokens.refresh_token), *outcome.recovery_codes])
         raise RuntimeError(f"cannot present {outcome}")
 
-    monkeypatch.setattr(outcomes, "get_object_definition", broken)
+    monkeypatch.setattr(graphql_mfa.http.schema, "get_object_definition", broken)
     variables = {"input": {"challengeToken": registered["challenge"]["token"], "otp": code}}
     response = await api.send(
         "mutation Run($input: VerifyOtpInput!) { verifyOtp(input: $input) { __typename } }", variables
