@@ -13,9 +13,8 @@ from graphql_mfa.core.access_tokens import JWKS_PATH, server_metadata
 from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
-from graphql_mfa.http.headers import SECURITY_HEADERS, SecurityHeaders
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER
-from graphql_mfa.http.router import shows_explorer
+from graphql_mfa.http.router import SECURITY_HEADERS, SecurityHeaders, shows_explorer
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment

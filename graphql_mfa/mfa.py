@@ -23,7 +23,7 @@ from graphql_mfa.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purging import cause_of, purge
 from graphql_mfa.hashing import HashingPool
-from graphql_mfa.http.client_address import UntrustedProxy
+from graphql_mfa.http.http_request import UntrustedProxy
 from graphql_mfa.http.router import build_router
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.http.signed_in import signed_in

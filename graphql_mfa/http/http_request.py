@@ -1,20 +1,45 @@
-"""Reading a GraphQL operation from an HTTP request, strictly."""
+"""Reading a request strictly: the operation, the headers, and the client's address."""
 
 import json
+import logging
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NoReturn
 
 from starlette.requests import Request
 
+from graphql_mfa.client import Client
+from graphql_mfa.core.addresses import Address, address_group, is_loopback, is_proxy, parse_address, source
 from graphql_mfa.core.texts import is_text, quantity
 from graphql_mfa.http.documents import bare_hash
-from graphql_mfa.http.headers import parse_media_type
 from graphql_mfa.http.public_errors import ErrorCode
+from graphql_mfa.services import Services
 
 _DEEPEST_JSON = 64
 _MOST_JSON_VALUES = 1000  # variables are coerced one by one; an input of this schema has at most four
+JSON = "application/json"
+GRAPHQL_JSON = "application/graphql-response+json"
+_CACHED_HEADERS = 256
+_LONGEST_CACHED_HEADER = 256  # browsers send at most 150 characters
+# An unclosed quote extends to the end of the header; searching for its end repeatedly would take quadratic time.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)
+_log = logging.getLogger("graphql_mfa")
+
+_FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip")
+# Set by proxies, content delivery networks and tunnels that set none of the above.
+_OTHER_FORWARDING_HEADERS = re.compile(
+    "x-forwarded-.*|x-original-.*|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|cdn-loop"
+)
+_HOST = re.compile(r"(localhost|[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_WARNING_PERIOD = timedelta(hours=1)
+_WARNING = (
+    "X-Forwarded-For came from {peer}, which GRAPHQL_MFA_TRUSTED_PROXIES does not name: it is ignored, and all clients "
+    "behind that address count as one."
+)
 
 
 @dataclass(frozen=True)
@@ -187,3 +212,102 @@ def _object(value: object, what: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BadRequestError(400, f"{what} must be a JSON object.")
     return value
+
+
+def bearer_token(request: Request) -> str | None:
+    """The access token; None without an Authorization header, empty for another scheme."""
+    header = request.headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def response_media_type(request: Request) -> str:
+    """The media type of a GraphQL response, from the Accept header: JSON when it prefers neither."""
+    accept = request.headers.get("accept", "")
+    return _preferred_cached(accept) if len(accept) <= _LONGEST_CACHED_HEADER else _preferred(accept)
+
+
+def accepted_media_types(header: str) -> dict[str, float]:
+    """The media types in an Accept header, in lower case, with their weights; those with weight 0 are left out."""
+    weights = {}
+    # Quoted strings may hold separators; no parameter that is read here is quoted.
+    for part in _QUOTED.sub("", header).split(","):
+        media_type, parameters = parse_media_type(part)
+        weight = _weight(parameters.get("q", "1"))
+        if weight > 0:
+            weights[media_type] = weight
+    return weights
+
+
+def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type in lower case, and its parameters (RFC 9110, 8.3.1)."""
+    media_type, *parameters = text.split(";")
+    pairs = (parameter.partition("=") for parameter in parameters)
+    return media_type.strip().lower(), {name.strip().lower(): value.strip(' \t"') for name, _, value in pairs}
+
+
+def _preferred(accept: str) -> str:
+    accepted = accepted_media_types(accept)
+    weight = accepted.get(GRAPHQL_JSON)
+    return GRAPHQL_JSON if weight and weight >= accepted.get(JSON, 0) else JSON
+
+
+_preferred_cached = lru_cache(_CACHED_HEADERS)(_preferred)
+
+
+def _weight(text: str) -> float:
+    return float(text) if re.fullmatch(r"0(\.\d{0,3})?|1(\.0{0,3})?", text) else 1.0
+
+
+class UntrustedProxy:
+    """Peers that send `X-Forwarded-For` without being trusted: logged once an hour at most, and shown by /readyz."""
+
+    def __init__(self) -> None:
+        self._logged_at: datetime | None = None
+        self._seen_at: datetime | None = None
+
+    def report(self, peer: Address | None, now: datetime) -> None:
+        """Log a request of such a peer, unless one was logged within the hour."""
+        self._seen_at = now
+        if self._logged_at is None or now - self._logged_at >= _WARNING_PERIOD:
+            self._logged_at = now
+            _log.warning("%s", _WARNING.format(peer=peer))
+
+    def warning(self, now: datetime) -> str | None:
+        """The warning, if such a request came within the last hour. It names no address, since /readyz is public."""
+        if self._seen_at is None or now - self._seen_at >= _WARNING_PERIOD:
+            return None
+        return _WARNING.format(peer="an address")
+
+
+def client_of(request: Request, services: Services, untrusted_proxy: UntrustedProxy) -> Client:
+    """The client, by the address that trusted proxies forward, else by the peer's."""
+    forwarded_for = ",".join(request.headers.getlist("x-forwarded-for"))
+    peer = parse_address(request.client.host) if request.client else None
+    proxies = services.settings.trusted_proxies
+    address, shared = source(peer, forwarded_for, proxies)
+    if not is_proxy(peer, proxies):
+        shared = shared or any(name in request.headers for name in _FORWARDING_HEADERS)
+        if forwarded_for:
+            untrusted_proxy.report(peer, services.clock())
+    return Client(address_group(address), request.headers, str(address) if address else None, shared)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a browser on this machine sent the request to a loopback address.
+
+    A proxy on this machine is a loopback peer too, but forwards another Host or adds headers of its own. A site whose
+    name was rebound to a loopback address (DNS rebinding) sends its own name as Host.
+    """
+    host = _HOST.fullmatch(request.headers.get("host", ""))
+    return (
+        request.client is not None
+        and is_loopback(request.client.host)
+        and host is not None
+        and is_loopback(host[1].strip("[]"))
+        and not any(
+            name in _FORWARDING_HEADERS or _OTHER_FORWARDING_HEADERS.fullmatch(name) for name in request.headers
+        )
+    )

@@ -1,4 +1,4 @@
-"""The GraphQL endpoint, and the explorer at the same path."""
+"""The GraphQL endpoint, the explorer at the same path, and the security headers of every response."""
 
 import asyncio
 import json
@@ -7,26 +7,30 @@ from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
+from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http import cookie_mode
-from graphql_mfa.http.client_address import UntrustedProxy, client_of, is_local
-from graphql_mfa.http.headers import (
+from graphql_mfa.http.http_request import (
     GRAPHQL_JSON,
     JSON,
-    SECURITY_HEADERS,
+    BadRequestError,
+    Operation,
+    UntrustedProxy,
     accepted_media_types,
     bearer_token,
+    client_of,
+    is_local,
+    read_operation,
     response_media_type,
 )
-from graphql_mfa.http.http_request import BadRequestError, Operation, read_operation
 from graphql_mfa.http.public_errors import MASKED, ErrorCode, is_unexpected, public_error
 from graphql_mfa.http.request_log import observed, request_id
 from graphql_mfa.http.schema import EncodedData, Schema
@@ -34,6 +38,15 @@ from graphql_mfa.logs import log_unexpected
 from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
 
+SECURITY_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+"""For a response that is neither a page nor cacheable (OWASP HTTP Security Response Headers Cheat Sheet)."""
 _HEADERS = SECURITY_HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _ALLOWED = {
@@ -208,3 +221,20 @@ def _json_response(media_type: str, body: dict[str, Any], status: int = 200) -> 
 
 def _response(media_type: str, content: bytes, status: int = 200) -> Response:
     return Response(content, status, _HEADERS, media_type=f"{media_type}; charset=utf-8")
+
+
+class SecurityHeaders:
+    """Middleware that adds the security headers that a response doesn't set itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)

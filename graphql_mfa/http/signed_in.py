@@ -10,7 +10,7 @@ from strawberry.extensions import FieldExtension
 
 from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
 from graphql_mfa.flows.signed_in import authenticate
-from graphql_mfa.http.headers import bearer_token
+from graphql_mfa.http.http_request import bearer_token
 from graphql_mfa.services import Services
 from graphql_mfa.types.errors import PublicError
 
