@@ -29,7 +29,6 @@ INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
 _MAX_DEFINITIONS = 100
 _MAX_ROOT_FIELDS = 10
 _MAX_DIRECTIVES = 30
-# Introspection fields and aliases inside them.
 _MAX_INTROSPECTIONS = 2
 # Inputs have at most four members. graphql-core prints the whole literal for each error in it.
 _MAX_VALUES = 200
@@ -146,11 +145,7 @@ class DocumentLimits:
 
 def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
     """The names of an operation's root fields, fragments expanded."""
-    fragments = {
-        definition.name.value: definition.selection_set
-        for definition in document.definitions
-        if isinstance(definition, FragmentDefinitionNode)
-    }
+    fragments = _fragments(document)
     seen: set[str] = set()
     left: list[SelectionSetNode | None] = [operation.selection_set]
     while left:
@@ -161,9 +156,18 @@ def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> I
             elif isinstance(selection, FragmentSpreadNode):
                 if selection.name.value not in seen:
                     seen.add(selection.name.value)
-                    left.append(fragments.get(selection.name.value))
+                    if fragment := fragments.get(selection.name.value):
+                        left.append(fragment.selection_set)
             elif isinstance(selection, InlineFragmentNode):
                 left.append(selection.selection_set)
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
 
 
 def _nodes(definition: Node) -> Iterator[Node]:
@@ -185,11 +189,7 @@ class _Measure:
 
     def __init__(self, document: DocumentNode, credential_fields: frozenset[str]) -> None:
         self._credential_fields = credential_fields
-        self._fragments = {
-            definition.name.value: definition
-            for definition in document.definitions
-            if isinstance(definition, FragmentDefinitionNode)
-        }
+        self._fragments = _fragments(document)
         self._sizes: dict[str, Size] = {}
         # Keyed by identity, since the hash of a node includes all nodes below it.
         kinds = {id(definition): Counter(map(type, _nodes(definition))) for definition in document.definitions}

@@ -75,7 +75,6 @@ def _code(error: GraphQLError) -> object:
         return ErrorCode.INTERNAL_SERVER_ERROR
     if isinstance(error, GraphQLSyntaxError):
         return ErrorCode.GRAPHQL_PARSE_FAILED
-    # Errors of validation have a code; the others are about variables.
     return (error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT)
 
 

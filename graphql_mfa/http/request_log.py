@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from graphql_mfa.context import RequestContext
-from graphql_mfa.metrics import Metrics
 
 _log = logging.getLogger("graphql_mfa.requests")
 _tracer = trace.get_tracer("graphql_mfa")
@@ -35,7 +34,7 @@ def request_id(request: Request) -> str:
 def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]]:
     """Trace the request. Yields a function that adds the request's id to the response, logs and counts it."""
     started_at = time.perf_counter()
-    metrics = context.services.metrics
+    in_flight = context.services.metrics.requests_in_flight
     in_span = trace.get_current_span().get_span_context().is_valid  # the host application's
     span = _tracer.start_span(
         "graphql",
@@ -49,7 +48,7 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             response.headers[REQUEST_ID_HEADER] = context.request_id
             _describe(span, context, response.status_code)
             seconds = time.perf_counter() - started_at
-            _count(metrics, context, response.status_code, seconds)
+            _count(context, response.status_code, seconds)
             _log.info(
                 "%s",
                 context.operation or "nothing ran",
@@ -63,14 +62,15 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             )
             return response
 
-        metrics.requests_in_flight.inc()
+        in_flight.inc()
         try:
             yield finish
         finally:
-            metrics.requests_in_flight.dec()
+            in_flight.dec()
 
 
-def _count(metrics: Metrics, context: RequestContext, status: int, seconds: float) -> None:
+def _count(context: RequestContext, status: int, seconds: float) -> None:
+    metrics = context.services.metrics
     metrics.responses.labels(status).inc()
     operation = context.operation.partition(" ")[0] if context.operation else "none"
     for text in reversed(context.outcomes):
