@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import ParamSpec, TypeVar
 
 from graphql_mfa.core.addresses import networks
-from graphql_mfa.core.password_hashing import PasswordHasher
+from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.metrics import NO_METRICS, Metrics
 
 P = ParamSpec("P")

@@ -18,7 +18,7 @@ from graphql_mfa.api.mutations import Mutation
 from graphql_mfa.api.queries import Query
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import AccessTokens
-from graphql_mfa.core.password_hashing import PasswordHasher
+from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purging import cause_of, purge

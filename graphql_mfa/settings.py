@@ -20,8 +20,8 @@ from pydantic_settings import (
 
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
+from graphql_mfa.core.inputs import is_shown, trim
 from graphql_mfa.core.origins import is_wildcard, parse_origin
-from graphql_mfa.core.texts import is_shown, trim
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from graphql_mfa.core.texts import plain_code
+from graphql_mfa.core.inputs import plain_code
 
 _NAMES = {
     *("password", "secret", "otpauthUri", "token", "challengeToken", "otp", "recoveryCode", "recoveryCodes"),

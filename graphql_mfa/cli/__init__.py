@@ -16,8 +16,8 @@ from graphql_mfa.cli.configuration import (
     read_settings,
 )
 from graphql_mfa.cli.serve import serve
+from graphql_mfa.core.inputs import quantity
 from graphql_mfa.core.keys import new_key
-from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.purging import PurgeError
 from graphql_mfa.flows.purging import purge as delete_expired
 from graphql_mfa.services import utc_now

@@ -6,8 +6,8 @@ from collections.abc import Collection
 import typer
 
 from graphql_mfa.cli.configuration import opened_database, read_settings, require_keys
+from graphql_mfa.core.inputs import quantity
 from graphql_mfa.core.keys import KeyRing
-from graphql_mfa.core.texts import quantity
 from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
 from graphql_mfa.services import utc_now
 from graphql_mfa.settings import Settings

@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from graphql_mfa.cli.configuration import opened_services, read_settings
-from graphql_mfa.core.texts import is_text, trim
+from graphql_mfa.core.inputs import is_text, trim
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.operators import list_users, show_user
 from graphql_mfa.flows.user_import import Imported, import_users

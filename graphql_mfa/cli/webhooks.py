@@ -5,7 +5,7 @@ import asyncio
 import typer
 
 from graphql_mfa.cli.configuration import opened_database, read_settings
-from graphql_mfa.core.texts import quantity
+from graphql_mfa.core.inputs import quantity
 from graphql_mfa.flows.operators import retry as retry_all
 from graphql_mfa.flows.operators import undelivered
 from graphql_mfa.services import utc_now

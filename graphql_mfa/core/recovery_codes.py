@@ -2,7 +2,7 @@
 
 import secrets
 
-from graphql_mfa.core.texts import plain_code
+from graphql_mfa.core.inputs import plain_code
 
 # Crockford's base32: without I, L and O, which look like digits, and U.
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

@@ -12,8 +12,7 @@ from uuid import UUID
 
 import pyotp
 
-from graphql_mfa.core.inputs import FieldErrorCode, Problem
-from graphql_mfa.core.texts import is_shown, plain_code, trim
+from graphql_mfa.core.inputs import FieldErrorCode, Problem, is_shown, plain_code, trim
 
 RECOMMENDED_SECRET_BITS = 128  # minimum of RFC 4226 section 4, R6
 DEFAULT_DEVICE_NAME = "Authenticator app"

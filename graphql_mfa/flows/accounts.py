@@ -4,11 +4,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 from graphql_mfa.client import Client
-from graphql_mfa.core import passwords, usernames
-from graphql_mfa.core.accounts import Account, FactorKind
+from graphql_mfa.core import passwords
+from graphql_mfa.core.accounts import Account, FactorKind, Username, parse_new_username, username_key
 from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.core.usernames import Username, username_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.sign_in import issue_challenge
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
@@ -39,9 +38,7 @@ async def register_user(services: Services, username: str, password: str, client
     settings = services.settings
     if not settings.registration_open:
         return RegistrationClosed()
-    name = usernames.parse_new_username(
-        username, shortest=settings.username_min_length, longest=settings.username_max_length
-    )
+    name = parse_new_username(username, shortest=settings.username_min_length, longest=settings.username_max_length)
     password_problem = passwords.format_problem(
         password, shortest=settings.password_min_length, longest=settings.password_max_length
     )

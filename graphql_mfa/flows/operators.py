@@ -7,9 +7,9 @@ from functools import partial
 from typing import TypeVar
 
 from graphql_mfa.client import OPERATOR
+from graphql_mfa.core.accounts import username_key
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.core.usernames import username_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import delete_personal_data
 from graphql_mfa.flows.purging import BATCH_ROWS

@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core import passwords
+from graphql_mfa.core.accounts import lookup_key, username_key
 from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
-from graphql_mfa.core.usernames import lookup_key, username_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, lock_recovery_code
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_with_recent_mfa

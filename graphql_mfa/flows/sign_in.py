@@ -8,12 +8,11 @@ from uuid import UUID, uuid4
 
 from graphql_mfa.client import Client
 from graphql_mfa.core import throttling
-from graphql_mfa.core.accounts import Account, FactorKind
-from graphql_mfa.core.password_hashing import PasswordVerdict
+from graphql_mfa.core.accounts import Account, FactorKind, lookup_key
+from graphql_mfa.core.passwords import PasswordVerdict
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.tokens import CHALLENGE_PREFIX, Purpose, digest, new_token, token_digest
-from graphql_mfa.core.usernames import lookup_key
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, replace_recovery_codes

@@ -22,9 +22,8 @@ from sqlalchemy import (
     update,
 )
 
-from graphql_mfa.core.accounts import Account, FactorKind
+from graphql_mfa.core.accounts import Account, FactorKind, Username, skeleton_digest
 from graphql_mfa.core.tokens import Purpose, digest
-from graphql_mfa.core.usernames import Username, skeleton_digest
 from graphql_mfa.store import insert_by_engine, insert_unless_there, security_events
 from graphql_mfa.store.models import RecoveryCodeRow, ReservedNameRow, SessionRow, UserRow
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import strawberry
 
 from graphql_mfa.core import throttling
-from graphql_mfa.core.texts import quantity
+from graphql_mfa.core.inputs import quantity
 from graphql_mfa.types.errors import UserError
 
 

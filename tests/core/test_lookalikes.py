@@ -2,8 +2,8 @@
 
 import pytest
 
+from graphql_mfa.core.accounts import Username, parse_new_username, parse_username
 from graphql_mfa.core.inputs import FieldErrorCode, Problem
-from graphql_mfa.core.usernames import Username, parse_new_username, parse_username
 
 
 def parse(raw: str) -> Username:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from passlib.hash import bcrypt_sha256
 
-from graphql_mfa.core import password_hashing
-from graphql_mfa.core.password_hashing import PasswordHasher, PasswordVerdict, stored_cost
+from graphql_mfa.core import passwords
+from graphql_mfa.core.passwords import PasswordHasher, PasswordVerdict, stored_cost
 
 ROUNDS = 5
 LONGEST = 128
@@ -236,5 +236,5 @@ def test_passlib_beside_libpass_is_warned_of_at_import(tmp_path: Path, monkeypat
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: passlib\nVersion: 1.7.4\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.warns(RuntimeWarning, match="pip uninstall passlib libpass") as warned:
-        runpy.run_path(password_hashing.__file__)
+        runpy.run_path(passwords.__file__)
     assert len(warned) == 1

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphql_mfa.core.accounts import username_key
 from graphql_mfa.core.inputs import FieldErrorCode, Problem
 from graphql_mfa.core.passwords import format_problem, guessability_problem, unchanged_problem
-from graphql_mfa.core.usernames import username_key
 
 STRONG = "kV9#tLq2!xRw"
 

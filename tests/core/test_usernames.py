@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from graphql_mfa.core.accounts import Username, lookup_key, parse_username, username_key
 from graphql_mfa.core.inputs import FieldErrorCode, Problem
-from graphql_mfa.core.usernames import Username, lookup_key, parse_username, username_key
 from tests.core.texts import any_text
 
 # DerivedCoreProperties.txt, Default_Ignorable_Code_Point.
@@ -173,7 +173,7 @@ def test_a_length_of_one_is_in_the_singular() -> None:
 def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     """U+FDFA becomes 18 characters: a megabyte of it would keep a core busy."""
     assert len(unicodedata.normalize("NFKC", "ﷺ")) == 18
-    monkeypatch.setattr("graphql_mfa.core.usernames.username_key", lambda _: pytest.fail("normalised"))
+    monkeypatch.setattr("graphql_mfa.core.accounts.username_key", lambda _: pytest.fail("normalised"))
     assert refusal("ﷺ" * 65) is FieldErrorCode.TOO_LONG
 
 

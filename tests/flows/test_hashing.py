@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from graphql_mfa import hashing
-from graphql_mfa.core.password_hashing import PasswordHasher
+from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.hashing import HashingPool, Slot
 from tests.slots import slots_taken
 

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.core.password_hashing import PasswordHasher, PasswordVerdict
+from graphql_mfa.core.passwords import PasswordHasher, PasswordVerdict
 from tests.api_client import Result
 from tests.conftest import Connect
 from tests.security.attacks import WRONG_PASSWORD, at_once, kinds

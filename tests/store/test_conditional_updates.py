@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, select, text
 
-from graphql_mfa.core.usernames import Username, username_key
+from graphql_mfa.core.accounts import Username, username_key
 from graphql_mfa.store import accounts, purging, recovery_codes, sessions, sign_in, totp
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import ChallengeRow, TotpDeviceRow

@@ -19,9 +19,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, insert, inspect, select, text
 
+from graphql_mfa.core.accounts import skeleton_digest
 from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
-from graphql_mfa.core.usernames import skeleton_digest
 from graphql_mfa.store import migrations, security_events
 from graphql_mfa.store.database import Database, require_ready
 from graphql_mfa.store.migrations import UnknownVersionError

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from graphql_mfa.core.usernames import skeleton_digest
+from graphql_mfa.core.accounts import skeleton_digest
 
 revision = "0006"
 down_revision = "0005"
