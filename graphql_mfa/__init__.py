@@ -1,7 +1,6 @@
 """Multi-factor sign-in as a GraphQL API."""
 
-from graphql_mfa.api.mutations import Mutation
-from graphql_mfa.api.queries import Query
+from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.app import create_app
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.security_events import SecurityEvent

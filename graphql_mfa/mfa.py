@@ -14,8 +14,7 @@ from starlette.requests import Request
 from strawberry.extensions import SchemaExtension
 from strawberry.types.scalar import ScalarDefinition
 
-from graphql_mfa.api.mutations import Mutation
-from graphql_mfa.api.queries import Query
+from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.passwords import PasswordHasher

@@ -25,8 +25,7 @@ from graphql_mfa.types.accounts import (
     User,
     UsernameTaken,
 )
-from graphql_mfa.types.errors import InvalidInput
-from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.errors import InvalidInput, RateLimited
 
 
 async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserResult:

@@ -17,10 +17,9 @@ from graphql_mfa.flows.totp import Verified, answer_with_otp, decoy_device, matc
 from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
 from graphql_mfa.store.totp import StoredDevice
-from graphql_mfa.types.errors import InvalidInput
+from graphql_mfa.types.errors import InvalidInput, RateLimited
 from graphql_mfa.types.passwords import ChangePasswordResult, PasswordChanged, ResetPasswordResult, ResetRejected
 from graphql_mfa.types.sign_in import InvalidCredentials
-from graphql_mfa.types.throttling import RateLimited
 from graphql_mfa.types.totp import OtpAlreadyUsed
 
 

@@ -31,7 +31,7 @@ from graphql_mfa.store import accounts, sessions, sign_in
 from graphql_mfa.store.sessions import StoredSession, TokenOwner
 from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.types.accounts import User
-from graphql_mfa.types.errors import InvalidInput, NotFound, shown_id
+from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, shown_id
 from graphql_mfa.types.sessions import (
     LogoutResult,
     LogoutSuccess,
@@ -43,7 +43,6 @@ from graphql_mfa.types.sessions import (
     seconds_until,
 )
 from graphql_mfa.types.sign_in import RefreshSessionResult, SignedIn
-from graphql_mfa.types.throttling import RateLimited
 
 # Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
 _UNCOUNTED = 50

@@ -30,11 +30,13 @@ from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
 from graphql_mfa.types.accounts import User
-from graphql_mfa.types.challenges import Challenge, ChallengeExpired
+from graphql_mfa.types.errors import RateLimited
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
 from graphql_mfa.types.sessions import Reauthenticated, seconds_until
 from graphql_mfa.types.sign_in import (
     AlreadyEnrolled,
+    Challenge,
+    ChallengeExpired,
     EnrollmentCodeRequired,
     EnrollmentConfirmed,
     EnrollmentRestarted,
@@ -47,7 +49,6 @@ from graphql_mfa.types.sign_in import (
     VerifyOtpResult,
     VerifyRecoveryCodeResult,
 )
-from graphql_mfa.types.throttling import RateLimited
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from graphql_mfa.store import accounts, sessions
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.types.accounts import User
+from graphql_mfa.types.errors import RateLimited
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
-from graphql_mfa.types.throttling import RateLimited
 
 T = TypeVar("T")
 

@@ -33,8 +33,7 @@ from graphql_mfa.store import sessions, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.store.totp import StoredDevice
-from graphql_mfa.types.errors import InvalidInput, NotFound, shown_id
-from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, shown_id
 from graphql_mfa.types.totp import (
     AddTotpDeviceResult,
     ConfirmTotpDeviceResult,

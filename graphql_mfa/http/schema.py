@@ -32,8 +32,7 @@ from strawberry.types.scalar import ScalarDefinition
 from strawberry.utils.await_maybe import await_maybe
 
 from graphql_mfa.api.mutation import secret_marks
-from graphql_mfa.api.mutations import Mutation
-from graphql_mfa.api.queries import Query
+from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.documents import DocumentChecks, WeighedCache, operation_name

@@ -4,10 +4,9 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.types.errors import InvalidInput, UserError, fixed_message
+from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.sign_in import InvalidCredentials
-from graphql_mfa.types.throttling import RateLimited
 
 
 @strawberry.type(

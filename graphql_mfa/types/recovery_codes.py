@@ -4,10 +4,8 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.types.accounts import User
-from graphql_mfa.types.errors import UserError
-from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
-from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.errors import RateLimited, UserError
+from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.totp import ATTEMPTS_LEFT
 
 
@@ -19,7 +17,7 @@ class RecoveryCodes:
     recovery_codes: list[str] = strawberry.field(
         description="Single-use codes for signing in without the device. Shown only once: ask the user to store them."
     )
-    user: User = strawberry.field(description="The owner.")
+    user: LazyUser = strawberry.field(description="The owner.")
 
 
 @strawberry.type(

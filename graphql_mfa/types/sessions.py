@@ -8,13 +8,12 @@ import strawberry
 
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.store.sessions import ListedSession
-from graphql_mfa.types.errors import NotFound, UserError, fixed_message
-from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.errors import NotFound, RateLimited, UserError, fixed_message
 
 if TYPE_CHECKING:
     from graphql_mfa.types.accounts import User
 
-_User: TypeAlias = Annotated["User", strawberry.lazy("graphql_mfa.types.accounts")]
+LazyUser: TypeAlias = Annotated["User", strawberry.lazy("graphql_mfa.types.accounts")]
 
 
 def seconds_until(moment: datetime, now: datetime) -> int:
@@ -107,7 +106,7 @@ class Reauthenticated:
     access_token: str = strawberry.field(description="Replaces the previous one, which lacks this verification.")
     access_token_expires_at: datetime = strawberry.field(description="When it expires.")
     access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
-    user: _User = strawberry.field(description="The owner.")
+    user: LazyUser = strawberry.field(description="The owner.")
 
 
 @strawberry.type(description="The session, or all of the user's sessions, ended.\n\nDiscard the tokens.")
@@ -120,7 +119,7 @@ class LogoutSuccess:
 )
 class SessionRevoked:
     id: strawberry.ID = strawberry.field(description="The session's id.")
-    user: _User = strawberry.field(description="The owner.")
+    user: LazyUser = strawberry.field(description="The owner.")
 
 
 LogoutResult = Annotated[

@@ -1,22 +1,44 @@
 """Signing in, refreshing a session, and confirming an enrollment."""
 
+from datetime import datetime
 from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.types.accounts import User
-from graphql_mfa.types.challenges import Challenge, ChallengeExpired
-from graphql_mfa.types.errors import InvalidInput, UserError, fixed_message
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
-from graphql_mfa.types.sessions import NotAuthenticated, Reauthenticated, SessionExpired, TokenPair
-from graphql_mfa.types.throttling import RateLimited
+from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, Reauthenticated, SessionExpired, TokenPair
 from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed, TotpEnrollment
+
+
+@strawberry.type(description="A pending sign-in: complete it with a second factor, within a few minutes and attempts.")
+class Challenge:
+    token: str = strawberry.field(description="The secret that identifies the challenge. Send it with the answer.")
+    expires_at: datetime = strawberry.field(description="When it expires.")
+    expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
+    attempts_left: int = strawberry.field(description="Remaining attempts; a wrong answer at 1 ends the challenge.")
+    factors: list[FactorKind] = strawberry.field(
+        description="The factors that are accepted now. One-time codes are not listed while they are blocked or off."
+    )
+    otp_retry_after: int | None = strawberry.field(
+        description="Seconds until blocked one-time codes are accepted again; null if they are not blocked."
+    )
+
+
+@strawberry.type(
+    description="The challenge is unknown, answered, or expired.\n\n"
+    "Show the login form. If a registration was not finished, `restartEnrollment` gives a new QR code "
+    "after `login`."
+)
+class ChallengeExpired(UserError):
+    message: str = fixed_message("This sign-in has expired. Log in again.")
 
 
 @strawberry.interface(description="Common fields of the results that open or renew a session.")
 class SignInSuccess:
     tokens: TokenPair = strawberry.field(description="The session's tokens.")
-    user: User = strawberry.field(description="The signed-in user.")
+    user: LazyUser = strawberry.field(description="The signed-in user.")
 
 
 @strawberry.type(description="The session was opened or renewed.\n\nStore the tokens, in place of the old ones.")

@@ -2,20 +2,14 @@
 
 import asyncio
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated
 
 import strawberry
 
 from graphql_mfa.context import Info
 from graphql_mfa.core.totp import Device
-from graphql_mfa.types.errors import InvalidInput, NotFound, UserError, fixed_message
-from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
-from graphql_mfa.types.throttling import RateLimited
-
-if TYPE_CHECKING:
-    from graphql_mfa.types.accounts import User
-
-_User: TypeAlias = Annotated["User", strawberry.lazy("graphql_mfa.types.accounts")]
+from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, UserError, fixed_message
+from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
 
 ATTEMPTS_LEFT = "Remaining attempts. At 0, log in again if it answered a challenge; else wait a little."
 
@@ -126,7 +120,7 @@ class FactorDisabled(UserError):
 class TotpDeviceAdded:
     device: TotpDevice = strawberry.field(description="Confirm it soon, with `confirmTotpDevice` in this session.")
     enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
-    user: _User = strawberry.field(description="The owner.")
+    user: LazyUser = strawberry.field(description="The owner.")
 
 
 @strawberry.type(
@@ -135,7 +129,7 @@ class TotpDeviceAdded:
 )
 class TotpDeviceConfirmed:
     device: TotpDevice = strawberry.field(description="The app.")
-    user: _User = strawberry.field(description="The owner.")
+    user: LazyUser = strawberry.field(description="The owner.")
 
 
 @strawberry.type(description="The authenticator app has the new name.\n\nShow the name.")
@@ -149,7 +143,7 @@ class TotpDeviceRenamed:
 )
 class FactorRemoved:
     id: strawberry.ID = strawberry.field(description="The removed factor's id.")
-    user: _User = strawberry.field(description="The owner.")
+    user: LazyUser = strawberry.field(description="The owner.")
     sessions_ended: int = strawberry.field(
         description="Number of other sessions ended: those opened by it, or last verified with it."
     )

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from graphql import get_introspection_query
 
 from graphql_mfa import Settings
-from graphql_mfa.api.queries import Query
+from graphql_mfa.api.root import Query
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import LOGIN, Api

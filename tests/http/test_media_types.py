@@ -9,7 +9,7 @@ import strawberry
 from fastapi import FastAPI
 
 from graphql_mfa import Settings
-from graphql_mfa.api.queries import Query
+from graphql_mfa.api.root import Query
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import LOGOUT, Api
 from tests.conftest import Connect

@@ -16,7 +16,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from graphql_mfa import Settings
-from graphql_mfa.api.queries import Query
+from graphql_mfa.api.root import Query
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import Api

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import httpx
 import pytest
 
-import graphql_mfa.api.queries
+import graphql_mfa.api.root
 import graphql_mfa.api.sign_in
 import graphql_mfa.http.router
 import graphql_mfa.http.schema
@@ -346,7 +346,7 @@ async def test_access_token_in_the_log_of_a_failure(
         text = f"cannot decode {access_token}"
         raise RuntimeError(text)
 
-    monkeypatch.setattr(graphql_mfa.api.queries, "authenticate", broken)
+    monkeypatch.setattr(graphql_mfa.api.root, "authenticate", broken)
     monkeypatch.setattr(graphql_mfa.api.sessions, "logout", broken)
     document = {"me": "query Run { me { id } }", "logout": "mutation Run { logout { __typename } }"}[operation]
 

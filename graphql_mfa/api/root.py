@@ -1,7 +1,13 @@
-"""The queries."""
+"""The root types: the queries, and all mutations."""
 
 import strawberry
 
+from graphql_mfa.api.accounts import AccountMutation
+from graphql_mfa.api.passwords import PasswordMutation
+from graphql_mfa.api.recovery_codes import RecoveryCodeMutation
+from graphql_mfa.api.sessions import SessionMutation
+from graphql_mfa.api.sign_in import SignInMutation
+from graphql_mfa.api.totp import TotpMutation
 from graphql_mfa.context import Authenticated, Info
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT
@@ -38,3 +44,8 @@ class Query:
             recovery_code_count=RECOVERY_CODE_COUNT,
             factors=list(FactorKind),
         )
+
+
+@strawberry.type(description="Write operations. Each returns a union of its outcomes: switch on `__typename`.")
+class Mutation(AccountMutation, SignInMutation, SessionMutation, TotpMutation, RecoveryCodeMutation, PasswordMutation):
+    pass
