@@ -14,9 +14,8 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.tokens import CHALLENGE_PREFIX, Purpose, digest, new_token, token_digest
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.claims import asking_for_claims
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, replace_recovery_codes
-from graphql_mfa.flows.sessions import access_token_of, open_session
+from graphql_mfa.flows.sessions import access_token_of, asking_for_claims, open_session
 from graphql_mfa.flows.signed_in import Caller, run_rate_limited
 from graphql_mfa.flows.totp import (
     Verified,
