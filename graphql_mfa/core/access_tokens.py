@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.core.keys import Key, KeyRing
 
 Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
@@ -44,16 +44,6 @@ class Grant:
 
 class InvalidClaimsError(ValueError):
     """The host returned claims that a token can't carry. The message contains none of their values."""
-
-
-@dataclass(frozen=True)
-class TokenInvalid:
-    """Malformed, not signed by a key of the ring, or for another issuer or audience."""
-
-
-@dataclass(frozen=True)
-class TokenExpired:
-    """A valid token past its expiry."""
 
 
 @dataclass(frozen=True)
@@ -108,14 +98,14 @@ class AccessTokens:
         headers = {"typ": _TYPE, "kid": _kid(key, self._algorithm)}
         return jwt.encode(claims, _private(key, self._algorithm), self._algorithm, headers)
 
-    def check(self, token: str, now: datetime) -> TokenSubject | TokenExpired | TokenInvalid:
+    def check(self, token: str, now: datetime) -> TokenSubject | NotAuthenticatedReason:
         """Verify signature, type, issuer, audience, and expiry at `now`."""
         try:
             subject, expires_at = self._read_cached(token)
         # For some malformed headers PyJWT raises other errors than its own.
         except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-            return TokenInvalid()
-        return subject if now < expires_at else TokenExpired()
+            return NotAuthenticatedReason.TOKEN_INVALID
+        return subject if now < expires_at else NotAuthenticatedReason.TOKEN_EXPIRED
 
     def _read(self, token: str) -> tuple[TokenSubject, datetime]:
         header = jwt.get_unverified_header(token)

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from graphql_mfa.client import Client
 from graphql_mfa.context import Authenticated
-from graphql_mfa.core.access_tokens import TokenExpired, TokenInvalid, TokenSubject
+from graphql_mfa.core.access_tokens import TokenSubject
 from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
 from graphql_mfa.services import Services, Transaction
@@ -46,12 +46,12 @@ async def authenticate(services: Services, access_token: str | None) -> Authenti
     subject = _check_token(services, access_token, now)
     if isinstance(subject, NotAuthenticated):
         return subject
-    found = await services.database.read(lambda connection: sessions.find_account(connection, subject.session_id, now))
+    found = await services.database.read(
+        lambda connection: sessions.find_account(connection, subject.session_id, subject.user_id, now)
+    )
     if found is None:
         return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
     account, authenticated_at, may_be_fresh = found
-    if account.id != subject.user_id:
-        return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
     return Authenticated(subject.session_id, authenticated_at, account, may_be_fresh)
 
 
@@ -109,10 +109,5 @@ def _check_token(services: Services, access_token: str | None, now: datetime) ->
     """Check the token alone: its session may have ended."""
     if access_token is None:
         return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_MISSING)
-    match services.access_tokens.check(access_token, now):
-        case TokenInvalid():
-            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_INVALID)
-        case TokenExpired():
-            return NotAuthenticated.of(NotAuthenticatedReason.TOKEN_EXPIRED)
-        case subject:
-            return subject
+    checked = services.access_tokens.check(access_token, now)
+    return checked if isinstance(checked, TokenSubject) else NotAuthenticated.of(checked)

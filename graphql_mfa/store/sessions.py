@@ -52,13 +52,9 @@ _make_stale = update(SessionRow).values(stale_since=bindparam("now"))
 class StoredSession:
     """A session and its current pair of tokens.
 
-    authenticated_at, factors: when a second factor was verified last, and which ones were. ends_at: the absolute end.
-    expires_at: the earlier one unless the session is refreshed. generation, refreshed_at, key_id: the number of the
-    current pair, when it was made and with which key. refresh_digest, family_digest: of its refresh token.
-    retry_digest: of the exchange that made it, if the client can repeat that with a key. refreshes,
-    refresh_window_ends_at: refreshes in the current window of their limit. ip_address, user_agent: of the client that
-    got the current pair. opened_by, verified_by: the authenticator apps that opened it and that it verified
-    last, where it was one and is known. stale_since: since when that verification counts no more.
+    ends_at: the absolute end. expires_at: the earlier one unless the session is refreshed. retry_digest: of the refresh
+    that made the pair, if the client sent a key. opened_by, verified_by: authenticator apps. stale_since: since when
+    the verified factor counts no more.
     """
 
     id: UUID
@@ -142,13 +138,15 @@ def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) 
 _FIND_ACCOUNT = (
     select(*ACCOUNT_COLUMNS, SessionRow.authenticated_at, SessionRow.stale_since)
     .join(SessionRow, SessionRow.user_id == UserRow.id)
-    .where(SessionRow.id == bindparam("session"), lives)
+    .where(SessionRow.id == bindparam("session"), SessionRow.user_id == bindparam("user"), lives)
 )
 
 
-def find_account(connection: Connection, id: UUID, now: datetime) -> tuple[Account, datetime, bool] | None:
-    """The account of that live session, when the session verified a second factor, and whether that still counts."""
-    row = connection.execute(_FIND_ACCOUNT, {"session": id, "now": now}).one_or_none()
+def find_account(
+    connection: Connection, id: UUID, user_id: UUID, now: datetime
+) -> tuple[Account, datetime, bool] | None:
+    """The account, if the session is live and its own; when it verified a factor, and whether that still counts."""
+    row = connection.execute(_FIND_ACCOUNT, {"session": id, "user": user_id, "now": now}).one_or_none()
     return None if row is None else (account_of(row), row.authenticated_at, row.stale_since is None)
 
 
@@ -173,42 +171,30 @@ def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, 
     return _session_of(connection.execute(_LOCK_BY_REFRESH_TOKEN, given).mappings().one_or_none())
 
 
+_ROTATED = (
+    "refresh_digest",
+    "family_digest",
+    "retry_digest",
+    "generation",
+    "refreshed_at",
+    "key_id",
+    "expires_at",
+    "ip_address",
+    "user_agent",
+    "refreshes",
+    "refresh_window_ends_at",
+)
 _ROTATE = (
     update(SessionRow)
     .where(SessionRow.id == bindparam("session"), SessionRow.refresh_digest == bindparam("old_digest"))
-    .values(
-        refresh_digest=bindparam("new_digest"),
-        family_digest=bindparam("new_family"),
-        retry_digest=bindparam("new_retry"),
-        generation=bindparam("number"),
-        refreshed_at=bindparam("at"),
-        key_id=bindparam("new_key"),
-        expires_at=bindparam("idle_end"),
-        ip_address=bindparam("from_address"),
-        user_agent=bindparam("from_agent"),
-        refreshes=bindparam("count"),
-        refresh_window_ends_at=bindparam("window_end"),
-    )
+    .values({name: bindparam(f"new_{name}") for name in _ROTATED})
 )
 
 
 def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
     """Replace the current pair of a session, or store that it was issued again. False: it has another pair by now."""
-    given = {
-        "session": session.id,
-        "old_digest": session.refresh_digest,
-        "new_digest": rotated.refresh_digest,
-        "new_family": rotated.family_digest,
-        "new_retry": rotated.retry_digest,
-        "number": rotated.generation,
-        "at": rotated.refreshed_at,
-        "new_key": rotated.key_id,
-        "idle_end": rotated.expires_at,
-        "from_address": rotated.ip_address,
-        "from_agent": rotated.user_agent,
-        "count": rotated.refreshes,
-        "window_end": rotated.refresh_window_ends_at,
-    }
+    given = {"session": session.id, "old_digest": session.refresh_digest}
+    given |= {f"new_{name}": getattr(rotated, name) for name in _ROTATED}
     return connection.execute(_ROTATE, given).rowcount == 1
 
 
@@ -299,9 +285,9 @@ _USED_LAST = (
     select(
         SessionRow.id,
         SessionRow.created_at,
-        SessionRow.refreshed_at,
+        SessionRow.refreshed_at.label("last_used_at"),
         SessionRow.authenticated_at,
-        SessionRow.factors,
+        SessionRow.factors.label("factors"),
         SessionRow.ip_address,
         SessionRow.user_agent,
     )
@@ -313,18 +299,8 @@ _USED_LAST = (
 
 def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[ListedSession]:
     """The account's live sessions, newest use first, up to `rows`."""
-    return [
-        ListedSession(
-            id=row.id,
-            created_at=row.created_at,
-            last_used_at=row.refreshed_at,
-            authenticated_at=row.authenticated_at,
-            factors=_factors_of(row.factors),
-            ip_address=row.ip_address,
-            user_agent=row.user_agent,
-        )
-        for row in connection.execute(_USED_LAST, {"user": user_id, "now": now, "rows": rows})
-    ]
+    found = connection.execute(_USED_LAST, {"user": user_id, "now": now, "rows": rows}).mappings()
+    return [ListedSession(**{**row, "factors": _factors_of(row["factors"])}) for row in found]
 
 
 _END_OWN = _END_ALL.where(SessionRow.id == bindparam("session"))

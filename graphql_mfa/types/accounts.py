@@ -13,7 +13,7 @@ from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
 from graphql_mfa.core.inputs import parse_id
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
 from graphql_mfa.store import security_events, sessions, totp
-from graphql_mfa.types.errors import InvalidInput, PublicError, RateLimited, UserError, fixed_message
+from graphql_mfa.types.errors import InvalidInput, PublicError, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.security_events import AccountEvent
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired, Session
 from graphql_mfa.types.sign_in import Challenge
@@ -178,9 +178,8 @@ class AccountDeleted:
 
 RegisterUserResult = Annotated[
     RegisterUserSuccess | UsernameTaken | InvalidInput | RegistrationClosed | RegistrationRefused | RateLimited,
-    strawberry.union("RegisterUserResult", description="Outcomes of `registerUser`. New members may join."),
+    outcomes_of("registerUser"),
 ]
 DeleteAccountResult = Annotated[
-    AccountDeleted | NotAuthenticated | ReauthenticationRequired | RateLimited,
-    strawberry.union("DeleteAccountResult", description="Outcomes of `deleteAccount`. New members may join."),
+    AccountDeleted | NotAuthenticated | ReauthenticationRequired | RateLimited, outcomes_of("deleteAccount")
 ]

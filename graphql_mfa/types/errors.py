@@ -7,6 +7,7 @@ from uuid import UUID
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.types.union import StrawberryUnion
 
 from graphql_mfa.core import throttling
 from graphql_mfa.core.inputs import FieldErrorCode, Problem, quantity
@@ -19,6 +20,12 @@ class PublicError(GraphQLError):
 
     The default `extensions["code"]` is BAD_USER_INPUT.
     """
+
+
+def outcomes_of(mutation: str) -> StrawberryUnion:
+    """The union of the outcomes of a mutation, by its name in the schema."""
+    name = f"{mutation[0].upper()}{mutation[1:]}Result"
+    return strawberry.union(name, description=f"Outcomes of `{mutation}`. New members may join.")
 
 
 def shown_id(id: UUID) -> strawberry.ID:

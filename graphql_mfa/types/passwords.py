@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message
+from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.sign_in import InvalidCredentials
 
@@ -33,9 +33,8 @@ class ResetRejected(UserError):
 
 ChangePasswordResult = Annotated[
     PasswordChanged | InvalidCredentials | InvalidInput | NotAuthenticated | ReauthenticationRequired | RateLimited,
-    strawberry.union("ChangePasswordResult", description="Outcomes of `changePassword`. New members may join."),
+    outcomes_of("changePassword"),
 ]
 ResetPasswordResult = Annotated[
-    PasswordChanged | ResetRejected | InvalidInput | RateLimited,
-    strawberry.union("ResetPasswordResult", description="Outcomes of `resetPassword`. New members may join."),
+    PasswordChanged | ResetRejected | InvalidInput | RateLimited, outcomes_of("resetPassword")
 ]

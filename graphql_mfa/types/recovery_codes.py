@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.types.errors import RateLimited, UserError
+from graphql_mfa.types.errors import RateLimited, UserError, outcomes_of
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
 from graphql_mfa.types.totp import ATTEMPTS_LEFT
 
@@ -35,8 +35,5 @@ class InvalidRecoveryCode(UserError):
 
 
 RegenerateRecoveryCodesResult = Annotated[
-    RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited,
-    strawberry.union(
-        "RegenerateRecoveryCodesResult", description="Outcomes of `regenerateRecoveryCodes`. New members may join."
-    ),
+    RecoveryCodes | NotAuthenticated | ReauthenticationRequired | RateLimited, outcomes_of("regenerateRecoveryCodes")
 ]

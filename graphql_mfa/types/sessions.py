@@ -8,7 +8,7 @@ import strawberry
 
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.store.sessions import ListedSession
-from graphql_mfa.types.errors import NotFound, RateLimited, UserError, fixed_message
+from graphql_mfa.types.errors import NotFound, RateLimited, UserError, fixed_message, outcomes_of
 
 if TYPE_CHECKING:
     from graphql_mfa.types.accounts import User
@@ -122,11 +122,7 @@ class SessionRevoked:
     user: LazyUser = strawberry.field(description="The owner.")
 
 
-LogoutResult = Annotated[
-    LogoutSuccess | NotAuthenticated,
-    strawberry.union("LogoutResult", description="Outcomes of `logout`. New members may join."),
-]
+LogoutResult = Annotated[LogoutSuccess | NotAuthenticated, outcomes_of("logout")]
 RevokeSessionResult = Annotated[
-    SessionRevoked | NotFound | NotAuthenticated | RateLimited,
-    strawberry.union("RevokeSessionResult", description="Outcomes of `revokeSession`. New members may join."),
+    SessionRevoked | NotFound | NotAuthenticated | RateLimited, outcomes_of("revokeSession")
 ]

@@ -6,7 +6,7 @@ from typing import Annotated
 import strawberry
 
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message
+from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, Reauthenticated, SessionExpired, TokenPair
 from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed, TotpEnrollment
@@ -103,26 +103,19 @@ class AlreadyEnrolled(UserError):
     message: str = fixed_message("This account is already set up. Enter the code that your authenticator app shows.")
 
 
-LoginResult = Annotated[
-    OtpRequired | InvalidCredentials | RateLimited,
-    strawberry.union("LoginResult", description="Outcomes of `login`. New members may join."),
-]
+LoginResult = Annotated[OtpRequired | InvalidCredentials | RateLimited, outcomes_of("login")]
 VerifyOtpResult = Annotated[
     SignedIn | EnrollmentConfirmed | InvalidOtp | OtpAlreadyUsed | ChallengeExpired | FactorDisabled | RateLimited,
-    strawberry.union("VerifyOtpResult", description="Outcomes of `verifyOtp`. New members may join."),
+    outcomes_of("verifyOtp"),
 ]
 VerifyRecoveryCodeResult = Annotated[
-    SignedIn | InvalidRecoveryCode | ChallengeExpired | RateLimited,
-    strawberry.union("VerifyRecoveryCodeResult", description="Outcomes of `verifyRecoveryCode`. New members may join."),
+    SignedIn | InvalidRecoveryCode | ChallengeExpired | RateLimited, outcomes_of("verifyRecoveryCode")
 ]
 RestartEnrollmentResult = Annotated[
     EnrollmentRestarted | EnrollmentCodeRequired | ChallengeExpired | AlreadyEnrolled | RateLimited,
-    strawberry.union("RestartEnrollmentResult", description="Outcomes of `restartEnrollment`. New members may join."),
+    outcomes_of("restartEnrollment"),
 ]
-RefreshSessionResult = Annotated[
-    SignedIn | SessionExpired | InvalidInput | RateLimited,
-    strawberry.union("RefreshSessionResult", description="Outcomes of `refreshSession`. New members may join."),
-]
+RefreshSessionResult = Annotated[SignedIn | SessionExpired | InvalidInput | RateLimited, outcomes_of("refreshSession")]
 ReauthenticateResult = Annotated[
     Reauthenticated
     | InvalidOtp
@@ -131,5 +124,5 @@ ReauthenticateResult = Annotated[
     | FactorDisabled
     | NotAuthenticated
     | RateLimited,
-    strawberry.union("ReauthenticateResult", description="Outcomes of `reauthenticate`. New members may join."),
+    outcomes_of("reauthenticate"),
 ]

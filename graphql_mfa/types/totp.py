@@ -8,7 +8,7 @@ import strawberry
 
 from graphql_mfa.context import Info
 from graphql_mfa.core.totp import Device
-from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, UserError, fixed_message
+from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
 
 ATTEMPTS_LEFT = "Remaining attempts. At 0, log in again if it answered a challenge; else wait a little."
@@ -167,15 +167,14 @@ class LastFactor(UserError):
 
 AddTotpDeviceResult = Annotated[
     TotpDeviceAdded | InvalidInput | TooManyDevices | NotAuthenticated | ReauthenticationRequired | RateLimited,
-    strawberry.union("AddTotpDeviceResult", description="Outcomes of `addTotpDevice`. New members may join."),
+    outcomes_of("addTotpDevice"),
 ]
 ConfirmTotpDeviceResult = Annotated[
     TotpDeviceConfirmed | InvalidOtp | OtpAlreadyUsed | FactorDisabled | NotFound | NotAuthenticated | RateLimited,
-    strawberry.union("ConfirmTotpDeviceResult", description="Outcomes of `confirmTotpDevice`. New members may join."),
+    outcomes_of("confirmTotpDevice"),
 ]
 RenameTotpDeviceResult = Annotated[
-    TotpDeviceRenamed | InvalidInput | NotFound | NotAuthenticated,
-    strawberry.union("RenameTotpDeviceResult", description="Outcomes of `renameTotpDevice`. New members may join."),
+    TotpDeviceRenamed | InvalidInput | NotFound | NotAuthenticated, outcomes_of("renameTotpDevice")
 ]
 RemoveFactorResult = Annotated[
     FactorRemoved | LastFactor | NotFound | NotAuthenticated | ReauthenticationRequired | RateLimited,

@@ -22,11 +22,9 @@ from graphql_mfa.core.access_tokens import (
     AccessTokens,
     Grant,
     InvalidClaimsError,
-    TokenExpired,
-    TokenInvalid,
     TokenSubject,
 )
-from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
 from graphql_mfa.core.keys import Key, KeyRing
 from tests.core.texts import any_text
 
@@ -195,13 +193,13 @@ def test_a_token_lives_until_its_expiry_by_our_clock_whatever_the_machines_clock
     token = sign(issued_at=issued_at, expires_at=expires_at)
     assert TOKENS.check(token, issued_at) == SUBJECT
     assert TOKENS.check(token, expires_at - timedelta(microseconds=1)) == SUBJECT
-    assert TOKENS.check(token, expires_at) == TokenExpired()
-    assert TOKENS.check(token, expires_at + timedelta(days=1)) == TokenExpired()
+    assert TOKENS.check(token, expires_at) == NotAuthenticatedReason.TOKEN_EXPIRED
+    assert TOKENS.check(token, expires_at + timedelta(days=1)) == NotAuthenticatedReason.TOKEN_EXPIRED
 
 
 def test_a_token_never_outlives_what_the_client_was_told() -> None:
     expires_at = NOW + timedelta(seconds=600, microseconds=999_999)
-    assert TOKENS.check(sign(expires_at=expires_at), expires_at) == TokenExpired()
+    assert TOKENS.check(sign(expires_at=expires_at), expires_at) == NotAuthenticatedReason.TOKEN_EXPIRED
 
 
 @pytest.mark.parametrize(
@@ -290,8 +288,8 @@ def test_a_token_never_outlives_what_the_client_was_told() -> None:
 )
 def test_a_token_that_is_not_ours_is_invalid_now_and_later(make: Callable[[], str]) -> None:
     token = make()
-    assert TOKENS.check(token, NOW) == TokenInvalid()
-    assert TOKENS.check(token, NOW + timedelta(days=1)) == TokenInvalid()
+    assert TOKENS.check(token, NOW) == NotAuthenticatedReason.TOKEN_INVALID
+    assert TOKENS.check(token, NOW + timedelta(days=1)) == NotAuthenticatedReason.TOKEN_INVALID
 
 
 def test_a_forged_token_is_refused_for_its_fault_alone() -> None:
@@ -301,7 +299,7 @@ def test_a_forged_token_is_refused_for_its_fault_alone() -> None:
 
 
 def test_a_token_cut_anywhere_is_invalid() -> None:
-    assert {TOKENS.check(TOKEN[:end], NOW) for end in range(len(TOKEN))} == {TokenInvalid()}
+    assert {TOKENS.check(TOKEN[:end], NOW) for end in range(len(TOKEN))} == {NotAuthenticatedReason.TOKEN_INVALID}
 
 
 def test_a_token_with_any_part_of_another_is_invalid() -> None:
@@ -309,12 +307,12 @@ def test_a_token_with_any_part_of_another_is_invalid() -> None:
     for place in range(3):
         mixed = TOKEN.split(".")
         mixed[place] = other[place]
-        assert TOKENS.check(".".join(mixed), NOW) == TokenInvalid()
+        assert TOKENS.check(".".join(mixed), NOW) == NotAuthenticatedReason.TOKEN_INVALID
 
 
 @given(st.one_of(any_text, st.lists(st.binary().map(encode), min_size=3, max_size=3).map(".".join)))
 def test_no_text_is_a_token(text: str) -> None:
-    assert TOKENS.check(text, NOW) == TokenInvalid()
+    assert TOKENS.check(text, NOW) == NotAuthenticatedReason.TOKEN_INVALID
 
 
 @given(
@@ -322,7 +320,8 @@ def test_no_text_is_a_token(text: str) -> None:
     st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jwk", "x5c"]),
 )
 def test_a_header_with_anything_in_it_raises_nothing(value: object, name: str) -> None:
-    assert isinstance(TOKENS.check(forge(header=json.dumps(HEADER | {name: value})), NOW), TokenInvalid | TokenSubject)
+    checked = TOKENS.check(forge(header=json.dumps(HEADER | {name: value})), NOW)
+    assert checked == NotAuthenticatedReason.TOKEN_INVALID or isinstance(checked, TokenSubject)
 
 
 @pytest.mark.parametrize("key", [KEY, SECOND_KEY])
