@@ -23,7 +23,6 @@ def parse_origin(text: str) -> str:
     if text == "*":
         return text
     found = _ORIGIN.fullmatch(text)
-    # Browsers omit the scheme's default port.
     if not found or found.group("web", "port") in _DEFAULT_PORTS or int(found["port"] or 0) > _MAX_PORT:
         raise ValueError(
             "an origin is as browsers send it: https://example.com, http://localhost:5173 or capacitor://localhost"

@@ -18,7 +18,7 @@ RECOMMENDED_SECRET_BITS = 128  # minimum of RFC 4226 section 4, R6
 DEFAULT_DEVICE_NAME = "Authenticator app"
 
 _SECRET_BYTES = 20
-_SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})  # controls, invisible characters, dashes, spaces
+_SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})
 _QR_CODE_BYTES = 2953  # of version 40, level L, in byte mode (ISO/IEC 18004, table 7)
 _QUOTED_CHARACTER = 12  # maximum bytes: four of UTF-8, percent-encoded
 _LONGEST_NAME = 64
@@ -160,7 +160,6 @@ def verify_code(
     current = time_step(now, parameters.period)
     oldest = current - max(parameters.lookback, parameters.window)
     steps = range(oldest, current + parameters.window + 1)
-    # Likely steps first: most codes are for the current one.
     for step in sorted(steps, key=lambda step: abs(step - current)):
         if step < (last_step or 0) or not hmac.compare_digest(totp.generate_otp(step), code):
             continue

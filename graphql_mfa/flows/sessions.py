@@ -357,7 +357,6 @@ def access_token_of(
 ) -> tuple[str, datetime]:
     """An access token of the session, and when it expires. Only for use cases that are `asking_for_claims`."""
     lifetime = timedelta(seconds=services.settings.access_token_seconds)
-    # JWTs count whole seconds.
     expires_at = min(issued_at + lifetime, session.ends_at).replace(microsecond=0)
     grant = Grant(
         user_id=session.user_id,

@@ -68,10 +68,9 @@ async def add_totp_device(
             return InvalidInput.of({"name": shown_name})
         if totp.count(transaction.connection, caller.user.id, now) >= settings.totp_devices_per_user:
             return TooManyDevices()
-        device = new_device(shown_name, now)
         expires_at = now + _CONFIRMATION_TIME
-        enrollment = add_device(
-            transaction, caller.user.account, device, session_id=caller.session.id, expires_at=expires_at
+        device, enrollment = _add_device(
+            transaction, caller.user.account, shown_name, session_id=caller.session.id, expires_at=expires_at
         )
         return TotpDeviceAdded(device=TotpDevice.of(device), enrollment=enrollment, user=caller.shown)
 
@@ -208,24 +207,21 @@ def match_devices(
     Returns the device of the verdict as well. The statement that claims the step also re-encrypts a secret with the
     current key.
     """
-    services, now = transaction.services, transaction.now
+    ring, parameters, now = transaction.services.key_ring, transaction.services.settings.totp, transaction.now
     verdict: CodeVerdict = Wrong()
     of_device = None
     for device in devices:
-        secret = secret_of(services.key_ring, device)
-        found = verify_code(secret, otp, now, last_step=device.last_step, parameters=services.settings.totp)
+        secret = secret_of(ring, device)
+        found = verify_code(secret, otp, now, last_step=device.last_step, parameters=parameters)
         if isinstance(found, Accepted):
-            re_encrypted = _re_encrypted(services.key_ring, device, secret)
+            is_current = sealed_by(device.sealed_secret) == ring.current.id
+            re_encrypted = None if is_current else seal_secret(ring, device.id, secret)
             if totp.claim_step(transaction.connection, device.id, found.step, now, re_encrypted):
                 return found, device
             found = AlreadyUsed(found.step)
         if isinstance(verdict, Wrong):
             verdict, of_device = found, device
     return verdict, of_device
-
-
-def _re_encrypted(ring: KeyRing, device: StoredDevice, secret: str) -> bytes | None:
-    return None if sealed_by(device.sealed_secret) == ring.current.id else seal_secret(ring, device.id, secret)
 
 
 def _count_failure(transaction: Transaction, user: StoredUser) -> None:
@@ -254,38 +250,29 @@ def _count_failure(transaction: Transaction, user: StoredUser) -> None:
 
 def enroll_device(transaction: Transaction, account: Account) -> TotpEnrollment:
     """Add the first device of an account, unconfirmed, with a fresh secret."""
-    return add_device(transaction, account, new_device(DEFAULT_DEVICE_NAME, transaction.now))
+    _, enrollment = _add_device(transaction, account, DEFAULT_DEVICE_NAME)
+    return enrollment
 
 
-def new_device(name: str, now: datetime) -> Device:
-    """A device to add. Its id is always new, so that a code that races with its replacement does not find it."""
-    return Device(uuid4(), name, confirmed=False, created_at=now)
-
-
-def add_device(
+def _add_device(
     transaction: Transaction,
     account: Account,
-    device: Device,
+    name: str,
     *,
     session_id: UUID | None = None,
     expires_at: datetime | None = None,
-) -> TotpEnrollment:
-    """Add an unconfirmed device with a fresh secret. session_id: the only session that can confirm it."""
+) -> tuple[Device, TotpEnrollment]:
+    """Add an unconfirmed device with a fresh secret. session_id: the only session that can confirm it.
+
+    The id is always new, so that a code that races with the device's replacement does not find it.
+    """
     services, secret = transaction.services, new_secret()
-    totp.add(
-        transaction.connection,
-        id=device.id,
-        user_id=account.id,
-        sealed_secret=seal_secret(services.key_ring, device.id, secret),
-        key_id=services.key_ring.current.id,
-        now=device.created_at,
-        name=device.name,
-        session_id=session_id,
-        expires_at=expires_at,
-    )
+    device = Device(uuid4(), name, confirmed=False, created_at=transaction.now)
+    sealed_secret = seal_secret(services.key_ring, device.id, secret)
+    totp.add(transaction.connection, device, account.id, sealed_secret, session_id=session_id, expires_at=expires_at)
     settings = services.settings
     uri = provisioning_uri(secret, account=account.username, issuer=settings.issuer, parameters=settings.totp)
-    return TotpEnrollment(secret=secret, otpauth_uri=uri)
+    return device, TotpEnrollment(secret=secret, otpauth_uri=uri)
 
 
 def enrollment_code_digest(code: str) -> bytes:

@@ -17,9 +17,8 @@ def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> 
     connection.execute(_ADD, [{"user_id": user_id, "digest": digest} for digest in digests])
 
 
-_CONSUME = delete(RecoveryCodeRow).where(
-    RecoveryCodeRow.user_id == bindparam("user"), RecoveryCodeRow.digest == bindparam("code")
-)
+_that_code = (RecoveryCodeRow.user_id == bindparam("user"), RecoveryCodeRow.digest == bindparam("code"))
+_CONSUME = delete(RecoveryCodeRow).where(*_that_code)
 
 
 def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
@@ -27,11 +26,7 @@ def consume(connection: Connection, user_id: UUID, digest: bytes) -> bool:
     return connection.execute(_CONSUME, {"user": user_id, "code": digest}).rowcount == 1
 
 
-_LOCK = (
-    select(RecoveryCodeRow.user_id)
-    .where(RecoveryCodeRow.user_id == bindparam("user"), RecoveryCodeRow.digest == bindparam("code"))
-    .with_for_update()
-)
+_LOCK = select(RecoveryCodeRow.user_id).where(*_that_code).with_for_update()
 
 
 def lock(connection: Connection, user_id: UUID, digest: bytes) -> bool:

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import BindParameter, Connection, Row, String, bindparam, delete, func, insert, or_, select, update
 
 from graphql_mfa.core.keys import sealed_by
-from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME, Device
+from graphql_mfa.core.totp import Device
 from graphql_mfa.store.models import OtpFailureRow, TotpDeviceRow, UserRow, UtcDateTime
 
 # A device that was not confirmed in time counts as removed.
@@ -113,24 +113,21 @@ _ADD = insert(TotpDeviceRow)
 
 def add(
     connection: Connection,
-    *,
-    id: UUID,
+    device: Device,
     user_id: UUID,
     sealed_secret: bytes,
-    key_id: bytes,
-    now: datetime,
-    name: str = DEFAULT_DEVICE_NAME,
+    *,
     session_id: UUID | None = None,
     expires_at: datetime | None = None,
 ) -> None:
     """Add an unconfirmed device. session_id, expires_at: the session that can confirm it, and until when."""
     row = {
-        "id": id,
+        "id": device.id,
         "user_id": user_id,
         "sealed_secret": sealed_secret,
-        "key_id": key_id,
-        "name": name,
-        "created_at": now,
+        "key_id": sealed_by(sealed_secret),
+        "name": device.name,
+        "created_at": device.created_at,
         "session_id": session_id,
         "expires_at": expires_at,
     }

@@ -50,7 +50,7 @@ class TotpEnrollment:
 
 
 def _draw_qr_code(text: str) -> str:
-    import segno  # rarely needed
+    import segno
 
     # segno's default background is transparent: unreadable in dark mode.
     return str(segno.make(text, micro=False).svg_data_uri(scale=4, light="#fff"))
