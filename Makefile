@@ -42,7 +42,7 @@ lint: .venv/installed ## Format, lint, types, import contract, vendored files an
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m graphql_mfa.explorer.verify
+	$(BIN)/python -m tests.vendored
 	$(BIN)/graphql-mfa schema | diff schema.graphql -
 
 format: .venv/installed ## Format, fix what can be fixed, write schema.graphql and the generated pages

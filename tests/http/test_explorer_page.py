@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.explorer import verify
+from tests import vendored
 from tests.api_client import Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, operation, raw
@@ -15,7 +15,7 @@ from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, op
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
-ASSETS = ["examples.js", "explorer.js", "explorer.css", *verify.FILES]
+ASSETS = ["examples.js", "explorer.js", "explorer.css", *vendored.FILES]
 
 
 async def test_explorer_page_for_a_browser(run_app: RunApp, connect: Connect) -> None:
@@ -251,8 +251,6 @@ TRAVERSALS = [
     "vendor%2fgraphiql.min.js",
     "page.html",
     "__init__.py",
-    "verify.py",
-    "verify.py",
     "LICENSES.md",
     "explorer.js%00",
     "explorer.js%00.css",

@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 
 from graphql_mfa import explorer
-from graphql_mfa.explorer import verify
 from graphql_mfa.services import Services
 from graphql_mfa.store.outages import NotMigratedError
+from tests import vendored
 from tests.api_client import ME, Api
 from tests.conftest import Connect
 from tests.http.requests import JSON, POLICY, operation
@@ -23,7 +23,7 @@ RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 LISTED = "https://app.example"
 NOTHING = "default-src 'none'; frame-ancestors 'none'"
-ASSETS = ["examples.js", "explorer.js", "explorer.css", *verify.FILES]
+ASSETS = ["examples.js", "explorer.js", "explorer.css", *vendored.FILES]
 PATHS = ["/graphql", "/graphql/", "/graphql/explorer/explorer.js", "/healthz", "/readyz", "/.well-known/jwks.json", "/"]
 BROWSER = {"Accept": "text/html"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}

@@ -15,7 +15,7 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from graphql_mfa import explorer
-from graphql_mfa.explorer import verify
+from tests import vendored
 from tests.slow.browser.conftest import Serve
 from tests.slow.browser.graphiql import open_tab, run, type_over, wait_until
 
@@ -236,29 +236,29 @@ def test_the_page_loads_only_assets_that_exist_and_holds_no_inline_script() -> N
     html = explorer.page('/a"b/explorer')
     assert 'a"b' not in html
     names = re.findall(r'(?:src|href)="/a&quot;b/explorer/([^"]+)"', html)
-    assert set(names) > verify.FILES.keys()
+    assert set(names) > vendored.FILES.keys()
     assert all(explorer.asset(name) for name in names)
     assert re.findall(r"<script(?! defer src=)|\bon\w+=|style=", html) == []
 
 
 @pytest.mark.parametrize(
-    "name", ["", "page.html", "__init__.py", "../verify.py", "vendor/graphiql.min.js", "LICENSES.md"]
+    "name", ["", "page.html", "__init__.py", "../app.py", "vendor/graphiql.min.js", "LICENSES.md"]
 )
 def test_no_other_name_reaches_a_file(name: str) -> None:
     assert explorer.asset(name) is None
 
 
 def test_vendored_files_are_as_published() -> None:
-    assert verify.problems() == []
+    assert vendored.problems() == []
 
 
 def test_a_changed_a_missing_and_an_unlisted_file_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = shutil.copytree(verify.FOLDER, tmp_path / "vendor")
-    monkeypatch.setattr(verify, "FOLDER", folder)
+    folder = shutil.copytree(vendored.FOLDER, tmp_path / "vendor")
+    monkeypatch.setattr(vendored, "FOLDER", folder)
     (folder / "plugin-explorer.css").write_text("changed")
     (folder / "react.production.min.js").unlink()
     (folder / "tracker.js").touch()
-    assert [line.split(":")[0] for line in verify.problems()] == [
+    assert [line.split(":")[0] for line in vendored.problems()] == [
         "react.production.min.js",
         "tracker.js",
         "plugin-explorer.css",

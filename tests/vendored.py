@@ -1,4 +1,4 @@
-"""`python -m graphql_mfa.explorer.verify` checks that the files in `vendor/` are copies of published ones."""
+"""`python -m tests.vendored` checks that the explorer's files in `vendor/` are copies of published ones."""
 
 import base64
 import hashlib
@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-FOLDER = Path(__file__).parent / "vendor"
+FOLDER = Path(__file__).parent.parent / "graphql_mfa/explorer/vendor"
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def problems() -> list[str]:
     """One line for each vendored file that is missing, unlisted, or differs from the published one."""
     present = {path.name for path in FOLDER.iterdir()}
     found = [f"{name}: missing" for name in sorted((FILES.keys() | LICENCES) - present)]
-    found += [f"{name}: not listed in verify.py" for name in sorted(present - FILES.keys() - LICENCES)]
+    found += [f"{name}: not listed in tests/vendored.py" for name in sorted(present - FILES.keys() - LICENCES)]
     for name, file in FILES.items():
         if name in present:
             digest = base64.b64encode(hashlib.sha384((FOLDER / name).read_bytes()).digest()).decode()
