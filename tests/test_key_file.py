@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine
 
 from graphql_mfa import Settings
 from graphql_mfa.core.keys import InvalidKeyError, KeyRing, new_key
-from graphql_mfa.key_file import MissingKeyError, load_key_ring
+from graphql_mfa.flows.keys import MissingKeyError, load_key_ring
 from graphql_mfa.store import migrations
 from tests.store import unprefixed
 

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from graphql_mfa.core.keys import KeyRing
-from graphql_mfa.key_file import load_key_ring
+from graphql_mfa.flows.keys import load_key_ring
 from graphql_mfa.logs import report, report_warning
 from graphql_mfa.mfa import open_services
 from graphql_mfa.services import Services, utc_now

@@ -1,18 +1,77 @@
-"""The key ring: what each key is needed for, and re-encryption with the current one."""
+"""The key ring: where it is loaded from, what each key is needed for, and re-encryption with the current one."""
 
+import os
+import secrets
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from uuid import UUID
 
-from graphql_mfa.core.keys import Key, KeyRing, SealBrokenError
+from graphql_mfa.core.keys import InvalidKeyError, Key, KeyRing, SealBrokenError, new_key
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, keys
-from graphql_mfa.store.database import Database
+from graphql_mfa.store.database import Database, is_of_another_program, sqlite_file
+from graphql_mfa.store.outages import UnsupportedDatabaseError
 from graphql_mfa.store.totp import StoredDevice
+
+
+class MissingKeyError(ValueError):
+    """No key is set, and no key file is created: the database is shared, or was written with another key."""
+
+
+def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:
+    """The key ring of a deployment. With SQLite and no setting, a key file is created beside the database.
+
+    shared: the database is a host's, so no key file is created. Raises MissingKeyError, InvalidKeyError,
+    UnsupportedDatabaseError and UnavailableError.
+    """
+    database = None if shared else sqlite_file(settings.database_url)
+    if settings.secret_keys is not None:
+        return _parse(settings.secret_keys.get_secret_value(), "GRAPHQL_MFA_SECRET_KEYS")
+    if database is None:
+        raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
+    file = database.with_name(f"{database.name}.key")
+    # In this order, since another process that starts creates the key before the database.
+    used = database.exists() and database.stat().st_size > 0
+    if not file.exists():
+        if used and is_of_another_program(database):
+            raise UnsupportedDatabaseError(
+                f"{database} is another program's database: choose a file of its own in GRAPHQL_MFA_DATABASE_URL, or "
+                "set GRAPHQL_MFA_SECRET_KEYS to share it."
+            )
+        if used:
+            raise MissingKeyError(
+                f"{database} was written with a key that is not here: restore {file}, or set GRAPHQL_MFA_SECRET_KEYS."
+            )
+        _create(file)
+    return _parse(file.read_text(), str(file))
+
+
+def _parse(text: str, source: str) -> KeyRing:
+    try:
+        return KeyRing.parse(text)
+    except InvalidKeyError as error:
+        raise InvalidKeyError(f"{source}: {error}") from None
+
+
+def _create(file: Path) -> None:
+    """Create the file atomically. When several processes start at once, all of them read the first one's key."""
+    draft = file.with_name(f"{file.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(f"{new_key()}\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, file)
+    finally:
+        draft.unlink()
 
 
 class KeyPlace(StrEnum):
@@ -44,15 +103,15 @@ async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: 
     def count(connection: Connection) -> tuple[dict[bytes, int], dict[bytes, int]]:
         return keys.count_secrets(connection), keys.count_sessions(connection, now, since, retries_since)
 
-    secrets, tokens = await database.read(count)
+    sealed, tokens = await database.read(count)
     in_ring = [key.id for key in ring.keys]
-    missing = sorted((secrets.keys() | tokens.keys()) - set(in_ring))
+    missing = sorted((sealed.keys() | tokens.keys()) - set(in_ring))
 
     def usage(id: bytes) -> KeyUsage:
         place = _place(ring, ring.get(id))
         # Tokens of a leaked key are not accepted.
         live = 0 if place is KeyPlace.DECRYPT_ONLY else tokens.get(id, 0)
-        return KeyUsage(id, place, secrets.get(id, 0), live)
+        return KeyUsage(id, place, sealed.get(id, 0), live)
 
     return [usage(key_id) for key_id in in_ring + missing]
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 import graphql_mfa
 from graphql_mfa import GraphQLMFA, Settings
-from graphql_mfa.key_file import MissingKeyError
+from graphql_mfa.flows.keys import MissingKeyError
 from graphql_mfa.store.outages import UnsupportedDatabaseError
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine, postgresql_only, sqlite_only

@@ -241,9 +241,7 @@ def test_the_page_loads_only_assets_that_exist_and_holds_no_inline_script() -> N
     assert re.findall(r"<script(?! defer src=)|\bon\w+=|style=", html) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["", "page.html", "__init__.py", "../app.py", "vendor/graphiql.min.js", "LICENSES.md"]
-)
+@pytest.mark.parametrize("name", ["", "page.html", "__init__.py", "../app.py", "vendor/graphiql.min.js", "LICENSES.md"])
 def test_no_other_name_reaches_a_file(name: str) -> None:
     assert explorer.asset(name) is None
 
