@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, or_, select, tuple_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy import ColumnElement, Connection, and_, delete, inspect, or_, select, tuple_
 
 from graphql_mfa.store import security_events
 from graphql_mfa.store.models import (
@@ -39,37 +38,31 @@ def batches(
     """
     idle = or_(ThrottleRow.blocked_until.is_(None), ThrottleRow.blocked_until <= now)
     return {
-        "challenges": _batch(ChallengeRow, ChallengeRow.digest, ChallengeRow.expires_at <= now, rows),
-        "sessions": _batch(SessionRow, SessionRow.id, SessionRow.expires_at <= now, rows),
-        "users": _batch_of_users(UserRow.enrollment_expires_at <= now, now, rows),
+        "challenges": _batch(ChallengeRow, ChallengeRow.expires_at <= now, rows),
+        "sessions": _batch(SessionRow, SessionRow.expires_at <= now, rows),
+        "users": _batch_of_users(now, rows),
         "deletions": lambda connection: security_events.erase_batch(connection, now, rows),
-        "otp_failures": _batch(OtpFailureRow, OtpFailureRow.id, OtpFailureRow.at <= now - otp_failure_window, rows),
-        "security_events": _batch(
-            SecurityEventRow, SecurityEventRow.id, SecurityEventRow.at <= now - event_retention, rows
-        ),
-        "outbox": _batch(OutboxRow, OutboxRow.number, OutboxRow.since <= now - outbox_retention, rows),
-        "known_addresses": _batch_of_addresses(now - known_address_retention, rows),
-        "reserved_names": _batch(ReservedNameRow, ReservedNameRow.digest, ReservedNameRow.ends_at <= now, rows),
-        "totp_devices": _batch(TotpDeviceRow, TotpDeviceRow.id, TotpDeviceRow.expires_at <= now, rows),
-        "throttles": _batch(ThrottleRow, ThrottleRow.key, and_(ThrottleRow.window_ends_at <= now, idle), rows),
+        "otp_failures": _batch(OtpFailureRow, OtpFailureRow.at <= now - otp_failure_window, rows),
+        "security_events": _batch(SecurityEventRow, SecurityEventRow.at <= now - event_retention, rows),
+        "outbox": _batch(OutboxRow, OutboxRow.since <= now - outbox_retention, rows),
+        "known_addresses": _batch(KnownAddressRow, KnownAddressRow.last_used_at <= now - known_address_retention, rows),
+        "reserved_names": _batch(ReservedNameRow, ReservedNameRow.ends_at <= now, rows),
+        "totp_devices": _batch(TotpDeviceRow, TotpDeviceRow.expires_at <= now, rows),
+        "throttles": _batch(ThrottleRow, and_(ThrottleRow.window_ends_at <= now, idle), rows),
     }
 
 
-def _batch(model: type[Base], key: InstrumentedAttribute[object], expired: ColumnElement[bool], rows: int) -> Batch:
-    some = select(key).where(expired).limit(rows)
+def _batch(model: type[Base], expired: ColumnElement[bool], rows: int) -> Batch:
+    key = inspect(model).primary_key
+    some = select(*key).where(expired).limit(rows)
     # `expired` again: PostgreSQL checks it once more for a row that changed while this statement waited for it.
-    return lambda connection: connection.execute(delete(model).where(key.in_(some), expired)).rowcount
-
-
-def _batch_of_addresses(used_before: datetime, rows: int) -> Batch:
-    unused = KnownAddressRow.last_used_at <= used_before
-    some = select(KnownAddressRow.user_id, KnownAddressRow.address).where(unused).limit(rows)
-    removed = delete(KnownAddressRow).where(tuple_(KnownAddressRow.user_id, KnownAddressRow.address).in_(some), unused)
+    removed = delete(model).where(tuple_(*key).in_(some), expired)
     return lambda connection: connection.execute(removed).rowcount
 
 
-def _batch_of_users(abandoned: ColumnElement[bool], now: datetime, rows: int) -> Batch:
+def _batch_of_users(now: datetime, rows: int) -> Batch:
     """Delete their events as well: they have addresses of clients, and no foreign key."""
+    abandoned = UserRow.enrollment_expires_at <= now
     some = select(UserRow.id).where(abandoned).limit(rows)
     removed = delete(UserRow).where(UserRow.id.in_(some), abandoned).returning(UserRow.id)
 
