@@ -33,43 +33,30 @@ class EventLog:
         client: Client,
         *kinds: SecurityEventKind,
         once_since: datetime | None = None,
-        decoy: UUID | None = None,
+        refused_passwords: int = 0,
     ) -> None:
         """Record events in this order. At most one call in each transaction, since ids depend on the position.
 
         Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
         nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
-        not recorded if the account has one since then. decoy: an event that is not recorded goes to the outbox under
-        this id, for the same statements as one that is recorded; the caller removes it by `forget`.
+        not recorded if the account has one since then. refused_passwords: recorded as PASSWORDS_REFUSED, before the
+        others, unless it is 0.
         """
+        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords)] if refused_passwords else []
         events = [
-            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent)
-            for position, kind in enumerate(kinds)
+            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count)
+            for position, (kind, count) in enumerate([*counted, *((kind, None) for kind in kinds)])
         ]
         unbounded = [event for event in events if event.kind.most_per_hour is None]
-        bounded = [event for event in events if event not in unbounded]
         if unbounded:
             security_events.add(connection, user_id, unbounded)
-        refused = [
+        recorded = [
             event
-            for event in bounded
-            if not security_events.add_bounded(
-                connection, user_id, event, most_per_hour=event.kind.most_per_hour or 0, once_since=once_since
+            for event in events
+            if event.kind.most_per_hour is None
+            or security_events.add_bounded(
+                connection, user_id, event, most_per_hour=event.kind.most_per_hour, once_since=once_since
             )
         ]
-        if self.sinks:
-            if recorded := [event for event in events if event not in refused]:
-                outbox.add(connection, user_id, self.sinks, recorded)
-            if refused and decoy:
-                outbox.add(connection, decoy, self.sinks, refused)
-
-    def forget(self, connection: Connection, decoy: UUID) -> None:
-        """Remove what was recorded of an account that does not exist, so that it is not delivered.
-
-        The commit does not wake the delivery: the next request would wait for it, which would show that the account
-        does not exist.
-        """
-        security_events.remove_all(connection, decoy)
-        if self.sinks:
-            outbox.remove_all(connection, decoy, self.sinks)
-            outbox.tell_later(connection)
+        if self.sinks and recorded:
+            outbox.add(connection, user_id, self.sinks, recorded)

@@ -99,16 +99,18 @@ class Transaction:
         user_id: UUID,
         *kinds: SecurityEventKind,
         once_since: datetime | None = None,
-        decoy: UUID | None = None,
+        refused_passwords: int = 0,
     ) -> None:
         """Record security events of the account, as `EventLog.record` does."""
         self.services.events.record(
-            self.connection, user_id, self.now, self.client, *kinds, once_since=once_since, decoy=decoy
+            self.connection,
+            user_id,
+            self.now,
+            self.client,
+            *kinds,
+            once_since=once_since,
+            refused_passwords=refused_passwords,
         )
-
-    def forget(self, decoy: UUID) -> None:
-        """Remove what was recorded for a decoy id, as `EventLog.forget` does."""
-        self.services.events.forget(self.connection, decoy)
 
     def limit(self, limits: Mapping[bytes, Limit]) -> timedelta | None:
         """Count an attempt under every limit; or, when one does not allow it, count nothing and return the wait."""

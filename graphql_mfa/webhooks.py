@@ -69,6 +69,7 @@ def body_of(event: SecurityEvent) -> str:
         "username": event.username,
         "ipAddress": event.ip_address,
         "userAgent": event.user_agent,
+        "count": event.count,
     }
     return json.dumps({"type": event.kind.type, "timestamp": at, "data": data}, separators=(",", ":"))
 

@@ -17,7 +17,12 @@ class SecurityEventKind(Described):
     REGISTERED = auto(), "The account was created."
     ENROLLMENT_CONFIRMED = auto(), "The first code was verified: the second factor is on."
     SIGNED_IN = auto(), "A sign-in succeeded."
-    SIGN_IN_FAILED = auto(), "A password or a code was wrong, at sign-in or when it was asked for again."
+    SIGN_IN_FAILED = auto(), "A code was wrong after the right password, or a current password or a code in a session."
+    PASSWORDS_REFUSED = (
+        auto(),
+        "Wrong passwords, or password resets with wrong codes, were refused since the last sign-in; `count` says how "
+        "many. Recorded when the next sign-in succeeds.",
+    )
     OTP_REPLAYED = auto(), "A one-time code was sent a second time, and refused."
     FACTOR_DISABLED = auto(), "Too many wrong codes: one-time codes were switched off."
     FACTOR_ENABLED = auto(), "One-time codes were switched on again."
@@ -68,7 +73,8 @@ _CAUSED_BY_OTHERS = frozenset(
 class SecurityEvent:
     """A security event, as it is delivered to `on_event` and webhooks.
 
-    id: the same in each delivery. ip_address, user_agent: of the client; None for an operator's actions.
+    id: the same in each delivery. ip_address, user_agent: of the client; None for an operator's actions. count: of the
+    attempts that it sums up; None for other kinds.
     """
 
     id: UUID
@@ -78,6 +84,7 @@ class SecurityEvent:
     username: str | None
     ip_address: str | None
     user_agent: str | None
+    count: int | None = None
 
 
 def event_id(now: datetime, position: int) -> UUID:

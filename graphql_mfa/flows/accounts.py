@@ -132,7 +132,7 @@ def delete_personal_data(transaction: Transaction, account: Account, *, reserve_
     name_key = username_key(account.username)
     counted = limits.of_account(account.id, name_key, sign_in.known_addresses(connection, account.id))
     accounts.remove(connection, account.id)
-    throttles.forget(connection, counted)
+    throttles.forget(connection, [*counted, limits.refused_passwords(name_key)])
     if reserve_name:
         accounts.reserve_name(connection, name_key, now + timedelta(days=settings.deleted_name_days))
     # After the account, whose row or one of its sessions is locked wherever an event is recorded: none comes later.

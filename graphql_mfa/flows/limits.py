@@ -10,6 +10,7 @@ from graphql_mfa.client import Client
 from graphql_mfa.core.addresses import networks
 from graphql_mfa.core.throttling import Backoff, Limit, Rate
 from graphql_mfa.settings import Settings
+from graphql_mfa.store.sign_in import LoginCandidate
 
 Limits = Mapping[bytes, Limit]
 
@@ -26,6 +27,7 @@ _IPV6_FACTORS = (1, 4, 16)
 # Failures of an account at one of its known addresses to which the limit of that address does not apply.
 _FAILURES_AT_A_KNOWN_ADDRESS = 3
 _KNOWN_ACCOUNTS_FACTOR = 10
+_UNLIMITED = 1_000_000_000
 
 
 def registration(settings: Settings, address: str) -> Limits:
@@ -33,15 +35,13 @@ def registration(settings: Settings, address: str) -> Limits:
     return _per_address("registration", address, Limit(*settings.registration_attempts))
 
 
-def login(settings: Settings, name: str, client: Client, *, knows_address: bool) -> Sequence[Limits]:
+def login(settings: Settings, name: str, client: Client, candidate: LoginCandidate | None) -> Sequence[Limits]:
     """Wrong passwords per account and address, per address, and per account for all new addresses together.
 
     Logins per address are limited too, successful ones included. Alternatives as in `_guesses_by_name`.
     """
     logins = Limit(*settings.login_address_total, counts_successes=True)
-    return _guesses_by_name(
-        settings, "login", name, client, knows_address=knows_address, per_address={"logins of address": logins}
-    )
+    return _guesses_by_name(settings, "login", name, client, candidate, per_address={"logins of address": logins})
 
 
 def recovery_code(user_id: UUID, address: str) -> Limits:
@@ -74,9 +74,14 @@ def current_password(settings: Settings, session_id: UUID) -> Limits:
     return {_key("current password", str(session_id)): _wrong_passwords(settings)}
 
 
-def password_reset(settings: Settings, name: str, client: Client, *, knows_address: bool) -> Sequence[Limits]:
+def password_reset(settings: Settings, name: str, client: Client, candidate: LoginCandidate | None) -> Sequence[Limits]:
     """Refused resets, limited like wrong passwords but counted apart from them."""
-    return _guesses_by_name(settings, "password reset", name, client, knows_address=knows_address, per_address={})
+    return _guesses_by_name(settings, "password reset", name, client, candidate, per_address={})
+
+
+def refused_passwords(name: str) -> bytes:
+    """The key under which wrong passwords and refused resets are counted until the account's next sign-in."""
+    return _key("refused passwords", name)
 
 
 def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
@@ -96,8 +101,7 @@ def _guesses_by_name(
     what: str,
     name: str,
     client: Client,
-    *,
-    knows_address: bool,
+    candidate: LoginCandidate | None,
     per_address: Mapping[str, Limit],
 ) -> Sequence[Limits]:
     """The limits of an attempt to prove that an account is the caller's; the first alternative that allows it counts.
@@ -109,10 +113,13 @@ def _guesses_by_name(
     address = client.address
     own = _key(what, name, address)
     per_address = {f"{what} address": Limit(*settings.login_address_attempts), **per_address}
-    usual = {own: _wrong_passwords(settings)}
+    # Kept until the owner signs in; for a name of no account only as long as its other rows. Neither refuses anything.
+    kept = timedelta(days=settings.security_event_days) if candidate else settings.login_stranger_attempts.window
+    refused = {refused_passwords(name): Limit(_UNLIMITED, kept)}
+    usual = refused | {own: _wrong_passwords(settings)}
     for key, limit in per_address.items():
         usual |= _per_address(key, address, limit)
-    if not knows_address:
+    if candidate is None or not candidate.knows_address:
         usual[_key(f"{what} strangers", name)] = Limit(
             *settings.login_stranger_attempts, _NEW_ADDRESSES_BACKOFF, new_addresses=True
         )
@@ -121,7 +128,7 @@ def _guesses_by_name(
         return [usual]
     attempts, window = settings.login_attempts
     # Below the number that makes waits, which the usual limits count.
-    known = {own: Limit(min(_FAILURES_AT_A_KNOWN_ADDRESS + 1, attempts - 1), window)}
+    known = refused | {own: Limit(min(_FAILURES_AT_A_KNOWN_ADDRESS + 1, attempts - 1), window)}
     for key, limit in per_address.items():
         known |= _per_address(f"known {key}", address, limit, factor=_KNOWN_ACCOUNTS_FACTOR)
     return [known, usual]

@@ -159,4 +159,5 @@ def _event_of(message: Message) -> SecurityEvent:
         username=message.username,
         ip_address=message.ip_address,
         user_agent=message.user_agent,
+        count=message.count,
     )

@@ -15,7 +15,7 @@ from graphql_mfa.flows.recovery_codes import consume_recovery_code, lock_recover
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_with_recent_mfa
 from graphql_mfa.flows.totp import Verified, answer_with_otp, decoy_device, match_devices, otp_refusal
 from graphql_mfa.services import Services, Transaction
-from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
+from graphql_mfa.store import accounts, security_events, sessions, sign_in, throttles, totp
 from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput, RateLimited
 from graphql_mfa.types.passwords import ChangePasswordResult, PasswordChanged, ResetPasswordResult, ResetRejected
@@ -180,10 +180,10 @@ def _reserve(transaction: Transaction, request: _Request) -> limits.Limits | Rat
         # A name that no account can have is counted as it was typed.
         request.name_key or request.username,
         client,
-        knows_address=candidate is not None and candidate.knows_address,
+        candidate,
     )
-    counted = throttles.reserve_first(connection, choices, now)
-    return RateLimited.by(counted) if isinstance(counted, Refusal) else counted
+    reserved = throttles.reserve_first(connection, choices, now)
+    return RateLimited.by(reserved) if isinstance(reserved, Refusal) else reserved.limits
 
 
 def _prove(transaction: Transaction, request: _Request) -> UUID | None:
@@ -205,20 +205,19 @@ def _prove(transaction: Transaction, request: _Request) -> UUID | None:
             consume_recovery_code(connection, owner_id, request.recovery_code)
             return owner_id
         if isinstance(answer, OtpAlreadyUsed):
-            _write_decoys(transaction, decoy)
+            _match_statements_of_a_wrong_code(transaction, decoy)
         return None
     match_devices(transaction, [request.decoy], request.otp)
-    transaction.record(owner_id, SecurityEventKind.SIGN_IN_FAILED, decoy=decoy)
-    _write_decoys(transaction, decoy)
+    security_events.newest(connection, decoy, 1)  # in place of the event
+    _match_statements_of_a_wrong_code(transaction, decoy)
     return None
 
 
-def _write_decoys(transaction: Transaction, decoy: UUID) -> None:
-    """The statements that count a wrong one-time code, for the decoy id; its event is removed."""
+def _match_statements_of_a_wrong_code(transaction: Transaction, decoy: UUID) -> None:
+    """As many statements as count a wrong one-time code. They find nothing."""
     since = transaction.now - transaction.services.settings.otp_failures_before_disabling.window
     totp.count_otp_failures(transaction.connection, decoy, since)
-    totp.set_otp_state(transaction.connection, decoy)
-    transaction.forget(decoy)
+    totp.forget_otp_failures(transaction.connection, decoy)
 
 
 def _replace_forgotten(transaction: Transaction, user_id: UUID, new_hash: str) -> PasswordChanged:

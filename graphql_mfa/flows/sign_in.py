@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from graphql_mfa.client import Client
 from graphql_mfa.core import throttling
@@ -28,6 +28,7 @@ from graphql_mfa.services import Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
+from graphql_mfa.store.throttles import Reserved
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.errors import RateLimited
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
@@ -70,12 +71,11 @@ async def _check_password(services: Services, username: str, password: str, clie
     """
     name_key = lookup_key(username)
 
-    def reserve(transaction: Transaction) -> tuple[LoginCandidate | None, limits.Limits] | RateLimited:
+    def reserve(transaction: Transaction) -> tuple[LoginCandidate | None, Reserved] | RateLimited:
         connection, now = transaction.connection, transaction.now
         candidate = sign_in.find_for_login(connection, name_key, client.address, now)
-        knows_address = candidate is not None and candidate.knows_address
         # A name that no account can have is counted as it was typed.
-        choices = limits.login(services.settings, name_key or username, client, knows_address=knows_address)
+        choices = limits.login(services.settings, name_key or username, client, candidate)
         counted = throttles.reserve_first(connection, choices, now)
         return RateLimited.by(counted) if isinstance(counted, Refusal) else (candidate, counted)
 
@@ -89,40 +89,31 @@ async def _check_password(services: Services, username: str, password: str, clie
         candidate.password_hash if candidate else None,
     )
     if candidate is None or not verdict.right:
-        user_id = candidate.id if candidate else None
-        await services.write(client, lambda transaction: _record_wrong_password(transaction, user_id))
         return InvalidCredentials()
 
     def succeed(transaction: Transaction) -> OtpRequired | InvalidCredentials:
         user = accounts.lock(transaction.connection, candidate.id, transaction.now)
         if user is None or user.password_hash != candidate.password_hash:
             return InvalidCredentials()
-        transaction.release(counted)
-        return _require_second_factor(transaction, user, verdict)
+        transaction.release(counted.limits)
+        refused = counted.usages[limits.refused_passwords(user.key)].attempts - 1
+        return _require_second_factor(transaction, user, verdict, refused)
 
     return await services.write(client, succeed)
 
 
-def _record_wrong_password(transaction: Transaction, user_id: UUID | None) -> None:
-    """Record a wrong password; for an unknown username, write as much and remove it, so that timing is the same.
-
-    An account that was deleted while the password was hashed counts as unknown.
-    """
-    decoy = uuid4()
-    supposed = user_id or decoy
-    account_id = supposed if accounts.lock_if_exists(transaction.connection, supposed) else decoy
-    transaction.record(account_id, SecurityEventKind.SIGN_IN_FAILED, decoy=decoy)
-    transaction.forget(decoy)
-
-
-def _require_second_factor(transaction: Transaction, user: StoredUser, verdict: PasswordVerdict) -> OtpRequired:
+def _require_second_factor(
+    transaction: Transaction, user: StoredUser, verdict: PasswordVerdict, refused_passwords: int
+) -> OtpRequired:
     connection, now = transaction.connection, transaction.now
     if verdict.new_hash:
         accounts.replace_password_hash(connection, user.id, verdict.new_hash)
     enabled = user.account.mfa_enabled
     has_device = enabled or bool(totp.of_user(connection, user.id, confirmed=False))
     factors = user.usable_factors(now, has_device=has_device)
-    challenge = issue_challenge(transaction, user.id, factors=factors, otp_wait=user.otp_wait(now))
+    challenge = issue_challenge(
+        transaction, user.id, factors=factors, otp_wait=user.otp_wait(now), refused_passwords=refused_passwords
+    )
     return OtpRequired(challenge=challenge, enrollment_pending=not enabled)
 
 
@@ -154,14 +145,23 @@ def _sign_in(
 ) -> SignedIn | EnrollmentConfirmed:
     user = challenge.user
     session, tokens = open_session(transaction, challenge, FactorKind.TOTP, verified.device_id)
+    refused = _refused_passwords(transaction, challenge)
     if user.account.mfa_enabled:
-        transaction.record(user.id, SecurityEventKind.SIGNED_IN)
+        transaction.record(user.id, SecurityEventKind.SIGNED_IN, refused_passwords=refused)
         return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
     accounts.enable_mfa(transaction.connection, user.id, transaction.now)
     codes = replace_recovery_codes(transaction, user.id)
-    transaction.record(user.id, SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
+    kinds = (SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
+    transaction.record(user.id, *kinds, refused_passwords=refused)
     account = replace(user.account, mfa_enabled=True, recovery_codes_left=len(codes))
     return EnrollmentConfirmed(tokens=tokens, user=User.of(account, session.id), recovery_codes=codes)
+
+
+def _refused_passwords(transaction: Transaction, challenge: LockedChallenge) -> int:
+    """How many were refused since the last sign-in: reported by one of the sign-ins that know of them."""
+    number = challenge.refused_passwords
+    key = limits.refused_passwords(challenge.user.key)
+    return number if number and throttles.subtract(transaction.connection, key, number) else 0
 
 
 @asking_for_claims
@@ -185,7 +185,8 @@ async def verify_recovery_code(
         sign_in.consume_challenge(connection, challenge.digest)
         transaction.release(counted)
         session, tokens = open_session(transaction, challenge, FactorKind.RECOVERY_CODE)
-        transaction.record(user.id, SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
+        kinds = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
+        transaction.record(user.id, *kinds, refused_passwords=_refused_passwords(transaction, challenge))
         return SignedIn(tokens=tokens, user=User.of(accounts.find(connection, user.id), session.id))
 
     return await _run_with_challenge(services, client, challenge_token, verify)
@@ -287,7 +288,12 @@ def _renew(
 
 
 def issue_challenge(
-    transaction: Transaction, user_id: UUID, *, factors: list[FactorKind], otp_wait: timedelta | None = None
+    transaction: Transaction,
+    user_id: UUID,
+    *,
+    factors: list[FactorKind],
+    otp_wait: timedelta | None = None,
+    refused_passwords: int = 0,
 ) -> Challenge:
     """Open a challenge for an account whose row the transaction locked or inserted."""
     settings = transaction.services.settings
@@ -300,6 +306,7 @@ def issue_challenge(
         now=transaction.now,
         expires_at=expires_at,
         at_most=_OPEN_CHALLENGES,
+        refused_passwords=refused_passwords,
     )
     return Challenge(
         token=token,

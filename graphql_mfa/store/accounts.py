@@ -286,14 +286,6 @@ def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
     connection.execute(_ENABLE_MFA, {"user": id, "now": now})
 
 
-_LOCK_IF_EXISTS = select(UserRow.id).where(_that_user).with_for_update(read=True, key_share=True)
-
-
-def lock_if_exists(connection: Connection, id: UUID) -> bool:
-    """Whether the account exists; if so, it can't be deleted until the transaction ends."""
-    return connection.execute(_LOCK_IF_EXISTS, {"user": id}).one_or_none() is not None
-
-
 def name_digest(key: str) -> bytes:
     """The digest by which a deleted account's name stays reserved."""
     return digest(Purpose.RESERVED_NAME, key)

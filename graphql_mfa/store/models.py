@@ -173,6 +173,8 @@ class ChallengeRow(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int] = mapped_column(default=0)
+    # Refused since the last sign-in, when the password of this one was right.
+    refused_passwords: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
 class SessionRow(Base):
@@ -251,9 +253,10 @@ class ThrottleRow(Base):
 
     __tablename__ = "mfa_throttles"
     bounds = Bounds(
-        per_account="by name 2, by account 1, by session 2, and 3 for each address that tried",
-        per_address="8 (24 with IPv6: of the /64, /56 and /48), and one for each of 30 names in five minutes",
-        deleted="when its window and its wait end, at most 75 minutes later",
+        per_account="by name 3, by account 1, by session 2, and 3 for each address that tried",
+        per_address="8 (24 with IPv6: of the /64, /56 and /48), and two for each of 30 names in five minutes",
+        deleted="when its window and its wait end, at most 75 minutes later; after 365 days for the passwords refused"
+        " since an account's last sign-in",
     )
 
     key: Mapped[Digest] = mapped_column(primary_key=True)
@@ -280,6 +283,8 @@ class SecurityEventRow(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
+    # Of the attempts that it sums up.
+    count: Mapped[int | None]
 
 
 class DeletionRow(Base):
@@ -335,6 +340,7 @@ class OutboxRow(Base):
     username: Mapped[str | None]
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
+    count: Mapped[int | None]
     # The time of the first attempt and the number of attempts. due_at is in the future during delivery and before a
     # retry. It is null once delivery is given up.
     since: Mapped[datetime] = mapped_column(index=True)

@@ -25,7 +25,6 @@ _open_of_user = and_(_of_sink, OutboxRow.user_id == bindparam("of_user"), Outbox
 _ADD = insert(OutboxRow).values(
     username=select(UserRow.username).where(UserRow.id == bindparam("of_user")).scalar_subquery(), attempts=0
 )
-_REMOVE_ALL = delete(OutboxRow).where(_open_of_user)
 
 _is_due = OutboxRow.due_at <= bindparam("now")
 _earlier = aliased(OutboxRow)
@@ -98,6 +97,7 @@ class Message:
     at: datetime
     ip_address: str | None
     user_agent: str | None
+    count: int | None
     since: datetime
     attempts: int
     due_at: datetime
@@ -130,6 +130,7 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
             "of_user": user_id,
             "ip_address": event.ip_address,
             "user_agent": event.user_agent,
+            "count": event.count,
             "since": event.at,
             "due_at": event.at,
         }
@@ -138,16 +139,6 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
     ]
     connection.execute(_ADD, rows)
     connection.info[WRITTEN] = True
-
-
-def remove_all(connection: Connection, user_id: UUID, sinks: Sequence[str]) -> None:
-    """Delete the open messages of an account."""
-    connection.execute(_REMOVE_ALL, [{"of_sink": sink, "of_user": user_id} for sink in sinks])
-
-
-def tell_later(connection: Connection) -> None:
-    """Leave what this transaction wrote to the next poll: its commit wakes no delivery."""
-    connection.info.pop(WRITTEN, None)
 
 
 def due(connection: Connection, sink: str, now: datetime, rows: int) -> list[int]:

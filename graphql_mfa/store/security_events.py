@@ -23,13 +23,14 @@ _ADD_DELETION = insert(DeletionRow)
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """A security event: its kind, its time, and the client that caused it."""
+    """A security event: its kind, its time, and the client that caused it. count: of the attempts that it sums up."""
 
     id: UUID
     kind: SecurityEventKind
     at: datetime
     ip_address: str | None
     user_agent: str | None
+    count: int | None = None
 
 
 _ADD = insert(SecurityEventRow)
@@ -90,6 +91,7 @@ _NEWEST = (
         SecurityEventRow.at,
         SecurityEventRow.ip_address,
         SecurityEventRow.user_agent,
+        SecurityEventRow.count,
     )
     .where(_of_user, SecurityEventRow.id < bindparam("before"))
     .order_by(SecurityEventRow.id.desc())
@@ -100,15 +102,7 @@ _NEWEST = (
 def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
     """The latest events of an account, newest first: those before the event with that id."""
     found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
-    return [StoredEvent(row.id, SecurityEventKind[row.kind], row.at, row.ip_address, row.user_agent) for row in found]
-
-
-_REMOVE_ALL = delete(SecurityEventRow).where(_of_user)
-
-
-def remove_all(connection: Connection, decoy: UUID) -> None:
-    """Delete the events that this transaction inserted for a decoy id."""
-    connection.execute(_REMOVE_ALL, {"user": decoy})
+    return [StoredEvent(**{**row, "kind": SecurityEventKind[row["kind"]]}) for row in found.mappings()]
 
 
 def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | None, now: datetime) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import (
     Connection,
     Executable,
+    Integer,
     LargeBinary,
     Uuid,
     bindparam,
@@ -34,13 +35,14 @@ class LockedChallenge:
     """An open challenge and its account, whose rows are locked.
 
     attempts_left: how many answers are left if this one is wrong. latest_address: from where the account signed in
-    last, if that was within a day.
+    last, if that was within a day. refused_passwords: since the last sign-in, when the challenge was opened.
     """
 
     digest: bytes
     user: StoredUser
     attempts_left: int
     latest_address: str | None
+    refused_passwords: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ _latest_address = (
 )
 # Both, so that PostgreSQL reads both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
-    select_users.add_columns(ChallengeRow.attempts, _latest_address.label("latest_address"))
+    select_users.add_columns(
+        ChallengeRow.attempts, ChallengeRow.refused_passwords, _latest_address.label("latest_address")
+    )
     .join(ChallengeRow, ChallengeRow.user_id == UserRow.id)
     .where(
         may_sign_in,
@@ -93,7 +97,7 @@ def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, atte
     row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
     if row is None:
         return None
-    return LockedChallenge(digest, user_of(row), attempts - row.attempts - 1, row.latest_address)
+    return LockedChallenge(digest, user_of(row), attempts - row.attempts - 1, row.latest_address, row.refused_passwords)
 
 
 _KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
@@ -153,22 +157,37 @@ _open_challenges = (
     select(func.count()).select_from(ChallengeRow).where(ChallengeRow.user_id == bindparam("user", type_=Uuid()))
 )
 _ADD_CHALLENGE = insert(ChallengeRow).from_select(
-    ["digest", "user_id", "created_at", "expires_at", "attempts"],
+    ["digest", "user_id", "created_at", "expires_at", "attempts", "refused_passwords"],
     select(
         bindparam("challenge", type_=LargeBinary),
         bindparam("user", type_=Uuid()),
         bindparam("now", type_=UtcDateTime),
         bindparam("end", type_=UtcDateTime),
         literal(0),
+        bindparam("refused_passwords", type_=Integer),
     ).where(_open_challenges.scalar_subquery() < bindparam("at_most")),
 )
 
 
 def add_challenge(
-    connection: Connection, *, digest: bytes, user_id: UUID, now: datetime, expires_at: datetime, at_most: int
+    connection: Connection,
+    *,
+    digest: bytes,
+    user_id: UUID,
+    now: datetime,
+    expires_at: datetime,
+    at_most: int,
+    refused_passwords: int,
 ) -> None:
     """Issue a challenge, ending the oldest ones beyond `at_most`. The account's row is locked."""
-    given = {"challenge": digest, "user": user_id, "now": now, "end": expires_at, "at_most": at_most}
+    given = {
+        "challenge": digest,
+        "user": user_id,
+        "now": now,
+        "end": expires_at,
+        "at_most": at_most,
+        "refused_passwords": refused_passwords,
+    }
     if connection.execute(_ADD_CHALLENGE, given).rowcount == 0:
         connection.execute(_END_OLDEST_CHALLENGES, {"user": user_id, "others": at_most - 1})
         connection.execute(_ADD_CHALLENGE, given)

@@ -43,8 +43,8 @@ _RELEASE = (
 
 
 @dataclass(frozen=True)
-class _Allowed:
-    """The limits that allow an attempt, and their usage with it."""
+class Reserved:
+    """The limits under which an attempt was counted, and their usage with it."""
 
     limits: Mapping[bytes, Limit]
     usages: dict[bytes, Usage]
@@ -58,8 +58,8 @@ def reserve_all(connection: Connection, limits: Mapping[bytes, Limit], now: date
 
 def reserve_first(
     connection: Connection, choices: Sequence[Mapping[bytes, Limit]], now: datetime
-) -> Mapping[bytes, Limit] | Refusal:
-    """Count one attempt under every key of the first choice that allows it, and return that choice.
+) -> Reserved | Refusal:
+    """Count one attempt under every key of the first choice that allows it.
 
     If none does, count nothing and return the refusal of the last choice. choices: not empty.
     """
@@ -76,7 +76,7 @@ def reserve_first(
         decision = _decide(used, choices, now)
         usages = used if isinstance(decision, Refusal) else used | decision.usages
         connection.execute(_SET, [{"of": key, **vars(usage)} for key, usage in usages.items()])
-    return decision if isinstance(decision, Refusal) else decision.limits
+    return decision
 
 
 def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
@@ -88,6 +88,18 @@ def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
 def forget(connection: Connection, keys: Collection[bytes]) -> None:
     """Reset the count under these keys."""
     connection.execute(_FORGET, [{"of": key} for key in sorted(keys)])
+
+
+_SUBTRACT = (
+    update(ThrottleRow)
+    .where(ThrottleRow.key == bindparam("of"), ThrottleRow.attempts >= bindparam("number"))
+    .values(attempts=ThrottleRow.attempts - bindparam("number"))
+)
+
+
+def subtract(connection: Connection, key: bytes, number: int) -> bool:
+    """Take attempts from the count under a key. False: there are fewer by now."""
+    return connection.execute(_SUBTRACT, {"of": key, "number": number}).rowcount == 1
 
 
 @cache
@@ -158,13 +170,13 @@ def _key(number: int) -> "BindParameter[bytes]":
     return bindparam(f"key_{number}", type_=LargeBinary)
 
 
-def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]], now: datetime) -> _Allowed | Refusal:
+def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]], now: datetime) -> Reserved | Refusal:
     """The first choice that allows an attempt, with the usage after it; or the longest refusal of the last choice."""
     for limits in choices:
         decisions = {key: reserve(limit, used[key], now) for key, limit in limits.items()}
         usages = {key: decision for key, decision in decisions.items() if isinstance(decision, Usage)}
         if len(usages) == len(limits):
-            return _Allowed(limits, usages)
+            return Reserved(limits, usages)
     refusals = [Refusal(wait, limits[key]) for key, wait in decisions.items() if isinstance(wait, timedelta)]
     return max(refusals, key=lambda refusal: refusal.wait)
 

@@ -18,6 +18,10 @@ class AccountEvent:
         description="The client's `User-Agent`, not verified: up to 255 characters."
     )
 
+    count: int | None = strawberry.field(
+        description="Number of attempts that it sums up; null for kinds that don't sum up any."
+    )
+
     @classmethod
     def of(cls, event: StoredEvent) -> "AccountEvent":
         """A stored event."""
@@ -27,4 +31,5 @@ class AccountEvent:
             at=event.at,
             ip_address=event.ip_address,
             user_agent=event.user_agent,
+            count=event.count,
         )

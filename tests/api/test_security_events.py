@@ -21,7 +21,8 @@ from tests.api.scenarios import NO_ID, RunApp
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
+from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, events_of, kinds
 
 # --------------------------------------------------------------------------------------------------- what is recorded
 
@@ -74,10 +75,11 @@ async def choose_another_password_after_codes_were_switched_off(api: Api, servic
     await scenarios.change_password(api, member.access_token)
 
 
-@records(Kind.REGISTERED, Kind.SIGN_IN_FAILED)
-async def log_in_with_a_wrong_password(api: Api, services: Services) -> None:
-    await api.register()
-    await api.login(password="wrong battery horse staple")
+@records(*MEMBER, Kind.PASSWORDS_REFUSED, Kind.SIGNED_IN)
+async def sign_in_after_a_wrong_password(api: Api, services: Services) -> None:
+    member = await api.member()
+    await api.login(password=WRONG_PASSWORD)
+    await api.verify_otp(await api.challenge(), code_at(member.secret, api.clock()))
 
 
 @records(*MEMBER, Kind.RECOVERY_CODE_USED)
@@ -184,7 +186,13 @@ async def test_an_event_is_shown_with_its_client(api: Api, clock: Clock) -> None
         "at": registered_at,
         "ipAddress": "10.0.0.1",
         "userAgent": "Firefox 145",
+        "count": None,
     }
+
+
+async def events_shown(api: Api, member: Member) -> list[dict[str, Any]]:
+    shown: list[dict[str, Any]] = (await user_of(api, member.access_token))["securityEvents"]
+    return shown
 
 
 async def test_what_an_operator_did_has_no_client(api: Api, services: Services, clock: Clock) -> None:
@@ -194,12 +202,39 @@ async def test_what_an_operator_did_has_no_client(api: Api, services: Services, 
     assert (newest["kind"], newest["ipAddress"], newest["userAgent"]) == ("UNLOCKED_BY_OPERATOR", None, None)
 
 
-async def test_whoever_guesses_from_elsewhere_is_seen_by_the_owner(app: FastAPI, connect: Connect, api: Api) -> None:
+async def test_the_next_sign_in_reports_refused_passwords_and_resets_once(
+    app: FastAPI, connect: Connect, api: Api, services: Services, clock: Clock
+) -> None:
     member = await api.member()
     stranger = connect(app, "203.0.113.9")
-    await stranger.login(password="wrong battery horse staple")
-    newest = (await user_of(api, member.access_token))["securityEvents"][0]
-    assert (newest["kind"], newest["ipAddress"]) == ("SIGN_IN_FAILED", "203.0.113.9")
+    for _ in range(4):
+        assert (await stranger.login(password=WRONG_PASSWORD))["__typename"] == "InvalidCredentials"
+    assert (await scenarios.reset_password(stranger, "000000", NO_RECOVERY_CODE))["__typename"] == "ResetRejected"
+    assert [event["kind"] for event in await events_shown(api, member)] == [*reversed(MEMBER)]
+
+    await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    shown = [(event["kind"], event["count"]) for event in (await events_shown(api, member))[:2]]
+    assert shown == [("SIGNED_IN", None), ("PASSWORDS_REFUSED", 5)]
+
+    clock.advance(30)
+    await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+    assert (await events_of(services))["PASSWORDS_REFUSED"] == 1
+
+
+@on_each_engine
+async def test_sign_ins_at_the_same_time_report_refused_passwords_once(
+    app: FastAPI, connect: Connect, api: Api, services: Services, clock: Clock
+) -> None:
+    member = await api.member()
+    await connect(app, "203.0.113.9").login(password=WRONG_PASSWORD)
+    challenges = [await api.challenge() for _ in range(5)]
+    codes = [code_at(member.secret, clock()), *member.recovery_codes[:4]]
+    answers = await at_once(
+        api.verify_otp(challenge, code) if len(code) == 6 else api.verify_recovery_code(challenge, code)
+        for challenge, code in zip(challenges, codes, strict=True)
+    )
+    assert kinds(answers) == {"SignedIn": 5}
+    assert (await events_of(services))["PASSWORDS_REFUSED"] == 1
 
 
 async def test_the_newest_twenty_come_first_and_the_others_page_by_page(api: Api, services: Services) -> None:

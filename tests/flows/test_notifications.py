@@ -149,9 +149,7 @@ async def test_without_a_sink_nothing_is_written(api: Api, services: Services) -
     assert await messages(services.database) == []
 
 
-async def test_a_wrong_password_or_proof_is_told_of_an_account_and_of_no_other(
-    run_app: RunApp, connect: Connect, receiver: Receiver
-) -> None:
+async def test_a_wrong_password_or_reset_is_no_event(run_app: RunApp, connect: Connect, receiver: Receiver) -> None:
     async with run_app(on_event=receiver) as app:
         api = connect(app)
         await api.register()
@@ -161,7 +159,6 @@ async def test_a_wrong_password_or_proof_is_told_of_an_account_and_of_no_other(
         await until_empty(app.state.services.database)
     assert [(event.username, event.kind) for event in receiver.tried] == [
         ("alice", "REGISTERED"),
-        ("alice", "SIGN_IN_FAILED"),
     ]
 
 

@@ -90,6 +90,7 @@ async def test_a_sign_in_is_sent_as_the_specification_says(
             "username": "alice",
             "ipAddress": "192.0.2.7",
             "userAgent": agent,
+            "count": None,
         },
     }
 
