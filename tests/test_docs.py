@@ -14,15 +14,15 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*/README.md")]
 
 
-def test_the_settings_page_lists_every_setting_as_it_is() -> None:
+def test_the_settings_page_is_up_to_date() -> None:
     assert (ROOT / "docs" / "settings.md").read_text() == settings_page()
 
 
-def test_every_table_says_by_what_it_is_bounded_and_when_its_rows_go() -> None:
+def test_every_table_documents_its_bounds_and_deletion() -> None:
     assert bounds_table() in (ROOT / "docs" / "security.md").read_text()
 
 
-def test_the_outcomes_page_lists_every_union_member_with_what_to_do() -> None:
+def test_the_outcomes_page_lists_every_union_member() -> None:
     assert (ROOT / "docs" / "outcomes.md").read_text() == outcomes_page()
 
 
@@ -54,14 +54,14 @@ def test_every_operation_that_a_page_shows_is_valid(page: str, at_least: int) ->
     assert [error.message for texts in operations for error in validate(schema, parse("".join(texts)))] == []
 
 
-def test_every_table_of_a_page_begins_with_its_head(subtests: pytest.Subtests) -> None:
+def test_every_markdown_table_has_a_header(subtests: pytest.Subtests) -> None:
     for page in PAGES:
         with subtests.test(page.name):
             tables = re.findall(r"(?:^|(?<=\n\n))\|.*(?:\n.*)?", page.read_text())
             assert [table for table in tables if not re.search(r"\n\|[-|: ]+\|$", table)] == []
 
 
-def test_every_link_and_every_test_that_a_page_names_is_there(subtests: pytest.Subtests) -> None:
+def test_every_link_and_test_named_in_a_page_exists(subtests: pytest.Subtests) -> None:
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     tests += (ROOT / "CONTRIBUTING.md").read_text()  # its worked example defines one
     files = {file.name for file in (ROOT / "tests").rglob("test_*.py")}

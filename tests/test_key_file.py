@@ -46,7 +46,7 @@ def test_a_key_file_is_created_beside_the_database_for_its_owner_only(settings: 
     assert KeyRing.parse(file.read_text()).current == ring.current
 
 
-def test_a_key_is_made_once_and_found_again(settings: Settings, file: Path) -> None:
+def test_a_key_is_created_once_and_read_afterwards(settings: Settings, file: Path) -> None:
     first = load_key_ring(settings)
     text = file.read_text()
     assert load_key_ring(settings).current == first.current
@@ -63,7 +63,7 @@ def test_the_default_database_has_its_key_in_the_working_directory(
     assert [entry.name for entry in tmp_path.iterdir()] == ["graphql_mfa.db.key"]
 
 
-def test_workers_that_start_at_once_share_one_key_and_leave_nothing_else(settings: Settings, file: Path) -> None:
+def test_workers_started_at_once_share_one_key_and_leave_no_other_file(settings: Settings, file: Path) -> None:
     start = Barrier(WORKERS)
 
     def work(_: int) -> bytes:
@@ -76,14 +76,14 @@ def test_workers_that_start_at_once_share_one_key_and_leave_nothing_else(setting
     assert list(file.parent.iterdir()) == [file]
 
 
-def test_a_key_that_was_set_wins_and_no_file_is_made(settings: Settings, file: Path) -> None:
+def test_a_configured_key_is_used_and_no_file_is_created(settings: Settings, file: Path) -> None:
     key = new_key()
     ring = load_key_ring(settings.model_copy(update={"secret_keys": SecretStr(key)}))
     assert ring.current == KeyRing.parse(key).current
     assert list(file.parent.iterdir()) == []
 
 
-def test_a_key_that_was_set_wins_over_the_file(settings: Settings) -> None:
+def test_a_configured_key_takes_precedence_over_the_file(settings: Settings) -> None:
     key = new_key()
     made = load_key_ring(settings)
     ring = load_key_ring(settings.model_copy(update={"secret_keys": SecretStr(key)}))
@@ -91,14 +91,14 @@ def test_a_key_that_was_set_wins_over_the_file(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "correct-horse-battery-staple"])
-def test_a_wrong_key_that_was_set_is_refused_rather_than_replaced(settings: Settings, file: Path, key: str) -> None:
+def test_an_invalid_configured_key_is_refused_rather_than_replaced(settings: Settings, file: Path, key: str) -> None:
     with pytest.raises(InvalidKeyError):
         load_key_ring(settings.model_copy(update={"secret_keys": SecretStr(key)}))
     assert not file.exists()
 
 
 @pytest.mark.parametrize("text", ["", "correct-horse-battery-staple\n"])
-def test_a_broken_key_file_is_refused_and_kept(settings: Settings, file: Path, text: str) -> None:
+def test_an_invalid_key_file_is_refused_and_kept(settings: Settings, file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(InvalidKeyError):
         load_key_ring(settings)
@@ -111,7 +111,7 @@ def test_postgresql_without_a_key_names_the_missing_setting(settings: Settings, 
     assert list(file.parent.iterdir()) == []
 
 
-def test_a_key_that_cannot_be_made_leaves_no_draft(
+def test_a_failed_key_creation_leaves_no_temporary_file(
     settings: Settings, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Some network and FAT file systems have no hard links."""
@@ -126,9 +126,7 @@ def test_a_key_that_cannot_be_made_leaves_no_draft(
 
 
 @pytest.mark.parametrize("revision", ["0003", migrations.HEAD])
-def test_a_key_that_was_lost_is_asked_for_by_stores_of_every_release(
-    settings: Settings, file: Path, revision: str
-) -> None:
+def test_a_lost_key_is_reported_for_stores_of_every_release(settings: Settings, file: Path, revision: str) -> None:
     engine = create_engine(f"sqlite:///{file.with_suffix('')}", poolclass=NullPool)
     with engine.begin() as connection:
         (unprefixed if revision == "0003" else migrations).upgrade(connection, revision)

@@ -15,7 +15,7 @@ CODE = "918273"
 log = logging.getLogger("anybody")
 
 
-def test_secrets_are_known_by_their_names_wherever_they_are() -> None:
+def test_secrets_are_recognised_by_field_name_at_any_depth() -> None:
     answer = {
         "data": {
             "registerUser": {
@@ -34,7 +34,7 @@ def test_secrets_are_known_by_their_names_wherever_they_are() -> None:
     ]
 
 
-async def test_what_a_client_sends_and_gets_is_remembered(api: Api) -> None:
+async def test_secrets_of_requests_and_responses_are_collected(api: Api) -> None:
     before = len(leaks.remembered)
     member = await api.member(password=(password := "a password of this test"))
     await api.me(member.access_token)
@@ -75,7 +75,7 @@ def test_a_secret_that_is_logged_is_found(way: Callable[[str], None], secret: st
         leaks.demand_none(logged, ["another secret", secret])
 
 
-def test_a_secret_is_found_also_where_no_handler_would_show_it() -> None:
+def test_a_secret_is_found_in_records_that_no_handler_prints() -> None:
     silent = logging.getLogger("silent")
     silent.propagate = False
     with leaks.everything_logged() as logged:
@@ -85,7 +85,7 @@ def test_a_secret_is_found_also_where_no_handler_would_show_it() -> None:
         leaks.demand_none(logged, [SECRET])
 
 
-def test_what_is_no_secret_may_be_logged() -> None:
+def test_other_values_may_be_logged() -> None:
     with leaks.everything_logged() as logged:
         log.info("it took 1%s.5 ms, 0.%s s, x%s, %s0", CODE, CODE, CODE, CODE)
 
@@ -93,7 +93,7 @@ def test_what_is_no_secret_may_be_logged() -> None:
     assert len(logged) == 1
 
 
-def test_what_pytest_shows_of_a_test_stays_the_same(caplog: pytest.LogCaptureFixture) -> None:
+def test_pytest_output_is_unchanged(caplog: pytest.LogCaptureFixture) -> None:
     log.info("not shown")
     log.warning("shown")
 

@@ -20,7 +20,7 @@ def record_of(message: str = "it", error: BaseException | None = None, **added: 
     return record
 
 
-def test_an_event_is_one_line_of_json_with_what_was_added() -> None:
+def test_an_event_is_one_line_of_json_with_its_extra_fields() -> None:
     line = JsonFormatter().format(record_of("two\nlines", request_id="a", outcomes=["login=OtpRequired"]))
     assert "\n" not in line
     event = json.loads(line)
@@ -81,7 +81,7 @@ def raise_where_nobody_can_catch_it() -> None:
 
 @pytest.mark.usefixtures("serve_in_process")
 @pytest.mark.parametrize("raise_it", [raise_to_the_top, raise_in_a_thread, raise_where_nobody_can_catch_it])
-def test_an_exception_that_nothing_catches_is_one_line_of_json(
+def test_an_uncaught_exception_is_one_line_of_json(
     capsys: pytest.CaptureFixture[str], raise_it: Callable[[], None]
 ) -> None:
     format_reports(json=True)
@@ -106,7 +106,7 @@ def test_a_python_warning_is_one_line_of_json_with_its_location(capsys: pytest.C
 
 
 @pytest.mark.usefixtures("serve_in_process")
-def test_at_a_terminal_a_report_is_the_message_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_at_a_terminal_a_message_is_printed_alone(capsys: pytest.CaptureFixture[str]) -> None:
     format_reports(json=False)
     report("Port 8000 is in use.")
     assert capsys.readouterr().err == "Port 8000 is in use.\n"

@@ -5,14 +5,14 @@ import ast
 from tests.mutants import ROOT, TESTS, load_mutants
 
 
-def test_every_fault_changes_a_text_that_its_file_has_exactly_once() -> None:
+def test_the_text_of_every_fault_occurs_exactly_once_in_its_file() -> None:
     mutants = load_mutants()
     assert mutants
     assert {mutant.name: mutant.occurrences() for mutant in mutants if mutant.occurrences() != 1} == {}
     assert [mutant.name for mutant in mutants if mutant.text == mutant.replacement] == []
 
 
-def test_every_fault_leaves_a_file_that_python_can_read() -> None:
+def test_every_fault_leaves_valid_python() -> None:
     """Otherwise every test would notice it."""
     for mutant in load_mutants():
         changed = (ROOT / mutant.file).read_text().replace(mutant.text, mutant.replacement)

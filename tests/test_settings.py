@@ -53,7 +53,7 @@ def test_a_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch,
             assert getattr(settings(), variable.lower()) == value
 
 
-def test_every_setting_that_is_empty_is_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(f"GRAPHQL_MFA_{name.upper()}", "")
     assert settings() == Settings.model_construct()
@@ -105,7 +105,7 @@ def test_a_secret_and_its_file_are_not_set_together(tmp_path: Path, monkeypatch:
         settings()
 
 
-def test_an_application_that_reads_its_environment_logs_what_has_no_effect_once(
+def test_variables_without_effect_are_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("GRAPHQL_MFA_TRUSTED_DOCUMENTS", "")
@@ -118,9 +118,7 @@ def test_an_application_that_reads_its_environment_logs_what_has_no_effect_once(
 
 
 @pytest.mark.parametrize("former", FORMER_WINDOWS)
-def test_a_former_window_still_sets_its_rates_and_is_named_with_them(
-    monkeypatch: pytest.MonkeyPatch, former: str
-) -> None:
+def test_a_former_window_variable_still_works_with_a_warning(monkeypatch: pytest.MonkeyPatch, former: str) -> None:
     rates = FORMER_WINDOWS[former]
     window = timedelta(days=7) if former.endswith("_days") else timedelta(seconds=7)
     with pytest.warns(DeprecationWarning, match=variable_of(former)):
@@ -137,13 +135,13 @@ def test_a_former_window_still_sets_its_rates_and_is_named_with_them(
     assert {*re.findall(r"GRAPHQL_MFA_\w+", sentence)} == {*map(variable_of, (former, *rates))}
 
 
-def test_a_rate_with_a_window_of_its_own_takes_no_former_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rate_with_a_window_ignores_the_former_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHQL_MFA_LOGIN_WINDOW_SECONDS", "7")
     monkeypatch.setenv("GRAPHQL_MFA_LOGIN_ATTEMPTS", "3/1h")
     assert settings().login_attempts == settings(login_attempts="3/1h").login_attempts == Rate.parse("3/1h")
 
 
-def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) -> None:
+def test_an_unsafe_value_is_refused_naming_the_setting(subtests: pytest.Subtests) -> None:
     for name, value in [
         ("issuer", ""),
         ("issuer", "a:b"),  # the colon separates issuer and account in an otpauth label
@@ -191,7 +189,7 @@ def test_a_value_that_is_not_safe_is_refused_by_name(subtests: pytest.Subtests) 
         {"password_min_length": 100, "password_max_length": 99},
     ],
 )
-def test_a_shortest_length_beyond_the_longest_is_refused(lengths: dict[str, int]) -> None:
+def test_a_minimum_length_above_the_maximum_is_refused(lengths: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match="shortest length"):
         settings(**lengths)
 
@@ -219,7 +217,7 @@ def test_an_issuer_that_leaves_no_room_for_a_name_in_a_qr_code_is_refused(too_mu
         pytest.param({"USERNAME_MIN_LENGTH": "200"}, id="between two others"),
     ],
 )
-def test_a_refusal_repeats_no_secret(mistake: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_does_not_repeat_a_secret(mistake: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"SECRET_KEYS": KEY, "DATABASE_URL": "postgresql+asyncpg://mfa:hunter2@db/mfa"} | mistake
     for name, value in environment.items():
         monkeypatch.setenv(f"GRAPHQL_MFA_{name}", value)
@@ -234,7 +232,7 @@ def test_the_keys_are_not_shown_in_tracebacks_and_logs() -> None:
 
 
 @pytest.mark.parametrize("rounds", [4, 9])
-def test_a_cheap_hash_warns(rounds: int) -> None:
+def test_a_low_bcrypt_cost_warns(rounds: int) -> None:
     with pytest.warns(UserWarning, match=f"GRAPHQL_MFA_BCRYPT_ROUNDS={rounds}"):
         settings(bcrypt_rounds=rounds)
 
@@ -248,7 +246,7 @@ def test_a_hash_of_ten_rounds_or_more_does_not_warn() -> None:
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def test_a_receiver_that_may_be_called_is_taken(subtests: pytest.Subtests) -> None:
+def test_an_allowed_receiver_url_is_accepted(subtests: pytest.Subtests) -> None:
     for url, networks in [
         ("https://hooks.example/events?to=7", ""),
         ("https://hooks.example:8443", ""),
@@ -265,7 +263,7 @@ def test_a_receiver_that_may_be_called_is_taken(subtests: pytest.Subtests) -> No
             assert chosen.webhook_url == url
 
 
-def test_a_receiver_that_may_not_be_called_is_refused_without_repeating_it(subtests: pytest.Subtests) -> None:
+def test_a_forbidden_receiver_url_is_refused_without_repeating_it(subtests: pytest.Subtests) -> None:
     for url, networks in [
         ("ftp://hooks.example/", ""),
         ("hooks.example", ""),
@@ -293,11 +291,11 @@ def test_a_receiver_that_may_not_be_called_is_refused_without_repeating_it(subte
     ("given", "secrets"),
     [(SECRET, [SECRET]), (f"{SECRET} {SECRET[:-4]}AAAA", [SECRET, f"{SECRET[:-4]}AAAA"]), (f" {SECRET},", [SECRET])],
 )
-def test_the_secrets_of_webhooks_are_separated_by_spaces_or_commas(given: str, secrets: list[str]) -> None:
+def test_webhook_secrets_are_separated_by_spaces_or_commas(given: str, secrets: list[str]) -> None:
     assert settings(webhook_url="https://hooks.example/", webhook_secret=given).webhook_secrets == secrets
 
 
-def test_a_secret_of_webhooks_that_is_none_or_weak_is_refused(subtests: pytest.Subtests) -> None:
+def test_a_malformed_or_weak_webhook_secret_is_refused(subtests: pytest.Subtests) -> None:
     for secret in [
         None,
         "",
@@ -328,7 +326,7 @@ def test_the_name_of_the_cookie_differs_by_port_in_development_only() -> None:
         assert settings(cookie_name=name).cookie_name == name
 
 
-def test_settings_do_not_change() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings().issuer = "other"
 
@@ -342,7 +340,7 @@ def test_pages_and_files_name_only_settings_that_exist() -> None:
     assert named - known - {f"{name}_FILE" for name in known} == {variable_of(former) for former in FORMER_WINDOWS}
 
 
-def test_every_setting_says_what_it_is() -> None:
+def test_every_setting_is_documented() -> None:
     described = {name: text for group in groups() for name, text in descriptions(group).items()}
     assert [name for name in Settings.model_fields if not described.get(name)] == []
 
@@ -350,7 +348,7 @@ def test_every_setting_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("url", "embedded"), [("sqlite+aiosqlite:///./x.db", True), ("postgresql+asyncpg://mfa@db/sqlite", False)]
 )
-def test_a_file_is_embedded_and_a_server_is_not(url: str, embedded: bool) -> None:
+def test_embedded_is_true_for_files_only(url: str, embedded: bool) -> None:
     assert settings(database_url=url).embedded is embedded
 
 

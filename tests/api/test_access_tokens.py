@@ -55,14 +55,14 @@ async def test_another_service_can_check_a_token_with_the_published_keys(api: Ap
     }
 
 
-async def test_an_altered_token_does_not_pass(api: Api) -> None:
+async def test_an_altered_token_fails_verification(api: Api) -> None:
     member, other = await api.member(), await api.member("bob")
     header, _, signature = member.access_token.split(".")
     with pytest.raises(InvalidSignature):
         await verified(api, ".".join((header, other.access_token.split(".")[1], signature)))
 
 
-async def test_a_sign_in_with_a_recovery_code_is_told_by_its_amr(api: Api) -> None:
+async def test_amr_tells_a_sign_in_by_recovery_code_apart(api: Api) -> None:
     member = await api.member()
     signed_in = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
     claims = await verified(api, signed_in["tokens"]["accessToken"])
@@ -79,7 +79,7 @@ async def test_a_refreshed_token_is_of_the_same_session_and_sign_in(api: Api, cl
     assert after["jti"] != before["jti"]
 
 
-async def test_each_session_has_an_id_of_its_own(api: Api, clock: Clock) -> None:
+async def test_each_session_has_a_unique_id(api: Api, clock: Clock) -> None:
     member = await api.member()
     signed_in = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
     one, other = await verified(api, member.access_token), await verified(api, signed_in["tokens"]["accessToken"])
@@ -88,7 +88,7 @@ async def test_each_session_has_an_id_of_its_own(api: Api, clock: Clock) -> None
     assert one["jti"] != other["jti"]
 
 
-async def test_issuer_and_audience_are_the_operators(run_app: RunApp, connect: Connect) -> None:
+async def test_issuer_and_audience_come_from_the_settings(run_app: RunApp, connect: Connect) -> None:
     async with run_app(token_issuer="https://id.example", token_audience="shop") as app:
         api = connect(app)
         member = await api.member()
@@ -97,14 +97,14 @@ async def test_issuer_and_audience_are_the_operators(run_app: RunApp, connect: C
     assert (claims["iss"], claims["aud"]) == ("https://id.example", "shop")
 
 
-async def test_the_client_id_is_the_operators(run_app: RunApp, connect: Connect) -> None:
+async def test_client_id_comes_from_the_settings(run_app: RunApp, connect: Connect) -> None:
     async with run_app(token_audience="shop", token_client_id="shop-app") as app:
         member = await connect(app).member()
         claims = await verified(connect(app), member.access_token)
     assert (claims["aud"], claims["client_id"]) == ("shop", "shop-app")
 
 
-async def test_sessions_go_on_while_the_algorithm_is_changed_and_back(
+async def test_sessions_continue_when_the_algorithm_is_changed_and_changed_back(
     run_app: RunApp, connect: Connect, clock: Clock
 ) -> None:
     async with run_app() as app:

@@ -38,14 +38,14 @@ async def test_a_device_is_shown_but_does_not_count_until_it_is_confirmed(
     assert await events_of(services) == before + Counter(["SIGN_IN_FAILED"])
 
 
-async def test_every_device_has_a_secret_of_its_own(api: Api) -> None:
+async def test_every_device_has_its_own_secret(api: Api) -> None:
     member = await api.member()
     devices = [await added(api, member.access_token) for _ in range(4)]
     assert len({member.secret} | {device.secret for device in devices}) == 5
     assert len({device.id for device in devices}) == 4
 
 
-async def test_a_name_as_a_phones_keyboard_types_it_is_kept_without_the_blank_after_it(api: Api) -> None:
+async def test_a_trailing_space_from_a_phones_keyboard_is_removed_from_the_name(api: Api) -> None:
     member = await api.member()
     answer = await add(api, member.access_token, "👩\u200d💻 ❤\ufe0f ")
     assert answer["device"]["name"] == "👩\u200d💻 ❤\ufe0f"
@@ -53,7 +53,7 @@ async def test_a_name_as_a_phones_keyboard_types_it_is_kept_without_the_blank_af
     assert renamed["device"]["name"] == "❤\ufe0f phone"
 
 
-async def test_a_name_that_nobody_could_read_is_refused(api: Api, subtests: pytest.Subtests) -> None:
+async def test_an_unreadable_name_is_refused(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
 
     for name, code in [
@@ -67,7 +67,7 @@ async def test_a_name_that_nobody_could_read_is_refused(api: Api, subtests: pyte
             assert await names_of(api, member.access_token) == ["Authenticator app"]
 
 
-async def test_there_are_at_most_five_and_a_removed_one_makes_room(api: Api) -> None:
+async def test_an_account_has_at_most_five_devices_until_one_is_removed(api: Api) -> None:
     member = await api.member()
     devices = [await added(api, member.access_token, f"device {number}") for number in range(4)]
     assert await add(api, member.access_token) == failure("TooManyDevices")
@@ -77,7 +77,9 @@ async def test_there_are_at_most_five_and_a_removed_one_makes_room(api: Api) -> 
     assert sorted(await names_of(api, member.access_token)) == sorted(names)
 
 
-async def test_one_that_was_not_confirmed_in_time_makes_room(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_a_device_that_was_not_confirmed_in_time_no_longer_counts(
+    run_app: RunApp, connect: Connect, clock: Clock
+) -> None:
     async with run_app(totp_devices_per_user=2, reauthentication_seconds=3600, access_token_seconds=3600) as app:
         api = connect(app)
         member = await api.member()

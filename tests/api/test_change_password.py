@@ -28,7 +28,7 @@ async def demand_unchanged(api: Api) -> None:
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
-async def test_the_new_password_takes_the_place_of_the_old_one(api: Api, services: Services) -> None:
+async def test_the_new_password_replaces_the_old_one(api: Api, services: Services) -> None:
     member = await api.member()
     changed = await change_password(api, member.access_token)
     assert changed == {"__typename": "PasswordChanged", "sessionsEnded": 0}
@@ -38,7 +38,7 @@ async def test_the_new_password_takes_the_place_of_the_old_one(api: Api, service
     assert (events["PASSWORD_CHANGED"], events["FACTOR_ENABLED"]) == (1, 0)
 
 
-async def test_the_other_sessions_end_and_this_one_goes_on(api: Api) -> None:
+async def test_the_other_sessions_end_and_this_one_continues(api: Api) -> None:
     member, bob = await api.member(), await api.member("bob")
     others = [await api.verify_recovery_code(await api.challenge(), code) for code in member.recovery_codes[:3]]
     assert (await change_password(api, member.access_token))["sessionsEnded"] == 3
@@ -50,7 +50,7 @@ async def test_the_other_sessions_end_and_this_one_goes_on(api: Api) -> None:
         assert (await api.refresh(session.refresh_token))["__typename"] == "SignedIn"
 
 
-async def test_a_wrong_current_password_changes_nothing_and_is_remembered(api: Api, services: Services) -> None:
+async def test_a_wrong_current_password_changes_nothing_and_is_recorded(api: Api, services: Services) -> None:
     member = await api.member()
     for wrong in ("", "wrong", PASSWORD.upper(), f"{PASSWORD}\0", "x" * 1000):
         assert await change_password(api, member.access_token, wrong) == WRONG
@@ -58,7 +58,7 @@ async def test_a_wrong_current_password_changes_nothing_and_is_remembered(api: A
     assert (await events_of(services))["SIGN_IN_FAILED"] == 5
 
 
-async def test_a_new_password_has_to_meet_the_rules(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_new_password_must_meet_the_rules(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
 
     for password, code in [
@@ -78,7 +78,7 @@ async def test_a_new_password_has_to_meet_the_rules(api: Api, subtests: pytest.S
 @pytest.mark.parametrize(
     ("field", "member"), [("newPassword", "InvalidInput"), ("currentPassword", "InvalidCredentials")]
 )
-async def test_what_is_no_text_is_no_password(api: Api, field: str, member: str) -> None:
+async def test_a_password_of_invalid_text_is_refused(api: Api, field: str, member: str) -> None:
     token = (await api.member()).access_token
     passwords = {"currentPassword": PASSWORD, "newPassword": NEW_PASSWORD} | {field: PASSWORD + "\ud800"}
     body = json.dumps({"query": document("changePassword"), "variables": {"input": passwords}})
@@ -88,20 +88,22 @@ async def test_what_is_no_text_is_no_password(api: Api, field: str, member: str)
 
 
 @pytest.mark.parametrize("password", ["password1", "wrong battery horse staple"])
-async def test_what_takes_a_look_is_told_to_who_knows_the_current_password(api: Api, password: str) -> None:
+async def test_common_and_unchanged_passwords_are_reported_only_after_the_right_current_password(
+    api: Api, password: str
+) -> None:
     """Neither how good the new one is, nor that it is what was given as the current one."""
     member = await api.member()
     assert await change_password(api, member.access_token, "wrong battery horse staple", password) == WRONG
 
 
-async def test_the_password_of_a_long_ago_may_come_back(api: Api) -> None:
+async def test_an_earlier_password_may_be_used_again(api: Api) -> None:
     member = await api.member()
     await change_password(api, member.access_token)
     back = await change_password(api, member.access_token, NEW_PASSWORD, PASSWORD)
     assert back["__typename"] == "PasswordChanged"
 
 
-async def test_after_ten_wrong_ones_each_makes_a_wait_that_doubles(api: Api, clock: Clock) -> None:
+async def test_after_ten_wrong_passwords_each_doubles_the_wait(api: Api, clock: Clock) -> None:
     member = await api.member()
     for _ in range(10):
         assert await change_password(api, member.access_token, "wrong") == WRONG
@@ -113,7 +115,7 @@ async def test_after_ten_wrong_ones_each_makes_a_wait_that_doubles(api: Api, clo
     assert (await change_password(api, member.access_token))["__typename"] == "PasswordChanged"
 
 
-async def test_what_is_refused_for_a_wait_counts_for_nothing(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_an_attempt_during_a_wait_is_not_counted(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(login_attempts=1, account_changes=2) as app:
         api = connect(app)
         member = await api.member()
@@ -124,7 +126,7 @@ async def test_what_is_refused_for_a_wait_counts_for_nothing(run_app: RunApp, co
         assert (await change_password(api, member.access_token))["__typename"] == "PasswordChanged"
 
 
-async def test_a_password_that_is_refused_or_right_is_no_wrong_one(run_app: RunApp, connect: Connect) -> None:
+async def test_only_wrong_current_passwords_count_as_failures(run_app: RunApp, connect: Connect) -> None:
     async with run_app(login_attempts=2) as app:
         api = connect(app)
         member = await api.member()
@@ -136,7 +138,7 @@ async def test_a_password_that_is_refused_or_right_is_no_wrong_one(run_app: RunA
             assert changed["__typename"] == "PasswordChanged"
 
 
-async def test_what_is_wrong_is_told_in_order(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_errors_are_reported_in_a_fixed_order(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     """Session, freshness, the new password's form; only then that every slot before the hashing threads is taken."""
     async with run_app(hashing_places=2) as app:
         api, services = connect(app), app.state.services
@@ -153,7 +155,7 @@ async def test_what_is_wrong_is_told_in_order(run_app: RunApp, connect: Connect,
             assert nobody["__typename"] == "NotAuthenticated"
 
 
-async def test_a_new_password_switches_one_time_codes_on_again(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_a_new_password_enables_one_time_codes_again(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(otp_failures_before_disabling=2) as app:
         api, services = connect(app), app.state.services
         member = await api.member()
@@ -174,7 +176,7 @@ async def test_a_new_password_switches_one_time_codes_on_again(run_app: RunApp, 
         assert (events["FACTOR_DISABLED"], events["FACTOR_ENABLED"], events["PASSWORD_CHANGED"]) == (1, 1, 1)
 
 
-async def test_a_new_password_leaves_the_count_of_wrong_codes_as_it_is(run_app: RunApp, connect: Connect) -> None:
+async def test_a_new_password_does_not_reset_the_count_of_wrong_codes(run_app: RunApp, connect: Connect) -> None:
     """Otherwise a stolen session would give its thief as many guesses at codes as there are passwords."""
     async with run_app(otp_failures_before_disabling=2) as app:
         api = connect(app)

@@ -119,7 +119,7 @@ async def state_of(services: Services) -> tuple[object, ...]:
 
 
 @each_issue
-async def test_every_access_token_has_the_claims_that_the_host_gives_for_it(
+async def test_every_access_token_has_the_claims_of_the_host(
     api: Api, host: Host, prepare: Callable[[Api], Awaitable[Request]]
 ) -> None:
     query, variables, token = await prepare(api)
@@ -139,7 +139,7 @@ async def test_every_access_token_has_the_claims_that_the_host_gives_for_it(
 
 @each_issue
 @pytest.mark.parametrize("leaves", [False, True], ids=["the host fails", "the client leaves"])
-async def test_nothing_is_lost_while_the_host_can_not_answer(
+async def test_nothing_is_consumed_when_the_hosts_function_fails(
     api: Api,
     services: Services,
     host: Host,
@@ -183,7 +183,9 @@ async def test_nothing_is_lost_while_the_host_can_not_answer(
         assert len(answer["recoveryCodes"]) == 10
 
 
-async def test_a_wrong_answer_is_counted_and_the_host_is_not_asked(api: Api, services: Services, host: Host) -> None:
+async def test_a_wrong_answer_is_counted_without_calling_the_hosts_function(
+    api: Api, services: Services, host: Host
+) -> None:
     member = await api.member()
     challenge = await api.challenge()
     host.asked.clear()
@@ -201,9 +203,7 @@ async def test_a_wrong_answer_is_counted_and_the_host_is_not_asked(api: Api, ser
     assert await failures_counted(services) == 2
 
 
-async def test_a_code_that_is_right_when_it_is_sent_stays_right_however_long_the_host_takes(
-    api: Api, host: Host, clock: Clock
-) -> None:
+async def test_a_code_does_not_expire_while_the_hosts_function_runs(api: Api, host: Host, clock: Clock) -> None:
     member = await api.member()
     challenge = await api.challenge()
     sent_at = clock()
@@ -217,7 +217,7 @@ async def test_a_code_that_is_right_when_it_is_sent_stays_right_however_long_the
     assert claims_of(answer["tokens"]["accessToken"])["iat"] == int(sent_at.timestamp())
 
 
-async def test_the_host_may_write_to_the_database_while_it_is_asked(api: Api, host: Host) -> None:
+async def test_the_hosts_function_may_write_to_the_database(api: Api, host: Host) -> None:
     """It is asked outside of the transaction, which would lock others out."""
     member = await api.member()
 
@@ -231,7 +231,7 @@ async def test_the_host_may_write_to_the_database_while_it_is_asked(api: Api, ho
     assert (await api.refresh(member.refresh_token))["__typename"] == "SignedIn"
 
 
-async def test_a_session_that_ends_while_the_host_is_asked_gets_no_token(api: Api, host: Host) -> None:
+async def test_a_session_that_ends_while_the_hosts_function_runs_gets_no_token(api: Api, host: Host) -> None:
     member = await api.member()
 
     async def end() -> None:
@@ -242,7 +242,7 @@ async def test_a_session_that_ends_while_the_host_is_asked_gets_no_token(api: Ap
     assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
 
 
-async def test_the_host_is_asked_again_when_the_session_changed_meanwhile(api: Api, host: Host) -> None:
+async def test_the_hosts_function_is_called_again_when_the_session_changed_meanwhile(api: Api, host: Host) -> None:
     member = await api.member()
     host.asked.clear()
 
@@ -259,9 +259,7 @@ async def test_the_host_is_asked_again_when_the_session_changed_meanwhile(api: A
     ]
 
 
-async def test_one_code_opens_one_session_however_many_requests_wait_for_the_host(
-    api: Api, services: Services, host: Host
-) -> None:
+async def test_parallel_requests_with_one_code_open_one_session(api: Api, services: Services, host: Host) -> None:
     member = await api.member()
     challenge = await api.challenge()
     code = code_at(member.secret, api.clock())
@@ -279,7 +277,7 @@ async def test_one_code_opens_one_session_however_many_requests_wait_for_the_hos
     assert await sessions_of(services) == 2
 
 
-async def test_requests_that_refresh_at_once_get_one_pair(api: Api, host: Host) -> None:
+async def test_parallel_refreshes_get_the_same_pair(api: Api, host: Host) -> None:
     member = await api.member()
     host.asked.clear()
     all_asked = asyncio.Event()
@@ -295,7 +293,7 @@ async def test_requests_that_refresh_at_once_get_one_pair(api: Api, host: Host) 
     assert {claims_of(answer["tokens"]["accessToken"])["role"] for answer in answers} == {"admin"}
 
 
-async def test_a_function_that_is_not_async_gives_claims_as_well(run_app: RunApp, connect: Connect) -> None:
+async def test_a_synchronous_function_can_return_claims(run_app: RunApp, connect: Connect) -> None:
     async with run_app(claims=lambda request: {"name": request.username}) as app:
         member = await connect(app).member()
     assert claims_of(member.access_token)["name"] == "alice"
@@ -313,7 +311,7 @@ async def test_a_registered_claim_is_refused_and_the_log_names_it(
     assert (await api.refresh(member.refresh_token))["__typename"] == "SignedIn"
 
 
-async def test_the_host_says_what_a_client_may_read_when_it_has_no_claims(
+async def test_a_public_error_of_the_hosts_function_reaches_the_client(
     api: Api, run_app: RunApp, connect: Connect
 ) -> None:
     member = await api.member()

@@ -42,9 +42,7 @@ async def test_a_confirmed_device_stays(run_app: RunApp, connect: Connect, clock
         assert signed_in["__typename"] == "SignedIn"
 
 
-async def test_the_session_that_added_it_confirms_it_after_it_was_refreshed_and_is_stale(
-    api: Api, clock: Clock
-) -> None:
+async def test_the_adding_session_can_confirm_after_a_refresh_and_when_stale(api: Api, clock: Clock) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     clock.advance(599)
@@ -54,7 +52,7 @@ async def test_the_session_that_added_it_confirms_it_after_it_was_refreshed_and_
     assert answer["__typename"] == "TotpDeviceConfirmed"
 
 
-async def test_after_ten_minutes_it_is_too_late(api: Api, clock: Clock, services: Services) -> None:
+async def test_a_device_can_be_confirmed_for_ten_minutes(api: Api, clock: Clock, services: Services) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     clock.advance(600)
@@ -64,7 +62,7 @@ async def test_after_ten_minutes_it_is_too_late(api: Api, clock: Clock, services
     assert (await purge(services.database, services.settings, clock()))["totp_devices"] == 1
 
 
-async def test_the_code_that_confirmed_it_counts_once(api: Api, clock: Clock, services: Services) -> None:
+async def test_the_confirming_code_is_accepted_once(api: Api, clock: Clock, services: Services) -> None:
     member = await api.member()
     device = await confirmed(api, member.access_token)
     code = code_at(device.secret, clock())
@@ -76,7 +74,7 @@ async def test_the_code_that_confirmed_it_counts_once(api: Api, clock: Clock, se
     assert await failures_counted(services) == 0
 
 
-async def test_a_new_code_confirms_it_again_and_makes_no_second_event(
+async def test_a_second_confirmation_succeeds_without_a_second_event(
     api: Api, clock: Clock, services: Services
 ) -> None:
     member = await api.member()
@@ -100,14 +98,14 @@ async def test_the_code_of_another_device_is_wrong_and_counted(api: Api, clock: 
     assert (await api.verify_otp(await api.challenge(), code_at(member.secret, clock())))["__typename"] == "SignedIn"
 
 
-async def test_a_slow_clock_is_told(api: Api, clock: Clock) -> None:
+async def test_a_slow_clock_is_reported(api: Api, clock: Clock) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     answer = await confirm(api, member.access_token, device.id, code_at(device.secret, clock(), -3))
     assert (answer["__typename"], answer["clockBehindSeconds"]) == ("InvalidOtp", 90)
 
 
-async def test_a_wait_for_codes_holds_here_and_a_right_code_ends_the_row(
+async def test_the_wait_for_codes_applies_and_a_right_code_resets_it(
     api: Api, clock: Clock, services: Services
 ) -> None:
     member = await api.member()
@@ -124,7 +122,7 @@ async def test_a_wait_for_codes_holds_here_and_a_right_code_ends_the_row(
     assert await failures_counted(services) == 6
 
 
-async def test_what_no_device_shows_is_wrong(api: Api, subtests: pytest.Subtests) -> None:
+async def test_malformed_codes_are_wrong(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
 

@@ -22,7 +22,7 @@ DELETED = {"__typename": "AccountDeleted", "username": "Alice"}
 SESSION_ENDED = failure("NotAuthenticated", reason="SESSION_ENDED")
 
 
-async def test_everything_that_the_user_holds_is_dead(api: Api, clock: Clock) -> None:
+async def test_every_token_and_factor_of_the_deleted_account_stops_working(api: Api, clock: Clock) -> None:
     member = await api.member("Alice")
     other = (await api.verify_otp(await api.challenge(), code_at(member.secret, clock())))["tokens"]
     challenge = await api.challenge()
@@ -39,7 +39,7 @@ async def test_everything_that_the_user_holds_is_dead(api: Api, clock: Clock) ->
     assert (await api.login())["__typename"] == "InvalidCredentials"
 
 
-async def test_nobody_takes_the_name_for_thirty_days(api: Api, clock: Clock) -> None:
+async def test_the_name_is_reserved_for_thirty_days(api: Api, clock: Clock) -> None:
     member = await api.member("Alice")
     assert await act(api, "deleteAccount", member.access_token) == DELETED
     assert (await api.register("ALICE"))["__typename"] == "UsernameTaken"
@@ -49,7 +49,7 @@ async def test_nobody_takes_the_name_for_thirty_days(api: Api, clock: Clock) -> 
     assert (await api.register("alice"))["__typename"] == "RegisterUserSuccess"
 
 
-async def test_nobody_takes_a_name_that_looks_like_the_deleted_one(api: Api, clock: Clock) -> None:
+async def test_names_that_look_like_the_deleted_one_are_reserved_too(api: Api, clock: Clock) -> None:
     member = await api.member("bobby")
     assert (await act(api, "deleteAccount", member.access_token))["__typename"] == "AccountDeleted"
     assert (await api.register("b0bby"))["__typename"] == "UsernameTaken"
@@ -58,7 +58,7 @@ async def test_nobody_takes_a_name_that_looks_like_the_deleted_one(api: Api, clo
     assert (await api.register("bobby"))["__typename"] == "UsernameTaken"
 
 
-async def test_nothing_personal_is_left(api: Api, services: Services, clock: Clock) -> None:
+async def test_no_personal_data_is_left(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member("Alice")
     user_id = UUID(member.session["user"]["id"])
     await api.login("alice", "wrong battery horse staple")
@@ -81,7 +81,7 @@ async def test_nothing_personal_is_left(api: Api, services: Services, clock: Clo
         assert personal not in everything
 
 
-async def test_what_happened_is_kept_without_telling_to_whom(api: Api, services: Services) -> None:
+async def test_events_are_kept_without_personal_data(api: Api, services: Services) -> None:
     alice, bob = await api.member("Alice"), await api.member("bob")
     await act(api, "deleteAccount", alice.access_token)
     await api.me(bob.access_token)
@@ -100,7 +100,7 @@ async def test_what_happened_is_kept_without_telling_to_whom(api: Api, services:
     assert [event.ip_address for event in bobs] == ["10.0.0.1"] * 3
 
 
-async def test_what_happened_is_removed_where_nothing_may_be_kept(run_app: RunApp, connect: Connect) -> None:
+async def test_events_are_removed_when_the_setting_says_so(run_app: RunApp, connect: Connect) -> None:
     async with run_app(deleted_account_events="remove") as app:
         api = connect(app)
         alice, bob = await api.member("Alice"), await api.member("bob")
@@ -111,7 +111,7 @@ async def test_what_happened_is_removed_where_nothing_may_be_kept(run_app: RunAp
     assert owners == {UUID(bob.session["user"]["id"])}
 
 
-async def test_others_keep_what_they_have(api: Api, services: Services) -> None:
+async def test_other_accounts_are_unchanged(api: Api, services: Services) -> None:
     alice, bob = await api.member("Alice"), await api.member("bob")
     before = await api.me(bob.access_token)
     assert await act(api, "deleteAccount", alice.access_token) == DELETED
@@ -119,7 +119,7 @@ async def test_others_keep_what_they_have(api: Api, services: Services) -> None:
     assert await scalar(services, "SELECT count(*) FROM mfa_recovery_codes") == 10
 
 
-async def test_of_several_at_once_one_deletes_the_account(api: Api, services: Services, clock: Clock) -> None:
+async def test_one_of_several_parallel_deletions_succeeds(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member("Alice")
     other = (await api.verify_otp(await api.challenge(), code_at(member.secret, clock())))["tokens"]
     tokens = [member.access_token, other["accessToken"]] * 5
@@ -138,7 +138,7 @@ async def test_a_name_can_be_deleted_again_before_its_first_reservation_is_purge
 
 
 @pytest.mark.parametrize("token", [None, "nonsense"])
-async def test_nobody_deletes_nothing(api: Api, services: Services, token: str | None) -> None:
+async def test_deletion_without_a_session_does_nothing(api: Api, services: Services, token: str | None) -> None:
     await api.member()
     assert (await act(api, "deleteAccount", token))["__typename"] == "NotAuthenticated"
     assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1

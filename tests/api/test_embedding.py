@@ -162,7 +162,7 @@ def data_of(response: httpx.Response) -> Any:
 # -------------------------------------------------------------------------------------------------------- one schema
 
 
-async def test_one_operation_asks_for_fields_of_both(api: Api) -> None:
+async def test_one_operation_can_select_fields_of_host_and_package(api: Api) -> None:
     member = await api.member()
     response = await api.send("{ me { username } name policy { issuer } }", token=member.access_token)
     assert data_of(response) == {"me": {"username": "alice"}, "name": "alice", "policy": {"issuer": "GraphQL MFA"}}
@@ -174,13 +174,13 @@ async def test_a_resolver_of_the_host_sees_the_request(api: Api) -> None:
     assert data_of(await api.send("{ agent }")) == {"agent": "a browser"}
 
 
-async def test_extensions_of_the_host_run(api: Api) -> None:
+async def test_the_hosts_extensions_run(api: Api) -> None:
     Watching.steps.clear()
     await api.send("{ agent }")
     assert Watching.steps == [("operation", False), ("parse", False), ("validate", True), ("execute", True)]
 
 
-async def test_the_limits_hold_for_fields_of_the_host(api: Api) -> None:
+async def test_document_limits_apply_to_fields_of_the_host(api: Api) -> None:
     (message,) = messages(await api.send(f"{{ {' '.join(f'a{number}: agent' for number in range(11))} }}"))
     assert "root fields" in message
     login = 'login(input: {username: "a", password: "b"}) { __typename }'
@@ -188,7 +188,7 @@ async def test_the_limits_hold_for_fields_of_the_host(api: Api) -> None:
     assert "At most one" in message
 
 
-async def test_the_host_says_what_a_client_may_read(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_public_error_of_the_host_reaches_the_client(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     told = (await api.send("{ told }")).json()
     assert told["errors"][0]["message"] == "Closed on Sundays."
     assert told["errors"][0]["extensions"] == {"code": "CLOSED"}
@@ -220,7 +220,9 @@ async def test_a_scalar_of_the_host_that_repeats_its_value_is_not_repeated(
 @pytest.mark.parametrize(
     ("token", "challenge"), [(None, "Bearer"), ("x.y.z", 'Bearer error="invalid_token"'), ("", "Bearer")]
 )
-async def test_a_stranger_is_told_to_sign_in(api: Api, token: str | None, challenge: str) -> None:
+async def test_a_field_for_the_signed_in_is_unauthenticated_without_a_session(
+    api: Api, token: str | None, challenge: str
+) -> None:
     if token == "":
         api.http.headers["Authorization"] = "Basic YTpi"
         challenge = 'Bearer error="invalid_token"'
@@ -241,7 +243,7 @@ async def test_arguments_of_a_field_for_the_signed_in_may_have_any_name(api: Api
     assert data_of(response) == {"search": "ab"}
 
 
-async def test_an_ended_session_is_a_strangers_at_once(api: Api) -> None:
+async def test_an_ended_session_is_unauthenticated_at_once(api: Api) -> None:
     member = await api.member()
     await api.logout(member.access_token)
     response = await api.send("{ name }", token=member.access_token)
@@ -249,7 +251,7 @@ async def test_an_ended_session_is_a_strangers_at_once(api: Api) -> None:
     assert (await api.http.get("/name", headers={"Authorization": f"Bearer {member.access_token}"})).status_code == 401
 
 
-async def test_a_factor_that_is_too_old_has_to_be_verified_again(api: Api, clock: Clock) -> None:
+async def test_a_factor_older_than_max_age_must_be_verified_again(api: Api, clock: Clock) -> None:
     member = await api.member()
     headers = {"Authorization": f"Bearer {member.access_token}"}
     clock.advance(270)  # 30 s have passed since it signed in
@@ -266,7 +268,7 @@ async def test_a_factor_that_is_too_old_has_to_be_verified_again(api: Api, clock
     assert data_of(await api.send("{ name }", token=member.access_token)) == {"name": "alice"}
 
 
-async def test_a_factor_that_was_removed_has_to_be_replaced_by_another_one(api: Api) -> None:
+async def test_a_session_of_a_removed_factor_must_verify_another_one(api: Api) -> None:
     member = await api.member()
     first = await first_device(api, member.access_token)
     await confirmed(api, member.access_token)
@@ -280,9 +282,7 @@ async def test_a_factor_that_was_removed_has_to_be_replaced_by_another_one(api: 
 # ---------------------------------------------------------------------------------------------------- registration
 
 
-async def test_the_hosts_condition_is_asked_about_a_registration_that_is_in_order(
-    api: Api, condition: Condition
-) -> None:
+async def test_the_hosts_condition_is_called_for_valid_registrations(api: Api, condition: Condition) -> None:
     api.http.headers["X-Captcha"] = "solved"
     assert (await api.register("alice"))["__typename"] == "RegisterUserSuccess"
     (registration,) = condition.asked
@@ -304,7 +304,7 @@ async def test_the_hosts_condition_can_refuse(api: Api, condition: Condition) ->
     assert (await api.register())["__typename"] == "RegisterUserSuccess"
 
 
-async def test_a_condition_that_fails_registers_nobody(
+async def test_a_condition_that_raises_registers_no_account(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def fail(self: Condition, _: Registration) -> str | None:
@@ -321,25 +321,25 @@ async def test_a_condition_that_fails_registers_nobody(
 # --------------------------------------------------------------------------------------------------------- mounting
 
 
-async def test_the_endpoint_redirects_no_password(api: Api) -> None:
+async def test_the_endpoint_does_not_redirect_requests(api: Api) -> None:
     """FastAPI's own redirect for a trailing slash goes to whatever the Host header says."""
     response = await api.http.post(f"{PATH}/", json={"query": "{ me { id } }"}, headers={"Host": "evil.example"})
     assert response.status_code == 404
     assert "Location" not in response.headers
 
 
-async def test_the_endpoint_brings_its_headers_along(api: Api) -> None:
+async def test_the_endpoint_sets_its_headers_in_a_host_application(api: Api) -> None:
     for response in (await api.send("{ me { id } }"), await api.http.put(PATH), await api.http.get(f"{PATH}/")):
         assert response.headers["X-Content-Type-Options"] == "nosniff"
         assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_outside_of_its_lifespan_it_says_what_is_missing(mfa: GraphQLMFA) -> None:
+def test_a_request_outside_the_lifespan_gets_an_error_that_names_it(mfa: GraphQLMFA) -> None:
     with pytest.raises(RuntimeError, match=r"lifespan\(\)"):
         _ = mfa.services
 
 
-async def test_the_lifespan_can_be_entered_again(mfa: GraphQLMFA) -> None:
+async def test_the_lifespan_can_be_entered_twice(mfa: GraphQLMFA) -> None:
     for _ in range(2):
         async with mfa.lifespan():
             assert await mfa.services.database.require_migrated()

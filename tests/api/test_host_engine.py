@@ -61,7 +61,7 @@ def serve(mfa: GraphQLMFA) -> FastAPI:
     return app
 
 
-async def test_a_whole_sign_in_runs_on_the_engine_of_a_host_that_goes_on_with_it(
+async def test_a_sign_in_runs_on_the_hosts_engine_which_stays_usable(
     engine_of_host: AsyncEngine, settings: Settings, clock: Clock, connect: Connect
 ) -> None:
     mfa = GraphQLMFA(settings, engine=engine_of_host, clock=clock)
@@ -78,7 +78,7 @@ async def test_a_whole_sign_in_runs_on_the_engine_of_a_host_that_goes_on_with_it
     assert await notes(engine_of_host) == 2
 
 
-async def test_parallel_uses_of_one_code_have_one_winner_while_the_host_writes_too(
+async def test_parallel_uses_of_one_code_have_one_winner_while_the_host_writes(
     engine_of_host: AsyncEngine, settings: Settings, clock: Clock, connect: Connect
 ) -> None:
     mfa = GraphQLMFA(settings, engine=engine_of_host, clock=clock)
@@ -100,7 +100,7 @@ def keys_in(folder: Path) -> list[Path]:
     return list(folder.glob("*.key"))
 
 
-async def test_no_key_is_made_beside_the_database_of_a_host(
+async def test_no_key_file_is_created_beside_the_hosts_database(
     engine_of_host: AsyncEngine, settings: Settings, tmp_path: Path
 ) -> None:
     mfa = GraphQLMFA(settings.model_copy(update={"secret_keys": None}), engine=engine_of_host)
@@ -148,7 +148,7 @@ LINE = r".*`graphql_mfa\.configure_sqlite\(engine\)`"
     ],
     ids=["defaults", "no wait for writers", "no WAL", "no sync", "begin event", "one connection for all"],
 )
-async def test_an_engine_that_would_lose_writes_is_refused_in_one_sentence(
+async def test_an_engine_that_would_lose_writes_is_refused(
     database_url: str,
     settings: Settings,
     configure: Callable[[AsyncEngine], None],
@@ -176,7 +176,7 @@ async def test_an_engine_in_memory_is_refused(settings: Settings, name: str) -> 
 
 @sqlite_only
 @pytest.mark.parametrize("level", ["IMMEDIATE", None])
-async def test_how_the_driver_begins_transactions_of_the_host_stays_as_the_host_set_it(
+async def test_the_hosts_own_transactions_begin_as_the_host_configured(
     database_url: str, settings: Settings, level: str | None
 ) -> None:
     engine = create_async_engine(database_url, pool_size=1, connect_args={"isolation_level": level})
@@ -190,7 +190,7 @@ async def test_how_the_driver_begins_transactions_of_the_host_stays_as_the_host_
 
 
 @sqlite_only
-async def test_an_engine_that_is_stricter_is_taken(database_url: str, settings: Settings) -> None:
+async def test_an_engine_with_stricter_settings_is_accepted(database_url: str, settings: Settings) -> None:
     engine = create_async_engine(database_url)
     configure_without("PRAGMA synchronous = EXTRA")(engine)
     async with GraphQLMFA(settings, engine=engine).lifespan():
@@ -208,9 +208,7 @@ async def test_an_engine_of_another_database_is_refused(settings: Settings) -> N
     assert "hunter2" not in str(refusal.value)
 
 
-async def test_a_host_migrates_over_connections_that_only_its_engine_can_open(
-    fresh_url: str, settings: Settings
-) -> None:
+async def test_migrate_uses_the_hosts_engine(fresh_url: str, settings: Settings) -> None:
     url = make_url(fresh_url)
 
     async def connect() -> Any:
@@ -229,7 +227,7 @@ async def test_a_host_migrates_over_connections_that_only_its_engine_can_open(
 
 
 @postgresql_only
-async def test_transactions_are_in_read_committed_and_those_of_the_host_as_it_set_them(
+async def test_our_transactions_are_read_committed_and_the_hosts_unchanged(
     database_url: str, settings: Settings
 ) -> None:
     def level(connection: Connection) -> object:

@@ -47,7 +47,7 @@ async def published(connect: Connect, app: FastAPI) -> list[str]:
     return [key["kid"] for key in keys]
 
 
-async def test_an_access_token_of_the_older_key_counts_until_it_expires(
+async def test_an_access_token_of_an_older_key_is_valid_until_it_expires(
     run_app: RunApp, connect: Connect, clock: Clock, member: Member
 ) -> None:
     async with run_app(secret_keys=ROTATED) as app:
@@ -60,7 +60,7 @@ async def test_an_access_token_of_the_older_key_counts_until_it_expires(
         assert await api.me(member.access_token) is None
 
 
-async def test_an_access_token_of_a_leaked_key_is_refused_and_its_key_is_published_no_more(
+async def test_an_access_token_of_a_leaked_key_is_refused_and_the_key_is_unpublished(
     run_app: RunApp, connect: Connect, member: Member
 ) -> None:
     async with run_app(secret_keys=LEAKED) as app:
@@ -79,7 +79,7 @@ async def test_a_session_moves_to_the_current_key_when_it_is_refreshed(
         assert await connect(app).me(refreshed["tokens"]["accessToken"]) == member.session["user"]
 
 
-async def test_a_refresh_that_the_older_key_answered_is_repeated_with_the_same_pair(
+async def test_a_refresh_under_an_older_key_is_repeated_with_the_same_pair(
     run_app: RunApp, connect: Connect, member: Member
 ) -> None:
     async with run_app() as app:
@@ -88,7 +88,7 @@ async def test_a_refresh_that_the_older_key_answered_is_repeated_with_the_same_p
         assert await connect(app).refresh(member.refresh_token) == refreshed
 
 
-async def test_a_refresh_that_the_older_key_answered_is_repeated_by_its_retry_key(
+async def test_a_refresh_under_an_older_key_is_repeated_by_its_retry_key(
     run_app: RunApp, connect: Connect, clock: Clock, member: Member
 ) -> None:
     async with run_app() as app:
@@ -104,9 +104,7 @@ async def test_a_refresh_that_the_older_key_answered_is_repeated_by_its_retry_ke
         assert await api.me(repeated["accessToken"]) == member.session["user"]
 
 
-async def test_a_refresh_that_a_leaked_key_answered_is_not_repeated(
-    run_app: RunApp, connect: Connect, member: Member
-) -> None:
+async def test_a_refresh_under_a_leaked_key_is_not_repeated(run_app: RunApp, connect: Connect, member: Member) -> None:
     async with run_app() as app:
         await connect(app).refresh(member.refresh_token, RETRY_KEY)
     async with run_app(secret_keys=LEAKED) as app:
@@ -115,7 +113,7 @@ async def test_a_refresh_that_a_leaked_key_answered_is_not_repeated(
 
 
 @RINGS
-async def test_a_right_code_seals_the_secret_again_with_the_current_key(
+async def test_a_right_code_re_encrypts_the_secret_with_the_current_key(
     run_app: RunApp, connect: Connect, clock: Clock, member: Member, ring: str
 ) -> None:
     async with run_app(secret_keys=ring) as app:
@@ -131,7 +129,7 @@ async def test_a_right_code_seals_the_secret_again_with_the_current_key(
         assert signed_in["__typename"] == "SignedIn"
 
 
-async def test_the_code_that_confirms_an_enrollment_seals_its_secret_again_too(
+async def test_the_code_that_confirms_an_enrollment_re_encrypts_its_secret(
     run_app: RunApp, connect: Connect, clock: Clock
 ) -> None:
     async with run_app() as app:
@@ -143,7 +141,7 @@ async def test_the_code_that_confirms_an_enrollment_seals_its_secret_again_too(
         assert await sealed_by(app.state.services) == key_id(NEW)
 
 
-async def test_a_code_that_is_not_accepted_leaves_the_secret_as_it_was(
+async def test_a_refused_code_does_not_re_encrypt_the_secret(
     run_app: RunApp, connect: Connect, clock: Clock, member: Member
 ) -> None:
     async with run_app(secret_keys=ROTATED) as app:
@@ -155,7 +153,7 @@ async def test_a_code_that_is_not_accepted_leaves_the_secret_as_it_was(
         assert await sealed_by(app.state.services) == key_id(KEY)
 
 
-async def test_a_code_is_accepted_once_while_its_secret_is_sealed_again(
+async def test_a_code_is_accepted_once_while_its_secret_is_re_encrypted(
     run_app: RunApp, connect: Connect, clock: Clock, member: Member
 ) -> None:
     async with run_app(secret_keys=ROTATED) as app, run_app(secret_keys=ROTATED) as other:

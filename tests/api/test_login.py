@@ -15,7 +15,7 @@ from tests.store import rows
 INVALID_CREDENTIALS = failure("InvalidCredentials")
 
 
-async def test_a_right_password_is_answered_with_a_challenge(api: Api) -> None:
+async def test_a_right_password_returns_a_challenge(api: Api) -> None:
     await api.member()
     required = await api.login()
     challenge = required["challenge"]
@@ -34,19 +34,19 @@ async def test_a_right_password_is_answered_with_a_challenge(api: Api) -> None:
 
 
 @pytest.mark.parametrize("typed", ["alice ", " Alice", "alice\n", "alice\u00a0", "\ufeffalice\u200e"], ids=ascii)
-async def test_blanks_around_a_typed_or_pasted_name_do_not_matter(api: Api, typed: str) -> None:
+async def test_spaces_around_a_name_are_ignored(api: Api, typed: str) -> None:
     await api.member()
     assert (await api.login(typed))["__typename"] == "OtpRequired"
 
 
-async def test_an_account_that_never_verified_a_code_has_its_enrollment_pending(api: Api) -> None:
+async def test_an_account_that_never_verified_a_code_has_a_pending_enrollment(api: Api) -> None:
     await api.register()
     required = await api.login()
     assert required["enrollmentPending"] is True
     assert required["challenge"]["factors"] == ["TOTP"]
 
 
-async def test_an_imported_account_without_a_device_has_nothing_to_answer_with_yet(
+async def test_the_challenge_of_an_imported_account_without_a_device_has_no_factors(
     api: Api, services: Services
 ) -> None:
     await import_user(services, "imported")
@@ -56,7 +56,7 @@ async def test_an_imported_account_without_a_device_has_nothing_to_answer_with_y
     assert required["challenge"]["otpRetryAfter"] is None
 
 
-async def test_while_one_time_codes_are_blocked_the_challenge_says_how_long(api: Api, clock: Clock) -> None:
+async def test_the_challenge_says_how_long_one_time_codes_are_blocked(api: Api, clock: Clock) -> None:
     member = await api.member()
     challenge = await api.challenge()
     for _ in range(5):
@@ -71,7 +71,7 @@ async def test_while_one_time_codes_are_blocked_the_challenge_says_how_long(api:
 
 # The second case is how it comes about with the default settings, where the last wrong code makes a wait as well.
 @pytest.mark.parametrize("failures_before_backoff", [5, 1])
-async def test_while_one_time_codes_are_off_the_challenge_promises_no_end_of_it(
+async def test_the_challenge_gives_no_wait_for_disabled_one_time_codes(
     run_app: RunApp, connect: Connect, clock: Clock, failures_before_backoff: int
 ) -> None:
     async with run_app(otp_failures_before_disabling=1, otp_failures_before_backoff=failures_before_backoff) as app:
@@ -82,7 +82,7 @@ async def test_while_one_time_codes_are_off_the_challenge_promises_no_end_of_it(
     assert (challenge["factors"], challenge["otpRetryAfter"]) == (["RECOVERY_CODE"], None)
 
 
-async def test_without_recovery_codes_the_challenge_offers_none(api: Api) -> None:
+async def test_the_challenge_offers_recovery_codes_only_if_some_are_left(api: Api) -> None:
     member = await api.member()
     for code in member.recovery_codes:
         await api.verify_recovery_code(await api.challenge(), code)
@@ -95,14 +95,14 @@ async def test_a_name_is_found_whatever_its_case_width_or_composition(api: Api) 
         assert (await api.login(name))["__typename"] == "OtpRequired"
 
 
-async def test_a_wrong_name_and_a_wrong_password_are_answered_alike(api: Api) -> None:
+async def test_a_wrong_name_and_a_wrong_password_get_the_same_answer(api: Api) -> None:
     await api.member()
     assert await api.login(password=PASSWORD.upper()) == INVALID_CREDENTIALS
     assert await api.login("nobody") == INVALID_CREDENTIALS
     assert await api.login("", "") == INVALID_CREDENTIALS
 
 
-async def test_from_the_tenth_wrong_password_each_makes_a_longer_wait(api: Api, clock: Clock) -> None:
+async def test_from_the_tenth_wrong_password_on_each_doubles_the_wait(api: Api, clock: Clock) -> None:
     await api.register()
     for _ in range(10):
         assert await api.login(password="wrong") == INVALID_CREDENTIALS
@@ -123,9 +123,7 @@ async def test_a_wait_of_one_second_is_in_the_singular(api: Api) -> None:
     assert (await api.login())["message"] == "Too many attempts. Try again in 1 second."
 
 
-async def test_the_longest_length_is_for_new_passwords_and_the_password_of_180_characters_goes_on(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_an_existing_password_above_the_maximum_length_still_works(run_app: RunApp, connect: Connect) -> None:
     """Whether it was imported, or chosen before the setting was lowered."""
     long = "four otters row upstream " * 7 + "today"
     assert len(long) == 180
@@ -139,7 +137,7 @@ async def test_the_longest_length_is_for_new_passwords_and_the_password_of_180_c
         assert [field["code"] for field in refused["fields"]] == ["TOO_LONG"]
 
 
-async def test_the_eleventh_open_challenge_ends_the_oldest(api: Api, clock: Clock) -> None:
+async def test_an_eleventh_challenge_ends_the_oldest(api: Api, clock: Clock) -> None:
     member = await api.member()
     challenges = []
     for _ in range(11):
@@ -150,7 +148,7 @@ async def test_the_eleventh_open_challenge_ends_the_oldest(api: Api, clock: Cloc
     assert (await api.verify_otp(challenges[1], code))["__typename"] == "SignedIn"
 
 
-async def test_a_login_hashes_the_password_anew_when_the_cost_was_changed(run_app: RunApp, connect: Connect) -> None:
+async def test_a_login_rehashes_the_password_when_the_cost_was_changed(run_app: RunApp, connect: Connect) -> None:
     async with run_app(bcrypt_rounds=4) as app:
         await connect(app).register()
     async with run_app(bcrypt_rounds=5) as app:

@@ -33,7 +33,7 @@ async def test_an_access_token_ends_its_session_and_no_other(api: Api) -> None:
     assert await api.me(other["accessToken"]) == member.session["user"]
 
 
-async def test_a_valid_access_token_counts_more_than_the_refresh_token_of_another_session(api: Api) -> None:
+async def test_a_valid_access_token_takes_precedence_over_the_refresh_token_of_another_session(api: Api) -> None:
     member = await api.member()
     other = await second_session(api, member.secret)
     assert await api.logout(member.access_token, refresh_token=other["refreshToken"]) == ONE_ENDED
@@ -47,7 +47,7 @@ async def test_a_refresh_token_alone_ends_its_session(api: Api) -> None:
     assert await api.me(member.access_token) is None
 
 
-async def test_a_refresh_token_serves_where_the_access_token_has_expired(api: Api, clock: Clock) -> None:
+async def test_a_refresh_token_logs_out_when_the_access_token_has_expired(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(600)
     assert await api.logout(member.access_token) == not_authenticated("TOKEN_EXPIRED")
@@ -62,7 +62,7 @@ async def test_a_traded_in_refresh_token_ends_its_session_too(api: Api) -> None:
     assert await api.me(tokens["accessToken"]) is None
 
 
-async def test_everywhere_with_a_traded_in_refresh_token_ends_its_own_session_alone(
+async def test_everywhere_with_a_traded_in_refresh_token_ends_only_its_session(
     api: Api,
 ) -> None:
     """Whoever has an old token may be a thief, who signs its owner out where the thief was never signed in."""
@@ -75,7 +75,7 @@ async def test_everywhere_with_a_traded_in_refresh_token_ends_its_own_session_al
     assert await api.me(second["accessToken"]) == member.session["user"]
 
 
-async def test_everywhere_with_the_refresh_token_that_took_its_place_ends_all_sessions(api: Api) -> None:
+async def test_everywhere_with_the_current_refresh_token_ends_all_sessions(api: Api) -> None:
     member = await api.member()
     await second_session(api, member.secret)
     tokens = (await api.refresh(member.refresh_token))["tokens"]
@@ -84,7 +84,7 @@ async def test_everywhere_with_the_refresh_token_that_took_its_place_ends_all_se
 
 
 @pytest.mark.parametrize("by", ["access token", "refresh token"])
-async def test_everywhere_ends_all_sessions_of_the_user_and_nobody_elses(api: Api, by: str) -> None:
+async def test_everywhere_ends_all_sessions_of_this_user_only(api: Api, by: str) -> None:
     member, other = await api.member(), await api.member("bob")
     second = await second_session(api, member.secret)
     token, refresh_token = (member.access_token, None) if by == "access token" else (None, member.refresh_token)
@@ -94,31 +94,31 @@ async def test_everywhere_ends_all_sessions_of_the_user_and_nobody_elses(api: Ap
     assert await api.me(other.access_token) == other.session["user"]
 
 
-async def test_a_session_that_expired_by_itself_is_not_counted_as_ended(api: Api, clock: Clock) -> None:
+async def test_an_expired_session_is_not_counted_as_ended(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(3600)
     second = await second_session(api, member.secret)
     assert await api.logout(second["accessToken"], everywhere=True) == ONE_ENDED
 
 
-async def test_of_several_logouts_at_once_one_ends_the_session(api: Api) -> None:
+async def test_one_of_several_parallel_logouts_ends_the_session(api: Api) -> None:
     member = await api.member()
     answers = await asyncio.gather(*(api.logout(member.access_token) for _ in range(5)))
     assert answers.count(ONE_ENDED) == 1
     assert answers.count(not_authenticated("SESSION_ENDED")) == 4
 
 
-async def test_without_any_token_nobody_is_logged_out(api: Api) -> None:
+async def test_logout_without_a_token_ends_no_session(api: Api) -> None:
     assert await api.logout() == not_authenticated("TOKEN_MISSING")
     assert await api.logout(refresh_token="") == not_authenticated("TOKEN_MISSING")
 
 
-async def test_a_token_that_is_none_is_invalid(api: Api) -> None:
+async def test_a_malformed_token_is_invalid(api: Api) -> None:
     assert await api.logout("nonsense") == not_authenticated("TOKEN_INVALID")
     assert await api.logout(refresh_token="nonsense") == not_authenticated("TOKEN_INVALID")
 
 
-async def test_the_tokens_of_an_ended_session_say_so(api: Api) -> None:
+async def test_tokens_of_an_ended_session_return_session_expired(api: Api) -> None:
     member = await api.member()
     await api.logout(member.access_token)
     assert await api.logout(member.access_token) == not_authenticated("SESSION_ENDED")
@@ -126,14 +126,14 @@ async def test_the_tokens_of_an_ended_session_say_so(api: Api) -> None:
     assert await api.logout(refresh_token=NO_REFRESH_TOKEN) == not_authenticated("SESSION_ENDED")
 
 
-async def test_the_refresh_token_of_a_session_that_expired_says_so(api: Api, clock: Clock) -> None:
+async def test_the_refresh_token_of_an_expired_session_returns_session_expired(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(3600)
     assert await api.logout(refresh_token=member.refresh_token) == not_authenticated("SESSION_ENDED")
 
 
 @pytest.mark.parametrize("seconds", [600, 4000])
-async def test_a_client_that_logs_out_with_an_old_access_token_is_told_to_refresh(
+async def test_logout_with_an_expired_access_token_asks_the_client_to_refresh(
     api: Api, clock: Clock, seconds: int
 ) -> None:
     """Or it would take the user for signed out while the session lives on."""
@@ -144,7 +144,7 @@ async def test_a_client_that_logs_out_with_an_old_access_token_is_told_to_refres
     assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_a_client_that_logs_out_without_a_token_is_not_told_to_refresh(api: Api) -> None:
+async def test_logout_without_a_token_does_not_ask_the_client_to_refresh(api: Api) -> None:
     response = await api.send(LOGOUT)
     assert response.json()["data"]["logout"]["__typename"] == "NotAuthenticated"
     assert "WWW-Authenticate" not in response.headers

@@ -10,7 +10,7 @@ POLICY = """{ policy {
 } }"""
 
 
-async def test_the_policy_is_told_to_anyone(api: Api) -> None:
+async def test_the_policy_is_public(api: Api) -> None:
     assert await api.run(POLICY) == {
         "issuer": "GraphQL MFA",
         "registrationOpen": True,
@@ -25,7 +25,7 @@ async def test_the_policy_is_told_to_anyone(api: Api) -> None:
     }
 
 
-async def test_the_policy_is_what_the_operator_has_set(run_app: RunApp, connect: Connect) -> None:
+async def test_the_policy_shows_the_settings(run_app: RunApp, connect: Connect) -> None:
     settings = {
         "issuer": "Example Ltd",
         "registration_open": False,

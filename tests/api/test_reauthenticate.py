@@ -45,7 +45,7 @@ async def test_a_one_time_code_renews_the_session(api: Api, clock: Clock) -> Non
     assert await user_of(api, renewed["accessToken"]) == renewed["user"]
 
 
-async def test_a_recovery_code_renews_it_too_and_is_used_up(api: Api, services: Services) -> None:
+async def test_a_recovery_code_renews_the_session_and_is_used_up(api: Api, services: Services) -> None:
     member = await api.member()
     renewed = await reauthenticate(api, member.access_token, recoveryCode=member.recovery_codes[0].lower())
     assert renewed["__typename"] == "Reauthenticated"
@@ -62,7 +62,7 @@ async def test_a_recovery_code_renews_it_too_and_is_used_up(api: Api, services: 
     }
 
 
-async def test_each_factor_is_told_once_in_the_order_of_first_use(api: Api, clock: Clock) -> None:
+async def test_each_factor_is_listed_once_in_order_of_first_use(api: Api, clock: Clock) -> None:
     member = await api.member()
     for answer in (
         {"recoveryCode": member.recovery_codes[0]},
@@ -73,7 +73,7 @@ async def test_each_factor_is_told_once_in_the_order_of_first_use(api: Api, cloc
         assert claims_of(renewed["accessToken"])["amr"] == ["pwd", "otp", "recovery_code", "mfa"]
 
 
-async def test_the_refresh_token_stays_and_refreshing_keeps_what_was_verified(api: Api, clock: Clock) -> None:
+async def test_the_refresh_token_stays_and_a_refresh_keeps_the_verified_factors(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(500)
     renewed = await reauthenticate(api, member.access_token, recoveryCode=member.recovery_codes[0])
@@ -87,7 +87,9 @@ async def test_the_refresh_token_stays_and_refreshing_keeps_what_was_verified(ap
     assert claims["iat"] == verified["iat"] + 500
 
 
-async def test_the_code_that_signed_in_is_refused_and_remembered(api: Api, services: Services, clock: Clock) -> None:
+async def test_the_code_that_signed_in_is_refused_and_recorded_as_replay(
+    api: Api, services: Services, clock: Clock
+) -> None:
     member = await api.member()
     answer = await reauthenticate(api, member.access_token, otp=code_at(member.secret, clock(), -1))
     # The clock stands ten seconds into the step after it.
@@ -107,14 +109,14 @@ async def test_a_code_renews_once(api: Api, clock: Clock) -> None:
     assert signed_in["__typename"] == "OtpAlreadyUsed"
 
 
-async def test_a_slow_clock_is_told(api: Api, clock: Clock) -> None:
+async def test_a_slow_clock_is_reported(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(240)
     answer = await reauthenticate(api, member.access_token, otp=code_at(member.secret, clock(), -5))
     assert answer == failure("InvalidOtp", attemptsLeft=4, clockBehindSeconds=150)
 
 
-async def test_wrong_codes_count_with_those_at_sign_in(api: Api, services: Services, clock: Clock) -> None:
+async def test_wrong_codes_share_one_count_with_sign_in(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member()
     challenge, wrong = await api.challenge(), wrong_code(member.secret, clock())
     assert (await api.verify_otp(challenge, wrong))["attemptsLeft"] == 4
@@ -132,7 +134,9 @@ async def test_wrong_codes_count_with_those_at_sign_in(api: Api, services: Servi
     assert (await api.verify_otp(challenge, wrong))["__typename"] == "InvalidOtp"  # the row of wrong ones has ended
 
 
-async def test_a_recovery_code_renews_while_one_time_codes_wait_or_are_off(run_app: RunApp, connect: Connect) -> None:
+async def test_a_recovery_code_renews_while_one_time_codes_are_blocked_or_disabled(
+    run_app: RunApp, connect: Connect
+) -> None:
     async with run_app(otp_failures_before_disabling=1) as app:
         api = connect(app)
         member = await api.member()
@@ -143,7 +147,7 @@ async def test_a_recovery_code_renews_while_one_time_codes_wait_or_are_off(run_a
     assert renewed["__typename"] == "Reauthenticated"
 
 
-async def test_a_try_that_has_to_wait_is_not_counted_for_the_session(run_app: RunApp, connect: Connect) -> None:
+async def test_an_attempt_refused_for_a_wait_is_not_counted_for_the_session(run_app: RunApp, connect: Connect) -> None:
     async with run_app(otp_failures_before_backoff=1, account_changes=2) as app:
         api = connect(app)
         member = await api.member()
@@ -155,7 +159,7 @@ async def test_a_try_that_has_to_wait_is_not_counted_for_the_session(run_app: Ru
         assert renewed["__typename"] == "Reauthenticated"
 
 
-async def test_wrong_recovery_codes_are_limited_per_address_with_those_at_sign_in(
+async def test_wrong_recovery_codes_share_one_limit_per_address_with_sign_in(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
     api, elsewhere = connect(app), connect(app, "10.0.0.2")
@@ -172,9 +176,7 @@ async def test_wrong_recovery_codes_are_limited_per_address_with_those_at_sign_i
     assert renewed["__typename"] == "Reauthenticated"
 
 
-async def test_one_session_has_so_many_tries_and_another_its_own(
-    run_app: RunApp, connect: Connect, clock: Clock
-) -> None:
+async def test_attempts_are_limited_per_session(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(account_changes=2) as app:
         api = connect(app)
         member = await api.member()
@@ -188,7 +190,7 @@ async def test_one_session_has_so_many_tries_and_another_its_own(
     assert renewed["__typename"] == "Reauthenticated"
 
 
-async def test_exactly_one_of_the_two_is_given(api: Api, clock: Clock, subtests: pytest.Subtests) -> None:
+async def test_exactly_one_kind_of_code_must_be_given(api: Api, clock: Clock, subtests: pytest.Subtests) -> None:
     member = await api.member()
     otp, recovery_code = code_at(member.secret, clock()), member.recovery_codes[0]
     for answer in (
@@ -206,7 +208,7 @@ async def test_exactly_one_of_the_two_is_given(api: Api, clock: Clock, subtests:
     assert (await reauthenticate(api, member.access_token, otp=otp))["__typename"] == "Reauthenticated"
 
 
-async def test_a_token_that_is_none_is_told_from_one_that_expired(api: Api, clock: Clock) -> None:
+async def test_an_invalid_token_and_an_expired_one_get_different_answers(api: Api, clock: Clock) -> None:
     member = await api.member()
     code = code_at(member.secret, clock())
     for token, reason in ((None, "TOKEN_MISSING"), ("nonsense", "TOKEN_INVALID")):
@@ -216,7 +218,7 @@ async def test_a_token_that_is_none_is_told_from_one_that_expired(api: Api, cloc
     assert expired == failure("NotAuthenticated", reason="TOKEN_EXPIRED")
 
 
-async def test_a_second_wrong_code_in_a_row_asks_to_correct_the_clock(api: Api, clock: Clock) -> None:
+async def test_a_second_consecutive_wrong_code_asks_to_correct_the_clock(api: Api, clock: Clock) -> None:
     member = await api.member()
     ahead = code_at(member.secret, clock(), 5)
     tablet = await devices.added(api, member.access_token)

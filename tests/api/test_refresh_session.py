@@ -16,7 +16,7 @@ SESSION_EXPIRED = failure("SessionExpired")
 RETRY_KEY = "0a6b5a31-2f5c-4c8e-9d61-0d9c2c7b8f10"
 
 
-async def test_a_refresh_token_is_traded_for_a_new_pair(api: Api, clock: Clock) -> None:
+async def test_a_refresh_token_is_exchanged_for_a_new_pair(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(1000)
     refreshed = await api.refresh(member.refresh_token)
@@ -53,7 +53,7 @@ async def test_a_session_that_is_not_refreshed_for_an_hour_ends(api: Api, clock:
     assert await api.refresh(refreshed["tokens"]["refreshToken"]) == SESSION_EXPIRED
 
 
-async def test_an_access_token_is_over_with_its_session_though_it_has_not_expired(
+async def test_an_unexpired_access_token_is_refused_when_its_session_has_ended(
     run_app: RunApp, connect: Connect, clock: Clock
 ) -> None:
     async with run_app(session_idle_seconds=60) as app:
@@ -87,7 +87,7 @@ async def test_a_session_ends_after_a_day_however_often_it_is_refreshed(api: Api
     assert await api.refresh(tokens["refreshToken"]) == SESSION_EXPIRED
 
 
-async def test_whoever_lost_the_answer_gets_the_same_pair_again_within_ten_seconds(api: Api, clock: Clock) -> None:
+async def test_a_refresh_repeated_within_ten_seconds_returns_the_same_pair(api: Api, clock: Clock) -> None:
     member = await api.member()
     first = await api.refresh(member.refresh_token)
     clock.advance(10)
@@ -113,7 +113,7 @@ async def test_a_traded_in_token_ends_the_session_after_ten_seconds(api: Api, cl
 
 
 @on_each_engine
-async def test_a_client_that_lost_the_answer_gets_the_same_refresh_token_by_its_key_an_hour_later_and_elsewhere(
+async def test_a_retry_key_repeats_a_refresh_an_hour_later_from_another_address(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
     """A lid was closed, or Wi-Fi changed to cellular."""
@@ -132,7 +132,7 @@ async def test_a_client_that_lost_the_answer_gets_the_same_refresh_token_by_its_
     assert (await elsewhere.refresh(tokens["refreshToken"]))["__typename"] == "SignedIn", "the retry was a use"
 
 
-async def test_an_answer_that_is_lost_twice_is_repeated_twice(api: Api, clock: Clock) -> None:
+async def test_a_refresh_can_be_repeated_twice(api: Api, clock: Clock) -> None:
     member = await api.member()
     answers = []
     for seconds in (12, 600, 600):
@@ -141,7 +141,7 @@ async def test_an_answer_that_is_lost_twice_is_repeated_twice(api: Api, clock: C
     assert len({answer["tokens"]["refreshToken"] for answer in answers}) == 1
 
 
-async def test_a_key_repeats_a_refresh_only_for_the_time_of_the_setting(
+async def test_a_retry_key_is_valid_for_the_time_of_the_setting(
     run_app: RunApp, connect: Connect, clock: Clock
 ) -> None:
     async with run_app(refresh_retry_seconds=60) as app:
@@ -155,7 +155,9 @@ async def test_a_key_repeats_a_refresh_only_for_the_time_of_the_setting(
         assert await api.me(tokens["accessToken"]) is None
 
 
-async def test_a_repeated_refresh_shows_where_its_client_is_now(app: FastAPI, connect: Connect, clock: Clock) -> None:
+async def test_a_repeated_refresh_updates_the_address_of_the_session(
+    app: FastAPI, connect: Connect, clock: Clock
+) -> None:
     home, elsewhere = connect(app), connect(app, "203.0.113.9")
     member = await home.member()
     await home.refresh(member.refresh_token, RETRY_KEY)
@@ -165,7 +167,7 @@ async def test_a_repeated_refresh_shows_where_its_client_is_now(app: FastAPI, co
     assert me["sessions"] == [{"ipAddress": "203.0.113.9"}]
 
 
-async def test_a_current_token_is_traded_in_also_by_a_client_that_never_changes_its_key(api: Api, clock: Clock) -> None:
+async def test_a_current_token_rotates_even_if_the_client_reuses_its_retry_key(api: Api, clock: Clock) -> None:
     token = (await api.member()).refresh_token
     tokens = {token}
     for _ in range(3):
@@ -175,9 +177,7 @@ async def test_a_current_token_is_traded_in_also_by_a_client_that_never_changes_
     assert len(tokens) == 4
 
 
-async def test_a_key_of_another_length_is_refused_before_anything_is_tried(
-    api: Api, clock: Clock, subtests: pytest.Subtests
-) -> None:
+async def test_a_retry_key_of_wrong_length_is_refused_first(api: Api, clock: Clock, subtests: pytest.Subtests) -> None:
     member = await api.member()
     for key, code in [("", "TOO_SHORT"), ("k" * 15, "TOO_SHORT"), ("k" * 129, "TOO_LONG")]:
         with subtests.test(length=len(key)):
@@ -193,13 +193,13 @@ async def test_a_key_of_another_length_is_refused_before_anything_is_tried(
             member.session["tokens"] = tokens
 
 
-async def test_without_input_there_is_no_session(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_refresh_without_a_token_returns_session_expired(api: Api, subtests: pytest.Subtests) -> None:
     for variables in [None, {}, {"input": None}]:
         with subtests.test(variables=variables):
             assert await api.run(REFRESH_SESSION, variables) == SESSION_EXPIRED
 
 
-async def test_no_token_is_no_guess(run_app: RunApp, connect: Connect) -> None:
+async def test_a_missing_token_is_not_counted_as_a_guess(run_app: RunApp, connect: Connect) -> None:
     """A page without a session asks once whenever it is loaded."""
     async with run_app(refresh_attempts=1) as app:
         api = connect(app)
@@ -213,7 +213,7 @@ async def test_an_unknown_token_has_no_session(api: Api, subtests: pytest.Subtes
             assert await api.refresh(token) == SESSION_EXPIRED
 
 
-async def test_refused_tokens_are_limited_per_address_and_a_valid_one_works_all_the_same(
+async def test_refused_tokens_are_limited_per_address_and_valid_ones_still_work(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
     api, elsewhere = connect(app), connect(app, "10.0.0.2")

@@ -9,7 +9,7 @@ from tests.clock import Clock
 from tests.security.attacks import events_of
 
 
-async def test_a_new_set_takes_the_place_of_the_old_one(api: Api, services: Services) -> None:
+async def test_a_new_set_replaces_the_old_one(api: Api, services: Services) -> None:
     member = await api.member()
     made = await act(api, "regenerateRecoveryCodes", member.access_token)
     codes = made["recoveryCodes"]
@@ -27,7 +27,7 @@ async def test_a_new_set_takes_the_place_of_the_old_one(api: Api, services: Serv
     assert (await events_of(services))["RECOVERY_CODES_REGENERATED"] == 1
 
 
-async def test_whoever_has_few_left_is_told_until_there_are_new_ones(api: Api) -> None:
+async def test_recovery_codes_low_is_true_until_a_new_set_is_made(api: Api) -> None:
     member = await api.member()
     told = []
     for code in member.recovery_codes[:8]:
@@ -38,7 +38,7 @@ async def test_whoever_has_few_left_is_told_until_there_are_new_ones(api: Api) -
     assert (made["user"]["recoveryCodesLeft"], made["user"]["recoveryCodesLow"]) == (10, False)
 
 
-async def test_the_last_recovery_code_leads_to_a_new_set(api: Api, clock: Clock) -> None:
+async def test_a_new_set_can_be_made_after_signing_in_with_the_last_code(api: Api, clock: Clock) -> None:
     """Whoever lost the device has a session that counts as fresh."""
     member = await api.member()
     for code in member.recovery_codes[:9]:
@@ -49,7 +49,7 @@ async def test_the_last_recovery_code_leads_to_a_new_set(api: Api, clock: Clock)
     assert made["user"]["recoveryCodesLeft"] == 10
 
 
-async def test_other_sessions_and_other_users_keep_what_they_have(api: Api) -> None:
+async def test_other_sessions_and_other_users_are_unchanged(api: Api) -> None:
     alice, bob = await api.member("alice"), await api.member("bob")
     other = await api.verify_recovery_code(await api.challenge("alice"), alice.recovery_codes[0])
     await act(api, "regenerateRecoveryCodes", alice.access_token)
@@ -58,7 +58,7 @@ async def test_other_sessions_and_other_users_keep_what_they_have(api: Api) -> N
     assert signed_in["__typename"] == "SignedIn"
 
 
-async def test_a_session_that_was_ended_makes_none(api: Api) -> None:
+async def test_an_ended_session_can_not_make_recovery_codes(api: Api) -> None:
     member = await api.member()
     await api.logout(member.access_token)
     ended = await act(api, "regenerateRecoveryCodes", member.access_token)

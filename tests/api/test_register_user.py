@@ -65,7 +65,7 @@ async def test_an_enrollment_has_a_160_bit_secret_its_uri_and_a_picture_of_the_u
     assert background.get("fill") == "#fff", "white, for dark mode"
 
 
-async def test_a_name_that_is_too_long_for_the_qr_code_is_shortened_there(run_app: RunApp, connect: Connect) -> None:
+async def test_a_long_name_is_shortened_in_the_qr_code(run_app: RunApp, connect: Connect) -> None:
     name = "🐈" * 250
     async with run_app(username_max_length=255) as app:
         variables = {"input": {"username": name, "password": PASSWORD}}
@@ -77,13 +77,13 @@ async def test_a_name_that_is_too_long_for_the_qr_code_is_shortened_there(run_ap
     assert enrollment["qrCode"].startswith("data:image/svg+xml")
 
 
-async def test_two_accounts_share_no_secret(api: Api) -> None:
+async def test_two_accounts_have_different_secrets(api: Api) -> None:
     one, other = await api.register("alice"), await api.register("bob")
     for secret in ("user", "id"), ("enrollment", "secret"), ("challenge", "token"):
         assert one[secret[0]][secret[1]] != other[secret[0]][secret[1]]
 
 
-async def test_an_invalid_input_is_told_field_by_field(api: Api, subtests: pytest.Subtests) -> None:
+async def test_invalid_input_is_reported_by_field(api: Api, subtests: pytest.Subtests) -> None:
     for username, password, problems in [
         ("al", PASSWORD, {("username", "TOO_SHORT")}),
         ("a" * 65, PASSWORD, {("username", "TOO_LONG")}),
@@ -110,7 +110,7 @@ async def test_an_invalid_input_is_told_field_by_field(api: Api, subtests: pytes
     [("abc", "zq7&vB!x"), ("d" * 64, "Weißwürste " * 11 + "mit Sen")],
     ids=["shortest", "longest"],
 )
-async def test_a_name_and_a_password_of_the_lengths_that_policy_tells_are_accepted(
+async def test_names_and_passwords_of_the_lengths_in_policy_are_accepted(
     api: Api, username: str, password: str
 ) -> None:
     assert len(password) in {8, 128}
@@ -118,7 +118,7 @@ async def test_a_name_and_a_password_of_the_lengths_that_policy_tells_are_accept
     assert (await api.login(username, password))["__typename"] == "OtpRequired"
 
 
-async def test_a_name_that_looks_like_an_accounts_is_taken(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_name_that_looks_like_an_existing_one_is_taken(api: Api, subtests: pytest.Subtests) -> None:
     await api.register("coca1")
     for name in ("соса1", "COCAl", "c0ca1"):  # noqa: RUF001
         with subtests.test(name):
@@ -127,9 +127,7 @@ async def test_a_name_that_looks_like_an_accounts_is_taken(api: Api, subtests: p
     assert (await api.register("coca2"))["__typename"] == "RegisterUserSuccess"
 
 
-async def test_a_name_that_mixes_scripts_is_refused_and_an_account_that_has_one_keeps_it(
-    api: Api, services: Services
-) -> None:
+async def test_mixed_scripts_are_refused_in_new_names_only(api: Api, services: Services) -> None:
     name = "pаypаl"  # noqa: RUF001
     await import_user(services, PASSWORD, name)
     assert (await api.login(name))["__typename"] == "OtpRequired"
@@ -138,7 +136,7 @@ async def test_a_name_that_mixes_scripts_is_refused_and_an_account_that_has_one_
     assert (await api.register("иван@example.com"))["__typename"] == "RegisterUserSuccess"
 
 
-async def test_a_name_that_looked_like_one_is_free_when_that_was_never_confirmed(api: Api, clock: Clock) -> None:
+async def test_a_lookalike_name_is_free_once_the_unconfirmed_account_expires(api: Api, clock: Clock) -> None:
     await api.register("coca")
     clock.advance(86_400)
     assert (await api.register("c0ca"))["__typename"] == "RegisterUserSuccess"
@@ -158,7 +156,7 @@ async def test_a_name_is_taken_whatever_its_case_width_or_composition(api: Api, 
             assert await api.register(wanted) == failure("UsernameTaken")
 
 
-async def test_of_fifty_registrations_of_one_name_at_once_one_succeeds(run_app: RunApp, connect: Connect) -> None:
+async def test_one_of_fifty_parallel_registrations_of_one_name_succeeds(run_app: RunApp, connect: Connect) -> None:
     async with run_app(hashing_places=100) as app:
         api = connect(app)
         answers = await asyncio.gather(*(api.register() for _ in range(50)))
@@ -180,13 +178,13 @@ async def test_the_name_of_a_confirmed_account_stays_taken(api: Api, clock: Cloc
     assert (await api.register())["__typename"] == "UsernameTaken"
 
 
-async def test_when_registration_is_closed_no_input_is_looked_at(run_app: RunApp, connect: Connect) -> None:
+async def test_closed_registration_does_not_validate_the_input(run_app: RunApp, connect: Connect) -> None:
     async with run_app(registration_open=False) as app:
         for password in (PASSWORD, "short"):
             assert await connect(app).register(password=password) == failure("RegistrationClosed")
 
 
-async def test_an_address_registers_twenty_times_an_hour(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_an_address_can_register_twenty_times_an_hour(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(registration_attempts=20) as app:
         api = connect(app)
         await asyncio.gather(*(api.register(f"user{number}") for number in range(20)))
@@ -197,9 +195,7 @@ async def test_an_address_registers_twenty_times_an_hour(run_app: RunApp, connec
         assert (await api.register("later"))["__typename"] == "RegisterUserSuccess"
 
 
-async def test_faults_that_are_seen_at_a_glance_do_not_count_as_registrations(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_invalid_input_is_not_counted_as_a_registration(run_app: RunApp, connect: Connect) -> None:
     async with run_app(registration_attempts=1) as app:
         api = connect(app)
         assert (await api.register(password="short"))["__typename"] == "InvalidInput"

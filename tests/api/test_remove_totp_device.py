@@ -9,7 +9,7 @@ from tests.clock import Clock
 from tests.devices import added, confirmed, devices_of, events_of, first_device, names_of, remove
 
 
-async def test_a_removed_device_is_gone_and_the_others_stay(api: Api, clock: Clock, services: Services) -> None:
+async def test_removing_a_device_keeps_the_others(api: Api, clock: Clock, services: Services) -> None:
     member = await api.member()
     device = await confirmed(api, member.access_token)
     answer = await remove(api, member.access_token, device.id)
@@ -21,7 +21,7 @@ async def test_a_removed_device_is_gone_and_the_others_stay(api: Api, clock: Clo
     assert (await api.verify_otp(await api.challenge(), code_at(member.secret, clock())))["__typename"] == "SignedIn"
 
 
-async def test_the_first_device_can_be_removed_once_another_one_counts(api: Api, clock: Clock) -> None:
+async def test_the_first_device_can_be_removed_once_another_one_is_confirmed(api: Api, clock: Clock) -> None:
     member = await api.member()
     first = await first_device(api, member.access_token)
     device = await added(api, member.access_token)
@@ -36,7 +36,7 @@ async def test_the_first_device_can_be_removed_once_another_one_counts(api: Api,
     assert (await api.verify_otp(await api.challenge(), code_at(device.secret, clock())))["__typename"] == "SignedIn"
 
 
-async def test_one_that_was_never_confirmed_goes_without_an_event(api: Api, services: Services) -> None:
+async def test_an_unconfirmed_device_is_removed_without_an_event(api: Api, services: Services) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     before = await events_of(services)

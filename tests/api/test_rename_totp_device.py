@@ -8,7 +8,7 @@ from tests.clock import Clock
 from tests.devices import added, confirm, devices_of, events_of, first_device, names_of, rename
 
 
-async def test_a_device_has_its_new_name_and_is_the_same_otherwise(api: Api, services: Services) -> None:
+async def test_renaming_changes_only_the_name(api: Api, services: Services) -> None:
     member = await api.member()
     (before,) = await devices_of(api, member.access_token)
     events = await events_of(services)
@@ -18,7 +18,7 @@ async def test_a_device_has_its_new_name_and_is_the_same_otherwise(api: Api, ser
     assert await events_of(services) == events
 
 
-async def test_a_stale_session_renames_and_so_does_another_one(api: Api, clock: Clock) -> None:
+async def test_a_stale_session_and_another_session_can_rename(api: Api, clock: Clock) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     other = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
@@ -29,14 +29,14 @@ async def test_a_stale_session_renames_and_so_does_another_one(api: Api, clock: 
     assert confirmed["device"]["name"] == "Laptop"
 
 
-async def test_two_devices_may_have_one_name(api: Api) -> None:
+async def test_two_devices_may_have_the_same_name(api: Api) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     await rename(api, member.access_token, device.id, "Authenticator app")
     assert await names_of(api, member.access_token) == ["Authenticator app"] * 2
 
 
-async def test_a_name_that_nobody_could_read_is_refused_and_the_old_one_stays(api: Api) -> None:
+async def test_an_unreadable_name_is_refused_and_the_old_one_stays(api: Api) -> None:
     member = await api.member()
     first = await first_device(api, member.access_token)
     answer = await rename(api, member.access_token, first, "pho\u202ene")
@@ -44,7 +44,7 @@ async def test_a_name_that_nobody_could_read_is_refused_and_the_old_one_stays(ap
     assert await names_of(api, member.access_token) == ["Authenticator app"]
 
 
-async def test_a_device_that_was_not_confirmed_in_time_has_no_name_to_change(api: Api, clock: Clock) -> None:
+async def test_a_device_that_was_not_confirmed_in_time_can_not_be_renamed(api: Api, clock: Clock) -> None:
     member = await api.member()
     device = await added(api, member.access_token)
     clock.advance(600)

@@ -51,14 +51,14 @@ async def test_every_session_and_every_challenge_ends(api: Api) -> None:
 
 
 @pytest.mark.parametrize("name", ["ALICE", FULLWIDTH_ALICE, "alice\u00a0"])
-async def test_how_name_and_codes_are_typed_does_not_matter(api: Api, clock: Clock, name: str) -> None:
+async def test_different_spellings_of_name_and_codes_are_accepted(api: Api, clock: Clock, name: str) -> None:
     member = await api.member()
     code, recovery_code = code_at(member.secret, clock()), member.recovery_codes[0]
     typed = recovery_code.replace("-", " ").lower()
     assert (await reset_password(api, f"{code[:3]} {code[3:]}", typed, name))["__typename"] == "PasswordChanged"
 
 
-async def test_what_is_wrong_is_not_told_and_neither_code_is_used_up(
+async def test_a_refusal_does_not_reveal_its_reason_and_uses_up_neither_code(
     api: Api, clock: Clock, subtests: pytest.Subtests
 ) -> None:
     member, bob = await api.member(), await api.member("bob")
@@ -98,9 +98,7 @@ async def test_a_wrong_one_time_code_counts_once_the_recovery_code_is_right(
     assert await failures_counted(services) == 0
 
 
-async def test_a_reset_forgets_wrong_codes_and_whoever_made_them_has_to_begin_anew(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_after_a_reset_wrong_codes_are_counted_from_zero(run_app: RunApp, connect: Connect) -> None:
     async with run_app(otp_failures_before_disabling=4) as app:
         api = connect(app)
         member = await api.member()
@@ -113,7 +111,7 @@ async def test_a_reset_forgets_wrong_codes_and_whoever_made_them_has_to_begin_an
         assert (await api.challenge(password=NEW_PASSWORD))["factors"] == ["TOTP", "RECOVERY_CODE"]
 
 
-async def test_codes_that_are_off_reset_nothing(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_disabled_one_time_codes_reset_nothing(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(otp_failures_before_disabling=1) as app:
         api = connect(app)
         member = await api.member()
@@ -123,14 +121,14 @@ async def test_codes_that_are_off_reset_nothing(run_app: RunApp, connect: Connec
     assert recovered["__typename"] == "SignedIn"
 
 
-async def test_a_replayed_code_is_remembered(api: Api, services: Services, clock: Clock) -> None:
+async def test_a_replayed_code_is_recorded(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member()
     used = code_at(member.secret, clock(), -1)
     assert await reset_password(api, used, member.recovery_codes[0]) == REJECTED
     assert (await events_of(services))["OTP_REPLAYED"] == 1
 
 
-async def test_a_pending_and_a_disabled_account_are_none(api: Api, services: Services, clock: Clock) -> None:
+async def test_pending_and_disabled_accounts_can_not_be_reset(api: Api, services: Services, clock: Clock) -> None:
     member, registered = await api.member(), await api.register("bob")
     code = code_at(registered["enrollment"]["secret"], clock())
     assert await reset_password(api, code, NO_RECOVERY_CODE, "bob") == REJECTED
@@ -141,7 +139,7 @@ async def test_a_pending_and_a_disabled_account_are_none(api: Api, services: Ser
     assert (await reset_with_both_codes(api, member))["__typename"] == "PasswordChanged"
 
 
-async def test_a_new_password_has_to_meet_the_rules(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_new_password_must_meet_the_rules(api: Api, subtests: pytest.Subtests) -> None:
     for known in (False, True):
         if known:
             await api.member()
@@ -156,13 +154,13 @@ async def test_a_new_password_has_to_meet_the_rules(api: Api, subtests: pytest.S
                 assert answer == invalid(code)
 
 
-async def test_a_refused_password_uses_no_code_up(api: Api) -> None:
+async def test_a_refused_password_uses_up_no_code(api: Api) -> None:
     member = await api.member()
     assert await reset_with_both_codes(api, member, new_password="password1") == invalid("TOO_COMMON")
     assert (await reset_with_both_codes(api, member, new_password=PASSWORD))["__typename"] == "PasswordChanged"
 
 
-async def test_the_form_of_a_password_is_told_without_counting(api: Api, services: Services) -> None:
+async def test_an_invalid_new_password_is_reported_without_counting(api: Api, services: Services) -> None:
     for _ in range(40):
         await reset_password(api, "000000", NO_RECOVERY_CODE, new_password="short")
     assert await scalar(services, "SELECT count(*) FROM mfa_throttles") == 0
@@ -178,7 +176,7 @@ async def test_a_success_is_not_counted(run_app: RunApp, connect: Connect, clock
             clock.advance(30)
 
 
-async def test_after_ten_refused_ones_each_makes_a_wait_that_doubles(api: Api, clock: Clock) -> None:
+async def test_after_ten_refused_resets_each_doubles_the_wait(api: Api, clock: Clock) -> None:
     member = await api.member()
     for _ in range(10):
         assert await reset_password(api, "000000", NO_RECOVERY_CODE) == REJECTED
@@ -190,13 +188,13 @@ async def test_after_ten_refused_ones_each_makes_a_wait_that_doubles(api: Api, c
     assert (await reset_with_both_codes(api, member))["__typename"] == "PasswordChanged"
 
 
-async def test_an_address_has_thirty_for_all_names(api: Api) -> None:
+async def test_an_address_has_thirty_refused_resets_over_all_names(api: Api) -> None:
     for number in range(30):
         assert await reset_password(api, "000000", NO_RECOVERY_CODE, f"user{number}") == REJECTED
     assert await reset_password(api, "000000", NO_RECOVERY_CODE, "another") == rate_limited(300)
 
 
-async def test_sign_ins_and_resets_are_counted_apart(run_app: RunApp, connect: Connect) -> None:
+async def test_sign_ins_and_resets_are_counted_separately(run_app: RunApp, connect: Connect) -> None:
     async with run_app(login_attempts=2, login_address_attempts=2) as app:
         api = connect(app)
         member = await api.member()
@@ -211,7 +209,7 @@ async def test_sign_ins_and_resets_are_counted_apart(run_app: RunApp, connect: C
         assert (await reset_with_both_codes(elsewhere, member))["__typename"] == "PasswordChanged"
 
 
-async def test_an_operator_takes_the_waits_back(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_unlock_by_an_operator_clears_the_waits(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(login_attempts=1, login_stranger_attempts=1) as app:
         api, stranger = connect(app), connect(app, "10.0.0.2")
         member = await api.member()
@@ -224,7 +222,7 @@ async def test_an_operator_takes_the_waits_back(run_app: RunApp, connect: Connec
         assert (await reset_with_both_codes(api, member))["__typename"] == "PasswordChanged"
 
 
-async def test_no_slot_before_the_hashing_threads_counts_nothing(run_app: RunApp, connect: Connect) -> None:
+async def test_a_reset_that_finds_no_hashing_slot_is_not_counted(run_app: RunApp, connect: Connect) -> None:
     async with run_app(hashing_places=1) as app:
         services: Services = app.state.services
         async with slots_taken(services.hashing, "192.0.2.1"):

@@ -60,9 +60,7 @@ async def test_an_imported_account_is_enrolled_with_the_operators_code(
     assert confirmed["__typename"] == "EnrollmentConfirmed"
 
 
-async def test_the_operators_code_counts_again_after_the_page_was_reloaded(
-    api: Api, services: Services, clock: Clock
-) -> None:
+async def test_the_operators_code_works_again_after_a_reload(api: Api, services: Services, clock: Clock) -> None:
     lost = await api.restart_enrollment(await challenge_of_imported(api, services), CODE)
     challenge = await api.challenge(password="imported")
     assert await api.restart_enrollment(challenge, CODE[::-1]) == ENROLLMENT_CODE_REQUIRED
@@ -76,7 +74,7 @@ async def test_the_operators_code_counts_again_after_the_page_was_reloaded(
 @pytest.mark.parametrize(
     "typed", [CODE.lower(), CODE.replace("-", " "), CODE.replace("-", ""), CODE.replace("1", "l").replace("0", "O")]
 )
-async def test_the_operators_code_is_taken_however_its_owner_types_it(api: Api, services: Services, typed: str) -> None:
+async def test_different_spellings_of_the_operators_code_are_accepted(api: Api, services: Services, typed: str) -> None:
     restarted = await api.restart_enrollment(await challenge_of_imported(api, services), typed)
     assert restarted["__typename"] == "EnrollmentRestarted"
 
@@ -108,7 +106,7 @@ async def test_an_expired_or_unknown_challenge_restarts_nothing(api: Api, clock:
         assert await api.restart_enrollment(challenge) == CHALLENGE_EXPIRED
 
 
-async def test_an_account_gets_ten_new_secrets_an_hour(api: Api, clock: Clock) -> None:
+async def test_an_account_can_restart_ten_times_an_hour(api: Api, clock: Clock) -> None:
     challenge = (await api.register())["challenge"]
     for _ in range(10):
         challenge = (await api.restart_enrollment(challenge))["challenge"]

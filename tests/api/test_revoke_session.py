@@ -23,7 +23,7 @@ async def second_session(api: Api, member: Member) -> Result:
     return tokens
 
 
-async def test_another_session_of_the_user_is_over_at_once(api: Api) -> None:
+async def test_revoking_another_session_ends_it_at_once(api: Api) -> None:
     member = await api.member()
     other = await second_session(api, member)
     session_id = await own_session(api, other["accessToken"])
@@ -35,7 +35,7 @@ async def test_another_session_of_the_user_is_over_at_once(api: Api) -> None:
     assert (await api.refresh(other["refreshToken"]))["__typename"] == "SessionExpired"
 
 
-async def test_the_session_that_asks_may_end_itself(api: Api) -> None:
+async def test_a_session_can_revoke_itself(api: Api) -> None:
     member = await api.member()
     await second_session(api, member)
     session_id = await own_session(api, member.access_token)
@@ -46,7 +46,7 @@ async def test_the_session_that_asks_may_end_itself(api: Api) -> None:
     assert (await api.refresh(member.refresh_token))["__typename"] == "SessionExpired"
 
 
-async def test_the_user_sees_that_a_session_was_ended(api: Api, clock: Clock) -> None:
+async def test_revoking_records_an_event(api: Api, clock: Clock) -> None:
     member = await api.member()
     other = await second_session(api, member)
     session_id = await own_session(api, other["accessToken"])
@@ -67,7 +67,7 @@ SPELLINGS: dict[str, Any] = {
 }
 
 
-async def test_an_id_is_only_what_was_given_out(api: Api, services: Services, subtests: pytest.Subtests) -> None:
+async def test_an_id_is_accepted_only_as_it_was_shown(api: Api, services: Services, subtests: pytest.Subtests) -> None:
     member = await api.member()
     session_id = await own_session(api, member.access_token)
 
@@ -77,7 +77,7 @@ async def test_an_id_is_only_what_was_given_out(api: Api, services: Services, su
             assert await sessions_of(services) == 1
 
 
-async def test_a_session_that_is_over_is_not_found(api: Api) -> None:
+async def test_an_ended_session_is_not_found(api: Api) -> None:
     member = await api.member()
     other = await second_session(api, member)
     session_id = await own_session(api, other["accessToken"])
@@ -85,7 +85,7 @@ async def test_a_session_that_is_over_is_not_found(api: Api) -> None:
     assert await act(api, "revokeSession", member.access_token, id=session_id) == NOT_FOUND
 
 
-async def test_a_session_that_expired_by_itself_is_not_found(api: Api, clock: Clock) -> None:
+async def test_an_expired_session_is_not_found(api: Api, clock: Clock) -> None:
     member = await api.member()
     other = await second_session(api, member)
     session_id = await own_session(api, other["accessToken"])
@@ -96,14 +96,14 @@ async def test_a_session_that_expired_by_itself_is_not_found(api: Api, clock: Cl
     assert await act(api, "revokeSession", token, id=session_id) == NOT_FOUND
 
 
-async def test_what_was_not_found_leaves_no_event(api: Api) -> None:
+async def test_not_found_records_no_event(api: Api) -> None:
     member = await api.member()
     before = await user_of(api, member.access_token)
     assert await act(api, "revokeSession", member.access_token, id=NO_ID) == NOT_FOUND
     assert await user_of(api, member.access_token) == before
 
 
-async def test_of_several_at_once_one_ends_the_session(api: Api, services: Services) -> None:
+async def test_one_of_several_parallel_revocations_ends_the_session(api: Api, services: Services) -> None:
     member = await api.member()
     other = await second_session(api, member)
     session_id = await own_session(api, other["accessToken"])
@@ -113,7 +113,7 @@ async def test_of_several_at_once_one_ends_the_session(api: Api, services: Servi
     assert [event["kind"] for event in events].count("SESSION_ENDED") == 1
 
 
-async def test_two_sessions_that_end_each_other_at_once_are_not_both_there(api: Api, services: Services) -> None:
+async def test_sessions_that_revoke_each_other_at_once_do_not_both_survive(api: Api, services: Services) -> None:
     member = await api.member()
     other = await second_session(api, member)
     ids = [await own_session(api, token) for token in (member.access_token, other["accessToken"])]

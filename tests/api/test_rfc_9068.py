@@ -41,7 +41,7 @@ def clock() -> Clock:
     return clock
 
 
-async def test_a_token_signed_with_es256_passes(run_app: RunApp, connect: Connect) -> None:
+async def test_a_token_signed_with_es256_is_accepted(run_app: RunApp, connect: Connect) -> None:
     async with run_app(token_issuer=ISSUER, token_audience=AUDIENCE, token_algorithm="ES256") as app:
         member = await connect(app).member()
         validator = Validator(await published(connect(app)))
@@ -50,7 +50,7 @@ async def test_a_token_signed_with_es256_passes(run_app: RunApp, connect: Connec
     assert token["sub"] == member.session["user"]["id"]
 
 
-async def test_a_token_signed_with_eddsa_passes_where_the_service_allows_that_algorithm(
+async def test_a_token_signed_with_eddsa_is_accepted_where_the_service_allows_it(
     run_app: RunApp, connect: Connect
 ) -> None:
     """Authlib allows what joserfc recommends: since RFC 9864 no algorithm of the name EdDSA."""

@@ -44,7 +44,7 @@ HARMLESS = {
 }
 
 
-def test_the_exported_schema_is_the_codes() -> None:
+def test_the_exported_schema_matches_the_code() -> None:
     assert Schema(Settings(bcrypt_rounds=4)).as_str() + "\n" == EXPORTED
 
 
@@ -70,7 +70,7 @@ def _descriptions(type_: GraphQLNamedType) -> Iterator[tuple[str, str | None]]:
             yield f"{type_.name}.{name}({argument_name}:)", argument.description
 
 
-def test_every_failure_of_an_operation_has_a_message_for_a_person(subtests: pytest.Subtests) -> None:
+def test_every_failure_of_an_operation_has_a_message_for_users(subtests: pytest.Subtests) -> None:
     for mutation in MUTATIONS:
         with subtests.test(mutation=mutation):
             failures = {member.name for member in _members(mutation) if "message" in member.fields}

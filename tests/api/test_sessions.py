@@ -24,7 +24,7 @@ async def sessions_shown(api: Api, token: str) -> list[Result]:
     return shown
 
 
-async def test_a_session_is_shown_with_all_there_is_to_recognise_it_by(api: Api, clock: Clock) -> None:
+async def test_a_session_is_shown_with_details_to_recognise_it(api: Api, clock: Clock) -> None:
     api.http.headers["User-Agent"] = USER_AGENT
     opened = clock().isoformat()
     member = await api.member()
@@ -42,7 +42,7 @@ async def test_a_session_is_shown_with_all_there_is_to_recognise_it_by(api: Api,
     }
 
 
-async def test_of_several_the_one_that_was_used_last_comes_first(api: Api, clock: Clock) -> None:
+async def test_sessions_are_listed_most_recently_used_first(api: Api, clock: Clock) -> None:
     member = await api.member()
     first = member.session["tokens"]
     second = (await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0]))["tokens"]
@@ -55,7 +55,7 @@ async def test_of_several_the_one_that_was_used_last_comes_first(api: Api, clock
     assert [session["current"] for session in await sessions_shown(api, second["accessToken"])] == [False, True]
 
 
-async def test_a_refresh_tells_of_its_client_and_a_reauthentication_of_its_factor(
+async def test_a_refresh_updates_the_client_and_a_reauthentication_the_factors(
     app: FastAPI, connect: Connect, api: Api, clock: Clock
 ) -> None:
     member = await api.member()
@@ -78,7 +78,7 @@ async def test_a_refresh_tells_of_its_client_and_a_reauthentication_of_its_facto
     }
 
 
-async def test_sessions_that_are_over_and_other_users_are_not_shown(api: Api, clock: Clock) -> None:
+async def test_ended_sessions_and_those_of_other_users_are_not_shown(api: Api, clock: Clock) -> None:
     member = await api.member()
     await api.member("bob")
     await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
@@ -90,7 +90,7 @@ async def test_sessions_that_are_over_and_other_users_are_not_shown(api: Api, cl
     assert [session["current"] for session in shown] == [True]
 
 
-async def test_of_very_many_those_that_were_used_last_are_shown(api: Api, services: Services, clock: Clock) -> None:
+async def test_a_long_list_shows_the_most_recently_used_sessions(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member()
     user_id = UUID(member.session["user"]["id"])
 
@@ -127,7 +127,7 @@ async def test_a_user_who_has_just_registered_has_no_session(api: Api) -> None:
         ("10.0.0.6", "198.51.100.7", "10.0.0.6"),
     ],
 )
-async def test_the_address_is_the_clients_own_behind_a_trusted_proxy_too(
+async def test_a_session_shows_the_clients_address_behind_a_trusted_proxy(
     run_app: RunApp, connect: Connect, peer: str, header: str, shown: str
 ) -> None:
     async with run_app(trusted_proxies=["10.0.0.5"]) as app:
@@ -149,7 +149,7 @@ HOSTILE = {
 }
 
 
-async def test_what_a_client_says_it_is_is_cut_and_printable(api: Api, subtests: pytest.Subtests) -> None:
+async def test_a_user_agent_is_shortened_and_made_printable(api: Api, subtests: pytest.Subtests) -> None:
     for name, (sent, shown) in HOSTILE.items():
         with subtests.test(name):
             api.http.headers = httpx.Headers({"User-Agent": sent}, encoding="latin-1")
@@ -159,7 +159,7 @@ async def test_what_a_client_says_it_is_is_cut_and_printable(api: Api, subtests:
             assert {event["userAgent"] for event in user["securityEvents"]} == {shown}
 
 
-async def test_a_client_that_does_not_say_what_it_is_is_nothing(api: Api) -> None:
+async def test_a_missing_user_agent_is_null(api: Api) -> None:
     del api.http.headers["User-Agent"]
     member = await api.member()
     assert [session["userAgent"] for session in await sessions_shown(api, member.access_token)] == [None]

@@ -12,7 +12,7 @@ from tests.security.attacks import scalar
 from tests.statements import statements
 
 
-async def test_a_new_account_has_one_that_is_named_and_not_confirmed(api: Api, clock: Clock) -> None:
+async def test_a_new_account_has_one_named_unconfirmed_device(api: Api, clock: Clock) -> None:
     registered = await act(api, "registerUser", input={"username": "alice", "password": "correct horse battery staple"})
     (device,) = registered["user"]["totpDevices"]
     assert device == {
@@ -30,7 +30,7 @@ async def test_a_new_account_has_one_that_is_named_and_not_confirmed(api: Api, c
     assert signed_in["user"]["totpDevices"] == [device | {"confirmed": True, "lastUsedAt": clock().isoformat()}]
 
 
-async def test_they_are_shown_oldest_first_and_when_each_was_used(api: Api, clock: Clock) -> None:
+async def test_devices_are_listed_oldest_first_with_their_last_use(api: Api, clock: Clock) -> None:
     member = await api.member()
     for name in ("c", "a", "b"):
         clock.advance(1)
@@ -43,14 +43,14 @@ async def test_they_are_shown_oldest_first_and_when_each_was_used(api: Api, cloc
     assert await devices_of(api, member.access_token) == [*before[:3], before[3] | used]
 
 
-async def test_nobody_sees_anothers(api: Api) -> None:
+async def test_devices_of_other_users_are_not_shown(api: Api) -> None:
     alice, bob = await api.member("alice"), await api.member("bob")
     await added(api, bob.access_token)
     assert await names_of(api, alice.access_token) == ["Authenticator app"]
     assert await names_of(api, bob.access_token) == ["Authenticator app", "Tablet"]
 
 
-async def test_they_are_read_only_when_they_are_asked_for(api: Api) -> None:
+async def test_devices_are_queried_only_when_selected(api: Api) -> None:
     member = await api.member()
     with statements() as seen:
         await api.me(member.access_token)

@@ -28,7 +28,7 @@ Spelling = Callable[[str], str]
         pytest.param(lambda code: code.translate(ARABIC), id="Arabic-Indic digits"),
     ],
 )
-async def test_a_right_code_is_right_however_it_is_spelled(api: Api, services: Services, spelled: Spelling) -> None:
+async def test_a_right_code_is_accepted_in_any_spelling(api: Api, services: Services, spelled: Spelling) -> None:
     member = await api.member()
     token, recovery_codes = member.access_token, list(map(spelled, member.recovery_codes))
 

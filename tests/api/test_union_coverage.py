@@ -34,7 +34,7 @@ MEMBERS = [(union.name, member.name) for union in UNIONS for member in union.typ
 
 
 @pytest.mark.parametrize(("union", "member"), MEMBERS)
-async def test_a_client_reaches_it_without_a_full_scan_or_a_secret_in_an_event(
+async def test_every_member_is_reachable_without_a_full_scan_or_a_secret_in_an_event(
     union: str,
     member: str,
     run_app: RunApp,

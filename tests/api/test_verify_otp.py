@@ -27,7 +27,7 @@ async def answer(api: Api, member: Member, steps: int = 0) -> Result:
     return await api.verify_otp(await api.challenge(), code_at(member.secret, api.clock(), steps))
 
 
-async def test_the_first_code_switches_the_second_factor_on_and_signs_in(api: Api, clock: Clock) -> None:
+async def test_the_first_code_confirms_the_enrollment_and_signs_in(api: Api, clock: Clock) -> None:
     registered = await api.register()
     confirmed = await api.verify_otp(registered["challenge"], code_at(registered["enrollment"]["secret"], clock()))
     tokens, codes = confirmed["tokens"], confirmed["recoveryCodes"]
@@ -82,7 +82,7 @@ async def test_a_code_of_one_step_before_or_after_is_accepted(api: Api, clock: C
     assert (await answer(api, member, steps))["__typename"] == "SignedIn"
 
 
-async def test_spaces_in_a_code_do_not_matter(api: Api, clock: Clock) -> None:
+async def test_spaces_in_a_code_are_ignored(api: Api, clock: Clock) -> None:
     member = await api.member()
     code = code_at(member.secret, clock())
     assert (await api.verify_otp(await api.challenge(), f" {code[:3]} {code[3:]} "))["__typename"] == "SignedIn"
@@ -93,7 +93,7 @@ async def test_spaces_in_a_code_do_not_matter(api: Api, clock: Clock) -> None:
     # Ten seconds into a step. After the code of the last step, the one that the device shows now is accepted.
     [(-1, 1), (0, 20), (1, 50)],
 )
-async def test_a_used_code_is_answered_with_the_time_until_the_next_one(
+async def test_a_used_code_returns_the_wait_for_the_next_one(
     api: Api, clock: Clock, steps: int, retry_after: int
 ) -> None:
     member = await api.member()
@@ -104,12 +104,12 @@ async def test_a_used_code_is_answered_with_the_time_until_the_next_one(
     assert (await answer(api, member))["__typename"] == "SignedIn"
 
 
-async def test_the_code_that_confirmed_the_enrollment_is_used(api: Api, clock: Clock) -> None:
+async def test_the_code_that_confirmed_the_enrollment_can_not_be_used_again(api: Api, clock: Clock) -> None:
     member = await api.member()
     assert await answer(api, member, -1) == already_used(1)
 
 
-async def test_a_used_code_counts_on_the_challenge(api: Api, clock: Clock) -> None:
+async def test_a_used_code_counts_as_an_attempt_of_the_challenge(api: Api, clock: Clock) -> None:
     member = await api.member()
     challenge = await api.challenge()
     for attempts_left in (4, 3, 2, 1):
@@ -126,7 +126,7 @@ async def test_a_challenge_takes_five_wrong_answers(api: Api, clock: Clock) -> N
     assert await api.verify_otp(challenge, code_at(secret, clock())) == CHALLENGE_EXPIRED
 
 
-async def test_what_no_device_shows_is_a_wrong_code(api: Api, subtests: pytest.Subtests) -> None:
+async def test_malformed_codes_count_as_wrong(api: Api, subtests: pytest.Subtests) -> None:
     registered = await api.register()
     for attempts_left, otp in zip((4, 3, 2, 1, 0), ("", "12345", "1234567", "abcdef", "¹²³⁴⁵⁶"), strict=True):
         with subtests.test(otp=otp):
@@ -136,7 +136,7 @@ async def test_what_no_device_shows_is_a_wrong_code(api: Api, subtests: pytest.S
 @pytest.mark.parametrize(
     ("steps", "clock_behind_seconds"), [(-2, 60), (-3, 90), (-10, 300), (-11, None), (2, None), (3, None)]
 )
-async def test_a_device_whose_clock_is_behind_is_told_by_how_much(
+async def test_a_slow_device_clock_is_reported_with_its_delay(
     api: Api, clock: Clock, steps: int, clock_behind_seconds: int | None
 ) -> None:
     member = await api.member()
@@ -144,7 +144,7 @@ async def test_a_device_whose_clock_is_behind_is_told_by_how_much(
     assert await answer(api, member, steps) == invalid_otp(4, clock_behind_seconds)
 
 
-async def test_a_code_older_than_the_last_accepted_one_says_nothing_of_a_clock(api: Api, clock: Clock) -> None:
+async def test_a_code_older_than_the_last_accepted_one_does_not_report_a_slow_clock(api: Api, clock: Clock) -> None:
     member = await api.member()
     clock.advance(600)
     await answer(api, member)
@@ -152,7 +152,7 @@ async def test_a_code_older_than_the_last_accepted_one_says_nothing_of_a_clock(a
 
 
 @pytest.mark.parametrize("steps", [2, 10, None], ids=["60 s ahead", "300 s ahead", "no clock's"])
-async def test_from_the_second_wrong_code_on_the_user_is_asked_to_correct_the_clock(
+async def test_from_the_second_wrong_code_on_the_message_asks_to_correct_the_clock(
     run_app: RunApp, connect: Connect, clock: Clock, steps: int | None
 ) -> None:
     """In the same words for every wrong code: one of a clock that is ahead will be right later."""
@@ -193,20 +193,20 @@ async def test_a_challenge_can_be_answered_for_five_minutes(api: Api, clock: Clo
     assert await api.verify_otp(late, code_at(member.secret, clock(), 1)) == CHALLENGE_EXPIRED
 
 
-async def test_a_challenge_is_answered_once(api: Api, clock: Clock) -> None:
+async def test_a_challenge_can_be_answered_once(api: Api, clock: Clock) -> None:
     member = await api.member()
     challenge = await api.challenge()
     await api.verify_otp(challenge, code_at(member.secret, clock()))
     assert await api.verify_otp(challenge, code_at(member.secret, clock(), 1)) == CHALLENGE_EXPIRED
 
 
-async def test_an_unknown_challenge_is_one_that_expired(api: Api, subtests: pytest.Subtests) -> None:
+async def test_an_unknown_challenge_returns_challenge_expired(api: Api, subtests: pytest.Subtests) -> None:
     for token in ["", "nonsense", "mfac_" + "A" * 43, "mfac_" + "A" * 44]:
         with subtests.test(token=token):
             assert await api.verify_otp({"token": token}, "000000") == CHALLENGE_EXPIRED
 
 
-async def test_from_the_fifth_wrong_code_in_a_row_each_makes_a_longer_wait(api: Api, clock: Clock) -> None:
+async def test_from_the_fifth_consecutive_wrong_code_on_each_doubles_the_wait(api: Api, clock: Clock) -> None:
     member = await api.member()
     wrong = wrong_code(member.secret, clock())
     for _ in range(4):
@@ -224,7 +224,7 @@ async def test_from_the_fifth_wrong_code_in_a_row_each_makes_a_longer_wait(api: 
     )
 
 
-async def test_a_right_code_ends_the_row_of_wrong_ones(api: Api, clock: Clock) -> None:
+async def test_a_right_code_resets_the_count_of_consecutive_wrong_codes(api: Api, clock: Clock) -> None:
     member = await api.member()
     for step in (0, 1):
         for _ in range(4):
@@ -232,7 +232,7 @@ async def test_a_right_code_ends_the_row_of_wrong_ones(api: Api, clock: Clock) -
         assert (await answer(api, member, step))["__typename"] == "SignedIn"
 
 
-async def test_while_an_enrollment_is_pending_only_the_challenge_counts(api: Api, clock: Clock) -> None:
+async def test_wrong_codes_at_a_pending_enrollment_count_on_the_challenge_only(api: Api, clock: Clock) -> None:
     registered = await api.register()
     secret = registered["enrollment"]["secret"]
     for _ in range(5):
@@ -241,7 +241,7 @@ async def test_while_an_enrollment_is_pending_only_the_challenge_counts(api: Api
     assert (await api.verify_otp(challenge, code_at(secret, clock())))["__typename"] == "EnrollmentConfirmed"
 
 
-async def test_too_many_wrong_codes_switch_one_time_codes_off(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_too_many_wrong_codes_disable_one_time_codes(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     async with run_app(otp_failures_before_disabling=2) as app:
         api = connect(app)
         member = await api.member()

@@ -35,7 +35,7 @@ async def test_a_recovery_code_signs_in(api: Api) -> None:
     assert await api.me(tokens["accessToken"]) == signed_in["user"]
 
 
-async def test_how_a_recovery_code_is_typed_does_not_matter(api: Api, subtests: pytest.Subtests) -> None:
+async def test_different_spellings_of_a_recovery_code_are_accepted(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
     variants: dict[str, Callable[[str], str]] = {
         "lower case": str.lower,
@@ -75,12 +75,12 @@ async def test_a_challenge_expires_and_is_answered_once(api: Api, clock: Clock) 
         assert await api.verify_recovery_code(challenge, member.recovery_codes[1]) == CHALLENGE_EXPIRED
 
 
-async def test_before_the_enrollment_is_confirmed_there_is_no_right_recovery_code(api: Api) -> None:
+async def test_no_recovery_code_works_before_the_enrollment_is_confirmed(api: Api) -> None:
     registered = await api.register()
     assert await api.verify_recovery_code(registered["challenge"], NO_RECOVERY_CODE) == invalid_recovery_code(4)
 
 
-async def test_an_address_tries_ten_wrong_recovery_codes_in_five_minutes(
+async def test_an_address_may_try_ten_wrong_recovery_codes_in_five_minutes(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
     api, elsewhere = connect(app), connect(app, "10.0.0.2")
@@ -98,7 +98,7 @@ async def test_an_address_tries_ten_wrong_recovery_codes_in_five_minutes(
 
 
 @pytest.mark.parametrize("setting", ["otp_failures_before_backoff", "otp_failures_before_disabling"])
-async def test_a_recovery_code_works_while_one_time_codes_are_blocked_or_off(
+async def test_a_recovery_code_works_while_one_time_codes_are_blocked_or_disabled(
     run_app: RunApp, connect: Connect, clock: Clock, setting: str
 ) -> None:
     async with run_app(**{setting: 1}) as app:

@@ -137,7 +137,7 @@ def test_the_host_can_set_no_registered_claim_and_none_that_the_server_sets() ->
             TOKENS.sign(GRANT, KEY, {"role": "admin", name: 1})
 
 
-def test_claims_of_the_host_that_no_token_can_hold_are_refused(subtests: pytest.Subtests) -> None:
+def test_claims_of_the_host_that_do_not_fit_into_a_token_are_refused(subtests: pytest.Subtests) -> None:
     deep: list[object] = []
     for _ in range(100_000):
         deep = [deep]
@@ -147,24 +147,24 @@ def test_claims_of_the_host_that_no_token_can_hold_are_refused(subtests: pytest.
         assert "2026" not in str(failure.value)
 
 
-def test_a_token_fits_into_the_8_kib_that_proxies_take_as_a_header() -> None:
+def test_a_token_fits_into_the_8_kib_header_limit_of_proxies() -> None:
     room = 4096 - len('{"groups":""}')
     assert len(TOKENS.sign(GRANT, KEY, {"groups": "x" * room})) < 7 * 1024
     with pytest.raises(InvalidClaimsError, match="4097 bytes of JSON; 4096 are allowed"):
         TOKENS.sign(GRANT, KEY, {"groups": "x" * (room + 1)})
 
 
-def test_a_recovery_code_is_not_called_a_one_time_code() -> None:
+def test_amr_does_not_call_a_recovery_code_a_one_time_code() -> None:
     _, claims = parts(sign(factors=(FactorKind.RECOVERY_CODE,)))
     assert claims["amr"] == ["pwd", "recovery_code", "mfa"]
 
 
-def test_all_that_was_verified_in_the_session_is_named() -> None:
+def test_amr_lists_all_factors_that_the_session_verified() -> None:
     _, claims = parts(sign(factors=(FactorKind.TOTP, FactorKind.RECOVERY_CODE)))
     assert claims["amr"] == ["pwd", "otp", "recovery_code", "mfa"]
 
 
-def test_every_factor_has_a_name() -> None:
+def test_every_factor_has_an_amr_value() -> None:
     assert all(parts(sign(factors=(factor,)))[1]["amr"] for factor in FactorKind)
 
 
@@ -182,12 +182,12 @@ def test_another_issue_or_session_has_another_token_id(change: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("key", [KEY, SECOND_KEY])
-def test_a_token_of_any_key_that_is_trusted_speaks_for_its_user_and_session(key: Key) -> None:
+def test_a_token_of_any_trusted_key_identifies_its_user_and_session(key: Key) -> None:
     assert TOKENS.check(TOKENS.sign(GRANT, key), NOW) == SUBJECT
 
 
 @pytest.mark.parametrize("year", [2001, 2200])
-def test_a_token_lives_until_its_expiry_by_our_clock_whatever_the_machines_clock_says(year: int) -> None:
+def test_expiry_is_checked_with_the_given_time_not_the_system_clock(year: int) -> None:
     issued_at = NOW.replace(year=year)
     expires_at = issued_at + timedelta(minutes=10)
     token = sign(issued_at=issued_at, expires_at=expires_at)
@@ -197,7 +197,7 @@ def test_a_token_lives_until_its_expiry_by_our_clock_whatever_the_machines_clock
     assert TOKENS.check(token, expires_at + timedelta(days=1)) == NotAuthenticatedReason.TOKEN_EXPIRED
 
 
-def test_a_token_never_outlives_what_the_client_was_told() -> None:
+def test_a_token_never_outlives_the_expiry_told_to_the_client() -> None:
     expires_at = NOW + timedelta(seconds=600, microseconds=999_999)
     assert TOKENS.check(sign(expires_at=expires_at), expires_at) == NotAuthenticatedReason.TOKEN_EXPIRED
 
@@ -292,7 +292,7 @@ def test_a_token_that_is_not_ours_is_invalid_now_and_later(make: Callable[[], st
     assert TOKENS.check(token, NOW + timedelta(days=1)) == NotAuthenticatedReason.TOKEN_INVALID
 
 
-def test_a_forged_token_is_refused_for_its_fault_alone() -> None:
+def test_the_forger_makes_a_valid_token_when_nothing_is_changed() -> None:
     """The forger's own check: with nothing changed its token is good."""
     assert TOKENS.check(forge(), NOW) == SUBJECT
     assert TOKENS.check(forge_es256(), NOW) == SUBJECT
@@ -302,7 +302,7 @@ def test_a_token_cut_anywhere_is_invalid() -> None:
     assert {TOKENS.check(TOKEN[:end], NOW) for end in range(len(TOKEN))} == {NotAuthenticatedReason.TOKEN_INVALID}
 
 
-def test_a_token_with_any_part_of_another_is_invalid() -> None:
+def test_a_token_with_a_part_of_another_token_is_invalid() -> None:
     other = sign(SECOND_KEY, user_id=UUID(int=9)).split(".")
     for place in range(3):
         mixed = TOKEN.split(".")
@@ -311,7 +311,7 @@ def test_a_token_with_any_part_of_another_is_invalid() -> None:
 
 
 @given(st.one_of(any_text, st.lists(st.binary().map(encode), min_size=3, max_size=3).map(".".join)))
-def test_no_text_is_a_token(text: str) -> None:
+def test_arbitrary_text_is_not_a_token(text: str) -> None:
     assert TOKENS.check(text, NOW) == NotAuthenticatedReason.TOKEN_INVALID
 
 
@@ -319,13 +319,13 @@ def test_no_text_is_a_token(text: str) -> None:
     st.none() | st.booleans() | st.floats() | st.integers() | st.text() | st.lists(st.text()) | st.just({"a": [{}]}),
     st.sampled_from(["alg", "typ", "kid", "crit", "b64", "jwk", "x5c"]),
 )
-def test_a_header_with_anything_in_it_raises_nothing(value: object, name: str) -> None:
+def test_arbitrary_token_headers_do_not_raise(value: object, name: str) -> None:
     checked = TOKENS.check(forge(header=json.dumps(HEADER | {name: value})), NOW)
     assert checked == NotAuthenticatedReason.TOKEN_INVALID or isinstance(checked, TokenSubject)
 
 
 @pytest.mark.parametrize("key", [KEY, SECOND_KEY])
-def test_a_token_of_either_algorithm_is_accepted_while_the_algorithm_is_changed(key: Key) -> None:
+def test_tokens_of_both_algorithms_are_accepted_while_the_algorithm_is_changed(key: Key) -> None:
     token = ES256_TOKENS.sign(GRANT, key)
     assert parts(token) == ({"alg": "ES256", "typ": "at+jwt", "kid": f"{key.id.hex()}-ES256"}, CLAIMS)
     for tokens in (TOKENS, ES256_TOKENS):
@@ -333,7 +333,7 @@ def test_a_token_of_either_algorithm_is_accepted_while_the_algorithm_is_changed(
         assert tokens.check(TOKENS.sign(GRANT, key), NOW) == SUBJECT
 
 
-def test_the_key_set_holds_the_public_parts_of_the_trusted_keys_only() -> None:
+def test_the_key_set_contains_only_public_parts_of_trusted_keys() -> None:
     keys = TOKENS.jwks()["keys"]
     assert [key["kid"] for key in keys] == [
         *(KEY.id.hex(), SECOND_KEY.id.hex()),
@@ -352,7 +352,7 @@ def test_the_keys_that_sign_come_first_for_clients_that_take_the_first_key() -> 
     assert es256 == eddsa[2:] + eddsa[:2]
 
 
-def test_whoever_has_only_the_key_set_can_verify_a_token() -> None:
+def test_a_token_can_be_verified_with_the_key_set_alone() -> None:
     published = json.loads(json.dumps(TOKENS.jwks()))
     signed, _, signature = TOKENS.sign(GRANT, SECOND_KEY).rpartition(".")
     header, _ = parts(f"{signed}.{signature}")
@@ -360,7 +360,7 @@ def test_whoever_has_only_the_key_set_can_verify_a_token() -> None:
     Ed25519PublicKey.from_public_bytes(decode(key["x"])).verify(decode(signature), signed.encode())
 
 
-def test_the_key_set_is_one_that_a_jose_library_reads() -> None:
+def test_the_key_set_can_be_read_by_a_jose_library() -> None:
     keys = jwt.PyJWKSet.from_dict(TOKENS.jwks())
     for token, kid in ((TOKEN, KEY.id.hex()), (ES256_TOKENS.sign(GRANT, KEY), ES256_KID)):
         options: Options = {"verify_exp": False, "verify_iat": False}

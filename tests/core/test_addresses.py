@@ -28,7 +28,7 @@ def group_of(host: str | None) -> str:
         ("::1", "::/64"),
     ],
 )
-def test_one_subscriber_is_one_group(host: str, group: str) -> None:
+def test_addresses_of_one_subscriber_share_a_group(host: str, group: str) -> None:
     assert group_of(host) == group
 
 
@@ -39,12 +39,12 @@ def test_one_subscriber_is_one_group(host: str, group: str) -> None:
         *("[::1]", "::1/64", ":::", "%eth0", "1.2.3.4, 5.6.7.8", "\uff11.2.3.4", "\ud800", "\0", "1" * 10_000),
     ],
 )
-def test_what_is_no_address_is_one_group(host: str | None) -> None:
+def test_all_malformed_addresses_share_one_group(host: str | None) -> None:
     assert group_of(host) == "unknown"
 
 
 @given(any_text)
-def test_any_text_has_a_short_group(host: str) -> None:
+def test_the_group_of_any_text_is_short(host: str) -> None:
     assert len(group_of(host)) <= len("ffff:ffff:ffff:ffff::/64")
 
 
@@ -59,7 +59,7 @@ def test_two_ipv6_addresses_share_a_group_when_they_share_64_bits(
 
 
 @given(st.ip_addresses(v=4))
-def test_an_ipv4_address_is_its_own_group_also_inside_ipv6(address: IPv4Address) -> None:
+def test_an_ipv4_address_is_its_own_group_even_when_mapped_to_ipv6(address: IPv4Address) -> None:
     assert group_of(str(address)) == group_of(f"::ffff:{address}") == str(address)
 
 
@@ -75,7 +75,7 @@ PROXIES = [ip_network("10.0.0.0/8"), ip_network("2001:db8::/32")]
         ("", ["unknown"]),
     ],
 )
-def test_an_ipv6_address_is_in_three_networks_and_any_other_in_its_own(address: str, around: list[str]) -> None:
+def test_an_ipv6_address_counts_in_three_networks_and_any_other_in_one(address: str, around: list[str]) -> None:
     assert list(networks(group_of(address))) == around
 
 
@@ -100,7 +100,7 @@ def test_an_ipv6_address_is_in_three_networks_and_any_other_in_its_own(address: 
         (None, "198.51.100.7", None),
     ],
 )
-def test_client_is_whom_the_outermost_believed_proxy_heard(
+def test_the_client_is_the_address_seen_by_the_outermost_trusted_proxy(
     peer: str | None, forwarded_for: str, client: str | None
 ) -> None:
     found = source(parse_address(peer or ""), forwarded_for, PROXIES)
@@ -109,7 +109,7 @@ def test_client_is_whom_the_outermost_believed_proxy_heard(
 
 
 @given(any_text)
-def test_any_text_of_a_stranger_leaves_the_peer(forwarded_for: str) -> None:
+def test_forwarded_headers_of_an_untrusted_peer_are_ignored(forwarded_for: str) -> None:
     peer = parse_address("203.0.113.1")
 
     assert source(peer, forwarded_for, PROXIES).address == peer

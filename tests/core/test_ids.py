@@ -11,7 +11,7 @@ NOTHING = UUID(int=0)
 
 
 @given(st.uuids())
-def test_an_id_is_read_as_it_was_shown(given: UUID) -> None:
+def test_an_id_is_parsed_in_its_canonical_form(given: UUID) -> None:
     assert parse_id(str(given)) == parse_id_or_nil(str(given)) == given
 
 
@@ -29,11 +29,11 @@ def test_an_id_is_read_as_it_was_shown(given: UUID) -> None:
         "0b4e4f0c-9b5c-4b0e-8d2a-3a1f1c7e5d1\u0661",
     ],
 )
-def test_another_way_to_write_one_is_the_id_of_nothing(raw: str) -> None:
+def test_other_spellings_of_an_id_become_the_nil_uuid(raw: str) -> None:
     assert parse_id(raw) is None
     assert parse_id_or_nil(raw) == NOTHING
 
 
 @given(any_text)
-def test_any_text_is_read_as_some_id(raw: str) -> None:
+def test_parsing_an_id_never_raises(raw: str) -> None:
     assert parse_id_or_nil(raw) == NOTHING or str(parse_id_or_nil(raw)) == raw

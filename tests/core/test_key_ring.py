@@ -70,7 +70,7 @@ def test_a_key_with_a_character_lost_or_added_is_refused() -> None:
     ],
     ids=ascii,
 )
-def test_what_new_key_did_not_print_is_refused_and_not_repeated(entry: str) -> None:
+def test_a_malformed_key_is_refused_without_repeating_it(entry: str) -> None:
     with pytest.raises(InvalidKeyError) as failure:
         KeyRing.parse(f"{OTHER},{entry}")
     told = "".join(traceback.format_exception(failure.value))
@@ -79,7 +79,7 @@ def test_what_new_key_did_not_print_is_refused_and_not_repeated(entry: str) -> N
 
 
 @given(any_text)
-def test_no_text_is_a_key(text: str) -> None:
+def test_arbitrary_text_is_not_a_key(text: str) -> None:
     with pytest.raises(InvalidKeyError):
         Key.parse(text)
 
@@ -109,7 +109,7 @@ def test_entries_are_separated_by_commas_or_white_space(separator: str) -> None:
     assert ring.get(Key.parse(OTHER).id) == Key(Key.parse(OTHER).material, decrypt_only=True)
 
 
-def test_a_decrypt_only_key_is_read_with_and_vouches_for_nothing() -> None:
+def test_a_decrypt_only_key_decrypts_and_does_not_sign() -> None:
     ring = KeyRing.parse(f"{ENTRY} decrypt-only:{OTHER}")
     current, leaked = Key.parse(ENTRY), Key.parse(f"decrypt-only:{OTHER}")
     assert leaked.decrypt_only
@@ -118,7 +118,7 @@ def test_a_decrypt_only_key_is_read_with_and_vouches_for_nothing() -> None:
     assert ring.keys == [current, leaked]
 
 
-def test_the_first_key_writes_and_all_are_public_in_their_order() -> None:
+def test_the_first_key_encrypts_and_all_keys_are_published_in_order() -> None:
     first, second = Key.parse(ENTRY), Key.parse(OTHER)
     for keys in ([first, second], [second, first]):
         ring = KeyRing(keys)

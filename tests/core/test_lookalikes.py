@@ -36,7 +36,7 @@ def test_names_that_look_alike_have_one_skeleton(one: str, other: str) -> None:
 @pytest.mark.parametrize(
     ("one", "other"), [("alice", "alicia"), ("ali", "all"), ("Zoë", "Zoe"), ("иван", "ivan"), ("花子", "花于")]
 )
-def test_names_that_differ_to_the_eye_have_two(one: str, other: str) -> None:
+def test_names_that_look_different_have_different_skeletons(one: str, other: str) -> None:
     assert parse(one).skeleton != parse(other).skeleton
 
 

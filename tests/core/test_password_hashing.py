@@ -76,7 +76,7 @@ def test_any_password_is_right_for_its_own_hash_only(password: str) -> None:
 @pytest.mark.parametrize(
     ("stored", "typed"), [("p\u00e4ss", "pa\u0308ss"), ("pass1234", "ｐａｓｓ１２３４"), ("x²", "x2")]
 )
-def test_a_password_typed_on_another_keyboard_is_right(stored: str, typed: str) -> None:
+def test_a_password_is_normalised_before_it_is_compared(stored: str, typed: str) -> None:
     assert verify(typed, HASHER.hash(stored)).right
 
 
@@ -85,7 +85,7 @@ def test_a_hash_is_salted() -> None:
 
 
 @pytest.mark.parametrize("length", [129, 180, 4096])
-def test_a_password_longer_than_new_ones_may_be_is_compared_whole(length: int) -> None:
+def test_a_password_above_the_maximum_length_is_compared_in_full(length: int) -> None:
     stored = HASHER.hash("a" * length)
     assert verify("a" * length, stored) == PasswordVerdict(right=True)
     assert verify("a" * (length - 1), stored) == WRONG
@@ -96,13 +96,13 @@ def test_a_password_longer_than_new_ones_may_be_is_compared_whole(length: int) -
     ["a" * 4097, "ﷺ" * 228, "12345678\ud800"],
     ids=["too long", "too long once normalised", "surrogate"],
 )
-def test_what_is_hashed_in_place_of_a_refused_password_is_not_right_either(password: str) -> None:
+def test_the_decoy_hashed_for_a_refused_password_is_not_accepted(password: str) -> None:
     assert verify(password, HASHER.hash("")) == WRONG
 
 
 @pytest.mark.parametrize("stored", [None, ""])
 @pytest.mark.parametrize("password", ["", PASSWORD, "None"])
-def test_no_password_is_right_for_an_unknown_user(password: str, stored: str | None) -> None:
+def test_no_password_matches_the_decoy_hash_of_an_unknown_user(password: str, stored: str | None) -> None:
     assert verify(password, stored) == WRONG
 
 
@@ -128,12 +128,12 @@ def test_no_password_is_right_for_an_unknown_user(password: str, stored: str | N
         pytest.param(plain_bcrypt(PASSWORD, ROUNDS), id="imported"),
     ],
 )
-def test_every_wrong_password_costs_the_same_work(stored: str | None, password: str, work: list[int]) -> None:
+def test_every_wrong_password_takes_the_same_work(stored: str | None, password: str, work: list[int]) -> None:
     assert verify(password, stored) == WRONG
     assert sum(work) == 2**ROUNDS
 
 
-def test_a_right_password_costs_what_a_wrong_one_does(work: list[int]) -> None:
+def test_a_right_password_takes_as_much_work_as_a_wrong_one(work: list[int]) -> None:
     stored = HASHER.hash(PASSWORD)
     work.clear()
     assert verify(PASSWORD, stored).right
@@ -150,12 +150,12 @@ def test_an_imported_hash_is_verified_and_replaced(prefix: str) -> None:
     assert verify(f"{PASSWORD}!", plain_bcrypt(PASSWORD)) == WRONG
 
 
-def test_an_imported_hash_of_the_current_cost_is_replaced_as_well() -> None:
+def test_an_imported_hash_of_the_current_cost_is_replaced_too() -> None:
     assert verify(PASSWORD, plain_bcrypt(PASSWORD, ROUNDS)).new_hash is not None
 
 
 @pytest.mark.parametrize("password", ["a" * 71, "é" * 35], ids=["ASCII", "é"])
-def test_an_imported_hash_of_a_password_that_bcrypt_read_whole_is_replaced(password: str) -> None:
+def test_an_imported_hash_of_a_password_under_72_bytes_is_replaced(password: str) -> None:
     new_hash = verify(password, plain_bcrypt(password)).new_hash
     assert new_hash is not None
     assert verify(f"{password}!", new_hash) == WRONG
@@ -164,7 +164,7 @@ def test_an_imported_hash_of_a_password_that_bcrypt_read_whole_is_replaced(passw
 @pytest.mark.parametrize(
     "password", ["a" * 72, "a" * 180, "é" * 40, "a" + "é" * 40], ids=["72", "ASCII", "é", "cut inside a character"]
 )
-def test_an_imported_hash_of_72_bytes_stays_since_its_end_is_unknown(password: str) -> None:
+def test_an_imported_hash_of_72_bytes_is_not_replaced(password: str) -> None:
     imported = plain_bcrypt(password)
     for typed in (password, f"{password} mistyped"):
         assert verify(typed, imported) == PasswordVerdict(right=True)
@@ -172,18 +172,18 @@ def test_an_imported_hash_of_72_bytes_stays_since_its_end_is_unknown(password: s
 
 
 @pytest.mark.parametrize("password", ["geheim²", "50½ Äpfel", "pa\u0308sswort", "ﬁsherman"], ids=ascii)
-def test_an_imported_hash_is_of_the_password_as_its_origin_took_it(password: str) -> None:
+def test_an_imported_hash_is_compared_without_normalising_the_password(password: str) -> None:
     """Its origin did not normalise, and ² or ½ is a key of many keyboards."""
     assert verify(password, plain_bcrypt(password)).right
 
 
 @pytest.mark.parametrize("original", ["abc", "abc?def", "abc\ufffddef"])
-def test_no_password_with_a_nul_is_right_for_an_imported_hash(original: str) -> None:
+def test_a_password_with_a_nul_never_matches_an_imported_hash(original: str) -> None:
     assert verify("abc\0def", plain_bcrypt(original)) == WRONG
 
 
 @pytest.mark.parametrize("hasher", [CHEAPER, DEARER], ids=["cheaper", "dearer"])
-def test_a_hash_of_another_cost_is_replaced_once_the_password_was_right(hasher: PasswordHasher) -> None:
+def test_a_hash_of_another_cost_is_replaced_after_a_right_password(hasher: PasswordHasher) -> None:
     stored = hasher.hash(PASSWORD)
     new_hash = verify(PASSWORD, stored).new_hash
     assert new_hash is not None
@@ -200,7 +200,7 @@ OWN = CHEAPER.hash(PASSWORD)
     [PLAIN, PLAIN.replace("$2b$", "$2a$"), PLAIN.replace("$2b$", "$2y$"), OWN],
     ids=["2b", "2a", "2y", "our own"],
 )
-def test_a_hash_whose_cost_is_told_can_be_compared_with(stored: str) -> None:
+def test_every_hash_with_a_known_cost_can_be_verified(stored: str) -> None:
     assert stored_cost(stored) == 4
     assert verify(PASSWORD, stored).right
     assert verify("wrong", stored) == WRONG
@@ -226,11 +226,11 @@ def test_a_hash_whose_cost_is_told_can_be_compared_with(stored: str) -> None:
         *("the first version of our own", "line feed", "lone surrogate", "empty"),
     ],
 )
-def test_no_cost_is_told_of_what_nothing_can_be_compared_with(stored: str) -> None:
+def test_an_unusable_hash_has_no_cost(stored: str) -> None:
     assert stored_cost(stored) is None
 
 
-def test_passlib_beside_libpass_is_warned_of_at_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passlib_beside_libpass_warns_at_import(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = tmp_path / "passlib-1.7.4.dist-info"
     installed.mkdir()
     (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: passlib\nVersion: 1.7.4\n")

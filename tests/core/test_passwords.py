@@ -56,12 +56,12 @@ def test_a_lone_surrogate_is_refused(code: int) -> None:
     assert format_refusal(f"12345678{chr(code)}") is FieldErrorCode.INVALID_CHARACTERS
 
 
-def test_a_long_password_is_cut_off_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_password_is_truncated_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphql_mfa.core.passwords.normalize_password", lambda _: pytest.fail("normalised"))
     assert format_refusal("ﷺ" * 129) is FieldErrorCode.TOO_LONG
 
 
-def test_a_password_is_too_long_if_normalising_makes_more_of_it_than_can_be_hashed() -> None:
+def test_a_password_that_grows_too_long_by_normalising_is_refused() -> None:
     problems = [format_problem("ﷺ" * length, shortest=8, longest=1024) for length in (227, 228)]
     assert [problem and problem.code for problem in problems] == [None, FieldErrorCode.TOO_LONG]
 
@@ -87,7 +87,7 @@ def test_a_password_is_too_long_if_normalising_makes_more_of_it_than_can_be_hash
         pytest.param("password" * 16, id="a common one sixteen times"),
     ],
 )
-def test_a_common_password_is_refused_with_why_and_what_helps(password: str) -> None:
+def test_a_common_password_is_refused_with_reason_and_advice(password: str) -> None:
     problem = judge(password)
     assert problem is not None
     assert problem.code is FieldErrorCode.TOO_COMMON
@@ -141,12 +141,12 @@ def test_a_password_with_the_username_in_it_is_refused(name: str, password: str)
 
 
 @pytest.mark.parametrize("name", ["ian", "v9#", "bob"])
-def test_a_short_username_does_not_count(name: str) -> None:
+def test_a_short_username_may_occur_in_the_password(name: str) -> None:
     assert judge(f"{STRONG} {name}", name) is None
 
 
 @pytest.mark.parametrize(("fewest_guesses", "refused"), [(0, False), (1, False), (5, True), (20, True)])
-def test_the_fewest_guesses_decide(fewest_guesses: float, refused: bool) -> None:
+def test_the_lowest_number_of_guesses_decides(fewest_guesses: float, refused: bool) -> None:
     problem = guessability_problem("qwertyuiop", name_key="alice", fewest_guesses=fewest_guesses)
     assert (problem is not None) is refused
 
@@ -192,7 +192,7 @@ def test_characters_that_stand_for_several_letters_do_not_multiply_the_work(
 
 @settings(max_examples=50)
 @given(st.text(min_size=1, max_size=128))
-def test_any_text_gets_a_verdict(password: str) -> None:
+def test_any_text_can_be_checked(password: str) -> None:
     problem = judge(password)
     assert problem is None or problem.code in {FieldErrorCode.TOO_COMMON, FieldErrorCode.CONTAINS_USERNAME}
 
@@ -206,5 +206,5 @@ def test_the_current_password_is_not_a_new_one(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", [STRONG.lower(), f"{STRONG} ", STRONG[:-1]])
-def test_whatever_differs_from_the_current_password_is_a_new_one(raw: str) -> None:
+def test_any_other_password_counts_as_new(raw: str) -> None:
     assert unchanged_problem(raw, STRONG) is None

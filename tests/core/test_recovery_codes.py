@@ -36,13 +36,13 @@ def test_a_code_is_six_groups_of_four_and_120_random_bits() -> None:
     assert set("".join(drawn)) == {*CROCKFORD, "-"}
 
 
-def test_a_code_as_shown_is_its_canonical_form_in_groups() -> None:
+def test_the_shown_code_is_the_canonical_form_in_groups() -> None:
     code = new_recovery_code()
     assert parse_recovery_code(code) == code.replace("-", "")
 
 
 @given(codes_as_people_type_them())
-def test_case_digits_separators_and_lookalikes_do_not_matter(code: tuple[str, str]) -> None:
+def test_case_digits_separators_and_lookalikes_are_normalised(code: tuple[str, str]) -> None:
     canonical, typed = code
     assert parse_recovery_code(typed) == canonical
 
@@ -66,10 +66,10 @@ def test_case_digits_separators_and_lookalikes_do_not_matter(code: tuple[str, st
         pytest.param("123456", id="a one-time code"),
     ],
 )
-def test_what_is_no_recovery_code_is_none(raw: str) -> None:
+def test_malformed_recovery_codes_parse_to_none(raw: str) -> None:
     assert parse_recovery_code(raw) is None
 
 
 @given(any_text)
-def test_no_text_shorter_than_a_code_is_one(raw: str) -> None:
+def test_text_shorter_than_a_code_is_not_a_code(raw: str) -> None:
     assert parse_recovery_code(raw[:23]) is None

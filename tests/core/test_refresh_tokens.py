@@ -11,14 +11,14 @@ keys = st.binary(min_size=32, max_size=32).map(Key)
 tokens = st.text(string.ascii_letters + string.digits + "-_", min_size=43, max_size=43).map("mfar_{}".format)
 
 
-def test_the_first_token_is_drawn_at_random() -> None:
+def test_the_first_token_is_random() -> None:
     drawn = {first_refresh_token() for _ in range(100)}
     assert len(drawn) == 100
     assert all(token_digest(Purpose.REFRESH_TOKEN, token) for token in drawn)
 
 
 @given(keys, tokens)
-def test_the_next_token_is_the_same_each_time_and_looks_like_one(key: Key, previous: str) -> None:
+def test_deriving_the_next_token_is_deterministic_and_well_formed(key: Key, previous: str) -> None:
     following = next_refresh_token(key, previous)
     assert next_refresh_token(Key(key.material, decrypt_only=True), previous) == following
     assert following.startswith("mfar_")
@@ -27,7 +27,7 @@ def test_the_next_token_is_the_same_each_time_and_looks_like_one(key: Key, previ
 
 
 @given(st.sets(keys, min_size=2, max_size=2), st.sets(tokens, min_size=2, max_size=2))
-def test_another_key_or_another_token_before_it_gives_another(some_keys: set[Key], some_tokens: set[str]) -> None:
+def test_another_key_or_predecessor_derives_another_token(some_keys: set[Key], some_tokens: set[str]) -> None:
     assert len({next_refresh_token(key, previous) for key in some_keys for previous in some_tokens}) == 4
 
 
@@ -38,7 +38,7 @@ def test_a_chain_of_tokens_does_not_repeat() -> None:
     assert len(set(chain)) == 101
 
 
-def test_a_chain_of_tokens_keeps_its_family_and_two_chains_have_two() -> None:
+def test_a_chain_of_tokens_keeps_its_family_and_chains_differ() -> None:
     chain = [first_refresh_token()]
     for _ in range(100):
         chain.append(next_refresh_token(KEY, chain[-1]))

@@ -21,7 +21,7 @@ def broken(ring: KeyRing, row: str, blob: bytes) -> bool:
 
 
 @given(rows, st.binary())
-def test_what_was_sealed_is_read_back(row: str, secret: bytes) -> None:
+def test_a_sealed_secret_can_be_opened(row: str, secret: bytes) -> None:
     assert unseal(RING, row, seal(RING, row, secret)) == secret
 
 
@@ -57,13 +57,13 @@ def test_a_blob_with_something_appended_is_broken() -> None:
         unseal(RING, ROW, seal(RING, ROW, SECRET) + b"\0")
 
 
-def test_a_ring_without_the_key_tells_which_one_it_lacks() -> None:
+def test_a_missing_key_is_named_in_the_error() -> None:
     with pytest.raises(SealBrokenError, match=KEY.id.hex()):
         unseal(KeyRing([OTHER_KEY]), ROW, seal(RING, ROW, SECRET))
 
 
 @pytest.mark.parametrize("decrypt_only", [False, True])
-def test_a_ring_that_was_rotated_opens_the_old_and_writes_the_new(decrypt_only: bool) -> None:
+def test_a_rotated_ring_opens_old_blobs_and_seals_with_the_new_key(decrypt_only: bool) -> None:
     old = seal(RING, ROW, SECRET)
     rotated = KeyRing([OTHER_KEY, Key(KEY.material, decrypt_only)])
     assert unseal(rotated, ROW, old) == SECRET
@@ -77,7 +77,7 @@ def test_a_blob_names_the_key_that_sealed_it_and_opens_with_no_other_of_the_ring
         unseal(KeyRing([KEY, OTHER_KEY]), ROW, OTHER_KEY.id + blob[4:])
 
 
-def test_a_blob_shows_nothing_of_the_secret_and_is_never_the_same() -> None:
+def test_a_blob_reveals_nothing_of_the_secret_and_never_repeats() -> None:
     blobs = {seal(RING, ROW, SECRET) for _ in range(100)}
     assert len({blob[4:16] for blob in blobs}) == 100  # nonces
     assert not any(SECRET[start : start + 4] in blob for blob in blobs for start in range(0, len(SECRET), 4))

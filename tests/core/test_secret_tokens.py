@@ -17,7 +17,7 @@ TOKEN = "mfac_" + "A" * 43
 
 
 @pytest.mark.parametrize("prefix", [CHALLENGE_PREFIX, REFRESH_TOKEN_PREFIX])
-def test_a_token_is_256_bits_behind_a_prefix_that_scanners_know(prefix: str) -> None:
+def test_a_token_is_256_bits_after_a_prefix_for_secret_scanners(prefix: str) -> None:
     tokens = {new_token(prefix) for _ in range(100)}
     assert len(tokens) == 100
     for token in tokens:
@@ -35,12 +35,12 @@ def test_a_token_is_256_bits_behind_a_prefix_that_scanners_know(prefix: str) -> 
         (Purpose.ENROLLMENT_CODE, "1ea5949aa535ed9f41ae8f87d269b34662f76ad3b437d65bc5dcae299bce0b46"),
     ],
 )
-def test_a_digest_is_what_earlier_versions_stored(purpose: Purpose, expected: str) -> None:
+def test_digests_are_compatible_with_earlier_versions(purpose: Purpose, expected: str) -> None:
     assert digest(purpose, TOKEN).hex() == expected
 
 
 @given(any_text, any_text)
-def test_a_secret_of_one_purpose_never_passes_for_another(one: str, other: str) -> None:
+def test_a_secret_of_one_purpose_is_not_accepted_for_another(one: str, other: str) -> None:
     secrets = {one, other}
     assert len({digest(purpose, secret) for purpose in Purpose for secret in secrets}) == len(Purpose) * len(secrets)
 
@@ -65,5 +65,5 @@ def test_a_secret_of_one_purpose_never_passes_for_another(one: str, other: str) 
         pytest.param(TOKEN * 1000, id="long"),
     ],
 )
-def test_what_does_not_look_like_a_token_is_not_looked_up(text: str) -> None:
+def test_malformed_tokens_are_not_looked_up(text: str) -> None:
     assert token_digest(Purpose.CHALLENGE, text) is None

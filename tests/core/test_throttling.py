@@ -51,7 +51,7 @@ def test_a_wait_doubles_up_to_the_longest(doublings: int, wait: int) -> None:
 
 @pytest.mark.parametrize("first", [60, 120, 86_400])
 @pytest.mark.parametrize("doublings", [40, 10**18])
-def test_no_count_of_failures_is_too_much_for_any_first_wait(first: int, doublings: int) -> None:
+def test_a_huge_count_of_failures_does_not_overflow(first: int, doublings: int) -> None:
     assert Backoff(first * SECOND, timedelta(days=1)).wait(doublings) == timedelta(days=1)
 
 
@@ -80,7 +80,7 @@ def test_waits_longer_than_the_window_double_as_well() -> None:
     assert waits == [wait * 60 * SECOND for wait in (1, 2, 4, 8, 16, 32, 60, 60)]
 
 
-def test_the_doubling_starts_afresh_only_after_a_quiet_window() -> None:
+def test_doubling_restarts_only_after_a_window_without_attempts() -> None:
     limit = Limit(1, WINDOW, BACKOFF)
     usage = allow(limit, allow(limit, Usage(), START), START + SECOND)  # the second one waits 2 seconds
     quiet = START + 3 * SECOND + WINDOW
@@ -89,7 +89,7 @@ def test_the_doubling_starts_afresh_only_after_a_quiet_window() -> None:
 
 
 @given(limits, gaps)
-def test_a_refusal_counts_nothing_and_ends_exactly_when_it_says(limit: Limit, pauses: list[timedelta]) -> None:
+def test_a_refusal_is_not_counted_and_ends_exactly_after_its_wait(limit: Limit, pauses: list[timedelta]) -> None:
     usage, now = Usage(), START
     for pause in pauses:
         now += pause
@@ -120,7 +120,7 @@ def test_no_window_has_more_attempts_than_allowed_without_a_wait(limit: Limit, p
                 assert refuse(limit, usage, now) >= limit.backoff.first
 
 
-def test_a_huge_count_of_attempts_makes_the_longest_wait() -> None:
+def test_a_huge_count_of_attempts_gives_the_longest_wait() -> None:
     usage = Usage(10**18, START + WINDOW, START)
     assert allow(Limit(3, WINDOW, BACKOFF), usage, START).blocked_until == START + 8 * SECOND
     assert refuse(Limit(3, WINDOW), usage, START) == WINDOW
@@ -130,11 +130,11 @@ def test_a_huge_count_of_attempts_makes_the_longest_wait() -> None:
     ("wait", "told"),
     [(-5, 1), (0, 1), (0.000001, 1), (0.5, 1), (1, 1), (1.000001, 2), (59.5, 60), (60, 60), (3600, 3600)],
 )
-def test_a_wait_is_told_in_whole_seconds_rounded_up_and_at_least_one(wait: float, told: int) -> None:
+def test_a_wait_is_rounded_up_to_whole_seconds_and_at_least_one(wait: float, told: int) -> None:
     assert seconds(timedelta(seconds=wait)) == told
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3650)))
-def test_whoever_waits_as_told_has_waited_long_enough(wait: timedelta) -> None:
+def test_an_attempt_after_the_reported_wait_is_allowed(wait: timedelta) -> None:
     assert timedelta(seconds=seconds(wait)) >= wait
     assert timedelta(seconds=seconds(wait) - 1) <= wait

@@ -71,7 +71,7 @@ def test_the_vectors_of_rfc_6238_are_accepted(second: int, code: str) -> None:
         (10, Wrong()),
     ],
 )
-def test_one_step_either_side_counts_and_only_a_slow_clock_is_told(
+def test_one_step_either_side_is_accepted_and_only_a_slow_clock_is_reported(
     steps: int, verdict: CodeVerdict, into_the_step: timedelta
 ) -> None:
     now = NOW - timedelta(seconds=10) + into_the_step
@@ -96,7 +96,7 @@ def test_one_step_either_side_counts_and_only_a_slow_clock_is_told(
         (1, 0, Accepted(STEP + 1)),
     ],
 )
-def test_no_step_counts_twice_nor_after_a_newer_one(steps: int, last: int, verdict: CodeVerdict) -> None:
+def test_a_step_is_accepted_once_and_never_after_a_newer_one(steps: int, last: int, verdict: CodeVerdict) -> None:
     assert judge(code_of_step(RFC_SECRET, STEP + steps), last_step=STEP + last) == verdict
 
 
@@ -137,7 +137,7 @@ def test_a_code_is_right_in_the_digits_of_any_script(zero: str) -> None:
     ],
     ids=ascii,
 )
-def test_what_people_and_clipboards_put_around_digits_does_not_matter(typed: str) -> None:
+def test_separators_and_invisible_characters_in_a_code_are_ignored(typed: str) -> None:
     assert judge(typed.format(RIGHT[:3], RIGHT[3:])) == Accepted(STEP)
 
 
@@ -164,7 +164,7 @@ def test_what_people_and_clipboards_put_around_digits_does_not_matter(typed: str
         pytest.param(RIGHT + "\u200b" * 251, id="a code in 257 code points"),
     ],
 )
-def test_what_no_device_shows_is_wrong(code: str) -> None:
+def test_malformed_codes_are_wrong(code: str) -> None:
     assert judge(code) == Wrong()
 
 
@@ -190,7 +190,7 @@ def test_an_authenticator_within_a_step_is_accepted_unless_its_step_is_used_up(
 
 
 @given(secrets, times, st.integers(-15, 15), st.one_of(st.none(), st.integers(-15, 15)))
-def test_an_accepted_step_is_new_and_within_the_window_and_its_code_is_the_one_sent(
+def test_an_accepted_step_is_new_in_the_window_and_matches_the_code(
     secret: str, now: datetime, steps: int, last: int | None
 ) -> None:
     current = int(now.timestamp()) // 30
@@ -206,7 +206,7 @@ def test_an_accepted_step_is_new_and_within_the_window_and_its_code_is_the_one_s
         assert code_of_step(secret, current - verdict.seconds // 30) == code
 
 
-def test_a_secret_is_160_bits_and_drawn_afresh() -> None:
+def test_a_secret_is_160_random_bits() -> None:
     drawn = {base64.b32decode(new_secret()) for _ in range(100)}
     assert len(drawn) == 100
     assert {len(secret) for secret in drawn} == {20}
@@ -214,7 +214,7 @@ def test_a_secret_is_160_bits_and_drawn_afresh() -> None:
 
 @pytest.mark.parametrize("account", ["alice", "Anna Bell", "Zoë", "花子", "a@b.example", "100% & more?", "a/b#c+d"])
 @pytest.mark.parametrize("issuer", ["GraphQL MFA", "Größe & Söhne", "a/b?c#d"])
-def test_an_authenticator_app_reads_the_uri_back(account: str, issuer: str) -> None:
+def test_the_uri_can_be_parsed_by_an_authenticator_app(account: str, issuer: str) -> None:
     uri = provisioning_uri(RFC_SECRET, account=account, issuer=issuer, parameters=PARAMETERS)
     assert uri.isascii()
     parts = urlsplit(uri)
@@ -248,7 +248,7 @@ def test_the_uri_names_digits_and_period_that_are_not_the_default() -> None:
         (1, 0, 60, 50),
     ],
 )
-def test_the_wait_for_a_step_is_in_whole_seconds_and_at_least_one(
+def test_the_wait_for_a_step_is_whole_seconds_and_at_least_one(
     steps: int, microseconds: int, period: int, seconds: int
 ) -> None:
     step = int(NOW.timestamp()) // period + steps
@@ -256,9 +256,7 @@ def test_the_wait_for_a_step_is_in_whole_seconds_and_at_least_one(
 
 
 @given(times, st.integers(1, 20), st.integers(15, 120))
-def test_after_the_wait_the_device_shows_that_step_and_a_second_earlier_it_did_not(
-    now: datetime, steps: int, period: int
-) -> None:
+def test_the_wait_ends_exactly_when_the_device_shows_the_step(now: datetime, steps: int, period: int) -> None:
     step = time_step(now, period) + steps
     wait = seconds_until_step(step, now, period)
     assert time_step(now + timedelta(seconds=wait), period) == step

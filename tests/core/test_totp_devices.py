@@ -36,18 +36,18 @@ def refusal(name: str) -> FieldErrorCode | None:
     ],
     ids=ascii,
 )
-def test_a_name_that_can_be_seen_is_shown_as_typed(name: str) -> None:
+def test_a_visible_name_is_kept_as_typed(name: str) -> None:
     assert parse_device_name(name) == name
 
 
 @pytest.mark.parametrize(
     "typed", ["iPhone ", "\tiPhone", "\u3000iPhone\u00a0", "iPhone\n", "\u200eiPhone\u200c"], ids=ascii
 )
-def test_blanks_at_its_ends_are_dropped(typed: str) -> None:
+def test_spaces_at_the_ends_are_removed(typed: str) -> None:
     assert parse_device_name(typed) == "iPhone"
 
 
-def test_blanks_do_not_count_as_characters() -> None:
+def test_removed_spaces_do_not_count_towards_the_length() -> None:
     assert parse_device_name(" " * 100 + "x" * 64 + " ") == "x" * 64
 
 
@@ -86,7 +86,7 @@ def test_blanks_do_not_count_as_characters() -> None:
     ],
     ids=ascii,
 )
-def test_another_name_is_refused(name: str, code: FieldErrorCode) -> None:
+def test_an_invalid_name_is_refused(name: str, code: FieldErrorCode) -> None:
     assert refusal(name) is code
 
 

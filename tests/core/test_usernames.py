@@ -56,7 +56,7 @@ def refusal(raw: str) -> FieldErrorCode | None:
         pytest.param("Ταΐς", "ΤΑΪ́Σ", id="letter without a composed capital"),
     ],
 )
-def test_two_ways_to_write_a_name_are_one_name(one: str, other: str) -> None:
+def test_spellings_of_one_name_have_one_key(one: str, other: str) -> None:
     assert username_key(one) == username_key(other)
     assert refusal(one) is refusal(other) is None
 
@@ -65,17 +65,17 @@ def test_two_ways_to_write_a_name_are_one_name(one: str, other: str) -> None:
     ("one", "other"),
     [("alice", "alicia"), ("Zoë", "Zoe"), ("anna bell", "annabell"), ("ılgaz", "ilgaz"), ("user1", "user2")],
 )
-def test_other_names_stay_apart(one: str, other: str) -> None:
+def test_different_names_have_different_keys(one: str, other: str) -> None:
     assert username_key(one) != username_key(other)
 
 
 @given(any_text)
-def test_the_key_of_a_key_is_itself(name: str) -> None:
+def test_making_a_key_is_idempotent(name: str) -> None:
     assert username_key(username_key(name)) == username_key(name)
 
 
 @given(st.text(min_size=3, max_size=64))
-def test_an_accepted_name_is_shown_as_typed_under_a_key_that_is_clean(name: str) -> None:
+def test_an_accepted_name_is_kept_as_typed_and_its_key_is_normalised(name: str) -> None:
     result = parse(name)
     if isinstance(result, Username):
         assert result.shown == name
@@ -85,7 +85,7 @@ def test_an_accepted_name_is_shown_as_typed_under_a_key_that_is_clean(name: str)
 
 
 @given(any_text)
-def test_any_text_gets_a_judgement(name: str) -> None:
+def test_checking_a_name_never_raises(name: str) -> None:
     assert isinstance(parse(name), Username | Problem)
 
 
@@ -121,7 +121,7 @@ def test_a_name_is_shown_as_it_was_typed(name: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_character_that_hides_or_misleads_is_refused(character: str) -> None:
+def test_an_invisible_or_misleading_character_is_refused(character: str) -> None:
     assert refusal(f"al{character}ice") is FieldErrorCode.INVALID_CHARACTERS
 
 
@@ -170,7 +170,7 @@ def test_a_length_of_one_is_in_the_singular() -> None:
     ]
 
 
-def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_name_is_truncated_before_it_is_normalised(monkeypatch: pytest.MonkeyPatch) -> None:
     """U+FDFA becomes 18 characters: a megabyte of it would keep a core busy."""
     assert len(unicodedata.normalize("NFKC", "ﷺ")) == 18
     monkeypatch.setattr("graphql_mfa.core.accounts.username_key", lambda _: pytest.fail("normalised"))
@@ -181,6 +181,6 @@ def test_a_long_name_is_cut_off_before_it_is_normalised(monkeypatch: pytest.Monk
     ("raw", "key"),
     [("ALICE", "alice"), ("a", "a"), ("n" * 255, "n" * 255), ("n" * 256, ""), ("al:ice", ""), ("", ""), (" \n", "")],
 )
-def test_a_name_is_looked_up_by_its_key_if_any_account_can_have_it(raw: str, key: str) -> None:
+def test_only_names_that_an_account_can_have_are_looked_up(raw: str, key: str) -> None:
     """Also one that is shorter or longer than those of new accounts."""
     assert lookup_key(raw) == key

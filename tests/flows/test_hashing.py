@@ -31,7 +31,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[HashingPool]:
     pool.close()
 
 
-async def test_the_event_loop_goes_on_while_the_pool_works(pool: HashingPool) -> None:
+async def test_the_event_loop_runs_while_the_pool_hashes(pool: HashingPool) -> None:
     go_on = threading.Event()
     work = asyncio.create_task(pool.run(go_on.wait, timeout=WAIT))
     await asyncio.sleep(0)
@@ -56,7 +56,7 @@ async def test_the_pool_yields_to_the_event_loop(pool: HashingPool) -> None:
     assert await pool.run(niceness) == min(niceness() + 10, 19)
 
 
-async def test_an_error_in_the_pool_is_the_callers(pool: HashingPool) -> None:
+async def test_an_error_in_the_pool_is_raised_to_the_caller(pool: HashingPool) -> None:
     with pytest.raises(ZeroDivisionError):
         await pool.run(lambda: 1 / 0)
 
@@ -93,15 +93,15 @@ async def turns(pool: HashingPool, *addresses: str, before: Sequence[str] = ()) 
     return order
 
 
-async def test_turns_go_round_the_addresses_that_wait(pool: HashingPool) -> None:
+async def test_waiting_addresses_take_turns(pool: HashingPool) -> None:
     assert await turns(pool, *"aaabbc") == list("abcaba")
 
 
-async def test_an_address_that_comes_later_does_not_wait_for_the_queue_of_another(pool: HashingPool) -> None:
+async def test_a_later_address_does_not_wait_for_the_queue_of_another(pool: HashingPool) -> None:
     assert await turns(pool, *"aaab", before="a" * RUNNING) == list("abaa")
 
 
-async def test_turns_go_round_the_ipv6_networks_that_wait_and_within_each_round_its_parts(pool: HashingPool) -> None:
+async def test_ipv6_networks_take_turns_and_so_do_their_subnets(pool: HashingPool) -> None:
     noisy, its_neighbour, quiet = "2001:db8::/64", "2001:db8:0:1::/64", "2001:db8:1::/64"
     order = await turns(pool, noisy, noisy, noisy, its_neighbour, quiet)
     assert order == [noisy, quiet, its_neighbour, noisy, noisy]
@@ -125,13 +125,13 @@ async def test_one_address_has_four_turns_at_once(pool: HashingPool, monkeypatch
     assert began == list("aaaabaa")
 
 
-async def test_while_slots_are_free_one_address_may_have_them_all(pool: HashingPool) -> None:
+async def test_one_address_may_take_all_free_slots(pool: HashingPool) -> None:
     async with slots_taken(pool, *"a" * 8):
         assert await is_refused(pool, "a")
     assert not await is_refused(pool, "a")
 
 
-async def test_with_every_slot_taken_a_newcomer_displaces_the_last_one_of_the_address_that_has_most(
+async def test_when_full_a_new_address_displaces_the_last_job_of_the_busiest_address(
     pool: HashingPool,
 ) -> None:
     outcomes: list[tuple[str, bool]] = []
@@ -151,7 +151,7 @@ async def test_with_every_slot_taken_a_newcomer_displaces_the_last_one_of_the_ad
     assert {name for name, has_turn in outcomes if has_turn} == {"a1", "b1", "c1", "d1"}
 
 
-async def test_a_use_case_that_had_a_turn_is_not_displaced_while_it_pauses_or_waits_for_another(
+async def test_a_use_case_that_hashed_once_is_not_displaced_later(
     pool: HashingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashing, "_RUNNING", 1)
@@ -175,14 +175,14 @@ async def test_a_use_case_that_had_a_turn_is_not_displaced_while_it_pauses_or_wa
     assert all(await asyncio.gather(*first))
 
 
-async def test_a_pool_of_one_slot_takes_one(pool: HashingPool) -> None:
+async def test_a_pool_of_one_slot_accepts_one_job(pool: HashingPool) -> None:
     pool = HashingPool(PasswordHasher(4), slots=1)
     async with slots_taken(pool, "10.0.0.1"):
         assert await is_refused(pool, "10.0.0.2")
     pool.close()
 
 
-async def test_a_refused_use_case_waits_as_long_as_the_jobs_before_it_take(
+async def test_a_refusal_reports_the_time_that_the_queued_jobs_take(
     pool: HashingPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seconds = iter([100.0, 104.0, 200.0, 209.0])  # when each of two jobs began and ended
@@ -224,7 +224,7 @@ async def test_a_slot_is_free_again_after_success_failure_and_cancellation(pool:
             assert ended is outcome if outcome is None else isinstance(ended, outcome)
 
 
-async def test_a_use_case_that_was_cancelled_before_its_turn_leaves_its_slot_to_others(pool: HashingPool) -> None:
+async def test_a_use_case_that_is_cancelled_while_queued_frees_its_slot(pool: HashingPool) -> None:
     async with slots_taken(pool, *(f"192.0.2.{number}" for number in range(RUNNING))):
         waiting = [asyncio.create_task(is_refused(pool, f"10.0.0.{number}")) for number in range(8 - RUNNING)]
         await asyncio.sleep(0)
@@ -237,7 +237,7 @@ async def test_a_use_case_that_was_cancelled_before_its_turn_leaves_its_slot_to_
     assert [outcome for outcome in outcomes if not isinstance(outcome, asyncio.CancelledError)] == [False] * 4
 
 
-async def test_a_job_that_was_given_up_before_its_turn_never_runs(pool: HashingPool) -> None:
+async def test_a_job_that_is_cancelled_while_queued_never_runs(pool: HashingPool) -> None:
     ran: list[int] = []
     go_on = threading.Event()
     busy = [asyncio.create_task(pool.run(go_on.wait, WAIT)) for _ in range(os.cpu_count() or 1)]
@@ -251,7 +251,7 @@ async def test_a_job_that_was_given_up_before_its_turn_never_runs(pool: HashingP
     assert ran == [2]
 
 
-async def test_an_address_that_left_is_forgotten(pool: HashingPool) -> None:
+async def test_no_state_is_kept_for_an_address_without_jobs(pool: HashingPool) -> None:
     for number in range(1000):
         await is_refused(pool, f"10.0.{number // 256}.{number % 256}")
     async with slots_taken(pool, "10.0.0.1", "10.0.0.1"):

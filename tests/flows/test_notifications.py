@@ -162,7 +162,7 @@ async def test_a_wrong_password_or_reset_is_no_event(run_app: RunApp, connect: C
     ]
 
 
-async def test_the_order_of_an_account_holds_when_its_first_event_fails_and_others_do_not_wait(
+async def test_a_failed_delivery_delays_later_events_of_its_account_only(
     run_app: RunApp, receiver: Receiver, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.down_for.add("alice")
@@ -225,7 +225,7 @@ async def test_a_slow_receiver_delays_neither_sign_ins_nor_events_of_other_accou
         await until_empty(services.database)
 
 
-async def test_a_delivery_that_takes_too_long_has_failed(
+async def test_a_delivery_past_the_time_limit_fails(
     run_app: RunApp, receiver: Receiver, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.gates["alice"] = asyncio.Event()
@@ -236,7 +236,7 @@ async def test_a_delivery_that_takes_too_long_has_failed(
     assert receiver.under_way == set()
 
 
-async def test_an_exceptions_class_is_stored_up_to_a_length(run_app: RunApp) -> None:
+async def test_the_stored_exception_class_is_shortened(run_app: RunApp) -> None:
     async def on_event(_: SecurityEvent) -> None:
         raise type("E" * 300, (Exception,), {})(DOWN)
 
@@ -248,7 +248,7 @@ async def test_an_exceptions_class_is_stored_up_to_a_length(run_app: RunApp) -> 
     assert errors == ["E" * 100]
 
 
-async def test_retries_follow_the_specification_for_three_days_and_then_an_operator(
+async def test_deliveries_are_retried_for_three_days_and_then_given_up(
     run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graphql_mfa.flows.notifications.random.uniform", lambda *_: 1)
@@ -316,7 +316,7 @@ async def test_a_lost_database_does_not_end_the_deliveries(
     assert len({event.id for event in receiver.told}) == 1
 
 
-async def test_a_server_that_stops_finishes_the_delivery_under_way_and_starts_no_other(
+async def test_a_stopping_server_finishes_running_deliveries_and_starts_no_others(
     run_app: RunApp, receiver: Receiver, make_settings: Callable[..., Settings]
 ) -> None:
     gate = receiver.gates["alice"] = asyncio.Event()
@@ -331,7 +331,7 @@ async def test_a_server_that_stops_finishes_the_delivery_under_way_and_starts_no
     await database.close()
 
 
-async def test_a_delivery_that_does_not_end_is_cancelled_at_the_stop_and_repeated_later(
+async def test_a_delivery_that_hangs_is_cancelled_at_shutdown_and_repeated_later(
     run_app: RunApp, receiver: Receiver, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifications, "_STOP_SECONDS", 0.01)

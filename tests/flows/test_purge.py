@@ -32,7 +32,7 @@ async def purge_now(services: Services) -> dict[str, int]:
     return await purge(services.database, services.settings, services.clock())
 
 
-async def test_purging_goes_on_until_nothing_that_expired_is_left(
+async def test_purging_continues_until_no_expired_row_is_left(
     run_app: RunApp, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("graphql_mfa.flows.purging.BATCH_ROWS", 2)
@@ -53,7 +53,7 @@ async def test_purging_goes_on_until_nothing_that_expired_is_left(
     assert kept == 2
 
 
-async def test_a_purged_enrollment_leaves_its_name_to_others_and_a_purged_session_is_over(
+async def test_purging_frees_the_name_of_an_enrollment_and_ends_an_expired_session(
     api: Api, services: Services, clock: Clock
 ) -> None:
     member = await api.member()
@@ -67,7 +67,7 @@ async def test_a_purged_enrollment_leaves_its_name_to_others_and_a_purged_sessio
 
 
 @pytest.mark.parametrize("by", ["purge", "registration"])
-async def test_an_abandoned_registration_leaves_no_address_behind(
+async def test_purging_an_abandoned_registration_deletes_its_addresses(
     api: Api, services: Services, clock: Clock, by: str
 ) -> None:
     """Attack: read who registered and never came back, when the account is long gone; or fill the disk with them."""
@@ -84,7 +84,7 @@ async def test_an_abandoned_registration_leaves_no_address_behind(
     assert owners, "those of others stay"
 
 
-async def test_a_server_purges_by_itself_and_does_not_give_up_when_that_fails(
+async def test_a_server_purges_periodically_even_after_a_failure(
     run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = 0
@@ -116,7 +116,7 @@ def break_table(monkeypatch: pytest.MonkeyPatch, table: str) -> None:
     monkeypatch.setattr(purging, "batches", lambda *given, **named: batches(*given, **named) | {table: fail})
 
 
-async def test_a_table_that_can_not_be_purged_does_not_keep_others_from_it(
+async def test_an_error_in_one_table_does_not_stop_the_purge_of_others(
     api: Api, services: Services, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await api.register("abandoned")

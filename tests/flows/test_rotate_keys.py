@@ -69,7 +69,7 @@ async def rotate(database: Database, ring: KeyRing = RING) -> list[ReEncrypted]:
     return [batch async for batch in rotate_keys(database, ring)]
 
 
-async def test_the_current_key_alone_opens_everything_afterwards(database: Database) -> None:
+async def test_after_rotation_the_current_key_alone_opens_everything(database: Database) -> None:
     kept, *_ = await fill(database, NEW, *[OLD] * 5, LEAKED)
     before = await stored(database)
     assert sum(batch.count for batch in await rotate(database)) == 6
@@ -80,7 +80,7 @@ async def test_the_current_key_alone_opens_everything_afterwards(database: Datab
     assert await rotate(database) == []
 
 
-async def test_an_interrupted_rotation_keeps_what_it_did_and_the_next_one_does_the_rest(database: Database) -> None:
+async def test_an_interrupted_rotation_can_be_continued(database: Database) -> None:
     await fill(database, *[OLD] * 8)
     batches = rotate_keys(database, RING)
     assert (await anext(batches)).count == 3
@@ -95,13 +95,13 @@ async def test_an_interrupted_rotation_keeps_what_it_did_and_the_next_one_does_t
     }.items() <= interrupted.items()
 
 
-async def test_several_rotations_at_once_lose_nothing(database: Database) -> None:
+async def test_parallel_rotations_lose_nothing(database: Database) -> None:
     await fill(database, *[OLD] * 20)
     await asyncio.gather(*(rotate(database) for _ in range(4)))
     assert opens(await stored(database), KeyRing([NEW]))
 
 
-async def test_a_secret_that_is_broken_is_named_and_left_and_the_others_are_sealed_again(database: Database) -> None:
+async def test_a_broken_secret_is_reported_and_the_others_are_re_encrypted(database: Database) -> None:
     ids = await fill(database, *[OLD] * 8)
     broken = set(sorted(ids)[:4])  # a whole batch, and one more
     damage = update(TotpDeviceRow).where(TotpDeviceRow.id.in_(broken)).values(sealed_secret=OLD.id + bytes(60))
@@ -118,7 +118,7 @@ async def test_a_secret_that_is_broken_is_named_and_left_and_the_others_are_seal
     assert opens({device_id: seal for device_id, seal in after.items() if device_id not in broken}, KeyRing([NEW]))
 
 
-async def test_what_a_missing_key_sealed_is_left_until_the_key_is_back(database: Database) -> None:
+async def test_secrets_of_a_missing_key_are_left_until_the_key_is_back(database: Database) -> None:
     await fill(database, LOST, OLD)
     before = await stored(database)
     assert sum(batch.count for batch in await rotate(database)) == 1

@@ -48,7 +48,7 @@ async def judged(services: Services, otp: str, *devices: Given) -> tuple[CodeVer
 
 
 @pytest.mark.parametrize("position", range(3))
-async def test_a_code_is_right_when_it_is_on_any_device_and_claims_a_step_of_that_one_alone(
+async def test_a_code_of_any_device_is_right_and_claims_a_step_of_that_device_only(
     services: Services, position: int
 ) -> None:
     secrets = [ONE, OTHER]
@@ -59,7 +59,7 @@ async def test_a_code_is_right_when_it_is_on_any_device_and_claims_a_step_of_tha
 
 
 @pytest.mark.parametrize("used_first", [True, False])
-async def test_a_code_that_two_devices_show_counts_on_the_one_where_it_was_not_used(
+async def test_a_code_that_two_devices_show_is_accepted_for_the_one_where_it_is_unused(
     services: Services, used_first: bool
 ) -> None:
     devices: list[Given] = [(ONE, STEP), (ONE, STEP - 5)]
@@ -68,7 +68,7 @@ async def test_a_code_that_two_devices_show_counts_on_the_one_where_it_was_not_u
     assert steps == [STEP, STEP]
 
 
-async def test_a_code_that_two_devices_show_is_used_up_when_it_was_on_both(services: Services) -> None:
+async def test_a_code_that_two_devices_show_is_refused_once_used_on_both(services: Services) -> None:
     verdict, steps = await judged(services, code_of_step(ONE, STEP), (ONE, STEP), (ONE, STEP))
     assert verdict == AlreadyUsed(STEP)
     assert steps == [STEP, STEP]
@@ -81,7 +81,9 @@ async def test_a_code_that_two_devices_show_claims_one_step_at_a_time(services: 
 
 
 @pytest.mark.parametrize("reverse", [True, False])
-async def test_what_one_device_tells_is_told_whatever_the_others_are(services: Services, reverse: bool) -> None:
+async def test_a_slow_clock_or_used_code_is_reported_regardless_of_other_devices(
+    services: Services, reverse: bool
+) -> None:
     def ordered(*devices: Given) -> list[Given]:
         return list(devices[::-1] if reverse else devices)
 
@@ -89,7 +91,7 @@ async def test_what_one_device_tells_is_told_whatever_the_others_are(services: S
     assert used == AlreadyUsed(STEP)
 
 
-async def test_a_slow_clock_is_told_of_the_device_that_has_it(services: Services) -> None:
+async def test_a_slow_clock_is_reported_for_its_device(services: Services) -> None:
     verdict, steps = await judged(services, code_of_step(OTHER, STEP - 4), (ONE, None), (OTHER, STEP - 9))
     assert verdict == ClockBehind(120)
     assert steps == [None, STEP - 9]

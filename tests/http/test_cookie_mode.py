@@ -244,7 +244,7 @@ async def test_a_rate_limit_leaves_the_cookie_alone(run_app: RunApp, connect: Co
         assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_a_session_that_was_opened_is_in_the_cookie_whatever_else_goes_wrong(
+async def test_a_new_session_is_in_the_cookie_even_if_another_field_fails(
     browser: Browser, clock: Clock, services: Services
 ) -> None:
     """Here a null, which is told only when the second field runs: after the first one has used up the code."""
@@ -261,7 +261,7 @@ async def test_a_session_that_was_opened_is_in_the_cookie_whatever_else_goes_wro
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_a_session_that_is_verified_again_keeps_its_cookie(browser: Browser, clock: Clock) -> None:
+async def test_reauthentication_keeps_the_cookie(browser: Browser, clock: Clock) -> None:
     member = await browser.api.member()
     cookie = browser.cookie
     renewed = await reauthenticate(browser.api, member.access_token, otp=code_at(member.secret, clock()))
@@ -271,7 +271,7 @@ async def test_a_session_that_is_verified_again_keeps_its_cookie(browser: Browse
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_an_access_token_that_expired_leaves_the_cookie_to_refresh_with(browser: Browser, clock: Clock) -> None:
+async def test_the_cookie_can_refresh_after_the_access_token_expired(browser: Browser, clock: Clock) -> None:
     member = await browser.api.member()
     clock.advance(600)
     expired = await reauthenticate(browser.api, member.access_token, recoveryCode=member.recovery_codes[0])
@@ -282,7 +282,7 @@ async def test_an_access_token_that_expired_leaves_the_cookie_to_refresh_with(br
 # -------------------------------------------------------------------------------------------------- what ends a session
 
 
-async def test_logging_out_without_arguments_ends_the_session_and_drops_the_cookie(browser: Browser) -> None:
+async def test_logout_without_arguments_ends_the_session_and_deletes_the_cookie(browser: Browser) -> None:
     member = await browser.api.member()
     cookie = browser.cookie
     assert await browser.logout() == {"__typename": "LogoutSuccess", "sessionsEnded": 1}
@@ -292,7 +292,7 @@ async def test_logging_out_without_arguments_ends_the_session_and_drops_the_cook
     assert (await browser.refresh())["__typename"] == "SessionExpired"
 
 
-async def test_logging_out_everywhere_without_arguments_ends_all_sessions(browser: Browser, services: Services) -> None:
+async def test_logout_everywhere_without_arguments_ends_all_sessions(browser: Browser, services: Services) -> None:
     member = await browser.api.member()
     await sign_in(browser, member)
     assert await browser.api.logout(everywhere=True) == {"__typename": "LogoutSuccess", "sessionsEnded": 2}
@@ -300,20 +300,20 @@ async def test_logging_out_everywhere_without_arguments_ends_all_sessions(browse
     assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 0
 
 
-async def test_logging_out_by_access_token_drops_the_cookie_too(browser: Browser) -> None:
+async def test_logout_by_access_token_deletes_the_cookie_too(browser: Browser) -> None:
     member = await browser.api.member()
     assert (await browser.api.logout(member.access_token))["__typename"] == "LogoutSuccess"
     assert (browser.cookie, browser.max_age) == ("", 0)
 
 
-async def test_the_cookie_of_a_session_that_is_over_is_dropped(browser: Browser, clock: Clock) -> None:
+async def test_the_cookie_of_an_ended_session_is_deleted(browser: Browser, clock: Clock) -> None:
     await browser.api.member()
     clock.advance(3600)
     assert (await browser.refresh())["__typename"] == "SessionExpired"
     assert (browser.cookie, browser.max_age) == ("", 0)
 
 
-async def test_logging_out_of_a_session_that_is_over_drops_the_cookie_too(browser: Browser, clock: Clock) -> None:
+async def test_logout_of_an_ended_session_deletes_the_cookie_too(browser: Browser, clock: Clock) -> None:
     """Otherwise the browser would keep sending the cookie."""
     await browser.api.member()
     clock.advance(3600)
@@ -333,7 +333,7 @@ async def test_a_stolen_cookie_that_is_used_late_ends_the_session(browser: Brows
     assert await browser.api.me(member.access_token) is None
 
 
-async def test_revoking_the_current_session_drops_the_cookie_and_revoking_another_keeps_it(browser: Browser) -> None:
+async def test_revoking_only_the_current_session_deletes_the_cookie(browser: Browser) -> None:
     member = await browser.api.member()
     token = (await sign_in(browser, member))["tokens"]["accessToken"]
     cookie = browser.cookie
@@ -347,7 +347,7 @@ async def test_revoking_the_current_session_drops_the_cookie_and_revoking_anothe
     assert (browser.cookie, browser.max_age) == ("", 0)
 
 
-async def test_deleting_the_account_drops_the_cookie(browser: Browser) -> None:
+async def test_deleting_the_account_deletes_the_cookie(browser: Browser) -> None:
     member = await browser.api.member()
     assert (await act(browser.api, "deleteAccount", member.access_token))["__typename"] == "AccountDeleted"
     assert (browser.cookie, browser.max_age) == ("", 0)
@@ -363,7 +363,7 @@ async def test_a_wrong_argument_leaves_the_cookie_of_a_live_session_alone(browse
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_the_token_of_the_cookie_as_an_argument_is_the_cookie(browser: Browser, clock: Clock) -> None:
+async def test_the_cookies_token_as_an_argument_acts_like_the_cookie(browser: Browser, clock: Clock) -> None:
     await browser.api.member()
     cookie = browser.cookie
     clock.advance(3600)
@@ -445,7 +445,7 @@ async def test_the_page_of_another_origin_uses_the_cookie(
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_something_that_is_no_web_page_but_has_the_name_of_our_host_uses_the_cookie(
+async def test_another_scheme_at_our_host_name_uses_the_cookie(
     browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
     await browser.api.member()
@@ -492,12 +492,12 @@ async def test_a_stranger_signs_the_browser_in_as_himself(browser: Browser, conn
 
 
 @pytest.mark.parametrize("query", [POLICY, "{ me { id } }"])
-async def test_queries_by_post_are_held_to_the_same_rule(browser: Browser, query: str) -> None:
+async def test_queries_by_post_follow_the_same_rule(browser: Browser, query: str) -> None:
     for headers in ({}, OWN_SCRIPT | {"Origin": "https://evil.example"}):
         demand_refusal(await browser.attack(headers, query), 403)
 
 
-async def test_a_page_that_may_not_call_is_refused_whatever_it_sent(
+async def test_a_page_of_a_foreign_origin_is_refused_whatever_it_sends(
     browser: Browser, subtests: pytest.Subtests
 ) -> None:
     foreign = {"Origin": "https://evil.example"}
@@ -507,7 +507,7 @@ async def test_a_page_that_may_not_call_is_refused_whatever_it_sent(
             demand_refusal(await browser.api.http.post("/graphql", content=body, headers=headers | foreign), 403)
 
 
-async def test_any_value_of_the_required_header_will_do(browser: Browser, subtests: pytest.Subtests) -> None:
+async def test_the_required_header_may_have_any_value(browser: Browser, subtests: pytest.Subtests) -> None:
     await browser.api.member()
 
     for value in ["true", "1", "", "anything at all"]:
@@ -610,7 +610,7 @@ ODD = {
 }
 
 
-async def test_a_cookie_that_is_no_session_is_one_that_expired(browser: Browser, subtests: pytest.Subtests) -> None:
+async def test_an_unknown_cookie_returns_session_expired(browser: Browser, subtests: pytest.Subtests) -> None:
     for name, cookie in ODD.items():
         with subtests.test(name):
             browser.api.http.headers = httpx.Headers(browser.headers | {"Cookie": cookie}, encoding="latin-1")
@@ -638,12 +638,12 @@ async def test_a_site_under_the_same_domain_plants_its_own_session(
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_no_cookie_at_all_is_a_session_that_expired(browser: Browser) -> None:
+async def test_a_missing_cookie_returns_session_expired(browser: Browser) -> None:
     assert (await browser.refresh())["__typename"] == "SessionExpired"
     assert (await browser.logout())["reason"] == "TOKEN_MISSING"
 
 
-async def test_a_cookie_that_comes_twice_is_neither_of_them(
+async def test_a_cookie_that_is_sent_twice_is_ignored(
     browser: Browser, services: Services, subtests: pytest.Subtests
 ) -> None:
     """A browser sends it once, so another one was planted."""
@@ -659,7 +659,7 @@ async def test_a_cookie_that_comes_twice_is_neither_of_them(
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-async def test_an_argument_goes_before_the_cookie(browser: Browser) -> None:
+async def test_an_argument_takes_precedence_over_the_cookie(browser: Browser) -> None:
     """As everywhere: what is written out is meant."""
     member = await browser.api.member()
     first = browser.cookie
@@ -676,7 +676,7 @@ async def test_an_argument_goes_before_the_cookie(browser: Browser) -> None:
 # ---------------------------------------------------------------------------------------------------------- bearer mode
 
 
-async def test_with_bearer_tokens_such_a_cookie_is_nothing(run_app: RunApp, connect: Connect) -> None:
+async def test_bearer_mode_ignores_the_cookie(run_app: RunApp, connect: Connect) -> None:
     async with run_app(cors_origins=[LISTED]) as app:
         api = connect(app)
         member = await api.member()
@@ -686,7 +686,7 @@ async def test_with_bearer_tokens_such_a_cookie_is_nothing(run_app: RunApp, conn
         assert (await api.refresh(member.refresh_token))["__typename"] == "SignedIn"
 
 
-async def test_with_bearer_tokens_no_cookie_is_set_and_no_header_is_required(run_app: RunApp, connect: Connect) -> None:
+async def test_bearer_mode_sets_no_cookie_and_requires_no_header(run_app: RunApp, connect: Connect) -> None:
     cookies: list[str] = []
 
     async def note(response: httpx.Response) -> None:
@@ -704,9 +704,7 @@ async def test_with_bearer_tokens_no_cookie_is_set_and_no_header_is_required(run
     assert cookies == []
 
 
-async def test_the_cookie_stays_while_the_host_has_no_claims_for_the_new_token(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_a_refresh_that_fails_for_the_hosts_claims_keeps_the_cookie(run_app: RunApp, connect: Connect) -> None:
     away = False
 
     def claims(_: ClaimsRequest) -> dict[str, object]:

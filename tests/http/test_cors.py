@@ -117,7 +117,7 @@ async def test_a_preflight_of_a_listed_origin_allows_no_other_methods(
                 assert names(refused.headers["Access-Control-Allow-Methods"]) == {"get", "post"}
 
 
-async def test_without_a_list_no_page_of_another_origin_may_do_anything(
+async def test_without_listed_origins_no_other_origin_may_call(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app() as app:
@@ -131,7 +131,7 @@ async def test_without_a_list_no_page_of_another_origin_may_do_anything(
                     assert [name for name in response.headers if name.startswith("access-control-")] == []
 
 
-async def test_an_asterisk_lets_every_page_call_and_none_with_cookies(
+async def test_an_asterisk_allows_every_origin_without_cookies(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(cors_origins="*") as app:
@@ -148,7 +148,7 @@ async def test_an_asterisk_lets_every_page_call_and_none_with_cookies(
 
 
 @pytest.mark.parametrize(("transport", "credentials"), [("bearer", None), ("cookie", "true")])
-async def test_pages_may_send_cookies_only_where_the_session_is_in_one(
+async def test_credentials_are_allowed_in_cookie_mode_only(
     run_app: RunApp, connect: Connect, transport: str, credentials: str | None
 ) -> None:
     async with run_app(cors_origins=LISTED, session_transport=transport) as app:
@@ -190,9 +190,7 @@ async def test_a_page_can_read_www_authenticate_and_the_request_id(run_app: RunA
     assert answer.headers["X-Request-ID"] == "from-the-page"
 
 
-async def test_a_page_can_read_why_its_request_was_refused(
-    run_app: RunApp, connect: Connect, subtests: pytest.Subtests
-) -> None:
+async def test_a_listed_page_can_read_a_refusal(run_app: RunApp, connect: Connect, subtests: pytest.Subtests) -> None:
     async with run_app(cors_origins=LISTED) as app:
         for body, status in [(b"", 400), (b"[]", 400), (operation("{ nothing }"), 200), (b" " * 70_000, 413)]:
             with subtests.test(body=body, status=status):
@@ -248,7 +246,7 @@ def test_an_origin_that_no_browser_sends_is_refused_at_start(
             make_settings(cors_origins=f"https://app.example,{origin}")
 
 
-def test_a_wildcard_below_which_anyone_may_have_a_name_is_refused_at_start(
+def test_a_wildcard_below_a_public_suffix_is_refused_at_start(
     make_settings: MakeSettings, subtests: pytest.Subtests
 ) -> None:
     for domain in [
@@ -314,7 +312,7 @@ async def test_a_wildcard_stands_for_one_label(run_app: RunApp, connect: Connect
                 assert permissions(refused) == permissions(answer) == {}
 
 
-async def test_the_page_of_a_web_view_or_an_extension_may_call(
+async def test_origins_of_web_views_and_extensions_may_be_listed(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     origins = [
@@ -352,7 +350,7 @@ def test_a_port_that_no_browser_sends_is_refused_at_start(
 
 @pytest.mark.usefixtures("serve_in_process")
 @pytest.mark.parametrize("origins", ["*", "https://app.example,*", "https://*.preview.example.com"])
-def test_every_page_with_cookies_is_refused_at_start(
+def test_an_asterisk_in_cookie_mode_is_refused_at_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_settings: MakeSettings, origins: str
 ) -> None:
     with pytest.raises(
@@ -370,9 +368,7 @@ def test_every_page_with_cookies_is_refused_at_start(
 
 
 @pytest.mark.usefixtures("serve_in_process")
-def test_an_origin_that_is_none_ends_serve_with_the_name_of_the_setting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_serve_with_a_malformed_origin_ends_naming_the_setting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     ran = CliRunner().invoke(command, ["serve"], env={"GRAPHQL_MFA_CORS_ORIGINS": "https://app.example/"})
     assert ran.exit_code == 2

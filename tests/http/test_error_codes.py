@@ -100,9 +100,7 @@ async def test_an_argument_that_a_field_refuses_has_the_code_of_wrong_values(api
         assert codes(await post(api, operation(query), headers)) == {"BAD_USER_INPUT"}
 
 
-async def test_a_schema_that_is_hidden_and_a_page_that_may_not_call_have_codes(
-    run_app: RunApp, connect: Connect
-) -> None:
+async def test_hidden_introspection_and_a_foreign_origin_have_codes(run_app: RunApp, connect: Connect) -> None:
     async with run_app(introspection=False, session_transport="cookie") as app:
         api = connect(app)
         without_header = await post(api, operation())

@@ -40,7 +40,7 @@ async def test_explorer_page_is_only_sent_to_clients_that_accept_html(
                 demand_refusal(response, 400)
 
 
-async def test_explorer_page_is_not_for_who_refuses_it(
+async def test_explorer_page_is_not_sent_to_clients_that_refuse_html(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(explorer=True) as app:
@@ -146,7 +146,7 @@ async def test_explorer_leaves_operations_alone(run_app: RunApp, connect: Connec
     assert link.status_code == 405
 
 
-async def test_a_link_with_an_operation_opens_the_explorer_and_nothing_of_it_is_in_the_page(
+async def test_a_link_with_an_operation_opens_the_explorer_without_echoing_it(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(explorer=True) as app:
@@ -176,7 +176,7 @@ async def test_a_link_with_an_operation_runs_it_where_the_explorer_is_off(run_ap
     assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
 
 
-async def test_explorer_page_lets_nothing_else_in(run_app: RunApp, connect: Connect) -> None:
+async def test_explorer_page_policy_allows_only_its_own_files(run_app: RunApp, connect: Connect) -> None:
     """Its Content-Security-Policy: own scripts only, no frames, no forms, no other host."""
     async with run_app(explorer=True) as app:
         response = await connect(app).http.get("/graphql", headers={"Accept": BROWSER})
@@ -202,7 +202,7 @@ async def test_explorer_page_lets_nothing_else_in(run_app: RunApp, connect: Conn
     assert re.findall(r"\son\w+=", response.text) == []
 
 
-async def test_explorer_page_does_not_believe_the_host(
+async def test_explorer_page_ignores_the_host_header(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
     async with run_app(explorer=True) as app:

@@ -75,7 +75,7 @@ LOOKS = [
 
 @pytest.mark.parametrize("query", LOOKS, ids=lambda query: query[:60])
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_introspection_that_is_off_is_refused(closed: Api, method: str, query: str) -> None:
+async def test_disabled_introspection_is_refused(closed: Api, method: str, query: str) -> None:
     if method == "GET":
         response = await closed.http.get("/graphql", params={"query": query, "operationName": ""})
     else:
@@ -91,7 +91,7 @@ async def test_refused_introspection_has_status_400_in_the_newer_media_type(clos
     assert response.status_code == 400
 
 
-async def test_where_it_is_off_an_operation_beside_it_in_the_document_does_not_run(closed: Api) -> None:
+async def test_a_document_with_refused_introspection_runs_nothing(closed: Api) -> None:
     response = await post(closed, operation(LOOKS[-1], operationName="A"))
     assert "introspection has been disabled" in messages(response)[0]
 
@@ -107,7 +107,7 @@ async def test_typename_is_always_allowed(serving: Serving, introspection: bool)
 
 
 @pytest.mark.parametrize("query", LOOKS[1:-1], ids=lambda query: query[:60])
-async def test_introspection_that_is_on_returns_the_schema(opened: Api, query: str) -> None:
+async def test_enabled_introspection_returns_the_schema(opened: Api, query: str) -> None:
     response = await post(opened, operation(query))
     assert "errors" not in response.json()
 
@@ -165,7 +165,7 @@ async def guess(api: Api, case: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize("case", GUESSES)
-async def test_where_it_is_off_no_error_suggests_a_name(closed: Api, case: str) -> None:
+async def test_without_introspection_errors_suggest_no_names(closed: Api, case: str) -> None:
     _, name = GUESSES[case]
     told = " ".join(messages(await guess(closed, case)))
     assert "Did you mean" not in told
@@ -173,7 +173,7 @@ async def test_where_it_is_off_no_error_suggests_a_name(closed: Api, case: str) 
 
 
 @pytest.mark.parametrize("case", sorted(GUESSES.keys() - NEVER_TOLD))
-async def test_where_it_is_on_errors_suggest_names(opened: Api, case: str) -> None:
+async def test_with_introspection_errors_suggest_names(opened: Api, case: str) -> None:
     _, name = GUESSES[case]
     told = " ".join(messages(await guess(opened, case)))
     assert "Did you mean" in told

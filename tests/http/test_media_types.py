@@ -230,7 +230,7 @@ async def test_answer_to_variables_that_do_not_fit(api: Api) -> None:
     assert old.content == new.content
 
 
-async def test_answer_holds_text_in_utf_8_as_it_is(run_app: RunApp, connect: Connect) -> None:
+async def test_answer_is_utf_8_without_escapes(run_app: RunApp, connect: Connect) -> None:
     """Escaped to ASCII, it would take up to three times as many bytes."""
     issuer = "Z\u00fcrich \U0001f9a6"
     async with run_app(issuer=issuer) as app:
@@ -241,9 +241,7 @@ async def test_answer_holds_text_in_utf_8_as_it_is(run_app: RunApp, connect: Con
     assert response.headers["Content-Length"] == str(len(response.content))
 
 
-async def test_answer_escapes_what_utf_8_has_no_bytes_for(
-    make_settings: Callable[..., Settings], connect: Connect
-) -> None:
+async def test_answer_escapes_lone_surrogates(make_settings: Callable[..., Settings], connect: Connect) -> None:
     """A lone surrogate, which a host's resolver may have from a client's variables."""
     mfa = GraphQLMFA(make_settings(), query=Echo)
     app = FastAPI()

@@ -93,7 +93,7 @@ async def test_get_parses_variables_and_operation_name(api: Api) -> None:
         assert response.json() == {"data": {"policy": shown}}
 
 
-async def test_get_takes_an_empty_parameter_for_one_that_is_missing(api: Api, subtests: pytest.Subtests) -> None:
+async def test_get_treats_an_empty_parameter_as_missing(api: Api, subtests: pytest.Subtests) -> None:
     """GraphQL over HTTP says so of operationName; forms send the others so as well."""
     for name in ["variables", "extensions", "operationName"]:
         with subtests.test(name=name):
@@ -283,7 +283,7 @@ async def test_another_method(
             demand_quiet(caplog)
 
 
-async def test_method_in_small_letters(app: FastAPI, services: Services, subtests: pytest.Subtests) -> None:
+async def test_method_in_lower_case(app: FastAPI, services: Services, subtests: pytest.Subtests) -> None:
     """It is another method than the one in capitals (RFC 9110 9.1)."""
     for method in ["get", "post"]:
         with subtests.test(method=method):

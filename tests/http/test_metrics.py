@@ -126,7 +126,7 @@ async def test_with_a_separate_metrics_port_there_is_no_metrics_endpoint_beside_
         assert (await get(connect(app))).status_code == 404
 
 
-def test_a_token_that_can_be_guessed_is_refused(make_settings: Callable[..., Settings]) -> None:
+def test_a_short_metrics_token_is_refused(make_settings: Callable[..., Settings]) -> None:
     with pytest.raises(ValueError, match="metrics_token"):
         make_settings(metrics_token="x" * 15)
 
@@ -184,7 +184,7 @@ async def test_nothing_that_a_client_chooses_becomes_a_label(api: Api) -> None:
     assert Scrape(response.text)("outcomes_total", field="logout", outcome="NotAuthenticated") == 1
 
 
-async def test_an_error_that_is_masked_is_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_masked_error_is_counted(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> NoReturn:
         raise ZeroDivisionError
 
@@ -206,7 +206,7 @@ async def test_a_request_that_fails_outside_of_an_operation_is_counted(
 
 
 @sqlite_only  # elsewhere a transaction runs in the event loop, and could not be held here
-async def test_a_request_in_flight_its_slot_thread_and_transaction_are_shown(
+async def test_requests_in_flight_slots_threads_and_transactions_are_gauges(
     api: Api, services: Services, go_on: threading.Event
 ) -> None:
     hashing = asyncio.create_task(services.hashing.run(go_on.wait))
@@ -245,7 +245,7 @@ async def test_transactions_are_timed_and_failures_counted(api: Api, services: S
     assert scraped("database_failures_total", kind="read") == 0
 
 
-async def test_a_transaction_that_is_rolled_back_to_ask_the_host_is_no_failure(
+async def test_a_rollback_before_the_hosts_function_is_not_counted_as_a_failure(
     registry: CollectorRegistry, run_app: RunApp, connect: Connect
 ) -> None:
     async with run_app(metrics_token=TOKEN, claims=lambda _: {"role": "admin"}) as app:
@@ -257,7 +257,7 @@ async def test_a_transaction_that_is_rolled_back_to_ask_the_host_is_no_failure(
 
 
 @sqlite_only
-async def test_a_transaction_is_shown_until_its_caller_gives_up(
+async def test_a_transaction_counts_as_running_until_its_caller_is_cancelled(
     api: Api, services: Services, go_on: threading.Event
 ) -> None:
     tasks = [asyncio.create_task(services.database.write(lambda _: go_on.wait())) for _ in range(2)]

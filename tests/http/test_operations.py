@@ -75,7 +75,7 @@ async def test_subscription(api: Api, subtests: pytest.Subtests) -> None:
             demand_refusal(await api.http.get("/graphql", params={"query": query}), 400)
 
 
-async def test_document_that_is_none(api: Api, subtests: pytest.Subtests) -> None:
+async def test_document_that_is_not_graphql(api: Api, subtests: pytest.Subtests) -> None:
     for query in ["#", ",", "\ufeff", '"""', "{", "}", "query", "\u0000", "{ me(: ) }"]:
         with subtests.test(query=query):
             response = await post(api, operation(query))

@@ -51,14 +51,14 @@ async def test_a_request_of_any_method_keeps_its_id(api: Api, subtests: pytest.S
             assert response.headers["X-Request-ID"] == GIVEN
 
 
-async def test_requests_without_a_name_get_one_each(api: Api) -> None:
+async def test_requests_without_an_id_get_a_new_one(api: Api) -> None:
     names = [(await post(api, operation())).headers["X-Request-ID"] for _ in range(5)]
     for name in names:
         demand_own_id(name)
     assert len(set(names)) == 5
 
 
-async def test_a_name_that_is_not_fit_for_a_log_is_replaced(
+async def test_an_id_that_is_unsafe_to_log_is_replaced(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     caplog.set_level(logging.INFO, "graphql_mfa.requests")
@@ -96,7 +96,7 @@ async def test_a_name_that_is_not_fit_for_a_log_is_replaced(
             assert [line["request_id"] for line in request_lines(caplog)] == [response.headers["X-Request-ID"]]
 
 
-async def test_a_request_has_its_name_in_the_log(
+async def test_a_request_has_its_id_in_the_log(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     caplog.set_level(logging.INFO, "graphql_mfa.requests")
@@ -108,7 +108,7 @@ async def test_a_request_has_its_name_in_the_log(
             assert [line["request_id"] for line in request_lines(caplog)] == [GIVEN]
 
 
-async def test_an_unexpected_error_of_a_resolver_is_logged_with_the_requests_name(
+async def test_an_unexpected_error_of_a_resolver_is_logged_with_the_request_id(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object) -> NoReturn:
@@ -123,7 +123,7 @@ async def test_an_unexpected_error_of_a_resolver_is_logged_with_the_requests_nam
     assert f"request {GIVEN}, mutation Login at ['login']" in error.getMessage()
 
 
-async def test_an_unexpected_error_outside_of_an_operation_is_logged_with_the_requests_name(
+async def test_an_unexpected_error_outside_an_operation_is_logged_with_the_request_id(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object) -> NoReturn:

@@ -86,13 +86,13 @@ async def test_an_operation_is_logged_by_its_kind_and_name(
             assert [line["message"] for line in request_lines(caplog)] == [shown]
 
 
-async def test_of_several_operations_the_one_that_ran_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+async def test_only_the_operation_that_ran_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     document = "query One { policy { issuer } } query Other { me { id } }"
     await post(api, operation(document, operationName="Other"))
     assert [line["message"] for line in request_lines(caplog)] == ["query Other"]
 
 
-async def test_a_refused_request_is_a_line_too(
+async def test_a_refused_request_is_logged(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     for content, content_type, status in [
@@ -114,7 +114,7 @@ async def test_a_refused_request_is_a_line_too(
             assert line["request_id"] == response.headers["X-Request-ID"]
 
 
-async def test_a_request_of_any_method_is_a_line(
+async def test_a_request_of_any_method_is_logged(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     for method, document, status in [
@@ -130,7 +130,7 @@ async def test_a_request_of_any_method_is_a_line(
             assert [line["status"] for line in request_lines(caplog)] == [status]
 
 
-async def test_a_request_that_fails_is_a_line_too(
+async def test_a_request_that_fails_is_logged(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object) -> NoReturn:
@@ -141,7 +141,7 @@ async def test_a_request_that_fails_is_a_line_too(
     assert [(line["message"], line["outcomes"]) for line in request_lines(caplog)] == [("mutation Login", [])]
 
 
-async def test_the_address_in_the_log_is_the_one_that_limits_count(
+async def test_the_logged_address_is_the_one_that_limits_use(
     app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     for peer, shown in [
@@ -156,7 +156,7 @@ async def test_the_address_in_the_log_is_the_one_that_limits_count(
             assert [line["address"] for line in request_lines(caplog)] == [shown]
 
 
-async def test_the_address_in_the_log_is_the_one_that_a_trusted_proxy_forwards(
+async def test_the_logged_address_is_the_one_that_a_trusted_proxy_forwards(
     run_app: RunApp, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with run_app(trusted_proxies="10.0.0.0/8") as app:
@@ -164,18 +164,14 @@ async def test_the_address_in_the_log_is_the_one_that_a_trusted_proxy_forwards(
     assert [line["address"] for line in request_lines(caplog)] == ["203.0.113.9"]
 
 
-async def test_an_alias_is_not_logged_but_the_field_that_it_stands_for(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_field_is_logged_instead_of_its_alias(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     await post(api, operation("mutation Alias { secretAlias: logout { __typename } }"))
     (line,) = request_lines(caplog)
     assert line["outcomes"] == ["logout=NotAuthenticated"]
     assert "secretAlias" not in repr(line)
 
 
-async def test_of_a_field_that_ran_several_times_every_outcome_is_logged(
-    api: Api, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_every_outcome_of_a_repeated_field_is_logged(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     token = (await api.member()).access_token
     caplog.clear()
     await api.send("mutation { a: logout { __typename } b: logout { __typename } }", token=token)
@@ -198,7 +194,7 @@ async def test_no_variable_and_no_literal_is_logged(
     assert "zebra" not in repr(lines)
 
 
-async def test_a_long_name_of_an_operation_is_cut(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_long_operation_name_is_shortened(api: Api, caplog: pytest.LogCaptureFixture) -> None:
     """Otherwise any client could fill the log."""
     await api.run(f"query {'L' * 1000} {POLICY}")
     (line,) = request_lines(caplog)

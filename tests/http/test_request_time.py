@@ -127,9 +127,7 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
 
 
 @on_each_engine
-async def test_a_locked_store_is_not_waited_for_any_longer_than_a_request_may_take(
-    api: Api, services: Services
-) -> None:
+async def test_waiting_for_a_locked_store_ends_at_the_request_timeout(api: Api, services: Services) -> None:
     """SQLite itself waits for ten seconds, in a thread that can't be interrupted; PostgreSQL waits for good."""
     async with store_locked(services):
         async with asyncio.timeout(WAIT / 2):

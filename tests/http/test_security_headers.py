@@ -123,7 +123,7 @@ async def test_a_page_that_cookie_mode_refuses_has_them(run_app: RunApp, connect
     demand_security_headers(response)
 
 
-async def test_every_method_that_does_nothing_somewhere_has_them(browser: Api, subtests: pytest.Subtests) -> None:
+async def test_a_method_not_allowed_response_has_them(browser: Api, subtests: pytest.Subtests) -> None:
     for method, path in itertools.product(sorted(set(HTTPMethod) - {HTTPMethod.GET, HTTPMethod.HEAD}), PATHS):
         with subtests.test(method=method, path=path):
             response = await browser.http.request(method, path)
@@ -144,7 +144,7 @@ async def test_a_404_has_them(browser: Api, subtests: pytest.Subtests) -> None:
 
 
 @pytest.mark.parametrize(("explorer", "status"), [(True, 307), (False, 200)])
-async def test_the_bare_address_has_them(run_app: RunApp, connect: Connect, explorer: bool, status: int) -> None:
+async def test_the_root_has_them(run_app: RunApp, connect: Connect, explorer: bool, status: int) -> None:
     async with run_app(explorer=explorer) as app:
         response = await connect(app).http.get("/")
 
@@ -261,7 +261,7 @@ async def test_no_response_with_a_secret_is_cacheable(run_app: RunApp, connect: 
         demand_security_headers(response)
 
 
-async def test_a_host_application_gives_the_endpoint_the_same_headers(run_app: RunApp, connect: Connect) -> None:
+async def test_the_endpoint_has_the_same_headers_in_a_host_application(run_app: RunApp, connect: Connect) -> None:
     """They come with the router, without the service's middleware."""
     async with run_app(explorer=True) as app:
         host = FastAPI()

@@ -31,7 +31,7 @@ PATH = "/.well-known/oauth-authorization-server"
         ),
     ],
 )
-async def test_a_service_that_knows_the_issuer_finds_its_keys(
+async def test_metadata_leads_from_the_issuer_to_its_keys(
     run_app: RunApp, connect: Connect, issuer: str, path: str, jwks_uri: str
 ) -> None:
     async with run_app(token_issuer=issuer) as app:
@@ -65,7 +65,9 @@ async def test_a_service_that_knows_the_issuer_finds_its_keys(
         *("https://me@id.example", "https://id.example/{path:path}", "https://id.example//a", "https://id.example/a b"),
     ],
 )
-async def test_an_issuer_that_is_no_https_url_has_no_metadata(run_app: RunApp, connect: Connect, issuer: str) -> None:
+async def test_an_issuer_that_is_not_an_https_url_has_no_metadata(
+    run_app: RunApp, connect: Connect, issuer: str
+) -> None:
     async with run_app(token_issuer=issuer) as app:
         for path in (PATH, f"{PATH}/a"):
             assert (await connect(app).http.get(path)).status_code == 404

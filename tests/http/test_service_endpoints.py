@@ -52,7 +52,7 @@ async def test_readyz(api: Api) -> None:
         ),
     ],
 )
-async def test_readyz_of_a_database_that_this_version_can_not_work_on(
+async def test_readyz_of_a_database_of_an_incompatible_version(
     api: Api, services: Services, caplog: pytest.LogCaptureFixture, damage: str, status: str
 ) -> None:
     await execute(services, damage)
@@ -82,7 +82,7 @@ async def test_log_and_readyz_say_that_a_shared_database_is_not_migrated(
     ]
 
 
-async def test_readyz_of_a_database_out_of_reach(
+async def test_readyz_of_an_unavailable_database(
     app: FastAPI, api: Api, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(query: object) -> None:
@@ -108,7 +108,7 @@ async def test_readyz_of_a_database_that_does_not_answer(
     assert (await api.http.get("/readyz")).status_code == 503
 
 
-async def test_readyz_and_log_of_a_database_that_needs_a_key_which_the_ring_lacks(
+async def test_readyz_and_log_report_a_missing_key(
     run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     other = new_key()
@@ -126,7 +126,7 @@ async def test_readyz_and_log_of_a_database_that_needs_a_key_which_the_ring_lack
         assert (await connect(app).http.get("/readyz")).status_code == 200
 
 
-async def test_jwks_holds_public_keys_only(api: Api, services: Services) -> None:
+async def test_jwks_contains_public_keys_only(api: Api, services: Services) -> None:
     response = await api.http.get("/.well-known/jwks.json")
 
     assert response.status_code == 200
@@ -167,7 +167,7 @@ async def test_jwks_is_cacheable(api: Api) -> None:
     assert "Set-Cookie" not in response.headers
 
 
-async def test_jwks_checks_an_access_token_offline(api: Api) -> None:
+async def test_an_access_token_can_be_verified_offline_with_jwks(api: Api) -> None:
     """With nothing of ours."""
     member = await api.member()
     key, _ = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
@@ -205,7 +205,7 @@ async def test_service_endpoint_answers_head(api: Api, subtests: pytest.Subtests
 
 
 @pytest.mark.parametrize("prefix", ["", "/below/a/path"])
-async def test_the_bare_address_leads_to_the_explorer(
+async def test_the_root_redirects_to_the_explorer(
     run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect, prefix: str
 ) -> None:
     async with run_app(explorer=True) as app:
@@ -217,7 +217,7 @@ async def test_the_bare_address_leads_to_the_explorer(
     assert "graphql-mfa explorer" in response.text
 
 
-async def test_the_bare_address_of_a_development_server_names_the_endpoints_to_clients_of_a_proxy(
+async def test_the_root_of_a_development_server_lists_the_endpoints_through_a_proxy(
     run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect
 ) -> None:
     async with run_app(dev=True) as app:
@@ -228,7 +228,7 @@ async def test_the_bare_address_of_a_development_server_names_the_endpoints_to_c
     assert (seen.status_code, proxied.status_code) == (307, 200)
 
 
-async def test_the_root_without_the_explorer_names_the_endpoints(api: Api) -> None:
+async def test_the_root_without_the_explorer_lists_the_endpoints(api: Api) -> None:
     response = await api.http.get("/")
 
     assert response.status_code == 200

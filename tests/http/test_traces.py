@@ -60,7 +60,7 @@ async def test_a_request_is_one_span_with_its_operation_and_outcomes(api: Api, s
     assert span.events == ()
 
 
-async def test_a_refused_request_is_a_span_too(
+async def test_a_refused_request_has_a_span(
     api: Api, spans: Spans, exporter: InMemorySpanExporter, subtests: pytest.Subtests
 ) -> None:
     for content, status in [
@@ -90,7 +90,7 @@ async def test_an_operation_without_a_name_has_no_name_in_the_trace(api: Api, sp
     }
 
 
-async def test_a_trace_that_began_elsewhere_goes_on(api: Api, spans: Spans) -> None:
+async def test_a_trace_of_the_caller_is_continued(api: Api, spans: Spans) -> None:
     await post(api, operation(), JSON | {"traceparent": f"00-{TRACE}-{PARENT}-01"})
 
     (span,) = spans()
@@ -231,7 +231,7 @@ async def test_the_message_of_an_exception_is_not_logged(api: Api, monkeypatch: 
     assert logged.get_finished_logs() == ()
 
 
-async def test_no_secret_in_a_query_string_is_traced_by_anybody(api: Api, exporter: InMemorySpanExporter) -> None:
+async def test_no_instrumentation_traces_a_secret_in_a_query_string(api: Api, exporter: InMemorySpanExporter) -> None:
     """FastAPI traces requests by itself as soon as a host configures OpenTelemetry."""
     exporter.clear()
     variables = json.dumps({"token": "mfar_zebra-quartz"})
@@ -251,14 +251,14 @@ async def test_the_spans_of_a_request_are_one_trace(api: Api, exporter: InMemory
     assert len({span.context.trace_id for span in exporter.get_finished_spans() if span.context}) == 1
 
 
-async def test_an_alias_is_not_traced_but_the_field_that_it_stands_for(api: Api, spans: Spans) -> None:
+async def test_the_field_is_traced_instead_of_its_alias(api: Api, spans: Spans) -> None:
     await api.send("mutation { secretAlias: logout { __typename } }")
     (span,) = spans()
     assert (span.attributes or {})["graphql_mfa.outcomes"] == ("logout=NotAuthenticated",)
     _demand_without(span, "secretAlias")
 
 
-async def test_a_long_name_of_an_operation_is_cut_in_the_trace(api: Api, spans: Spans) -> None:
+async def test_a_long_operation_name_is_shortened_in_the_trace(api: Api, spans: Spans) -> None:
     await api.run(f"query {'L' * 1000} {POLICY}")
     (span,) = spans()
     assert span.name.startswith("query LLL")

@@ -107,13 +107,13 @@ async def test_the_manifest_may_name_the_algorithm_too(
         assert (await send(connect(app), documentId=prefix + KNOWN)).json() == ANSWER
 
 
-async def test_any_name_will_do_for_a_hash(run_app: RunApp, connect: Connect, write: Write) -> None:
+async def test_the_hash_may_have_any_operation_name(run_app: RunApp, connect: Connect, write: Write) -> None:
     """The hash may be of any algorithm."""
     async with run_app(trusted_documents=write({"md5:v1/Policy": POLICY})) as app:
         assert (await post(connect(app), documentId="md5:v1/Policy")).json() == ANSWER
 
 
-async def test_variables_go_with_the_hash(api: Api) -> None:
+async def test_variables_can_be_sent_with_the_hash(api: Api) -> None:
     account = {"username": "alice", "password": PASSWORD}
     registered = await post(api, documentId=hash_of(REGISTER_USER), variables={"input": account})
     assert registered.json()["data"]["registerUser"]["__typename"] == "RegisterUserSuccess"
@@ -147,7 +147,7 @@ async def test_a_browser_gets_the_result_of_an_operation_in_the_url(
     assert response.json() == ANSWER
 
 
-async def test_without_a_manifest_a_hash_is_no_operation(run_app: RunApp, connect: Connect) -> None:
+async def test_without_a_manifest_a_hash_is_refused(run_app: RunApp, connect: Connect) -> None:
     async with run_app() as app:
         api = connect(app)
         for response in (await post(api, documentId=KNOWN), await get(api, documentId=KNOWN)):
@@ -173,9 +173,7 @@ async def test_without_a_manifest_a_hash_is_no_operation(run_app: RunApp, connec
         {"query": "{"},
     ],
 )
-async def test_a_document_that_is_sent_does_not_run_trusted_or_not(
-    api: Api, send: Send, members: dict[str, Any]
-) -> None:
+async def test_a_full_document_does_not_run_even_if_trusted(api: Api, send: Send, members: dict[str, Any]) -> None:
     response = await send(api, **members)
     demand_refusal(response, 400)
     (message,) = messages(response)
@@ -183,7 +181,7 @@ async def test_a_document_that_is_sent_does_not_run_trusted_or_not(
 
 
 @pytest.mark.parametrize("query", ["", 0, False, [], {}])
-async def test_a_query_that_is_no_text_is_refused_beside_a_hash_too(api: Api, query: object) -> None:
+async def test_a_query_that_is_not_a_string_is_refused_even_with_a_hash(api: Api, query: object) -> None:
     demand_refusal(await post(api, query=query, documentId=KNOWN), 400)
 
 
@@ -247,17 +245,17 @@ async def test_a_malformed_hash_is_refused(api: Api, members: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("body", [f'"{KNOWN}"', f'["{KNOWN}"]', f'[{{"documentId":"{KNOWN}"}}]', "null", "", KNOWN])
-async def test_a_body_that_is_no_object_is_refused(api: Api, body: str) -> None:
+async def test_a_body_that_is_not_an_object_is_refused(api: Api, body: str) -> None:
     demand_refusal(await api.http.post("/graphql", content=body, headers=JSON), 400)
 
 
-async def test_a_hash_that_comes_twice_is_refused(api: Api) -> None:
+async def test_a_hash_that_is_sent_twice_is_refused(api: Api) -> None:
     body = f'{{"documentId": "{KNOWN}", "documentId": "{KNOWN}"}}'
     demand_refusal(await api.http.post("/graphql", content=body, headers=JSON), 400)
     demand_refusal(await api.http.get(f"/graphql?documentId={KNOWN}&documentId={KNOWN}"), 400)
 
 
-async def test_a_new_document_can_not_be_registered_as_automatic_persisted_queries_are(api: Api) -> None:
+async def test_automatic_persisted_queries_can_not_register_a_document(api: Api) -> None:
     new = "{ me { id } }"
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(new)}}
     demand_refusal(await post(api, query=new, extensions=persisted), 400)
@@ -319,7 +317,7 @@ async def test_a_manifest_of_apollos_generator_is_read(run_app: RunApp, connect:
 
 
 @pytest.mark.parametrize("case", NO_MANIFEST)
-def test_a_manifest_that_is_none_is_refused_at_start(make_settings: MakeSettings, tmp_path: Path, case: str) -> None:
+def test_a_malformed_manifest_is_refused_at_start(make_settings: MakeSettings, tmp_path: Path, case: str) -> None:
     manifest = tmp_path / "documents.json"
     manifest.write_bytes(NO_MANIFEST[case])
     with pytest.raises(ValueError, match=r"documents\.json is no manifest of trusted documents: a JSON object"):
@@ -345,7 +343,9 @@ def test_a_document_that_can_not_run_is_refused_at_start_with_its_hash(
         create_app(make_settings(trusted_documents=manifest))
 
 
-def test_introspection_that_is_off_is_off_for_trusted_documents_too(make_settings: MakeSettings, write: Write) -> None:
+def test_disabled_introspection_is_disabled_for_trusted_documents_too(
+    make_settings: MakeSettings, write: Write
+) -> None:
     manifest = write({"tools": "{ __schema { queryType { name } } }"})
     with pytest.raises(ValueError, match=r"The trusted document tools can't run: .*introspection"):
         create_app(make_settings(trusted_documents=manifest, introspection=False))
@@ -362,7 +362,7 @@ def test_introspection_that_is_off_is_off_for_trusted_documents_too(make_setting
 )
 @pytest.mark.usefixtures("serve_in_process")
 @pytest.mark.parametrize("name", ["serve", "schema"])
-def test_a_manifest_that_can_not_be_used_ends_the_command_with_one_line(
+def test_an_unusable_manifest_ends_the_command_with_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, content: str | None, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

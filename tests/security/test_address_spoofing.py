@@ -87,7 +87,7 @@ async def test_address_spoofing_as_the_owner(app: FastAPI, connect: Connect) -> 
     assert await guess_with(owner.http, "alice", {}) == "InvalidCredentials"
 
 
-async def test_address_that_is_none(app: FastAPI, connect: Connect) -> None:
+async def test_malformed_forwarded_address(app: FastAPI, connect: Connect) -> None:
     """Clients without an address, as over a Unix socket, share one group; they are not without limits."""
     for number in range(30):
         nobody = connect(app, f"not-an-address-{number}")
@@ -147,7 +147,7 @@ async def test_address_spoofing_is_warned_of_once_an_hour(
         assert "198.51.100" not in warning
 
 
-async def test_address_without_a_header_is_not_warned_of(
+async def test_address_without_a_header_does_not_warn(
     app: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture
 ) -> None:
     await guess_as(connect(app).http)
@@ -155,7 +155,7 @@ async def test_address_without_a_header_is_not_warned_of(
     assert warnings(caplog) == []
 
 
-async def test_address_that_a_trusted_proxy_tells_is_not_warned_of(
+async def test_address_from_a_trusted_proxy_does_not_warn(
     behind_proxies: FastAPI, connect: Connect, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
     """Whatever it says: that the setting does not name it would not be true."""
@@ -166,9 +166,7 @@ async def test_address_that_a_trusted_proxy_tells_is_not_warned_of(
             assert warnings(caplog) == []
 
 
-async def test_address_that_a_trusted_proxy_tells_is_the_one_that_counts(
-    behind_proxies: FastAPI, connect: Connect
-) -> None:
+async def test_address_from_a_trusted_proxy_is_counted(behind_proxies: FastAPI, connect: Connect) -> None:
     """A neighbour behind the same proxy is not blamed, and another proxy leads to the same account of things."""
     http = connect(behind_proxies, PROXY).http
 
@@ -207,7 +205,7 @@ async def test_address_spoofing_behind_a_trusted_proxy(
     assert answers == ["InvalidCredentials"] * 2 + ["RateLimited"] * (len(answers) - 2)
 
 
-async def test_address_of_another_ipv6_network_counts_for_itself(behind_proxies: FastAPI, connect: Connect) -> None:
+async def test_address_of_another_ipv6_network_is_counted_separately(behind_proxies: FastAPI, connect: Connect) -> None:
     http = connect(behind_proxies, "2001:db8:a:9::1").http
 
     answers = [await guess_as(http, f"2001:db8:b:{number:x}::1") for number in range(5)]
@@ -216,9 +214,7 @@ async def test_address_of_another_ipv6_network_counts_for_itself(behind_proxies:
 
 
 @pytest.mark.parametrize("peer", ["::ffff:10.0.0.1", "2001:db8:a::1"])
-async def test_address_that_a_proxy_tells_over_ipv6_is_the_one_that_counts(
-    behind_proxies: FastAPI, connect: Connect, peer: str
-) -> None:
+async def test_address_from_a_proxy_over_ipv6_is_counted(behind_proxies: FastAPI, connect: Connect, peer: str) -> None:
     http = connect(behind_proxies, peer).http
 
     answers = [await guess_as(http, f"198.51.100.{number}") for number in range(5)]

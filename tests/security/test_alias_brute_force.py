@@ -148,7 +148,7 @@ async def test_alias_brute_force_of_a_code(api: Api, services: Services, shape: 
 
 @pytest.mark.parametrize("count", [2, 500])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-async def test_alias_brute_force_where_every_other_limit_is_wide(
+async def test_alias_brute_force_with_all_other_limits_raised(
     run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, shape: Shape, count: int
 ) -> None:
     """That credentials are checked once per operation does not lean on how many tokens or aliases are allowed."""
@@ -231,7 +231,7 @@ async def test_alias_brute_force_over_operations_runs_the_named_one_only(api: Ap
 
 
 @pytest.mark.parametrize("operation_name", [None, ""])
-async def test_alias_brute_force_over_operations_none_of_which_is_named(
+async def test_alias_brute_force_over_operations_without_operation_name(
     api: Api, services: Services, operation_name: str | None
 ) -> None:
     member = await api.member()
@@ -273,7 +273,7 @@ async def test_batching_of_guesses(api: Api, services: Services, batch: Callable
     await nothing_was_tried(api, services, member, challenge, response)
 
 
-async def test_batching_by_one_body_after_the_other(api: Api, services: Services) -> None:
+async def test_batching_by_concatenated_bodies(api: Api, services: Services) -> None:
     """Newline-delimited JSON is one body, and no JSON."""
     member = await api.member()
     challenge = await api.challenge()

@@ -48,7 +48,7 @@ async def test_parallel_challenge_flood(app: FastAPI, connect: Connect, services
     assert await open_challenges(services) == 10
 
 
-async def test_challenge_flood_of_one_user_leaves_the_others_alone(api: Api, clock: Clock) -> None:
+async def test_challenge_flood_of_one_user_does_not_affect_others(api: Api, clock: Clock) -> None:
     member = await api.member("alice")
     await api.member("mallory")
     challenge = await api.challenge("alice")
@@ -76,7 +76,7 @@ async def test_challenge_flood_by_a_stranger_without_the_password(
     assert (await owner.verify_otp(challenge, code_at(member.secret, clock())))["__typename"] == "SignedIn"
 
 
-async def test_challenge_flood_in_answer_to_dead_challenges(api: Api, services: Services) -> None:
+async def test_challenge_flood_after_expired_challenges(api: Api, services: Services) -> None:
     """Challenges that ran out of attempts make room for new ones; they are not open for ever."""
     member = await api.member()
     for _ in range(3):

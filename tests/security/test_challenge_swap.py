@@ -106,7 +106,7 @@ async def test_challenge_of_the_registration_is_reused_after_the_enrollment(api:
 @pytest.mark.parametrize(
     ("age", "outcome"), [(299, "SignedIn"), (300, "ChallengeExpired"), (10_000, "ChallengeExpired")]
 )
-async def test_challenge_found_later(api: Api, clock: Clock, age: int, outcome: str) -> None:
+async def test_challenge_used_after_it_expired(api: Api, clock: Clock, age: int, outcome: str) -> None:
     member = await api.member()
     challenge = await api.challenge()
     clock.advance(age)

@@ -173,7 +173,7 @@ async def test_guesses_with_a_new_challenge_each(api: Api, clock: Clock) -> None
         assert (await guess(api, member.secret, fresh))["__typename"] == "InvalidOtp"
 
 
-async def test_guesses_during_the_wait_count_nothing_and_find_nothing(
+async def test_guesses_during_the_wait_are_neither_counted_nor_compared(
     api: Api, clock: Clock, services: Services
 ) -> None:
     """Neither a wrong nor the right code is looked at; and the wait does not grow, or it would never end."""
@@ -226,7 +226,7 @@ async def test_guesses_with_a_recovery_code_in_between(api: Api) -> None:
     assert (await guess(api, member.secret))["__typename"] == "RateLimited"
 
 
-async def test_guesses_are_in_a_row_until_the_owner_signs_in(api: Api) -> None:
+async def test_guesses_are_consecutive_until_the_owner_signs_in(api: Api) -> None:
     member = await api.member()
     for _ in range(3):
         await guess_wrong(api, member, 4)
@@ -252,7 +252,7 @@ async def test_guesses_with_old_codes_are_counted(api: Api, clock: Clock, servic
 
 
 @pytest.mark.parametrize("steps", [-11, -12, 2, 3, 10])
-async def test_guesses_with_codes_of_the_future_are_not_told_apart(api: Api, clock: Clock, steps: int) -> None:
+async def test_guesses_with_future_codes_look_like_any_wrong_code(api: Api, clock: Clock, steps: int) -> None:
     """A code that will become valid must not be confirmed; one that is long over tells nothing either."""
     member = await api.member()
     clock.advance(900)
@@ -275,7 +275,7 @@ async def guess_for_long(api: Api, member: Member, times: int) -> None:
         await guess_wrong(api, member, 1)
 
 
-async def test_guesses_for_long_switch_codes_off(api: Api, clock: Clock, services: Services) -> None:
+async def test_hundred_guesses_disable_one_time_codes(api: Api, clock: Clock, services: Services) -> None:
     """A hundred within thirty days, although right passwords and right codes come in between."""
     member = await api.member()
     await guess_for_long(api, member, 99)
@@ -294,7 +294,7 @@ async def test_guesses_for_long_switch_codes_off(api: Api, clock: Clock, service
     assert late["__typename"] == "FactorDisabled"
 
 
-async def test_guesses_for_long_leave_the_recovery_codes_to_the_owner(run_app: RunApp, connect: Connect) -> None:
+async def test_hundred_guesses_leave_recovery_codes_enabled(run_app: RunApp, connect: Connect) -> None:
     async with run_app(otp_failures_before_disabling=3) as app:
         api = connect(app)
         member = await api.member()
@@ -335,7 +335,7 @@ async def test_guesses_older_than_thirty_days(
 
 
 @on_each_engine
-async def test_parallel_guesses_do_not_slip_past_the_hundredth(run_app: RunApp, connect: Connect) -> None:
+async def test_parallel_guesses_do_not_exceed_the_hundredth(run_app: RunApp, connect: Connect) -> None:
     async with run_app(otp_failures_before_disabling=7, otp_failures_before_backoff=1000) as app:
         api = connect(app)
         member = await api.member()

@@ -76,7 +76,7 @@ async def test_replay_of_an_older_step_after_a_newer_one(
     assert await sessions_of(services) == 2
 
 
-async def test_replay_whenever_it_comes(api: Api, clock: Clock, services: Services) -> None:
+async def test_replay_at_any_later_time(api: Api, clock: Clock, services: Services) -> None:
     """Not at any later time, while the code leaves the window, and the steps that are looked back upon."""
     member = await api.member()
     code = code_at(member.secret, clock())
@@ -90,7 +90,7 @@ async def test_replay_whenever_it_comes(api: Api, clock: Clock, services: Servic
     assert await sessions_of(services) == 2
 
 
-async def test_replay_until_it_works(api: Api, clock: Clock, services: Services) -> None:
+async def test_replay_many_times(api: Api, clock: Clock, services: Services) -> None:
     """Each replay is counted on its challenge."""
     member = await api.member()
     code = code_at(member.secret, clock())
@@ -118,7 +118,7 @@ async def test_replay_to_another_process_after_a_restart(run_app: RunApp, connec
     assert replayed["__typename"] == "OtpAlreadyUsed"
 
 
-async def test_replay_leaves_the_owner_alone(api: Api, clock: Clock) -> None:
+async def test_replay_does_not_block_the_owner(api: Api, clock: Clock) -> None:
     """After a replay the device's next code still signs in: the refused one moved nothing."""
     member = await api.member()
     code = code_at(member.secret, clock())

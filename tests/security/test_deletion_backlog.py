@@ -84,7 +84,7 @@ async def test_a_deletion_changes_a_bounded_number_of_rows_and_the_purge_does_th
     assert max(changed) == MOST_ROWS
 
 
-async def test_nothing_is_left_where_nothing_may_be_kept(run_app: RunApp, connect: Connect) -> None:
+async def test_no_event_is_left_when_the_setting_removes_events(run_app: RunApp, connect: Connect) -> None:
     async with run_app(deleted_account_events="remove") as app:
         api, services = connect(app), app.state.services
         member, user = await member_with_events(api, services)
@@ -94,7 +94,7 @@ async def test_nothing_is_left_where_nothing_may_be_kept(run_app: RunApp, connec
         assert await scalar(services, "SELECT count(*) FROM mfa_security_events") == 0
 
 
-async def test_purges_at_once_leave_no_event_that_names_the_account(api: Api, services: Services) -> None:
+async def test_parallel_purges_leave_no_event_that_names_the_account(api: Api, services: Services) -> None:
     members = [await member_with_events(api, services, f"user-{number}") for number in range(3)]
     for member, _ in members:
         await act(api, "deleteAccount", member.access_token)

@@ -128,7 +128,7 @@ async def operator(database_url: str, services: Services) -> AsyncIterator[Servi
 
 
 @postgresql_only
-async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
+async def test_race_of_a_repeated_refresh_delays_the_deletion(
     api: Api, services: Services, operator: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Between finding the session and reading its account, neither goes."""
@@ -154,7 +154,7 @@ async def test_race_of_a_repeated_refresh_keeps_the_deletion_waiting(
 
 
 @postgresql_only
-async def test_race_of_a_theft_that_is_noticed_while_the_account_is_deleted(
+async def test_race_of_a_detected_token_reuse_against_the_deletion(
     api: Api, services: Services, operator: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is recorded while the deletion waits tells nobody's name either."""

@@ -46,7 +46,7 @@ def with_a_literal_that_errors_print(number: int) -> str:
     ],
     ids=lambda build: build.__name__,
 )
-async def test_documents_leave_little_behind(api: Api, build: Callable[[int], str]) -> None:
+async def test_cached_documents_take_little_memory(api: Api, build: Callable[[int], str]) -> None:
     for _ in range(3):
         await post(api, operation(build(next(_NUMBERS))))
     gc.collect()
@@ -61,7 +61,7 @@ async def test_documents_leave_little_behind(api: Api, build: Callable[[int], st
     assert kept < MEGABYTES * 1_000_000, f"{kept:,} bytes"
 
 
-async def test_headers_that_no_cache_has_leave_nothing_behind(api: Api) -> None:
+async def test_distinct_headers_take_no_memory(api: Api) -> None:
     await post(api, operation())
     gc.collect()
     tracemalloc.start()

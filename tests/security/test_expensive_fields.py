@@ -34,7 +34,7 @@ FRAGMENTS = " ".join(
 )
 
 
-async def test_qr_code_that_thirty_aliases_ask_for_is_drawn_once_beside_the_event_loop(
+async def test_qr_code_under_thirty_aliases_is_drawn_once_in_a_thread(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[threading.Thread] = []
@@ -61,7 +61,7 @@ async def test_qr_code_that_thirty_aliases_ask_for_is_drawn_once_beside_the_even
 
 
 @pytest.mark.parametrize("selection", LISTS.values(), ids=LISTS)
-async def test_lists_under_aliases_keep_nobody_waiting(api: Api, services: Services, selection: str) -> None:
+async def test_lists_under_aliases_do_not_block_the_event_loop(api: Api, services: Services, selection: str) -> None:
     """A statement for each of 32 lists at most, and no more rows and fields than one page shows."""
     member = await member_with_much(api, services)
     await api.run("{ me { sessions { id } } }", token=member.access_token)

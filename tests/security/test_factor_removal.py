@@ -19,7 +19,7 @@ async def session_by_recovery_code(api: Api, member: Member) -> str:
 
 
 @on_each_engine
-async def test_both_devices_removed_at_once(api: Api) -> None:
+async def test_both_devices_removed_in_parallel(api: Api) -> None:
     member = await api.member()
     await confirmed(api, member.access_token)
     token = await session_by_recovery_code(api, member)
@@ -32,7 +32,7 @@ async def test_both_devices_removed_at_once(api: Api) -> None:
 
 
 @on_each_engine
-async def test_both_devices_removed_at_once_at_two_processes(processes: list[Api], username: str) -> None:
+async def test_both_devices_removed_in_parallel_at_two_processes(processes: list[Api], username: str) -> None:
     api = processes[0]
     member = await real_member(api, username)
     await confirmed(api, member.access_token)
@@ -51,7 +51,7 @@ async def test_both_devices_removed_at_once_at_two_processes(processes: list[Api
 
 
 @on_each_engine
-async def test_one_device_removed_many_times_at_once(api: Api, services: Services) -> None:
+async def test_one_device_removed_many_times_in_parallel(api: Api, services: Services) -> None:
     member = await api.member()
     devices = [await confirmed(api, member.access_token) for _ in range(2)]
 

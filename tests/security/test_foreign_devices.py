@@ -56,7 +56,7 @@ async def test_confirmation_of_another_sessions_device(api: Api, clock: Clock, s
 
 
 @pytest.mark.parametrize("use", USES)
-async def test_ids_that_are_not_the_users_own_are_not_told_apart(
+async def test_foreign_and_unknown_ids_get_the_same_answer(
     run_app: RunApp, connect: Connect, clock: Clock, use: str
 ) -> None:
     """Malformed, unknown, too late, or another user's: one answer, by the same statements."""

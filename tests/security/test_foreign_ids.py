@@ -73,7 +73,7 @@ async def _cost(api: Api, mutation: str, token: str, id_: str) -> tuple[Result, 
 
 
 @pytest.mark.parametrize("mutation", TAKING_IDS)
-async def test_id_of_another_user_is_one_that_nobody_has(api: Api, mutation: str) -> None:
+async def test_id_of_another_user_is_treated_as_unknown(api: Api, mutation: str) -> None:
     """The same answer by the same statements, so that not even time tells whether somebody has it."""
     alice, mallory = await api.member("alice"), await api.member("mallory")
     before = await user_of(api, alice.access_token)
@@ -86,7 +86,7 @@ async def test_id_of_another_user_is_one_that_nobody_has(api: Api, mutation: str
     assert await user_of(api, alice.access_token) == before
 
 
-async def test_id_of_another_users_event_is_a_point_in_time(api: Api) -> None:
+async def test_id_of_another_users_event_is_only_a_timestamp(api: Api) -> None:
     """It shows what happened to oneself before that, and nothing of the other."""
     first, alice, last = [await api.member(name) for name in ("first", "alice", "last")]
     registered = (await user_of(api, alice.access_token))["securityEvents"][-1]["id"]

@@ -143,7 +143,7 @@ def minted(services: Services, member: Member, key: Key | None = None, **changes
     return jwt.encode(claims, (key or services.key_ring.current).signing, "EdDSA", headers=header | head)
 
 
-async def test_access_token_as_it_is_minted_here_is_accepted(api: Api, services: Services) -> None:
+async def test_genuine_access_token_is_accepted(api: Api, services: Services) -> None:
     """So that the refusals below are for what they change."""
     member = await api.member()
 
@@ -173,9 +173,7 @@ OTHER_PURPOSES: list[dict[str, Any]] = [
 ]
 
 
-async def test_access_token_of_the_same_keys_for_something_else(
-    api: Api, services: Services, subtests: pytest.Subtests
-) -> None:
+async def test_other_token_signed_by_the_same_keys(api: Api, services: Services, subtests: pytest.Subtests) -> None:
     """RFC 8725 2.8: a token that was signed for another purpose, audience or issuer."""
     member = await api.member()
 

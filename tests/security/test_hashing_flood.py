@@ -103,7 +103,7 @@ async def test_hashing_flood_of_registrations(app: FastAPI, connect: Connect, se
     assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1 + SLOTS
 
 
-async def test_hashing_flood_counts_and_tries_nothing_beyond_the_slots(
+async def test_hashing_flood_beyond_the_slots_is_neither_counted_nor_tried(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
     """So that somebody who was refused for others' sake has lost nothing."""
@@ -124,14 +124,14 @@ async def test_hashing_flood_counts_and_tries_nothing_beyond_the_slots(
     assert (await alice.register("user0"))["__typename"] == "RegisterUserSuccess"
 
 
-async def test_hashing_flood_is_told_an_honest_wait(app: FastAPI, connect: Connect, services: Services) -> None:
+async def test_hashing_flood_gets_a_realistic_retry_after(app: FastAPI, connect: Connect, services: Services) -> None:
     """As long as the jobs before it will take."""
     services.hashing._seconds_per_job = 3.1 * (os.cpu_count() or 1)
     async with all_slots_taken(services):
         assert (await connect(app).login())["retryAfter"] == 25  # 8 jobs of 3.1 seconds
 
 
-async def test_hashing_flood_leaves_everything_else_running(
+async def test_hashing_flood_does_not_block_other_operations(
     app: FastAPI, connect: Connect, services: Services, clock: Clock
 ) -> None:
     """Whatever hashes no password is answered while no hash gets done."""
@@ -158,7 +158,7 @@ async def test_hashing_flood_leaves_everything_else_running(
     assert health == [200, 200]
 
 
-async def test_hashing_flood_tells_no_names(app: FastAPI, connect: Connect, services: Services) -> None:
+async def test_hashing_flood_reveals_no_names(app: FastAPI, connect: Connect, services: Services) -> None:
     """Known and unknown names, right and wrong passwords are refused alike."""
     api = connect(app)
     await api.member()

@@ -47,7 +47,7 @@ async def running(mfa: GraphQLMFA, clock: Clock) -> AsyncIterator[Api]:
     ],
     ids=["in one", "in two", "inside and beside", "nested"],
 )
-async def test_many_guesses_in_a_namespace_of_the_hosts(
+async def test_many_guesses_under_a_nested_field_of_the_host(
     make_settings: Callable[..., Settings], clock: Clock, selections: str
 ) -> None:
     mfa = GraphQLMFA(make_settings(), clock=clock, mutation=Namespaces)
@@ -73,7 +73,7 @@ class Leading(graphql_mfa.Query):
         return Wrapper()
 
 
-def test_mutation_behind_a_query_of_the_hosts(make_settings: Callable[..., Settings]) -> None:
+def test_mutation_reachable_from_a_query_of_the_host(make_settings: Callable[..., Settings]) -> None:
     """It would run by GET: by a link, from any site."""
     with pytest.raises(ValueError, match="A query leads to the mutations, by the type Mutation"):
         GraphQLMFA(make_settings(), query=Leading)
@@ -93,7 +93,7 @@ async def test_introspection_that_multiplies(api: Api, document: str) -> None:
     assert any("Introspection is limited" in message for message in messages(await api.send(document)))
 
 
-async def test_introspection_as_tools_do_it(api: Api) -> None:
+async def test_introspection_query_of_common_tools(api: Api) -> None:
     everything = get_introspection_query(
         specified_by_url=True, directive_is_repeatable=True, schema_description=True, input_value_deprecation=True
     )
@@ -109,7 +109,7 @@ async def test_introspection_as_tools_do_it(api: Api) -> None:
     ],
     ids=["introspection", "depth", "aliases"],
 )
-async def test_document_that_an_extension_of_the_hosts_refuses(
+async def test_document_refused_by_an_extension_of_the_host(
     make_settings: Callable[..., Settings],
     clock: Clock,
     extension: Callable[[], SchemaExtension],

@@ -333,7 +333,7 @@ async def test_lone_surrogate_in_a_real_challenge(api: Api, clock: Clock, servic
     assert await sessions_of(services) == 1
 
 
-async def test_lone_surrogate_in_a_variable_that_nobody_declared(api: Api) -> None:
+async def test_lone_surrogate_in_an_undeclared_variable(api: Api) -> None:
     variables = {
         "input": {"username": "alice", "password": "\ud800"},
         "\ud800": {"\udc00": ["\ud800", {"\ud800": None}]},

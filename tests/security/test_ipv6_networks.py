@@ -37,7 +37,7 @@ def networks_of_a_48() -> Iterator[str]:
 
 @pytest.mark.parametrize(("networks", "times"), [(networks_of_a_56, 4), (networks_of_a_48, 16)], ids=["/56", "/48"])
 @pytest.mark.parametrize(("setting", "attempt"), LIMITS.values(), ids=LIMITS)
-async def test_a_site_has_a_few_times_the_limit_of_one_of_its_networks(
+async def test_an_ipv6_site_has_a_multiple_of_the_limit_of_one_network(
     run_app: RunApp,
     connect: Connect,
     setting: str,

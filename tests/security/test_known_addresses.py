@@ -30,7 +30,7 @@ async def is_known(api: Api) -> bool:
     return kinds([await api.login()]) == {"OtpRequired": 1}
 
 
-async def test_an_address_that_an_account_left_is_not_known_for_ever(
+async def test_an_unused_known_address_expires(
     app: FastAPI, connect: Connect, services: Services, clock: Clock
 ) -> None:
     cafe, home = connect(app, "198.51.100.1"), connect(app, "10.9.9.9")
@@ -59,7 +59,7 @@ async def test_an_address_stays_known_while_it_is_used(
     assert await is_known(home)
 
 
-async def test_an_account_has_no_more_than_fifty_known_addresses_and_keeps_those_used_last(
+async def test_an_account_keeps_the_fifty_most_recently_used_addresses(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
     first = connect(app, "198.51.100.1")

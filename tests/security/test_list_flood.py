@@ -34,7 +34,7 @@ async def member_with_much(api: Api, services: Services) -> Member:
     return member
 
 
-async def test_all_that_a_page_shows_fits_into_one_operation(api: Api, services: Services) -> None:
+async def test_everything_on_an_account_page_fits_into_one_operation(api: Api, services: Services) -> None:
     """Every field of as many sessions and events as are listed, whose clients call themselves as long as they can."""
     member = await member_with_much(api, services)
     await execute(services, "UPDATE mfa_sessions SET user_agent = :text", text="x" * 255)
@@ -70,9 +70,7 @@ async def test_lists_of_one_operation_are_bounded_together(api: Api, services: S
 
 
 @pytest.mark.parametrize("selection", LISTS.values(), ids=LISTS)
-async def test_list_by_thirty_aliases_asks_thirty_times_and_answers_little(
-    api: Api, services: Services, selection: str
-) -> None:
+async def test_list_under_thirty_aliases_gets_a_small_response(api: Api, services: Services, selection: str) -> None:
     member = await member_with_much(api, services)
     document = f"{{ me {{ {' '.join(f'a{number}: {selection}' for number in range(30))} }} }}"
     with statements() as seen:
@@ -82,7 +80,7 @@ async def test_list_by_thirty_aliases_asks_thirty_times_and_answers_little(
     assert len(seen) <= 31
 
 
-async def test_list_by_a_thirty_first_alias_asks_nothing(api: Api) -> None:
+async def test_list_under_thirty_one_aliases_runs_no_query(api: Api) -> None:
     member = await api.member()
     document = f"{{ me {{ {' '.join(f'a{number}: sessions {{ id }}' for number in range(31))} }} }}"
     with statements() as seen:
@@ -91,7 +89,7 @@ async def test_list_by_a_thirty_first_alias_asks_nothing(api: Api) -> None:
     assert seen == []
 
 
-async def test_list_of_somebody_with_few_sessions_is_as_often_as_aliases_allow(api: Api) -> None:
+async def test_short_list_under_every_allowed_alias_is_returned(api: Api) -> None:
     member = await api.member()
     document = f"{{ me {{ {' '.join(f'a{number}: sessions {{ id }}' for number in range(30))} }} }}"
     me = await api.run(document, token=member.access_token)

@@ -51,7 +51,7 @@ async def test_guesses_at_five_unconfirmed_devices_share_the_budget_of_sign_in(
 
 
 @on_each_engine
-async def test_guesses_at_unconfirmed_devices_at_once(api: Api, services: Services) -> None:
+async def test_parallel_guesses_at_unconfirmed_devices(api: Api, services: Services) -> None:
     member = await api.member()
     devices = [await added(api, member.access_token) for _ in range(4)]
     code = await wrong_for(member, devices, api)
@@ -62,7 +62,7 @@ async def test_guesses_at_unconfirmed_devices_at_once(api: Api, services: Servic
     assert await failures_counted(services) == 5
 
 
-async def test_guesses_at_unconfirmed_devices_switch_codes_off_for_all(
+async def test_guesses_at_unconfirmed_devices_disable_codes_of_all_devices(
     run_app: RunApp, connect: Connect, clock: Clock
 ) -> None:
     async with run_app(otp_failures_before_disabling=3) as app:
@@ -77,7 +77,7 @@ async def test_guesses_at_unconfirmed_devices_switch_codes_off_for_all(
 
 
 @on_each_engine
-async def test_six_devices_added_at_once_make_five(api: Api) -> None:
+async def test_six_devices_added_in_parallel_make_five(api: Api) -> None:
     member = await api.member()
 
     answers = kinds(await at_once(add(api, member.access_token, f"device {number}") for number in range(6)))
@@ -87,7 +87,7 @@ async def test_six_devices_added_at_once_make_five(api: Api) -> None:
 
 
 @on_each_engine
-async def test_six_devices_added_at_once_to_two_processes_make_five(processes: list[Api], username: str) -> None:
+async def test_six_devices_added_in_parallel_at_two_processes_make_five(processes: list[Api], username: str) -> None:
     member = await real_member(processes[0], username)
 
     answers = kinds(await at_once(add(client, member.access_token) for client in processes * 3))

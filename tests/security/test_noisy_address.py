@@ -31,7 +31,7 @@ async def until_queued() -> None:
     [(NOISY, QUIET), ("2001:db8::1", "2001:db8:1::1"), ("2001:db8::1", "2001:db8:0:1::1")],
     ids=["IPv4", "another IPv6 site", "another network of the site"],
 )
-async def test_a_quiet_address_waits_for_its_own_turn_alone(
+async def test_a_quiet_address_does_not_wait_for_a_busy_one(
     run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, noisy: str, quiet: str
 ) -> None:
     """However many logins of a noisy address wait: those that have their turn are before it, and one more."""
@@ -58,7 +58,7 @@ async def test_a_quiet_address_waits_for_its_own_turn_alone(
 
 
 @pytest.mark.parametrize("noisy", [[NOISY], [NOISY, "203.0.113.10", "203.0.113.11"]], ids=["one", "three"])
-async def test_noisy_addresses_can_not_refuse_a_quiet_one(run_app: RunApp, connect: Connect, noisy: list[str]) -> None:
+async def test_busy_addresses_do_not_displace_a_quiet_one(run_app: RunApp, connect: Connect, noisy: list[str]) -> None:
     """The last login in the longest queue makes room, before anything of it is counted."""
     async with run_app(hashing_places=12, login_attempts=1) as app:
         services = app.state.services

@@ -90,7 +90,7 @@ async def test_password_guessing_with_the_right_one_in_between(api: Api) -> None
     assert [await guess(api), await guess(api)] == ["InvalidCredentials", "RateLimited"]
 
 
-async def test_password_guessing_leaves_the_owner_elsewhere_alone(app: FastAPI, connect: Connect) -> None:
+async def test_password_guessing_does_not_block_the_owner_at_another_address(app: FastAPI, connect: Connect) -> None:
     owner, thief = connect(app), connect(app, "203.0.113.1")
     await owner.member()
     for _ in range(20):
@@ -180,7 +180,7 @@ async def test_password_spraying_from_one_address_in_two_notations(app: FastAPI,
 
 
 @on_each_engine
-async def test_thirty_right_logins_at_once_are_not_password_spraying(app: FastAPI, connect: Connect) -> None:
+async def test_thirty_parallel_right_logins_are_not_password_spraying(app: FastAPI, connect: Connect) -> None:
     """People behind one address, at nine in the morning."""
     office = connect(app, "198.51.100.1")
     names = [f"employee{number}" for number in range(30)]
@@ -220,7 +220,7 @@ async def test_password_guessing_from_many_addresses(app: FastAPI, connect: Conn
 
 
 @on_each_engine
-async def test_password_guessing_from_many_addresses_at_once(app: FastAPI, connect: Connect, clock: Clock) -> None:
+async def test_parallel_password_guessing_from_many_addresses(app: FastAPI, connect: Connect, clock: Clock) -> None:
     """The one try a minute is one, however many ask for it together."""
     await connect(app, "10.9.9.9").member()
     await exhaust_strangers(app, connect)
@@ -232,7 +232,7 @@ async def test_password_guessing_from_many_addresses_at_once(app: FastAPI, conne
     assert answers == {"InvalidCredentials": 1, "RateLimited": 49}
 
 
-async def test_password_guessing_from_many_addresses_leaves_the_owner_at_home_alone(
+async def test_password_guessing_from_many_addresses_does_not_block_the_owner_at_a_known_address(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
     """From where the account signed in before, nothing is slower, and wrong passwords there are its own affair."""
@@ -245,7 +245,7 @@ async def test_password_guessing_from_many_addresses_leaves_the_owner_at_home_al
     assert (await owner.login())["__typename"] == "OtpRequired"
 
 
-async def test_password_guessing_from_many_addresses_lets_the_owner_in_elsewhere(
+async def test_password_guessing_from_many_addresses_admits_the_owner_at_a_new_address(
     app: FastAPI, connect: Connect, clock: Clock
 ) -> None:
     """At a strange address the owner shares that one try; being right, it is not used up."""
@@ -260,7 +260,7 @@ async def test_password_guessing_from_many_addresses_lets_the_owner_in_elsewhere
 
 
 @pytest.mark.parametrize("name", ["alice", "nobody"])
-async def test_password_guessing_that_polls_closes_new_addresses_and_the_answer_says_what_to_do(
+async def test_password_guessing_that_blocks_new_addresses_gets_an_answer_with_advice(
     app: FastAPI, connect: Connect, clock: Clock, name: str
 ) -> None:
     """The one try a minute goes to the thief who polls. The owner signs in at home, or anywhere after an unlock."""
@@ -298,7 +298,7 @@ async def test_password_guessing_from_the_address_of_another_account(app: FastAP
     assert await guess(connect(app, "198.51.100.1"), "alice") == "RateLimited"
 
 
-async def test_password_guessing_from_where_a_password_alone_was_right(app: FastAPI, connect: Connect) -> None:
+async def test_password_guessing_from_an_address_without_a_second_factor(app: FastAPI, connect: Connect) -> None:
     """An address becomes known by a whole sign-in, not by the password."""
     await connect(app).member()
     thief = connect(app, "198.51.100.1")
@@ -308,7 +308,7 @@ async def test_password_guessing_from_where_a_password_alone_was_right(app: Fast
     assert (await thief.login())["__typename"] == "RateLimited"
 
 
-async def test_password_guessing_beyond_the_limit_of_an_address_fills_no_table(
+async def test_password_guessing_beyond_the_limit_of_an_address_adds_no_rows(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
     """A new name with each guess, which is refused, leaves nothing behind."""

@@ -100,7 +100,7 @@ async def test_parallel_resets_at_two_processes(processes: list[Api], username: 
 
 
 @on_each_engine
-async def test_reset_and_sign_in_with_one_code_at_once(api: Api, services: Services, clock: Clock) -> None:
+async def test_parallel_reset_and_sign_in_with_one_code(api: Api, services: Services, clock: Clock) -> None:
     """One of the two; and if the sign-in was first, its session is alive only if there was no reset."""
     member = await api.member()
     challenge, code = await api.challenge(), code_at(member.secret, clock())

@@ -14,7 +14,7 @@ async def is_stale(api: Api, token: str) -> bool:
     return bool(made["__typename"] == "ReauthenticationRequired")
 
 
-async def test_reauthentication_with_anothers_one_time_code(api: Api, services: Services, clock: Clock) -> None:
+async def test_reauthentication_with_another_users_one_time_code(api: Api, services: Services, clock: Clock) -> None:
     alice, mallory = await api.member("alice"), await api.member("mallory")
     clock.advance(300)
     code = code_at(mallory.secret, clock())
@@ -31,7 +31,7 @@ async def test_reauthentication_with_anothers_one_time_code(api: Api, services: 
     assert (await reauthenticate(api, mallory.access_token, otp=code))["__typename"] == "Reauthenticated"
 
 
-async def test_reauthentication_with_anothers_recovery_code(api: Api, services: Services, clock: Clock) -> None:
+async def test_reauthentication_with_another_users_recovery_code(api: Api, services: Services, clock: Clock) -> None:
     alice, mallory = await api.member("alice"), await api.member("mallory")
     clock.advance(300)
 

@@ -73,7 +73,7 @@ async def test_recovery_code_in_parallel_on_ten_challenges(app: FastAPI, connect
 
 
 @on_each_engine
-async def test_recovery_codes_all_at_once(app: FastAPI, connect: Connect, services: Services) -> None:
+async def test_all_recovery_codes_in_parallel(app: FastAPI, connect: Connect, services: Services) -> None:
     """Ten codes on ten challenges, five times each: ten sessions, no more."""
     apis = [connect(app, f"203.0.113.{number}") for number in range(10)]
     member = await apis[0].member()

@@ -44,7 +44,7 @@ async def test_refreshes_of_a_session_are_limited_and_leave_no_rows(api: Api, se
     await refresh(api, token)
 
 
-async def test_another_session_is_not_limited_by_that(api: Api) -> None:
+async def test_the_limit_of_a_session_does_not_apply_to_others(api: Api) -> None:
     member = await api.member()
     other = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
     token = member.refresh_token
@@ -96,7 +96,7 @@ async def add_sessions(services: Services, member: Member, clock: Clock, number:
     return await services.database.write(add)
 
 
-async def test_the_session_used_least_recently_ends_when_another_one_would_be_too_many(
+async def test_a_session_beyond_the_maximum_ends_the_least_recently_used(
     api: Api, services: Services, clock: Clock
 ) -> None:
     member = await api.member()
@@ -112,7 +112,7 @@ async def test_the_session_used_least_recently_ends_when_another_one_would_be_to
     assert await api.me(answer["tokens"]["accessToken"]) is not None
 
 
-async def test_sign_ins_at_once_leave_no_more_sessions_than_there_may_be(
+async def test_parallel_sign_ins_do_not_exceed_the_maximum_of_sessions(
     api: Api, services: Services, clock: Clock
 ) -> None:
     member = await api.member()
@@ -147,7 +147,7 @@ async def session_of_an_earlier_release(api: Api, services: Services, clock: Clo
     return tokens
 
 
-async def test_a_session_of_an_earlier_release_goes_on(api: Api, services: Services, clock: Clock) -> None:
+async def test_a_session_of_an_earlier_release_continues(api: Api, services: Services, clock: Clock) -> None:
     *used, token = await session_of_an_earlier_release(api, services, clock)
 
     for _ in range(5):

@@ -60,7 +60,7 @@ async def test_refresh_token_reuse_after_the_grace(
     await demand_ended(owner, pair, member.session["tokens"])
 
 
-async def test_refresh_token_reuse_within_the_grace_brings_the_same_pair(
+async def test_refresh_token_reuse_within_the_grace_returns_the_same_pair(
     api: Api, clock: Clock, services: Services
 ) -> None:
     """A client that lost the answer is no thief; and there is no second pair to be had."""
@@ -147,7 +147,7 @@ async def test_refresh_token_reuse_ends_that_session_only(api: Api, clock: Clock
 
 @pytest.mark.parametrize("key", [None, OTHER_KEY], ids=["no key", "another key"])
 @pytest.mark.parametrize("address", ["10.0.0.1", "203.0.113.9"], ids=["owner's address", "another address"])
-async def test_refresh_token_reuse_of_a_refresh_that_only_its_owner_can_repeat(
+async def test_refresh_token_reuse_without_the_retry_key(
     app: FastAPI, connect: Connect, clock: Clock, services: Services, key: str | None, address: str
 ) -> None:
     """Whoever stole the token alone, without the key that the owner drew."""
@@ -251,7 +251,7 @@ async def test_refresh_token_forgery_ends_nothing(
     assert (await refreshed(api, pair["refreshToken"]))["refreshToken"] != pair["refreshToken"]
 
 
-async def test_refresh_token_forgery_from_a_token_that_was_stolen_is_its_reuse(api: Api, services: Services) -> None:
+async def test_refresh_token_forged_from_a_stolen_token_counts_as_reuse(api: Api, services: Services) -> None:
     """Who changes the half that rotates must have had a token of the session."""
     member = await api.member()
     changed = "AB"[member.refresh_token[40] == "A"]
@@ -268,7 +268,7 @@ async def test_refresh_without_a_token(api: Api, services: Services) -> None:
     assert await sessions_of(services) == 1
 
 
-async def test_refresh_token_forgery_without_end(app: FastAPI, connect: Connect, clock: Clock) -> None:
+async def test_refresh_token_forgery_many_times(app: FastAPI, connect: Connect, clock: Clock) -> None:
     """Refused tokens are counted per address; good ones are accepted whatever the count."""
     owner, thief = connect(app), connect(app, "203.0.113.9")
     member = await owner.member()
@@ -286,7 +286,7 @@ async def test_refresh_token_forgery_without_end(app: FastAPI, connect: Connect,
 # ----------------------------------------------------------------------------------------------------- for ever, races
 
 
-async def test_refresh_for_ever(api: Api, clock: Clock, services: Services) -> None:
+async def test_refresh_beyond_the_maximum_session_age(api: Api, clock: Clock, services: Services) -> None:
     """A stolen session can be kept warm, but ends a day after its sign-in."""
     member = await api.member()
     pair = member.session["tokens"]
@@ -302,7 +302,7 @@ async def test_refresh_for_ever(api: Api, clock: Clock, services: Services) -> N
     await demand_ended(api, pair)
 
 
-async def test_refresh_of_a_session_that_was_left_alone(api: Api, clock: Clock) -> None:
+async def test_refresh_of_an_idle_session(api: Api, clock: Clock) -> None:
     """An hour without its owner ends it."""
     member = await api.member()
     clock.advance(3600 - 30)
@@ -338,7 +338,7 @@ async def test_parallel_refresh_by_owner_and_thief(app: FastAPI, connect: Connec
 
 
 @on_each_engine
-async def test_parallel_refresh_with_one_key_from_everywhere(
+async def test_parallel_refresh_with_one_retry_key_from_many_addresses(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
     """Fifty at once: one rotation, and the same pair for all."""
@@ -353,7 +353,7 @@ async def test_parallel_refresh_with_one_key_from_everywhere(
 
 
 @on_each_engine
-async def test_parallel_refresh_with_a_key_each(app: FastAPI, connect: Connect, services: Services) -> None:
+async def test_parallel_refresh_with_different_retry_keys(app: FastAPI, connect: Connect, services: Services) -> None:
     """One key wins, and repeats the pair; the others are reuse by other clients."""
     clients = [connect(app, f"203.0.113.{number}") for number in range(5)]
     member = await clients[0].member()
@@ -369,7 +369,7 @@ async def test_parallel_refresh_with_a_key_each(app: FastAPI, connect: Connect, 
 
 
 @on_each_engine
-async def test_parallel_refresh_with_the_token_before(api: Api, clock: Clock, services: Services) -> None:
+async def test_parallel_refresh_with_current_and_previous_token(api: Api, clock: Clock, services: Services) -> None:
     """Old and current token at once: whatever the order, there is no session left with two pairs."""
     member = await api.member()
     second = await refreshed(api, member.refresh_token)

@@ -66,7 +66,7 @@ async def test_registration_flood_to_learn_names(app: FastAPI, connect: Connect)
     assert answers == ["UsernameTaken"] * 20 + ["RateLimited"]
 
 
-async def test_registration_flood_with_passwords_that_are_costly_to_judge(app: FastAPI, connect: Connect) -> None:
+async def test_registration_flood_with_passwords_that_are_costly_to_score(app: FastAPI, connect: Connect) -> None:
     """What costs CPU is counted before."""
     api = connect(app, "203.0.113.1")
     costly = "aA1!" * 32
@@ -76,7 +76,7 @@ async def test_registration_flood_with_passwords_that_are_costly_to_judge(app: F
     assert answers == ["InvalidInput"] * 20 + ["RateLimited"]
 
 
-async def test_registration_flood_that_tells_names_by_bad_passwords(app: FastAPI, connect: Connect) -> None:
+async def test_registration_flood_with_bad_passwords_to_learn_names(app: FastAPI, connect: Connect) -> None:
     """An input that is refused at a glance is free of charge, so it must tell nothing about the name."""
     assert (await connect(app, "10.9.9.9").register("alice"))["__typename"] == "RegisterUserSuccess"
     api = connect(app, "203.0.113.1")
@@ -127,7 +127,7 @@ async def test_parallel_registration_of_one_name_to_two_processes(processes: lis
     assert (await processes[0].verify_otp(winner["challenge"], code))["__typename"] == "EnrollmentConfirmed"
 
 
-async def test_registration_at_a_closed_door(run_app: RunApp, connect: Connect) -> None:
+async def test_registration_while_closed(run_app: RunApp, connect: Connect) -> None:
     async with run_app(registration_open=False) as app:
         answer = await connect(app).register()
 

@@ -39,7 +39,7 @@ async def demand_dead(api: Api, member: Member, stolen: Result) -> None:
     ] == "Reauthenticated"
 
 
-async def test_session_is_dead_at_once(api: Api) -> None:
+async def test_revoked_session_is_refused_at_once(api: Api) -> None:
     member = await api.member()
     stolen = await second_session(api, member)
     session_id = await own_session(api, stolen["accessToken"])
@@ -49,7 +49,7 @@ async def test_session_is_dead_at_once(api: Api) -> None:
 
 
 @on_each_engine
-async def test_session_is_dead_at_once_at_another_process(processes: list[Api], username: str) -> None:
+async def test_revoked_session_is_refused_at_once_at_another_process(processes: list[Api], username: str) -> None:
     one, other = processes
     member = await real_member(one, username)
     stolen = await second_session(other, member)

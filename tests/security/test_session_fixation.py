@@ -45,9 +45,7 @@ async def demand_dead(api: Api, session: Result, challenge: Result, code: str) -
 
 
 @each_change
-async def test_session_fixation_by_a_session_and_a_challenge_of_before(
-    api: Api, services: Services, change: Change
-) -> None:
+async def test_session_fixation_by_an_older_session_and_challenge(api: Api, services: Services, change: Change) -> None:
     member = await api.member()
     left = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
     challenge = await api.challenge()
@@ -71,7 +69,7 @@ async def test_session_fixation_at_another_process(processes: list[Api], usernam
     await demand_dead(other, left, challenge, member.recovery_codes[1])
 
 
-async def test_session_fixation_by_a_refresh_token_of_before(api: Api) -> None:
+async def test_session_fixation_by_an_older_refresh_token(api: Api) -> None:
     """The session that changes the password goes on with the tokens it has; one that was traded in ends it, as ever."""
     member = await api.member()
     refreshed = await api.refresh(member.refresh_token)
@@ -94,7 +92,7 @@ async def test_session_fixation_by_a_stolen_session_that_changes_the_password_it
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
-async def test_a_stolen_session_makes_nobody_wait(api: Api) -> None:
+async def test_a_stolen_session_does_not_block_other_sessions(api: Api) -> None:
     """Wrong current passwords count in the session that sends them: neither in the owner's nor at sign-in."""
     member = await api.member()
     stolen = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])

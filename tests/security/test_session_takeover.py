@@ -62,7 +62,7 @@ async def test_access_token_of_an_ended_session(api: Api, end: Callable[[Api, Me
     assert (await api.logout(member.access_token))["__typename"] == "NotAuthenticated"
 
 
-async def test_access_token_of_nobody_gets_no_challenge(api: Api) -> None:
+async def test_missing_access_token_gets_no_challenge(api: Api) -> None:
     """Without a token there is nothing to refresh."""
     response = await api.send(ME)
 
@@ -83,7 +83,7 @@ async def test_access_token_in_a_malformed_header(api: Api, header: str) -> None
     assert response.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_access_token_anywhere_but_in_the_header(api: Api) -> None:
+async def test_access_token_outside_the_header(api: Api) -> None:
     """Not in the query string, a cookie, or another header, where it would be logged or sent along by itself."""
     token = (await api.member()).access_token
     tries = [
@@ -99,7 +99,7 @@ async def test_access_token_anywhere_but_in_the_header(api: Api) -> None:
 # ----------------------------------------------------------------------------------------------- somebody else's
 
 
-async def test_session_of_another_user_by_everywhere(api: Api, services: Services) -> None:
+async def test_session_of_another_user_by_logout_everywhere(api: Api, services: Services) -> None:
     alice, mallory = await api.member("alice"), await api.member("mallory")
 
     assert (await api.logout(mallory.access_token, everywhere=True))["sessionsEnded"] == 1
@@ -109,7 +109,7 @@ async def test_session_of_another_user_by_everywhere(api: Api, services: Service
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
-async def test_session_of_another_user_beside_ones_own(api: Api, services: Services, everywhere: bool) -> None:
+async def test_session_of_another_user_by_mixed_tokens(api: Api, services: Services, everywhere: bool) -> None:
     """Two tokens of two users in one request: the access token says who calls."""
     alice, mallory = await api.member("alice"), await api.member("mallory")
 
@@ -120,7 +120,7 @@ async def test_session_of_another_user_beside_ones_own(api: Api, services: Servi
     assert await sessions_of(services, "mallory") == 0
 
 
-async def test_session_of_another_user_by_a_token_that_expired(api: Api, clock: Clock, services: Services) -> None:
+async def test_session_of_another_user_by_an_expired_token(api: Api, clock: Clock, services: Services) -> None:
     """An access token proves nothing once it is over; the refresh token beside it speaks for its own session only."""
     alice, mallory = await api.member("alice"), await api.member("mallory")
     clock.advance(600)
@@ -164,7 +164,7 @@ async def test_session_end_in_parallel_is_counted_once(api: Api, services: Servi
 
 
 @on_each_engine
-async def test_session_opened_while_everything_is_ended(api: Api, clock: Clock, services: Services) -> None:
+async def test_session_opened_during_logout_everywhere(api: Api, clock: Clock, services: Services) -> None:
     """Sign-ins and a logout everywhere at once: a session that was counted as ended is not alive."""
     member = await api.member()
     challenges = [await api.challenge() for _ in range(10)]

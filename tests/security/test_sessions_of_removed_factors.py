@@ -70,7 +70,7 @@ async def test_a_session_that_the_removed_app_verified_last_ends(api: Api) -> No
     assert not await lives(api, thief)
 
 
-async def test_sessions_that_other_factors_opened_go_on(api: Api, services: Services) -> None:
+async def test_sessions_of_other_factors_continue(api: Api, services: Services) -> None:
     """Also those of which it is not known, which an earlier version opened."""
     member, lost = await member_with_two_apps(api)
     unknown = await sign_in(api, lost.secret)
@@ -85,7 +85,7 @@ async def test_sessions_that_other_factors_opened_go_on(api: Api, services: Serv
     assert [await lives(api, tokens) for tokens in others] == [True] * 3
 
 
-async def test_another_users_sessions_go_on(api: Api) -> None:
+async def test_sessions_of_other_users_continue(api: Api) -> None:
     member, lost = await member_with_two_apps(api)
     bob = await api.member("bob")
     await remove(api, member.access_token, lost.id)
@@ -119,7 +119,7 @@ async def test_race_of_a_sign_in_with_the_app_against_its_removal(api: Api, serv
 # ------------------------------------------------------------------------------------------- the session itself
 
 
-async def test_a_session_that_removes_the_app_that_it_verified_has_to_verify_another_factor(api: Api) -> None:
+async def test_a_session_that_removes_its_own_app_must_verify_another_factor(api: Api) -> None:
     member, other = await member_with_two_apps(api)
     assert (await remove(api, member.access_token, await first_device(api, member.access_token)))["sessionsEnded"] == 0
 
@@ -145,7 +145,7 @@ async def test_a_session_that_verified_another_factor_since_stays_fresh(api: Api
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["this one", "the other one"])
-async def test_new_recovery_codes_make_the_other_sessions_verify_a_second_factor_again(api: Api, number: int) -> None:
+async def test_new_recovery_codes_make_the_other_sessions_stale(api: Api, number: int) -> None:
     member = await api.member()
     thief = (await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0]))["tokens"]
     sessions = [member.session["tokens"], thief]

@@ -30,7 +30,7 @@ async def outcome(api: Api, username: str = "alice", password: str = WRONG_PASSW
     return kind
 
 
-async def test_a_guest_does_not_keep_out_who_signed_in_from_the_address_before(app: FastAPI, connect: Connect) -> None:
+async def test_a_guest_does_not_block_known_accounts_of_the_address(app: FastAPI, connect: Connect) -> None:
     office = connect(app, OFFICE)
     await office.member()
     await connect(app, HOME).member("bob")
@@ -41,9 +41,7 @@ async def test_a_guest_does_not_keep_out_who_signed_in_from_the_address_before(a
     assert await outcome(office, "nobody") == "RateLimited"
 
 
-async def test_a_guest_does_not_keep_out_of_a_reset_who_signed_in_from_the_address_before(
-    app: FastAPI, connect: Connect
-) -> None:
+async def test_a_guest_does_not_block_resets_of_known_accounts_of_the_address(app: FastAPI, connect: Connect) -> None:
     office = connect(app, OFFICE)
     member = await office.member()
     for number in range(30):
@@ -65,7 +63,7 @@ async def test_an_account_has_three_failures_beyond_the_limit_of_its_known_addre
     assert await outcome(office, password=PASSWORD) == ("OtpRequired" if failures == 3 else "RateLimited")
 
 
-async def test_failures_of_an_account_at_once_are_no_more_than_one_by_one(app: FastAPI, connect: Connect) -> None:
+async def test_parallel_failures_of_an_account_do_not_exceed_its_limit(app: FastAPI, connect: Connect) -> None:
     office = connect(app, OFFICE)
     await office.member()
     await use_up_logins(office)
@@ -93,7 +91,7 @@ async def test_known_accounts_of_an_address_have_ten_times_its_limit_together(
         assert await outcome(office, "carol", PASSWORD) == "OtpRequired"
 
 
-async def test_clients_without_an_address_share_the_limit_of_all(app: FastAPI, connect: Connect) -> None:
+async def test_clients_without_an_address_share_one_limit(app: FastAPI, connect: Connect) -> None:
     nowhere = connect(app, "not-an-address")
     await nowhere.member()
     await use_up_logins(nowhere)
@@ -104,7 +102,7 @@ async def test_clients_without_an_address_share_the_limit_of_all(app: FastAPI, c
 @pytest.mark.parametrize(
     "header", [{"X-Forwarded-For": "192.0.2.1"}, {"Forwarded": "for=192.0.2.1"}, {"X-Real-IP": "192.0.2.1"}]
 )
-async def test_clients_of_a_proxy_that_is_not_named_share_the_limit_of_all(
+async def test_clients_of_an_untrusted_proxy_share_one_limit(
     app: FastAPI, connect: Connect, header: dict[str, str]
 ) -> None:
     """Otherwise the owner's sign-in through it would make the address known for everybody else on the internet."""
@@ -116,7 +114,7 @@ async def test_clients_of_a_proxy_that_is_not_named_share_the_limit_of_all(
     assert await outcome(proxy, "alice", PASSWORD) == "OtpRequired"
 
 
-async def test_a_client_behind_a_named_proxy_has_its_own_known_address(run_app: RunApp, connect: Connect) -> None:
+async def test_a_client_behind_a_trusted_proxy_has_its_own_known_address(run_app: RunApp, connect: Connect) -> None:
     async with run_app(trusted_proxies="10.0.0.1", login_address_attempts=1) as app:
         await connect(app, OFFICE).member()
         proxy = connect(app, "10.0.0.1")
@@ -127,7 +125,7 @@ async def test_a_client_behind_a_named_proxy_has_its_own_known_address(run_app: 
         assert await outcome(proxy, "alice", PASSWORD, **{"X-Forwarded-For": OFFICE}) == "OtpRequired"
 
 
-async def test_right_logins_of_an_address_are_limited_too(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+async def test_successful_logins_of_an_address_are_limited_too(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     """So that an address with accounts of its own is no exception; ten times as wide for accounts that it knows."""
     async with run_app(login_address_total=4) as app:
         office = connect(app, OFFICE)
@@ -141,9 +139,7 @@ async def test_right_logins_of_an_address_are_limited_too(run_app: RunApp, conne
         assert await outcome(office, "bob", PASSWORD) == "OtpRequired"
 
 
-async def test_readiness_warns_of_a_proxy_that_is_not_named_for_an_hour(
-    app: FastAPI, connect: Connect, clock: Clock
-) -> None:
+async def test_readyz_warns_of_an_untrusted_proxy_for_an_hour(app: FastAPI, connect: Connect, clock: Clock) -> None:
     api = connect(app, OFFICE)
     assert (await api.http.get("/readyz")).json() == {"status": "ok"}
     await outcome(api, **{"X-Forwarded-For": "192.0.2.1"})

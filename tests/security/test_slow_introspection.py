@@ -26,7 +26,7 @@ DEAR = {
 
 
 @pytest.mark.parametrize("query", DEAR.values(), ids=DEAR)
-async def test_introspection_is_worked_out_beside_the_event_loop_and_once(api: Api, query: str) -> None:
+async def test_introspection_is_computed_once_in_a_thread(api: Api, query: str) -> None:
     with function_calls(of_new_threads=False):
         first = await post(api, operation(query))
     with function_calls(5000):
@@ -36,14 +36,14 @@ async def test_introspection_is_worked_out_beside_the_event_loop_and_once(api: A
     assert second.content == first.content
 
 
-async def test_introspection_answers_the_schema(api: Api, make_settings: Callable[..., Settings]) -> None:
+async def test_introspection_returns_the_whole_schema(api: Api, make_settings: Callable[..., Settings]) -> None:
     answer = (await post(api, operation(get_introspection_query(specified_by_url=True)))).json()
 
     told = print_schema(lexicographic_sort_schema(build_client_schema(answer["data"])))
     assert told == print_schema(lexicographic_sort_schema(Schema(make_settings())._schema))
 
 
-async def test_introspection_with_other_variables_is_another_answer(api: Api) -> None:
+async def test_introspection_is_cached_by_variables(api: Api) -> None:
     """So is another operation of one document; what is wrong is not remembered in place of an answer."""
     query = 'query A($name: String!) { __type(name: $name) { name } } query B { __type(name: "Session") { kind } }'
     answers = [
@@ -69,7 +69,7 @@ async def test_introspection_with_other_variables_is_another_answer(api: Api) ->
     assert "$name" in answers[4]["errors"][0]["message"]
 
 
-async def test_introspection_by_documents_that_no_cache_has_leaves_little_behind(api: Api) -> None:
+async def test_introspection_by_distinct_documents_takes_little_memory(api: Api) -> None:
     await post(api, operation(QUERY))
     gc.collect()
     tracemalloc.start()

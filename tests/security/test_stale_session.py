@@ -42,11 +42,11 @@ def some_arguments(mutation: str) -> dict[str, object]:
     return {name: some_value(argument.type, name) for name, argument in mutations()[mutation].args.items()}
 
 
-def test_every_mutation_is_sensitive_or_known_not_to_be() -> None:
+def test_every_mutation_is_classified_as_sensitive_or_not() -> None:
     assert sorted(mutations()) == sorted([*SENSITIVE, *NOT_SENSITIVE])
 
 
-async def test_a_stale_session_has_to_verify_a_second_factor_again(
+async def test_a_stale_session_must_verify_a_second_factor_again(
     api: Api, services: Services, subtests: pytest.Subtests
 ) -> None:
     member = await api.member()
@@ -66,7 +66,7 @@ async def test_a_stale_session_has_to_verify_a_second_factor_again(
 
 
 @pytest.mark.parametrize("mutation", SENSITIVE)
-async def test_a_fresh_session_need_not(api: Api, mutation: str) -> None:
+async def test_a_fresh_session_may_run_sensitive_mutations(api: Api, mutation: str) -> None:
     member = await api.member()
     api.clock.advance(FRESH_SECONDS - 30)
     allowed = await act(api, mutation, member.access_token, **some_arguments(mutation))
@@ -93,7 +93,7 @@ async def test_a_refreshed_session_is_as_stale_as_before(api: Api, subtests: pyt
             assert refused["__typename"] == "ReauthenticationRequired"
 
 
-async def test_nobody_and_an_ended_session_do_nothing(api: Api, subtests: pytest.Subtests) -> None:
+async def test_sensitive_mutations_without_a_live_session_do_nothing(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
     await api.logout(member.access_token)
     for mutation in SENSITIVE:

@@ -54,7 +54,7 @@ async def column(services: Services, name: str) -> list[Any]:
 
 
 @sqlite_only
-async def test_stolen_database_holds_no_secret(api: Api, clock: Clock, tmp_path: Path) -> None:
+async def test_stolen_database_contains_no_secret(api: Api, clock: Clock, tmp_path: Path) -> None:
     """Neither in the tables nor in the write-ahead log, where also what was deleted still stands."""
     member = await api.member()
     pending = await api.register("bob", "another horse battery staple")
@@ -93,7 +93,7 @@ async def test_stolen_database_holds_no_secret(api: Api, clock: Clock, tmp_path:
     assert [part for part in access_token_parts if part.encode() in content] == []
 
 
-async def test_stolen_database_holds_no_secret_in_any_column(api: Api, services: Services) -> None:
+async def test_stolen_database_contains_no_secret_in_any_column(api: Api, services: Services) -> None:
     """What is stored of a secret is sealed, a password hash, or a digest of one size."""
     member = await api.member()
     await api.challenge()

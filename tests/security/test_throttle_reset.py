@@ -25,7 +25,7 @@ async def test_throttle_reset_by_a_restart(tmp_path: Path) -> None:
         assert {answer["__typename"] for answer in answers} == outcomes
 
 
-async def test_throttle_that_can_not_count_lets_nobody_in(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_throttle_that_can_not_count_refuses_sign_ins(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """It fails closed: even the right password is not looked at."""
     await api.member()
 

@@ -40,7 +40,7 @@ async def test_unconfirmed_account_opens_no_session_by_password_alone(api: Api, 
     assert await sessions_of(services) == 0
 
 
-async def test_unconfirmed_account_is_dead_after_a_day(api: Api, clock: Clock, services: Services) -> None:
+async def test_unconfirmed_account_expires_after_a_day(api: Api, clock: Clock, services: Services) -> None:
     """At once, before any purge: its login, its challenges, its device."""
     registered = await api.register()
     secret = registered["enrollment"]["secret"]
@@ -56,7 +56,7 @@ async def test_unconfirmed_account_is_dead_after_a_day(api: Api, clock: Clock, s
     assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1  # nothing has purged it
 
 
-async def test_unconfirmed_account_lives_until_then(api: Api, clock: Clock) -> None:
+async def test_unconfirmed_account_is_valid_within_a_day(api: Api, clock: Clock) -> None:
     registered = await api.register()
     clock.advance(DAY - 1)
 
@@ -67,7 +67,7 @@ async def test_unconfirmed_account_lives_until_then(api: Api, clock: Clock) -> N
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
-async def test_unconfirmed_account_squats_a_name_for_a_day_only(api: Api, clock: Clock) -> None:
+async def test_unconfirmed_account_reserves_its_name_for_a_day_only(api: Api, clock: Clock) -> None:
     """The next owner of the name inherits nothing: neither password, nor secret, nor challenge."""
     squatted = await api.register(password="squatters-otter-rows-upstream")
     clock.advance(DAY - 1)
@@ -103,7 +103,9 @@ async def test_unconfirmed_account_is_not_kept_alive_by_restarts(api: Api, clock
 # ----------------------------------------------------------------------------------------------- restartEnrollment
 
 
-async def test_restart_kills_the_old_secret_and_every_challenge(api: Api, clock: Clock, services: Services) -> None:
+async def test_restart_invalidates_the_old_secret_and_every_challenge(
+    api: Api, clock: Clock, services: Services
+) -> None:
     registered = await api.register()
     old_secret = registered["enrollment"]["secret"]
     challenges = [registered["challenge"], *[await api.challenge() for _ in range(3)]]
@@ -199,7 +201,7 @@ async def test_confirmed_account_is_not_enrolled_by_its_password(
     assert signed_in["__typename"] == "SignedIn"
 
 
-async def test_confirmed_account_is_not_enrolled_after_its_codes_were_switched_off(
+async def test_confirmed_account_is_not_enrolled_after_its_codes_were_disabled(
     run_app: RunApp, connect: Connect
 ) -> None:
     """Guessing until one-time codes are off is no way to enroll another device."""
@@ -260,7 +262,9 @@ async def test_operators_code_is_not_skipped_by_verifying_at_once(api: Api, serv
     assert await sessions_of(services) == 0
 
 
-async def test_operators_enrollment_is_guessed_without_end(api: Api, clock: Clock, services: Services) -> None:
+async def test_guesses_at_an_operators_enrollment_count_against_the_account(
+    api: Api, clock: Clock, services: Services
+) -> None:
     """Whoever knows the password waits after the fifth guess, as at a confirmed account; a new secret starts afresh."""
     await reset_by_operator(api, services)
     for _ in range(5):
@@ -323,7 +327,7 @@ async def test_operators_code_guesses_in_parallel(api: Api, services: Services) 
     assert await attempts_counted(services) == 5
 
 
-async def test_operators_code_guesses_do_not_keep_the_owner_out(
+async def test_operators_code_guesses_do_not_block_the_owner(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
     """Whoever else knows the password can't use up what the owner needs."""

@@ -94,7 +94,7 @@ async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.Monkey
         assert (receiver.connections, proxy.connections) == (1, 0)
 
 
-async def test_a_response_without_end_is_not_read_to_its_end() -> None:
+async def test_the_body_of_a_response_is_not_read() -> None:
     async with receiving() as receiver:
         receiver.drips = True
         receiver.answer = b"HTTP/1.1 200 OK\r\n\r\n"

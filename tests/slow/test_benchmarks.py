@@ -45,7 +45,7 @@ def test_memory_starts_and_hashes_are_measured(figures: dict[str, Any]) -> None:
     assert all(rate > 0 for by_cores in figures["hashes"].values() for rate in by_cores.values())
 
 
-def test_aims_are_judged_where_both_sides_were_measured(figures: dict[str, Any]) -> None:
+def test_goals_are_compared_where_both_sides_were_measured(figures: dict[str, Any]) -> None:
     targets = figures["targets"]
     judged = {aim.what for aim in aims(figures | {"targets": targets | {"better-auth": targets["bare"]}})}
     assert "verifyOtp a second, beside better-auth" in judged
@@ -73,7 +73,7 @@ def test_the_plot_has_a_bar_for_each_target_and_operation(figures: dict[str, Any
     assert len(drawn.findall("{http://www.w3.org/2000/svg}rect")) == 2 * len(OPERATIONS)
 
 
-async def test_an_answer_that_is_no_success_ends_the_run() -> None:
+async def test_an_unsuccessful_answer_ends_the_run() -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
@@ -93,7 +93,9 @@ def test_a_percentile_is_the_value_at_its_rank(percent: int, expected: int) -> N
 
 
 @on_each_engine
-def test_a_large_store_and_a_purge_are_measured_beside_none(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_store_and_a_running_purge_are_compared_with_a_baseline(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if engine == "postgresql":
         demand_program("PostgreSQL's server", program("initdb"))
     monkeypatch.setattr(scale, "_LOOK_SECONDS", 0.01)

@@ -36,7 +36,7 @@ def test_every_variable_that_is_named_is_a_setting(file: str) -> None:
     assert named <= {f"GRAPHQL_MFA_{name.upper()}" for name in Settings.model_fields}
 
 
-def test_everything_that_is_copied_is_there_and_not_ignored() -> None:
+def test_every_copied_file_exists_and_is_not_ignored() -> None:
     sources = [path for copy in instructions("COPY") if "--from" not in copy for path in copy.split()[:-1]]
     ignored = (ROOT / ".dockerignore").read_text().split()
     assert sources
@@ -53,14 +53,14 @@ def test_every_command_exists() -> None:
         assert {word for word in command if word.startswith("--")} <= options
 
 
-def test_the_image_runs_as_nobody_in_particular_and_holds_no_secret() -> None:
+def test_the_image_runs_unprivileged_and_contains_no_secret() -> None:
     assert instructions("USER") == ["10001:10001"]
     assert instructions("STOPSIGNAL") == ["SIGTERM"]
     assert [word for words in instructions("ENV") for word in shlex.split(words) if "SECRET" in word] == []
 
 
 @pytest.mark.parametrize(("path", "code"), [("/healthz", 0), ("/nothing", 1)])
-def test_the_health_check_asks_the_server_and_no_proxy(live_server: str, path: str, code: int) -> None:
+def test_the_health_check_bypasses_proxies(live_server: str, path: str, code: int) -> None:
     (check,) = instructions("HEALTHCHECK")
     python, *arguments = json.loads(check.partition("CMD ")[2])
     assert python == "python"
@@ -72,7 +72,7 @@ def test_the_health_check_asks_the_server_and_no_proxy(live_server: str, path: s
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_a_container_of_ours_can_write_nowhere_and_gain_nothing(name: str) -> None:
+def test_containers_have_a_read_only_file_system_and_no_new_privileges(name: str) -> None:
     service = OURS[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -81,7 +81,7 @@ def test_a_container_of_ours_can_write_nowhere_and_gain_nothing(name: str) -> No
     assert "environment" not in service  # secrets are in that file
 
 
-def test_the_database_sees_no_key() -> None:
+def test_the_database_container_gets_no_key() -> None:
     assert SERVICES["database"]["env_file"] == ["database.env"]
 
 

@@ -23,7 +23,7 @@ OUTCOMES = [
 ]
 
 
-def test_the_demo_shows_a_whole_sign_in_in_steps_on_a_server_of_its_own() -> None:
+def test_the_demo_shows_a_sign_in_on_its_own_server() -> None:
     ran = CliRunner().invoke(app, ["demo"])
     assert ran.exit_code == 0, ran.output
     assert "█" in ran.stdout, "the QR code"
@@ -34,12 +34,12 @@ def test_the_demo_shows_a_whole_sign_in_in_steps_on_a_server_of_its_own() -> Non
     assert ran.stdout.endswith("with a password and a one-time code.\n")
 
 
-def test_the_demo_works_against_a_server_that_is_running(live_server: str) -> None:
+def test_the_demo_works_with_a_running_server(live_server: str) -> None:
     ran = CliRunner().invoke(app, ["demo", "--url", f"{live_server}/graphql"])
     assert ran.exit_code == 0, ran.output
 
 
-def test_the_demo_asks_no_proxy_for_a_server_on_this_machine(live_server: str) -> None:
+def test_the_demo_bypasses_proxies_for_a_local_server(live_server: str) -> None:
     proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
     ran = CliRunner().invoke(
         app, ["demo", "--url", f"{live_server}/graphql"], env={**proxy, "NO_PROXY": "", "no_proxy": ""}
@@ -90,13 +90,13 @@ def something_else(status: int, body: str) -> Iterator[str]:
         (200, "\xff"),
     ],
 )
-def test_the_demo_fails_with_a_word_where_something_else_answers(status: int, answer: str) -> None:
+def test_the_demo_reports_another_service(status: int, answer: str) -> None:
     with something_else(status, answer) as url:
         ran = CliRunner().invoke(app, ["demo", "--url", url])
     _failed_with_a_word(ran)
 
 
-def test_the_demo_fails_where_an_outcome_of_the_right_type_says_something_else() -> None:
+def test_the_demo_reports_unexpected_values_in_an_outcome() -> None:
     enrollment = {"otpauthUri": "otpauth://totp/demo?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"}
     data = {
         "registerUser": {"__typename": "RegisterUserSuccess", "enrollment": enrollment, "challenge": {"token": "t"}},
@@ -108,14 +108,14 @@ def test_the_demo_fails_where_an_outcome_of_the_right_type_says_something_else()
     assert ran.stdout.endswith("The demo failed: it is not true that mfaEnabled is true.\n")
 
 
-def test_the_demo_fails_with_a_word_where_nothing_answers() -> None:
+def test_the_demo_reports_an_unreachable_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
     ran = CliRunner().invoke(app, ["demo", "--url", url])
     _failed_with_a_word(ran)
 
 
-def test_the_demo_fails_with_a_word_where_something_answers_that_is_no_web_server() -> None:
+def test_the_demo_reports_a_server_that_does_not_speak_http() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def greet() -> None:
@@ -132,7 +132,7 @@ def test_the_demo_fails_with_a_word_where_something_answers_that_is_no_web_serve
 
 
 @pytest.mark.parametrize("url", ["nonsense", "localhost:8000/graphql"])
-def test_the_demo_fails_with_a_word_for_what_is_no_url(url: str) -> None:
+def test_the_demo_reports_a_malformed_url(url: str) -> None:
     _failed_with_a_word(CliRunner().invoke(app, ["demo", "--url", url]))
 
 

@@ -34,7 +34,7 @@ def make_run(folder: Path, *, version: str = "true", venv: str = "true") -> "sub
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
-def test_the_first_make_run_says_that_it_installs_and_serves_with_the_explorer(tmp_path: Path) -> None:
+def test_the_first_make_run_reports_the_installation_and_serves_the_explorer(tmp_path: Path) -> None:
     ran = make_run(tmp_path)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == "Installing into .venv, which takes about a minute the first time.\n"
@@ -54,7 +54,7 @@ def test_the_first_make_run_says_that_it_installs_and_serves_with_the_explorer(t
     ],
     ids=["an old Python", "no venv"],
 )
-def test_make_run_says_in_one_line_what_is_missing(tmp_path: Path, missing: dict[str, str], message: str) -> None:
+def test_make_run_names_a_missing_program_in_one_line(tmp_path: Path, missing: dict[str, str], message: str) -> None:
     ran = make_run(tmp_path, **missing)
     line, of_make = ran.stderr.splitlines()
     assert line == message

@@ -26,7 +26,7 @@ def _memory(process: str) -> str:
 
 
 @postgresql_only
-def test_a_server_whose_starter_is_killed_ends_and_leaves_nothing() -> None:
+def test_the_server_ends_and_cleans_up_when_its_parent_is_killed() -> None:
     demand_program("PostgreSQL's server", program("initdb"))
     root = Path(__file__).parents[2]
     with subprocess.Popen(

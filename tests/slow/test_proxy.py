@@ -151,7 +151,7 @@ def test_a_page_signs_up_in_cookie_mode_at_a_port_that_is_not_443(site: Callable
 
 
 @pytest.mark.parametrize("arguments", [[], ["--dev"]], ids=["serve", "serve --dev"])
-def test_the_internet_sees_no_explorer_through_nginx(site: Callable[..., Site], arguments: list[str]) -> None:
+def test_the_explorer_is_not_public_through_nginx(site: Callable[..., Site], arguments: list[str]) -> None:
     with site(*arguments).client() as http:
         assert http.get("/readyz").status_code == 200
         assert http.get("/graphql", headers=HTML).status_code == 400
@@ -159,13 +159,13 @@ def test_the_internet_sees_no_explorer_through_nginx(site: Callable[..., Site], 
         assert http.get("/graphql", headers=HTML | {"Host": "127.0.0.1:8000"}).status_code == 400
 
 
-def test_the_metrics_are_not_for_the_internet(site: Callable[..., Site]) -> None:
+def test_metrics_are_not_public_through_nginx(site: Callable[..., Site]) -> None:
     token = "a token for the scraper"
     with site(GRAPHQL_MFA_METRICS_TOKEN=token).client() as http:
         assert http.get("/metrics", headers={"Authorization": f"Bearer {token}"}).status_code == 404
 
 
-def test_an_address_has_20_requests_in_progress(site: Callable[..., Site]) -> None:
+def test_an_address_may_have_20_concurrent_requests(site: Callable[..., Site]) -> None:
     started = site()
     with ExitStack() as stack:
 

@@ -108,7 +108,7 @@ async def no_connection_in_use(database: Database) -> None:
 
 @pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when the wait is over"])
 @pytest.mark.parametrize("others", [0, OTHERS], ids=["alone", "among others"])
-async def test_a_write_that_is_cancelled_at_any_await_is_done_whole_or_not_at_all_and_blocks_nobody(
+async def test_a_write_cancelled_at_any_await_is_atomic_and_leaves_no_lock(
     database: Database, other_process: Database, late: bool, others: int
 ) -> None:
     before, outcomes = 0, []
@@ -132,7 +132,7 @@ async def test_a_write_that_is_cancelled_at_any_await_is_done_whole_or_not_at_al
     assert any(cancelled for cancelled, _ in outcomes)
 
 
-async def test_of_fifty_writes_of_which_half_are_cancelled_the_other_half_is_done(
+async def test_cancelling_half_of_fifty_writes_does_not_affect_the_others(
     database: Database, other_process: Database
 ) -> None:
     tasks = [asyncio.create_task(database.write(count_twice)) for _ in range(50)]
@@ -152,7 +152,7 @@ async def test_of_fifty_writes_of_which_half_are_cancelled_the_other_half_is_don
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["while it waits", "when the wait is over"])
-async def test_a_read_that_is_cancelled_at_any_await_gives_its_connection_back(database: Database, late: bool) -> None:
+async def test_a_read_cancelled_at_any_await_returns_its_connection_to_the_pool(database: Database, late: bool) -> None:
     cancelled = []
     for step in itertools.count(1):
         victim = Victim(database.read(counted), step, late=late)
@@ -167,7 +167,7 @@ async def test_a_read_that_is_cancelled_at_any_await_gives_its_connection_back(d
 
 
 @sqlite_only
-async def test_a_caller_that_is_cancelled_while_another_process_writes_leaves_at_once_and_changes_nothing(
+async def test_a_caller_cancelled_while_waiting_for_the_lock_returns_at_once_and_writes_nothing(
     database: Database, database_url: str
 ) -> None:
     with closing(sqlite3.connect(make_url(database_url).database or "", isolation_level=None)) as other:

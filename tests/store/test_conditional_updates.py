@@ -75,7 +75,7 @@ def _register(names: Iterator[str], connection: Connection) -> bool:
     "make",
     [a_time_step, a_challenge, a_recovery_code, a_refresh_token, a_name, a_name_and_those_that_look_like_it],
 )
-async def test_exactly_one_of_many_uses_it(
+async def test_exactly_one_of_many_parallel_uses_succeeds(
     database: Database, other_process: Database, make: Callable[[Connection], Attempt]
 ) -> None:
     attempt = await database.write(make)
@@ -84,7 +84,7 @@ async def test_exactly_one_of_many_uses_it(
 
 
 @postgresql_only
-async def test_a_registration_waits_for_another_of_a_name_that_looks_alike(
+async def test_parallel_registrations_of_lookalike_names_are_serialised(
     database: Database, other_process: Database
 ) -> None:
     """Until that is committed, its row can't be seen."""
@@ -120,7 +120,7 @@ async def test_only_a_step_newer_than_the_last_one_can_be_claimed(
     assert step == (100 if claimed else last_step)
 
 
-async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_that_as_it_is(
+async def test_only_the_first_claimed_step_confirms_the_device(
     database: Database,
 ) -> None:
     def claim_twice(connection: Connection) -> object:
@@ -132,7 +132,7 @@ async def test_the_first_claimed_step_confirms_the_device_and_later_ones_leave_t
     assert await database.write(claim_twice) == NOW
 
 
-async def test_a_claimed_step_sets_when_the_device_was_used_and_takes_its_end_away(database: Database) -> None:
+async def test_a_claimed_step_sets_last_used_and_clears_the_expiry(database: Database) -> None:
     def claim(connection: Connection) -> None:
         device = rows.add_device(connection, rows.add_user(connection), expires_at=LATER)
         assert totp.claim_step(connection, device, 100, NOW)
@@ -217,7 +217,7 @@ async def test_a_rotated_session_is_found_by_its_new_token_and_by_its_family(dat
     await database.write(rotate)
 
 
-async def test_a_session_that_is_over_is_not_found_by_its_token(database: Database) -> None:
+async def test_an_ended_session_is_not_found_by_its_token(database: Database) -> None:
     def look_up(connection: Connection) -> object:
         rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD, family_digest=FAMILY)
         return sessions.lock_by_refresh_token(connection, OLD, FAMILY, LATER)
@@ -225,7 +225,7 @@ async def test_a_session_that_is_over_is_not_found_by_its_token(database: Databa
     assert await database.write(look_up) is None
 
 
-async def test_names_that_look_alike_are_reserved_at_the_same_moment(database: Database) -> None:
+async def test_lookalike_names_can_be_reserved_in_parallel(database: Database) -> None:
     await asyncio.gather(
         *(database.write(partial(accounts.reserve_name, key=key, ends_at=LATER)) for key in ["bobby", "b0bby"] * 10)
     )

@@ -31,9 +31,7 @@ def failures(connection: Connection) -> dict[str, int]:
 
 
 @postgresql_only
-async def test_of_two_transactions_that_wait_for_each_other_both_end_well(
-    database: Database, other_process: Database
-) -> None:
+async def test_two_deadlocked_transactions_both_succeed(database: Database, other_process: Database) -> None:
     names = ["alice", "bob"]
     await database.write(lambda connection: [rows.add_user(connection, name) for name in names])
     tries: list[str] = []
@@ -57,7 +55,7 @@ async def test_of_two_transactions_that_wait_for_each_other_both_end_well(
 
 
 @postgresql_only
-async def test_a_transaction_that_conflicts_each_time_ends_with_an_error(
+async def test_a_transaction_that_always_conflicts_ends_with_an_error(
     database: Database, other_process: Database
 ) -> None:
     await database.write(rows.add_user)
@@ -77,7 +75,7 @@ async def test_a_transaction_that_conflicts_each_time_ends_with_an_error(
 
 
 @postgresql_only
-async def test_rows_are_the_locks_whatever_the_database_has_for_a_default(postgresql: PostgresqlServer) -> None:
+async def test_a_stricter_default_isolation_level_is_overridden(postgresql: PostgresqlServer) -> None:
     """Where it is stricter, far more transactions would be undone than can be run again."""
     url = await asyncio.to_thread(postgresql.empty_database)
     stricter = f"ALTER DATABASE {make_url(url).database} SET default_transaction_isolation = 'serializable'"

@@ -33,7 +33,7 @@ def usernames(connection: Connection) -> list[str]:
 
 
 @sqlite_only
-async def test_every_connection_keeps_what_was_acknowledged_and_waits_for_its_turn(database: Database) -> None:
+async def test_every_connection_is_durable_and_waits_for_the_lock(database: Database) -> None:
     found = await asyncio.gather(database.write(pragmas), *(database.read(pragmas) for _ in range(10)))
     assert found == [PRAGMAS] * 11
 
@@ -61,14 +61,14 @@ def test_a_database_in_memory_is_refused(url: str) -> None:
         "postgresql+asyncpg://root:hunter2@db/test?sslmode=require",
     ],
 )
-def test_a_database_that_the_store_does_not_know_is_refused_without_repeating_the_url(url: str) -> None:
+def test_an_unknown_database_is_refused_without_repeating_the_url(url: str) -> None:
     with pytest.raises(UnsupportedDatabaseError) as refusal:
         Database(url)
     assert url not in str(refusal.value)
     assert "hunter2" not in str(refusal.value)
 
 
-async def test_a_transaction_that_raises_leaves_nothing_behind(any_database: Database) -> None:
+async def test_a_transaction_that_raises_is_rolled_back(any_database: Database) -> None:
     def fail(connection: Connection) -> None:
         rows.add_user(connection)
         raise ZeroDivisionError
@@ -81,7 +81,7 @@ async def test_a_transaction_that_raises_leaves_nothing_behind(any_database: Dat
 
 
 @sqlite_only
-async def test_of_fifty_transactions_that_read_and_then_write_none_overwrites_another(
+async def test_fifty_parallel_read_write_transactions_lose_no_update(
     any_database: Database, other_process: Database
 ) -> None:
     await any_database.write(rows.add_user)
@@ -95,7 +95,7 @@ async def test_of_fifty_transactions_that_read_and_then_write_none_overwrites_an
     assert await any_database.read(lambda connection: connection.scalar(select(UserRow.otp_failures))) == 50
 
 
-async def test_a_read_sees_what_was_committed_before_it(database: Database, other_process: Database) -> None:
+async def test_a_read_sees_all_earlier_commits(database: Database, other_process: Database) -> None:
     for name in ("alice", "bob"):
         await database.write(partial(rows.add_user, username=name))
         assert name in await other_process.read(usernames)
@@ -144,7 +144,7 @@ def fill_the_disk(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("fail", "error"), [(fail_at_commit, IntegrityError), (fill_the_disk, UnavailableError)], ids=["constraint", "disk"]
 )
-async def test_a_commit_that_fails_leaves_nothing_behind_either(
+async def test_a_commit_that_fails_is_rolled_back(
     any_database: Database, other_process: Database, fail: Callable[[Connection], None], error: type[Exception]
 ) -> None:
     await any_database.read(lambda connection: connection.execute(text("PRAGMA foreign_keys = ON")))
@@ -157,7 +157,7 @@ async def test_a_commit_that_fails_leaves_nothing_behind_either(
     assert await any_database.read(usernames) == ["alice", "bob"]
 
 
-async def test_a_function_is_called_after_each_commit_of_a_transaction_that_asks_for_it(database: Database) -> None:
+async def test_after_commit_functions_run_after_each_commit(database: Database) -> None:
     calls: list[str] = []
     database.after_commit("outbox", lambda: calls.append("after commit"))
 
@@ -176,7 +176,7 @@ async def test_a_function_is_called_after_each_commit_of_a_transaction_that_asks
 
 
 @postgresql_only
-async def test_closing_waits_for_connections_that_are_being_given_up(database: Database) -> None:
+async def test_closing_waits_for_connections_that_are_being_discarded(database: Database) -> None:
     sleeping = asyncio.create_task(database.read(lambda connection: connection.execute(text("SELECT pg_sleep(60)"))))
     while not connections_in_use(database):  # noqa: ASYNC110 - the pool tells nobody
         await asyncio.sleep(0)
@@ -186,7 +186,7 @@ async def test_closing_waits_for_connections_that_are_being_given_up(database: D
     assert sleeping.cancelled()
 
 
-async def test_foreign_keys_are_held(database: Database) -> None:
+async def test_foreign_keys_are_enforced(database: Database) -> None:
     nobody = await database.write(rows.add_user)
     await database.write(lambda connection: connection.execute(text("DELETE FROM mfa_users")))
     with pytest.raises(IntegrityError):
@@ -194,7 +194,7 @@ async def test_foreign_keys_are_held(database: Database) -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 2, -9.5])
-async def test_an_instant_comes_back_in_utc(database: Database, offset: float) -> None:
+async def test_a_datetime_is_read_back_in_utc(database: Database, offset: float) -> None:
     instant = datetime(2026, 7, 1, 12, 30, 15, 123_456, tzinfo=timezone(timedelta(hours=offset)))
     await database.write(lambda connection: rows.add_user(connection, created_at=instant))
     stored = await database.read(lambda connection: connection.scalar(select(UserRow.created_at)))

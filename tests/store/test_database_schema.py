@@ -33,7 +33,7 @@ def names(schema: str) -> Callable[[Connection], set[str]]:
 
 
 @postgresql_only
-async def test_everything_happens_in_the_schema_that_is_set(
+async def test_all_tables_are_in_the_configured_schema(
     postgresql: PostgresqlServer,
     run_app: Callable[..., AbstractAsyncContextManager[FastAPI]],
     connect: Connect,
@@ -63,7 +63,7 @@ async def test_everything_happens_in_the_schema_that_is_set(
 
 
 @postgresql_only
-async def test_several_can_make_the_schema_at_once(postgresql: PostgresqlServer) -> None:
+async def test_several_processes_can_create_the_schema_at_once(postgresql: PostgresqlServer) -> None:
     url = postgresql.empty_database()
     databases = [Database(url, schema="sign_in") for _ in range(4)]
     await asyncio.gather(*(database.migrate() for database in databases))
@@ -73,7 +73,7 @@ async def test_several_can_make_the_schema_at_once(postgresql: PostgresqlServer)
 
 
 @postgresql_only
-async def test_a_role_that_can_not_make_schemas_migrates_in_one_that_is_there(postgresql: PostgresqlServer) -> None:
+async def test_a_role_that_can_not_create_schemas_migrates_in_an_existing_one(postgresql: PostgresqlServer) -> None:
     url = postgresql.empty_database()
     name = url.split("?")[0].rsplit("/", 1)[1]
     postgresql.execute(name, "CREATE ROLE migrator LOGIN")
@@ -85,7 +85,7 @@ async def test_a_role_that_can_not_make_schemas_migrates_in_one_that_is_there(po
 
 
 @postgresql_only
-async def test_a_hosts_engine_takes_a_schema_too(postgresql: PostgresqlServer) -> None:
+async def test_a_schema_works_with_a_hosts_engine(postgresql: PostgresqlServer) -> None:
     engine = create_async_engine(postgresql.empty_database())
     database = Database(engine, schema="sign_in")
     await database.migrate()

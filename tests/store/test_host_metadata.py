@@ -47,7 +47,7 @@ async def test_autogenerate_of_a_host_proposes_nothing_about_our_tables(shared: 
 
 
 @postgresql_only
-async def test_a_host_refers_to_accounts_in_a_schema_of_their_own(fresh_url: str) -> None:
+async def test_a_host_can_reference_accounts_in_a_separate_schema(fresh_url: str) -> None:
     models = MetaData()
     users = graphql_mfa.metadata.tables["mfa_users"].to_metadata(models, schema="sign_in")
     drafts = Table("drafts", models, Column("owner_id", ForeignKey(users.c.id, ondelete="CASCADE")))
@@ -62,7 +62,7 @@ async def test_a_host_refers_to_accounts_in_a_schema_of_their_own(fresh_url: str
     await database.close()
 
 
-async def test_rows_of_a_host_refer_to_accounts_and_go_with_them(shared: Database) -> None:
+async def test_rows_of_a_host_can_reference_accounts_and_are_deleted_with_them(shared: Database) -> None:
     def owners(connection: Connection) -> list[UUID]:
         return list(connection.scalars(select(notes.c.owner_id)))
 

@@ -32,7 +32,7 @@ def seals(connection: Connection) -> dict[UUID, tuple[bytes, bytes]]:
 @pytest.mark.parametrize(
     ("sealed_again", "stored"), [(None, (OLD, b"key1")), (NEW, (NEW, b"key2"))], ids=["kept", "sealed again"]
 )
-async def test_claiming_a_step_changes_seal_and_key_together_or_neither(
+async def test_claiming_a_step_updates_ciphertext_and_key_id_together(
     database: Database, sealed_again: bytes | None, stored: tuple[bytes, bytes]
 ) -> None:
     def claim(connection: Connection) -> dict[UUID, tuple[bytes, bytes]]:
@@ -48,7 +48,7 @@ async def test_claiming_a_step_changes_seal_and_key_together_or_neither(
     assert sorted(expected.values()) == sorted([stored, (OLD, b"key1")])
 
 
-async def test_a_seal_is_replaced_unless_it_has_changed_since_it_was_read(database: Database) -> None:
+async def test_a_ciphertext_is_replaced_only_if_unchanged_since_it_was_read(database: Database) -> None:
     def race(connection: Connection) -> tuple[UUID, UUID]:
         first, second = add_devices(connection, b"key1", b"key1")
         read = keys.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=10)
@@ -60,7 +60,7 @@ async def test_a_seal_is_replaced_unless_it_has_changed_since_it_was_read(databa
     assert await database.read(seals) == {first: (NEW, b"key2"), second: (b"key3 was faster", b"key3")}
 
 
-async def test_the_devices_of_a_key_come_in_pages(database: Database) -> None:
+async def test_the_devices_of_a_key_are_read_in_pages(database: Database) -> None:
     def pages(connection: Connection) -> tuple[list[UUID], list[list[UUID]]]:
         added = add_devices(connection, b"key1", b"key2", b"key1", b"key1", b"key2", b"key1", b"key1")
         after, found = UUID(int=0), []
@@ -74,7 +74,7 @@ async def test_the_devices_of_a_key_come_in_pages(database: Database) -> None:
     assert [device_id for page in found for device_id in page] == sorted(added)
 
 
-async def test_the_keys_that_sealed_something_are_found_and_counted(database: Database) -> None:
+async def test_the_keys_in_use_are_listed_with_their_counts(database: Database) -> None:
     assert await database.read(keys.sealing_keys) == []
     ids = [b"\xff\xff\xff\xff", b"\0\0\0\0", b"key1", b"key2", b"key1"]
     await database.write(lambda connection: add_devices(connection, *ids))
@@ -88,9 +88,7 @@ async def test_the_keys_that_sealed_something_are_found_and_counted(database: Da
     [keys.sealing_keys, lambda connection: keys.sealed_by_key(connection, b"key1", after=UUID(int=0), rows=2)],
     ids=["keys", "devices of a key"],
 )
-async def test_an_index_finds_them_however_many_devices_there_are(
-    database: Database, query: Callable[[Connection], object]
-) -> None:
+async def test_key_queries_use_an_index(database: Database, query: Callable[[Connection], object]) -> None:
     await database.write(lambda connection: add_devices(connection, b"key1"))
 
     def plans(connection: Connection) -> list[str]:
@@ -113,7 +111,7 @@ async def test_an_index_finds_them_however_many_devices_there_are(
     assert [step for step in steps if "ix_mfa_totp_devices_key_id_id (key_id" not in step] == []
 
 
-async def test_a_session_counts_for_its_key_while_it_lives_and_its_tokens_are_young(database: Database) -> None:
+async def test_a_session_needs_its_key_while_it_is_alive_and_its_tokens_are_recent(database: Database) -> None:
     now, since, retries_since = (NOW + timedelta(minutes=minutes) for minutes in (20, 10, 5))
 
     def fill(connection: Connection) -> None:

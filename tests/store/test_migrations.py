@@ -43,7 +43,7 @@ from tests.store import rows
 pytestmark = on_each_engine
 
 
-async def test_the_migrations_make_the_tables_that_the_code_uses(database: Database) -> None:
+async def test_the_migrations_create_the_tables_of_the_models(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
         options = {"compare_type": True, "compare_server_default": True, "version_table": migrations.VERSION_TABLE}
         context = MigrationContext.configure(connection, opts=options)
@@ -83,7 +83,7 @@ async def test_a_fresh_database_is_not_migrated_until_it_is(fresh_url: str) -> N
 
 @postgresql_only
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-async def test_a_database_that_can_not_store_every_name_is_refused(postgresql: PostgresqlServer, encoding: str) -> None:
+async def test_a_database_that_is_not_utf_8_is_refused(postgresql: PostgresqlServer, encoding: str) -> None:
     name = f"of_{encoding.lower()}"
     postgresql.execute("template1", f"CREATE DATABASE {name} ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
     message = f"its encoding is {encoding}, .* make one with ENCODING 'UTF8' TEMPLATE template0"
@@ -97,7 +97,7 @@ async def test_a_database_that_can_not_store_every_name_is_refused(postgresql: P
 
 
 @sqlite_only
-async def test_an_sqlite_file_in_another_encoding_of_unicode_keeps_every_name(tmp_path: Path) -> None:
+async def test_an_sqlite_file_in_utf_16_stores_every_name(tmp_path: Path) -> None:
     file = tmp_path / "test.db"
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA encoding = 'UTF-16le'")
@@ -133,7 +133,7 @@ def test_several_processes_can_migrate_a_fresh_database_at_once(fresh_url: str) 
     assert asyncio.run(version_of(fresh_url)) == migrations.HEAD
 
 
-async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_which_key_sealed_them(
+async def test_a_database_of_the_first_version_keeps_its_devices_and_records_their_keys(
     fresh_url: str,
 ) -> None:
     def first_version(connection: Connection) -> None:
@@ -154,7 +154,7 @@ async def test_a_database_of_the_first_version_keeps_its_devices_and_learns_whic
     assert (row.key_id, row.sealed_secret) == (b"key1", b"key1 and the rest")
 
 
-async def test_accounts_of_the_fifth_version_get_skeletons_though_some_look_alike(fresh_url: str) -> None:
+async def test_accounts_of_the_fifth_version_get_skeletons_even_if_some_look_alike(fresh_url: str) -> None:
     names = ["coca", "соса", *(f"user{number}x" for number in range(1500))]  # noqa: RUF001
 
     def fifth_version(connection: Connection) -> None:
@@ -174,7 +174,7 @@ async def test_accounts_of_the_fifth_version_get_skeletons_though_some_look_alik
     assert len({row.username_skeleton for row in found}) == len(names) - 1
 
 
-async def test_events_of_the_second_version_are_older_than_those_that_follow(fresh_url: str) -> None:
+async def test_events_of_the_second_version_sort_before_new_ones(fresh_url: str) -> None:
     """Their ids were random, and most of them would stand before every later event."""
     user, then = UUID(int=1), datetime(2026, 1, 1, 0, 0, 0, 123_000, tzinfo=UTC)
 
@@ -267,7 +267,7 @@ async def test_known_addresses_of_the_third_version_count_as_used_now(fresh: Dat
 
 @pytest.mark.usefixtures("schema_that_breaks")
 @pytest.mark.parametrize("versions", [["9999"], ["abc"], ["0000"], ["00055"], ["0005", "0006"], []])
-async def test_a_version_that_this_release_can_not_know_is_refused(database: Database, versions: list[str]) -> None:
+async def test_an_unknown_version_is_refused(database: Database, versions: list[str]) -> None:
     await database.write(partial(_set_versions, versions=versions))
     before = await database.read(_tables)
     for attempt in (database.migrate, database.require_migrated):
@@ -278,7 +278,7 @@ async def test_a_version_that_this_release_can_not_know_is_refused(database: Dat
 
 @pytest.mark.usefixtures("schema_that_breaks")
 @pytest.mark.parametrize("later", [f"{int(migrations.HEAD) + 1:04}", "0999"])
-async def test_a_later_version_that_only_adds_is_worked_on_and_left_as_it_is(database: Database, later: str) -> None:
+async def test_a_compatible_later_version_is_used_unchanged(database: Database, later: str) -> None:
     await database.write(partial(_set_versions, versions=[later]))
     assert await database.require_migrated()
     await database.migrate()
@@ -286,7 +286,7 @@ async def test_a_later_version_that_only_adds_is_worked_on_and_left_as_it_is(dat
 
 
 @pytest.mark.parametrize("version", ["0000", "0003", "9999"])
-async def test_the_versions_of_another_program_are_not_ours(fresh: Database, version: str) -> None:
+async def test_the_version_table_of_another_program_is_ignored(fresh: Database, version: str) -> None:
     def others(connection: Connection) -> None:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)"))
         connection.execute(text(f"INSERT INTO alembic_version VALUES ('{version}')"))

@@ -55,14 +55,14 @@ async def failure_at(url: str) -> Exception:
         await database.close()
 
 
-async def test_a_statement_that_is_wrong_is_no_outage(database: Database) -> None:
+async def test_an_invalid_statement_is_not_an_outage(database: Database) -> None:
     assert not isinstance(await failure_of(database, "SELECT * FROM nowhere"), UnavailableError)
     await database.write(rows.add_user)
     assert not isinstance(await failure_of(database, "UPDATE mfa_users SET username = NULL"), UnavailableError)
 
 
 @pytest.mark.parametrize("begin", [b"SQLite format 3\0", b""], ids=["its header alone", "nothing of one"])
-async def test_a_file_that_is_no_database_can_not_be_used(tmp_path: Path, begin: bytes) -> None:
+async def test_a_file_that_is_not_a_database_is_unusable(tmp_path: Path, begin: bytes) -> None:
     (tmp_path / "test.db").write_bytes(begin + b"x" * 5_000)
     failure = await failure_at(f"sqlite+aiosqlite:///{tmp_path}/test.db")
     assert isinstance(failure, UnusableDatabaseError)
@@ -72,13 +72,13 @@ async def test_a_file_that_is_no_database_can_not_be_used(tmp_path: Path, begin:
     )
 
 
-async def test_a_file_in_no_folder_can_not_be_used(tmp_path: Path) -> None:
+async def test_a_file_in_a_missing_folder_is_unusable(tmp_path: Path) -> None:
     failure = await failure_at(f"sqlite+aiosqlite:///{tmp_path}/no such folder/test.db")
     assert isinstance(failure, UnusableDatabaseError)
 
 
 @sqlite_only
-async def test_a_file_that_others_keep_locked_is_out_of_reach(
+async def test_a_file_locked_by_another_process_is_unavailable(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite, "_BUSY_SECONDS", 0)
@@ -98,7 +98,7 @@ async def test_a_file_that_others_keep_locked_is_out_of_reach(
 
 
 @sqlite_only
-async def test_a_write_behind_one_that_does_not_end_is_out_of_reach(
+async def test_a_write_that_waits_too_long_for_another_is_unavailable(
     any_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_end = asyncio.Event()
@@ -112,9 +112,7 @@ async def test_a_write_behind_one_that_does_not_end_is_out_of_reach(
     await any_database.write(rows.add_user)
 
 
-async def test_a_look_that_others_lock_out_does_not_end_a_migration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_locked_version_check_does_not_end_a_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def locked() -> NoReturn:
         raise UnavailableError("SQLITE_BUSY")
 
@@ -128,7 +126,7 @@ async def test_a_look_that_others_lock_out_does_not_end_a_migration(
         await database.close()
 
 
-async def test_a_server_that_is_not_there_is_out_of_reach(tmp_path: Path) -> None:
+async def test_an_unreachable_server_is_unavailable(tmp_path: Path) -> None:
     failure = await failure_at(f"postgresql+asyncpg://tests:hunter2@/nothing?host={tmp_path}")
     assert not isinstance(failure, UnusableDatabaseError)
     assert str(failure) == "The database is unavailable: No such file or directory."
@@ -141,7 +139,7 @@ async def test_a_statement_that_takes_too_long_is_an_outage(database: Database) 
 
 
 @postgresql_only
-async def test_a_connection_that_the_server_ends_is_an_outage(database: Database) -> None:
+async def test_a_connection_closed_by_the_server_is_an_outage(database: Database) -> None:
     failure = await failure_of(database, "SELECT pg_terminate_backend(pg_backend_pid())")
     assert isinstance(failure, UnavailableError)
     await database.write(rows.add_user)
@@ -179,7 +177,7 @@ async def test_a_wrong_password_is_refused_and_not_repeated(server_that_wants_pa
         ("stranger", "template1", 'role "stranger" does not exist; check user and password in the database URL'),
     ],
 )
-async def test_a_server_that_refuses_the_connection_can_not_be_used(
+async def test_a_server_that_refuses_the_connection_is_unusable(
     postgresql: PostgresqlServer, user: str, name: str, message: str
 ) -> None:
     url = postgresql.url(name).replace("tests@", f"{user}:hunter2@")

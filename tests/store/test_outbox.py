@@ -57,7 +57,7 @@ async def test_a_message_has_the_event_and_the_name_of_its_account(database: Dat
     assert (message.kind, message.at, message.ip_address, message.user_agent) == ("SIGNED_IN", NOW, "10.0.0.1", "curl")
 
 
-async def test_each_sink_has_messages_of_its_own(database: Database) -> None:
+async def test_each_sink_has_its_own_messages(database: Database) -> None:
     event = await add(database, uuid4(), sinks=("hook", "webhook"))
     for sink in ("hook", "webhook"):
         assert [message.event_id for message in await claim(database, sink=sink)] == event
@@ -82,7 +82,7 @@ async def test_only_the_first_message_of_an_account_is_due_and_the_next_after_it
     [outbox.delivered, partial(outbox.failed, error="TimeoutError", next_at=None)],
     ids=["delivered", "given up"],
 )
-async def test_an_account_has_its_next_turn_after_all_that_wait(database: Database, close: Callable[..., None]) -> None:
+async def test_accounts_take_turns(database: Database, close: Callable[..., None]) -> None:
     busy, quiet = uuid4(), uuid4()
     await add(database, busy, count=2)
     message = await claimed(database)
@@ -154,7 +154,7 @@ async def test_a_postponed_message_delays_its_account_and_no_other(database: Dat
     assert [message.event_id for message in await claim(database, at=5 * SECOND)] == [first]
 
 
-async def test_a_message_that_was_given_up_delays_nothing_and_can_be_revived(database: Database) -> None:
+async def test_a_dead_message_delays_nothing_and_can_be_revived(database: Database) -> None:
     user = uuid4()
     first, second = await add(database, user, count=2)
     await database.write(
@@ -183,7 +183,7 @@ async def test_the_last_error_of_each_message_is_counted_for_its_sink(database: 
     assert (webhook.waiting, webhook.errors) == (3, {})
 
 
-async def test_a_message_under_way_is_not_claimed_after_the_delivery_of_an_earlier_one_that_was_revived(
+async def test_a_message_in_delivery_is_not_claimed_when_a_revived_earlier_one_is_delivered(
     database: Database, other_process: Database
 ) -> None:
     await add(database, uuid4(), count=2)
@@ -199,7 +199,7 @@ async def test_a_message_under_way_is_not_claimed_after_the_delivery_of_an_earli
     assert await size(database) == 0
 
 
-async def test_reviving_takes_no_more_than_a_batch(database: Database) -> None:
+async def test_reviving_is_limited_to_a_batch(database: Database) -> None:
     def fill(connection: Connection) -> None:
         for _ in range(3):
             rows.add_message(connection, due_at=None)

@@ -57,7 +57,7 @@ def sizes(connection: Connection) -> dict[str, int]:
 
 
 @pytest.mark.parametrize(("expires_at", "kept"), [(NOW - SECOND, 0), (NOW, 0), (NOW + SECOND, 1)])
-async def test_what_has_expired_goes_and_nothing_else(database: Database, expires_at: datetime, kept: int) -> None:
+async def test_only_expired_rows_are_purged(database: Database, expires_at: datetime, kept: int) -> None:
     def fill(connection: Connection) -> None:
         user = rows.add_user(connection)
         rows.add_challenge(connection, user, expires_at=expires_at)
@@ -89,7 +89,7 @@ async def test_what_has_expired_goes_and_nothing_else(database: Database, expire
     assert await database.read(sizes) == +(Counter(before) - Counter(tables))
 
 
-async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(database: Database) -> None:
+async def test_all_rows_of_an_abandoned_account_are_purged_with_it(database: Database) -> None:
     def fill(connection: Connection, **columns: Any) -> None:
         user = rows.add_user(connection, **columns)
         rows.add_device(connection, user)
@@ -114,7 +114,7 @@ async def test_everything_that_hangs_on_an_abandoned_account_goes_with_it(databa
     assert await database.read(sizes) == one_account
 
 
-async def test_a_limit_that_still_makes_somebody_wait_is_kept(database: Database) -> None:
+async def test_a_throttle_with_a_pending_wait_is_kept(database: Database) -> None:
     row = {"attempts": 5, "window_ends_at": NOW - SECOND}
     blocked = [{"key": b"waits", "blocked_until": LATER}, {"key": b"waited", "blocked_until": NOW}]
     await database.write(lambda connection: connection.execute(insert(ThrottleRow), [row | block for block in blocked]))

@@ -27,7 +27,7 @@ async def test_neither_reading_the_user_nor_the_purge_scans_a_table(run_app: Run
     demand_no_scan(plans)
 
 
-async def test_telling_others_of_events_scans_no_table(run_app: RunApp, connect: Connect) -> None:
+async def test_delivering_events_scans_no_table(run_app: RunApp, connect: Connect) -> None:
     left = ["REGISTERED", "ENROLLMENT_CONFIRMED", "SIGNED_IN"]
     over = asyncio.Event()
 
@@ -45,7 +45,7 @@ async def test_telling_others_of_events_scans_no_table(run_app: RunApp, connect:
     demand_no_scan(plans)
 
 
-async def test_the_check_sees_a_scan(run_app: RunApp) -> None:
+async def test_the_check_detects_a_scan(run_app: RunApp) -> None:
     async with run_app() as app:
         with full_scans() as plans:
             await app.state.services.database.read(
@@ -54,7 +54,7 @@ async def test_the_check_sees_a_scan(run_app: RunApp) -> None:
     assert [len(scans) for scans in plans.values()] == [1]
 
 
-def test_what_hangs_on_a_row_is_found_by_an_index_when_the_row_goes() -> None:
+def test_dependent_rows_are_found_by_an_index_when_a_row_is_deleted() -> None:
     for table in Base.metadata.tables.values():
         leading = {next(iter(index.columns)).name for index in table.indexes} | {next(iter(table.primary_key)).name}
         assert {column.name for key in table.foreign_keys for column in [key.parent]} <= leading, table.name

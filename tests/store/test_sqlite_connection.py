@@ -46,7 +46,7 @@ async def test_a_transaction_is_one_call_to_the_thread(database: Database, caplo
         assert len(calls) == 1
 
 
-async def test_whatever_a_connection_can_do_it_can_do_in_its_thread(database: Database) -> None:
+async def test_every_connection_method_works_inside_its_thread(database: Database) -> None:
     def transact(connection: Connection) -> None:
         connection.execute(update(UserRow).where(UserRow.username == "carol").values(username="dave"))
         users = connection.execute(select(UserRow.__table__).where(UserRow.username == "bob")).mappings().all()
@@ -70,7 +70,7 @@ async def test_whatever_a_connection_can_do_it_can_do_in_its_thread(database: Da
     assert await database.read(lambda connection: connection.execute(one_by_one).fetchone()) == ("alicia",)
 
 
-async def test_a_transaction_that_waits_for_something_else_is_refused_and_undone(database: Database) -> None:
+async def test_a_transaction_that_awaits_something_else_fails_and_is_rolled_back(database: Database) -> None:
     def wait(connection: Connection) -> None:
         connection.execute(text("DELETE FROM mfa_users"))
         await_only(asyncio.sleep(0))
@@ -81,13 +81,13 @@ async def test_a_transaction_that_waits_for_something_else_is_refused_and_undone
     assert await database.read(usernames) == [*NAMES, "dave"]
 
 
-async def test_a_transaction_has_the_context_of_its_caller(database: Database) -> None:
+async def test_a_transaction_runs_in_the_context_of_its_caller(database: Database) -> None:
     context = ContextVar("context", default="")
     context.set("a request")
     assert await database.write(lambda _: context.get()) == "a request"
 
 
-async def test_threads_do_not_keep_a_process_alive_and_end_with_the_database(database_url: str, tmp_path: Path) -> None:
+async def test_threads_are_daemons_and_end_with_the_database(database_url: str, tmp_path: Path) -> None:
     before = set(threading.enumerate())
     database = Database(database_url)
     await asyncio.gather(*(database.read(usernames) for _ in range(10)))

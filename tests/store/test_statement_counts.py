@@ -53,7 +53,7 @@ PREPARED = {
 
 
 @pytest.mark.parametrize("operation", AT_MOST)
-async def test_an_operation_costs_no_more_than_is_documented(api: Api, operation: str) -> None:
+async def test_an_operation_takes_at_most_the_documented_statements(api: Api, operation: str) -> None:
     prepare, outcome = PREPARED[operation]
     run = await prepare(api, await api.member())
     with statements() as seen:

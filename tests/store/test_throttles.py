@@ -45,7 +45,7 @@ async def test_an_attempt_that_one_limit_refuses_is_counted_under_no_key(databas
     assert await database.read(counts) == {ADDRESS: 3}
 
 
-async def test_of_several_waits_the_longest_is_told(database: Database) -> None:
+async def test_the_longest_of_several_waits_is_reported(database: Database) -> None:
     for _ in range(2):
         await reserve(database, ADDRESS, ACCOUNT)
     await reserve(database, ADDRESS)
@@ -53,7 +53,7 @@ async def test_of_several_waits_the_longest_is_told(database: Database) -> None:
     assert await reserve(database, ADDRESS, ACCOUNT) == MINUTE
 
 
-async def test_after_the_window_counting_starts_afresh(database: Database) -> None:
+async def test_counting_restarts_after_the_window(database: Database) -> None:
     for _ in range(3):
         await reserve(database, ADDRESS)
     assert await reserve(database, ADDRESS, seconds=59) == timedelta(seconds=1)
@@ -61,14 +61,12 @@ async def test_after_the_window_counting_starts_afresh(database: Database) -> No
     assert await database.read(counts) == {ADDRESS: 1}
 
 
-async def test_of_many_attempts_at_once_as_many_pass_as_the_limit_allows(
-    database: Database, other_process: Database
-) -> None:
+async def test_parallel_attempts_do_not_exceed_the_limit(database: Database, other_process: Database) -> None:
     waits = await asyncio.gather(*(reserve((database, other_process)[number % 2], ADDRESS) for number in range(20)))
     assert waits.count(None) == 3
 
 
-async def test_of_attempts_at_once_under_several_keys_those_that_pass_are_counted_and_no_others(
+async def test_only_passing_parallel_attempts_are_counted_under_several_keys(
     database: Database, other_process: Database
 ) -> None:
     asked = [(ADDRESS, ACCOUNT), (ADDRESS,), (ACCOUNT,)] * 8
@@ -106,7 +104,7 @@ def counted_in_between(url: str, *keys: bytes, seconds: int = 0) -> Iterator[Non
 
 
 @postgresql_only
-async def test_an_attempt_that_is_refused_for_one_counted_in_between_is_counted_under_no_key(
+async def test_an_attempt_refused_because_of_a_concurrent_one_is_counted_under_no_key(
     database: Database, database_url: str
 ) -> None:
     with counted_in_between(database_url, ACCOUNT, ACCOUNT):
@@ -115,9 +113,7 @@ async def test_an_attempt_that_is_refused_for_one_counted_in_between_is_counted_
 
 
 @postgresql_only
-async def test_an_attempt_adds_to_one_that_was_counted_in_between_in_a_new_window(
-    database: Database, database_url: str
-) -> None:
+async def test_concurrent_attempts_in_a_new_window_add_up(database: Database, database_url: str) -> None:
     await reserve(database, ADDRESS)
     with counted_in_between(database_url, ADDRESS, seconds=60):
         assert await reserve(database, ADDRESS, seconds=60) is None

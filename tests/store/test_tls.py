@@ -83,7 +83,7 @@ async def is_encrypted(url: str) -> object:
         await database.close()
 
 
-async def test_a_certificate_of_a_named_authority_is_verified(folder: Path, port: int) -> None:
+async def test_a_certificate_of_a_configured_authority_is_verified(folder: Path, port: int) -> None:
     for mode in ("verify-full", "verify-ca"):
         assert await is_encrypted(
             f"postgresql+asyncpg://tests@localhost:{port}/template1?ssl={mode}&sslrootcert={folder}/ours.pem"
@@ -91,14 +91,14 @@ async def test_a_certificate_of_a_named_authority_is_verified(folder: Path, port
 
 
 @pytest.mark.parametrize("option", ["", "&sslrootcert=system"])
-async def test_a_certificate_of_an_authority_of_the_system_is_verified(
+async def test_a_certificate_of_a_system_authority_is_verified(
     folder: Path, port: int, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", f"{folder}/ours.pem")
     assert await is_encrypted(f"postgresql+asyncpg://tests@localhost:{port}/template1?ssl=verify-full{option}")
 
 
-async def test_migrating_verifies_the_certificate_too(folder: Path, port: int) -> None:
+async def test_migrations_verify_the_certificate_too(folder: Path, port: int) -> None:
     url = f"postgresql+asyncpg://tests@localhost:{port}/postgres?ssl=verify-full&sslrootcert={folder}/ours.pem"
     database = Database(url)
     try:
@@ -121,16 +121,14 @@ UNKNOWN_AUTHORITY = "unable to get local issuer certificate; name its authority 
     ],
     ids=["another host", "another authority", "another authority, any host", "no authority of the system"],
 )
-async def test_a_certificate_that_does_not_fit_can_not_be_used(
-    folder: Path, port: int, host: str, query: str, message: str
-) -> None:
+async def test_an_invalid_certificate_is_refused(folder: Path, port: int, host: str, query: str, message: str) -> None:
     url = f"postgresql+asyncpg://tests:hunter2@{host}:{port}/template1?{query.format(folder)}"
     with pytest.raises(UnusableDatabaseError, match=f"the server's certificate is refused, {message}") as refusal:
         await is_encrypted(url)
     assert "hunter2" not in str(refusal.value)
 
 
-async def test_a_certificate_for_another_host_fits_where_only_its_authority_counts(folder: Path, port: int) -> None:
+async def test_verify_ca_accepts_a_certificate_for_another_host(folder: Path, port: int) -> None:
     query = f"ssl=verify-ca&sslrootcert={folder}/ours.pem"
     assert await is_encrypted(f"postgresql+asyncpg://tests@127.0.0.1:{port}/template1?{query}")
 
@@ -148,7 +146,7 @@ async def server_without_tls() -> AsyncIterator[int]:
         yield server.sockets[0].getsockname()[1]
 
 
-async def test_a_server_without_tls_can_not_be_used_where_tls_is_required() -> None:
+async def test_a_server_without_tls_is_refused_when_tls_is_required() -> None:
     async with server_without_tls() as port:
         with pytest.raises(UnusableDatabaseError, match="the server offers no TLS"):
             await is_encrypted(f"postgresql+asyncpg://tests@127.0.0.1:{port}/template1?ssl=require")

@@ -70,7 +70,7 @@ def everything(connection: Connection) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("revision", unprefixed.REVISIONS)
-async def test_a_moved_store_is_like_a_fresh_one(fresh: Database, database: Database, revision: str) -> None:
+async def test_a_renamed_store_equals_a_fresh_one(fresh: Database, database: Database, revision: str) -> None:
     def sequences(connection: Connection) -> list[str]:
         return [] if connection.dialect.name == "sqlite" else inspect(connection).get_sequence_names()
 
@@ -84,7 +84,7 @@ async def test_a_moved_store_is_like_a_fresh_one(fresh: Database, database: Data
 
 
 @pytest.mark.parametrize("revision", unprefixed.REVISIONS)
-async def test_a_moved_store_keeps_its_rows_and_what_hangs_on_them(fresh: Database, revision: str) -> None:
+async def test_a_renamed_store_keeps_its_rows_and_references(fresh: Database, revision: str) -> None:
     counted = (UserRow, SessionRow, UsedRefreshTokenRow, RecoveryCodeRow)
 
     def counts(connection: Connection) -> list[int | None]:
@@ -100,7 +100,7 @@ async def test_a_moved_store_keeps_its_rows_and_what_hangs_on_them(fresh: Databa
     assert await fresh.read(counts) == [0, 0, 0, 0]
 
 
-async def test_messages_that_follow_a_move_come_after_those_before_it(old: Database) -> None:
+async def test_messages_after_a_rename_sort_after_earlier_ones(old: Database) -> None:
     await old.migrate()
     await old.write(rows.add_message)
     numbers = await old.read(lambda connection: connection.scalars(select(OutboxRow.number)).all())
@@ -108,7 +108,7 @@ async def test_messages_that_follow_a_move_come_after_those_before_it(old: Datab
 
 
 @postgresql_only
-async def test_a_moved_store_keeps_its_grants(old: Database) -> None:
+async def test_a_renamed_store_keeps_its_grants(old: Database) -> None:
     def grant(connection: Connection) -> None:
         connection.exec_driver_sql("CREATE ROLE reader")
         connection.exec_driver_sql("GRANT SELECT ON users, outbox TO reader")
@@ -126,7 +126,7 @@ async def test_a_moved_store_keeps_its_grants(old: Database) -> None:
 
 
 @postgresql_only
-async def test_a_table_of_partitions_is_moved(old: Database) -> None:
+async def test_a_partitioned_table_is_renamed(old: Database) -> None:
     """As docs/operations.md of those releases proposed for the events."""
 
     def partition(connection: Connection) -> None:
@@ -150,7 +150,7 @@ async def test_a_table_of_partitions_is_moved(old: Database) -> None:
     assert "security_events" not in found
 
 
-async def test_an_earlier_release_fails_on_a_moved_store_and_changes_nothing(old: Database) -> None:
+async def test_an_earlier_release_fails_on_a_renamed_store_and_changes_nothing(old: Database) -> None:
     await old.migrate()
     before = await old.read(everything)
 
@@ -162,14 +162,14 @@ async def test_an_earlier_release_fails_on_a_moved_store_and_changes_nothing(old
     assert found < "0001", "it takes the store for one that is not migrated"
 
 
-async def test_a_move_is_done_once(old: Database) -> None:
+async def test_tables_are_renamed_once(old: Database) -> None:
     await old.migrate()
     before = await old.read(everything)
     await old.migrate()
     assert await old.read(everything) == before
 
 
-async def test_several_processes_can_move_a_store_at_once(old: Database, fresh_url: str) -> None:
+async def test_several_processes_can_rename_the_tables_at_once(old: Database, fresh_url: str) -> None:
     environment = os.environ | {"GRAPHQL_MFA_DATABASE_URL": fresh_url, "GRAPHQL_MFA_SECRET_KEYS": KEY}
     migrate = [sys.executable, "-m", "graphql_mfa", "migrate"]
     processes = [
@@ -183,7 +183,7 @@ async def test_several_processes_can_move_a_store_at_once(old: Database, fresh_u
     assert await old.read(lambda connection: connection.scalar(select(UserRow.username))) == "Alice"
 
 
-async def test_a_move_that_is_cut_off_leaves_the_store_as_it_was(old: Database, fresh_url: str) -> None:
+async def test_an_interrupted_rename_leaves_the_store_unchanged(old: Database, fresh_url: str) -> None:
     before = await old.read(everything)
     program = (
         "import asyncio, os, signal, sys\nfrom alembic import command\n"
@@ -199,7 +199,7 @@ async def test_a_move_that_is_cut_off_leaves_the_store_as_it_was(old: Database, 
     assert await old.read(lambda connection: connection.scalar(select(UserRow.username))) == "Alice"
 
 
-async def test_a_move_that_fails_leaves_the_store_as_it_was(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_rename_leaves_the_store_unchanged(old: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> NoReturn:
         raise LookupError
 
@@ -248,7 +248,7 @@ def old_store_but(*changes: str) -> Callable[[Connection], None]:
         pytest.param(old_store_but("DROP TABLE known_addresses"), id="a table less"),
     ],
 )
-async def test_tables_of_another_program_are_left_alone(fresh: Database, make: Callable[[Connection], None]) -> None:
+async def test_tables_of_another_program_are_not_renamed(fresh: Database, make: Callable[[Connection], None]) -> None:
     await fresh.write(make)
     tables, contents = await fresh.read(everything)
 
@@ -265,7 +265,7 @@ async def test_tables_of_another_program_are_left_alone(fresh: Database, make: C
 
 
 @postgresql_only
-async def test_a_store_is_moved_into_the_schema_that_is_set(postgresql: PostgresqlServer) -> None:
+async def test_a_store_is_moved_into_the_configured_schema(postgresql: PostgresqlServer) -> None:
     url = postgresql.empty_database()
     before, after = Database(url), Database(url, schema="sign_in")
     try:

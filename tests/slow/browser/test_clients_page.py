@@ -169,9 +169,7 @@ def test_a_newcomer_registers_and_saves_recovery_codes_and_is_still_signed_in_af
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["scanned before", "lost"])
-def test_a_registration_that_was_left_pending_ends_with_the_recovery_codes(
-    page: "Page", script: Path, serve: Serve, lost: bool
-) -> None:
+def test_a_pending_registration_can_be_finished_later(page: "Page", script: Path, serve: Serve, lost: bool) -> None:
     app = App(page, script, serve())
     device = app.register()
     page.reload()
@@ -185,7 +183,7 @@ def test_a_registration_that_was_left_pending_ends_with_the_recovery_codes(
     assert app.errors == []
 
 
-def test_a_code_of_the_app_signs_in_and_while_it_is_refused_a_recovery_code_does(
+def test_an_app_code_signs_in_and_a_recovery_code_replaces_a_refused_one(
     page: "Page", script: Path, serve: Serve
 ) -> None:
     from playwright.sync_api import expect
@@ -229,7 +227,7 @@ def test_a_rate_limit_blocks_the_button_for_its_wait(page: "Page", script: Path,
     assert app.errors == []
 
 
-def test_a_challenge_that_is_over_leads_back_to_the_password(page: "Page", script: Path, serve: Serve) -> None:
+def test_an_expired_challenge_leads_back_to_the_password(page: "Page", script: Path, serve: Serve) -> None:
     server = serve(GRAPHQL_MFA_CHALLENGE_ATTEMPTS="2")
     app = App(page, script, server)
     device, recovery_codes = app.enroll()
@@ -260,7 +258,7 @@ def test_a_challenge_that_is_over_leads_back_to_the_password(page: "Page", scrip
     assert app.errors == []
 
 
-def test_an_app_that_is_switched_off_leaves_the_recovery_code(page: "Page", script: Path, serve: Serve) -> None:
+def test_the_form_asks_for_a_recovery_code_when_codes_are_disabled(page: "Page", script: Path, serve: Serve) -> None:
     app = App(page, script, serve(GRAPHQL_MFA_OTP_FAILURES_BEFORE_DISABLING="2"))
     device, recovery_codes = app.enroll()
     app.type_name_and_password("Sign in")
@@ -274,7 +272,7 @@ def test_an_app_that_is_switched_off_leaves_the_recovery_code(page: "Page", scri
     assert app.errors == []
 
 
-def test_an_account_that_an_operator_reset_enrolls_anew_by_its_enrollment_code(
+def test_an_account_that_an_operator_reset_enrolls_with_its_enrollment_code(
     page: "Page", script: Path, serve: Serve
 ) -> None:
     server = serve()
@@ -293,9 +291,7 @@ def test_an_account_that_an_operator_reset_enrolls_anew_by_its_enrollment_code(
     assert app.errors == []
 
 
-def test_without_a_network_every_step_says_so_and_goes_on_when_it_is_back(
-    page: "Page", script: Path, serve: Serve
-) -> None:
+def test_every_step_reports_a_lost_network_and_continues_afterwards(page: "Page", script: Path, serve: Serve) -> None:
     def away() -> None:
         page.route("**/graphql", lambda route: route.abort("internetdisconnected"))
 
@@ -328,7 +324,7 @@ def test_without_a_network_every_step_says_so_and_goes_on_when_it_is_back(
     assert app.errors == []
 
 
-def test_a_refresh_that_is_refused_for_now_shows_why_and_keeps_the_session(
+def test_a_rate_limited_refresh_shows_its_message_and_keeps_the_session(
     page: "Page", script: Path, serve: Serve
 ) -> None:
     app = App(page, script, serve())

@@ -110,7 +110,7 @@ def refreshes(server: Server) -> int:
     return count
 
 
-def test_a_session_in_the_cookie_outlives_a_reload_and_ends_with_logout(page: "Page", serve: Serve) -> None:
+def test_a_cookie_session_survives_a_reload_and_ends_with_logout(page: "Page", serve: Serve) -> None:
     url = serve().url
     confirmed = sign_in(page, url)
     assert confirmed["__typename"] == "EnrollmentConfirmed"
@@ -214,7 +214,7 @@ class ForgetfulProxy(BaseHTTPRequestHandler):
         """A test's output is not for it."""
 
 
-def test_the_own_page_signs_in_behind_a_proxy_that_changes_the_host(page: "Page", serve: Serve) -> None:
+def test_our_page_signs_in_behind_a_proxy_that_changes_the_host(page: "Page", serve: Serve) -> None:
     handler = type("Proxy", (ForgetfulProxy,), {"target": serve(GRAPHQL_MFA_EXPLORER="true").url})
     with HTTPServer(("127.0.0.1", 0), handler) as proxy:
         thread = Thread(target=proxy.serve_forever)

@@ -178,7 +178,7 @@ def test_at_1280_pixels_nothing_is_cut_or_covered(page: "Page", live_server: str
             assert max(ends) < toolbar["x"]
 
 
-def test_the_next_visit_has_another_name_to_register(page: "Page", live_server: str) -> None:
+def test_the_next_visit_suggests_another_name(page: "Page", live_server: str) -> None:
     open_explorer(page, live_server)
     first = known(run(page, "RegisterUserSuccess"), "username")
     page.evaluate("sessionStorage.clear()")  # as in a new browser tab
@@ -213,7 +213,7 @@ def test_a_link_with_an_operation_shows_it_and_waits_for_the_button(page: "Page"
     expect(editors[1]).to_contain_text("alice")
 
 
-def test_a_second_link_gets_a_tab_beside_what_was_open(page: "Page", live_server: str) -> None:
+def test_a_second_link_opens_another_tab(page: "Page", live_server: str) -> None:
     from playwright.sync_api import expect
 
     page.goto(f"{live_server}/graphql")
@@ -232,7 +232,7 @@ def test_every_example_is_a_valid_operation_of_the_schema() -> None:
         assert validate(schema, parse(query)) == []
 
 
-def test_the_page_loads_only_assets_that_exist_and_holds_no_inline_script() -> None:
+def test_the_page_loads_only_existing_assets_and_has_no_inline_script() -> None:
     html = explorer.page('/a"b/explorer')
     assert 'a"b' not in html
     names = re.findall(r'(?:src|href)="/a&quot;b/explorer/([^"]+)"', html)
@@ -242,7 +242,7 @@ def test_the_page_loads_only_assets_that_exist_and_holds_no_inline_script() -> N
 
 
 @pytest.mark.parametrize("name", ["", "page.html", "__init__.py", "../app.py", "vendor/graphiql.min.js", "LICENSES.md"])
-def test_no_other_name_reaches_a_file(name: str) -> None:
+def test_only_listed_assets_are_served(name: str) -> None:
     assert explorer.asset(name) is None
 
 

@@ -41,7 +41,7 @@ async def sign_in(api: Api) -> Result:
     return tokens
 
 
-async def test_the_example_registers_by_invitation_and_keeps_notes_of_who_is_signed_in(url: str) -> None:
+async def test_the_example_registers_by_invitation_and_stores_notes_of_the_user(url: str) -> None:
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
         api = Api(http, Clock(), path="/api/graphql")
         assert (await api.register())["message"].startswith("Registration is by invitation")

@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "embedding.md").read_text()
 WAIT = 20  # seconds, for what takes no time unless it is broken
 
 
-async def test_the_example_mails_what_an_account_should_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_example_mails_important_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHQL_MFA_DATABASE_URL", f"sqlite+aiosqlite:///{tmp_path}/test.db")
     monkeypatch.setenv("GRAPHQL_MFA_SECRET_KEYS", KEY)
     mails: asyncio.Queue[tuple[str, str]] = asyncio.Queue()

@@ -134,7 +134,7 @@ def test_another_service_accepts_an_access_token_signed_with_es256(server: str) 
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_another_service_refuses_what_is_no_access_token_for_it(server: str) -> None:
+def test_another_service_refuses_other_tokens(server: str) -> None:
     assert run("verify_access_token.py", server, given=signed(GOOD)).returncode == 0
     for token, reason in (
         (signed(GOOD, typ="JWT"), "no access token"),

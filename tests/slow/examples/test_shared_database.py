@@ -55,7 +55,7 @@ async def notes_left(url: str) -> int:
     return int(left)
 
 
-async def test_both_histories_are_in_one_database_and_notes_go_with_their_account(
+async def test_both_migration_histories_share_one_database_and_notes_are_deleted_with_their_account(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
     migrate(environment)

@@ -57,7 +57,7 @@ def fits(case: AnyCase) -> bool:
 
 @FUZZ
 @given(case=SCHEMA.as_strategy().filter(fits))
-async def test_whatever_fits_the_schema_is_answered_with_data(api: Api, case: AnyCase) -> None:
+async def test_valid_operations_are_answered_with_data(api: Api, case: AnyCase) -> None:
     response = await api.send(with_marked_secrets(case))
 
     demand_answer(response)
@@ -66,7 +66,7 @@ async def test_whatever_fits_the_schema_is_answered_with_data(api: Api, case: An
 
 @FUZZ
 @given(case=SCHEMA.as_strategy(GenerationMode.NEGATIVE))
-async def test_whatever_does_not_fit_the_schema_is_refused(api: Api, case: AnyCase) -> None:
+async def test_invalid_operations_are_refused(api: Api, case: AnyCase) -> None:
     response = await api.send(with_marked_secrets(case))
 
     demand_answer(response)

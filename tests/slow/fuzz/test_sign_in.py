@@ -274,7 +274,7 @@ class SignIn(RuleBasedStateMachine):
         self.api.clock.advance(seconds)
 
 
-def test_nobody_gets_in_but_with_a_fresh_second_factor_and_each_secret_counts_once(
+def test_every_sign_in_takes_a_fresh_second_factor_and_each_secret_works_once(
     run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect
 ) -> None:
     with asyncio.Runner() as runner:

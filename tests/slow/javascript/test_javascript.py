@@ -169,7 +169,7 @@ async def test_libraries_that_know_the_issuer_alone_verify_an_access_token(
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize(("client", "again"), [("apollo", "POST"), ("urql", "GET")])
-def test_an_app_that_sends_hashes_first_goes_on_with_whole_documents(
+def test_an_app_that_sends_hashes_first_falls_back_to_whole_documents(
     tools: Path, live_server: str, client: str, again: str, method: str
 ) -> None:
     """With the defaults of Apollo Client's PersistedQueryLink and urql's persistedExchange, but for the method."""
@@ -185,7 +185,7 @@ def test_an_app_that_sends_hashes_first_goes_on_with_whole_documents(
 
 
 @pytest.mark.parametrize("client", ["apollo", "urql"])
-def test_an_app_that_would_register_its_documents_reads_that_they_have_to_be_trusted(
+def test_an_app_that_registers_documents_gets_an_error_about_trusted_documents(
     tools: Path, tmp_path: Path, client: str
 ) -> None:
     (tmp_path / "documents.json").write_text("{}")
@@ -226,7 +226,7 @@ def test_the_compiler_names_an_outcome_that_the_example_does_not_handle(example:
     assert "not assignable to parameter of type 'never'" in complaint
 
 
-def test_the_example_tells_the_user_what_an_outcome_newer_than_itself_says(example: Path) -> None:
+def test_the_example_shows_the_message_of_an_unknown_outcome(example: Path) -> None:
     npm(example, "run", "generate")
     answer = b'{"data": {"registerUser": {"__typename": "InvitationRequired", "message": "Ask for an invitation."}}}'
     with server_that_answers(answer) as url:

@@ -30,13 +30,13 @@ SECRET = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ"  # of the test vectors of RFC 6238, 
 KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
 
 
-def test_the_command_explains_itself() -> None:
+def test_help_describes_the_command() -> None:
     ran = subprocess.run([sys.executable, "-m", "graphql_mfa", "--help"], capture_output=True, text=True, check=True)
     for name in ("serve", "migrate", "schema", "new-key", "totp", "demo", "purge", "keys"):
         assert f" {name} " in ran.stdout
 
 
-def test_the_command_tells_its_version(command: Command) -> None:
+def test_version_is_printed(command: Command) -> None:
     assert command("--version").stdout == f"{metadata.version('graphql-mfa')}\n"
 
 
@@ -78,7 +78,7 @@ def test_totp_takes_an_imported_secret_of_80_bits(command: Command) -> None:
 
 
 @pytest.mark.parametrize("garbage", ["not base32!", "", "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJ1", "GEZDGNBV", "Ä" * 32])
-def test_totp_refuses_what_is_no_secret_without_repeating_it(command: Command, garbage: str) -> None:
+def test_totp_refuses_a_malformed_secret_without_repeating_it(command: Command, garbage: str) -> None:
     ran = command("totp", garbage)
     assert ran.exit_code == 2
     assert isinstance(ran.exception, SystemExit), repr(ran.exception)
@@ -86,14 +86,14 @@ def test_totp_refuses_what_is_no_secret_without_repeating_it(command: Command, g
     assert not garbage or garbage not in ran.output
 
 
-def test_migrate_makes_a_database_that_only_its_owner_can_read(command: Command, tmp_path: Path) -> None:
+def test_migrate_creates_a_database_that_only_its_owner_can_read(command: Command, tmp_path: Path) -> None:
     address = "sqlite+aiosqlite:///graphql_mfa.db"
     assert command("migrate").stdout == f"Created the tables of version {HEAD} in {address}.\n"
     assert command("migrate").stdout == f"{address} is up to date, at version {HEAD}.\n"
     assert (tmp_path / "graphql_mfa.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_purge_deletes_what_has_expired_and_says_how_much(command: Command, tmp_path: Path) -> None:
+def test_purge_deletes_expired_rows_and_prints_their_number(command: Command, tmp_path: Path) -> None:
     async def fill() -> None:
         database = Database(f"sqlite+aiosqlite:///{tmp_path / 'graphql_mfa.db'}")
         long_ago = datetime(2020, 1, 1, tzinfo=UTC)
@@ -110,7 +110,7 @@ def test_purge_deletes_what_has_expired_and_says_how_much(command: Command, tmp_
         assert set(counts.values()) == {"0"}
 
 
-def test_purge_names_the_tables_that_fail_and_does_the_others(
+def test_purge_names_the_tables_that_fail_and_purges_the_others(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batches = purging.batches
@@ -156,7 +156,7 @@ def test_a_wrong_setting_ends_every_command_with_its_name(
     ],
     ids=["a passphrase", "cut", "twice", "decrypt-only", "nothing"],
 )
-def test_keys_that_can_not_be_used_end_the_command_without_repeating_them(
+def test_invalid_keys_end_the_command_without_repeating_them(
     command: Command, tmp_path: Path, name: str, keys: str, message: str
 ) -> None:
     ran = command(name, GRAPHQL_MFA_SECRET_KEYS=keys)
@@ -175,7 +175,7 @@ def test_keys_that_can_not_be_used_end_the_command_without_repeating_them(
         ("sqlite+aiosqlite:////no/such/folder/test.db", "No such file or directory"),
     ],
 )
-def test_a_database_that_can_not_be_used_ends_the_command_with_a_message(
+def test_an_unusable_database_ends_the_command_with_a_message(
     command: Command, tmp_path: Path, name: str, url: str, message: str
 ) -> None:
     _is_wrong_configuration(command(name, GRAPHQL_MFA_DATABASE_URL=url), message, "hunter2")
@@ -206,7 +206,7 @@ def test_a_database_that_can_not_be_used_ends_the_command_with_a_message(
         ("postgresql+asyncpg://mfa:hunter2@db/mfa?ssl=verify-full&sslrootcert=ca.pem", "(ca.pem): No such file"),
     ],
 )
-def test_a_url_that_no_connection_can_be_made_for_is_refused_with_what_to_write(
+def test_an_unusable_url_is_refused_with_a_correct_example(
     command: Command, tmp_path: Path, url: str, message: str
 ) -> None:
     ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url)
@@ -306,7 +306,7 @@ def test_a_folder_that_can_not_be_written_to_ends_every_command(
 
 @COMMANDS
 @pytest.mark.parametrize("version", ["9999", "abc"])
-def test_a_store_of_a_version_that_is_not_known_ends_every_command(
+def test_a_store_of_an_unknown_version_ends_every_command(
     command: Command, tmp_path: Path, name: str, version: str
 ) -> None:
     command("migrate")
@@ -318,7 +318,7 @@ def test_a_store_of_a_version_that_is_not_known_ends_every_command(
 
 @postgresql_only
 @COMMANDS
-def test_a_shared_store_of_a_version_that_is_not_known_ends_every_command(
+def test_a_shared_store_of_an_unknown_version_ends_every_command(
     command: Command, postgresql: PostgresqlServer, name: str
 ) -> None:
     url = postgresql.migrated_database()
@@ -341,7 +341,7 @@ def test_a_file_of_another_program_ends_every_command_and_stays_as_it_is(
     assert file.read_bytes() == before
 
 
-def test_a_file_that_another_program_uses_too_is_fine(command: Command, tmp_path: Path) -> None:
+def test_a_file_shared_with_another_program_works(command: Command, tmp_path: Path) -> None:
     command("migrate")
     with closing(sqlite3.connect(tmp_path / "graphql_mfa.db")) as database:
         database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY)")
@@ -375,7 +375,7 @@ def test_a_server_that_refuses_the_connection_ends_every_command(
 
 @postgresql_only
 @pytest.mark.parametrize("name", ["purge", "users list", "keys status"])
-def test_a_database_that_is_not_migrated_is_told(command: Command, postgresql: PostgresqlServer, name: str) -> None:
+def test_a_database_that_is_not_migrated_is_reported(command: Command, postgresql: PostgresqlServer, name: str) -> None:
     url = postgresql.empty_database()
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
     message = "The database is not migrated, no table mfa_version was found in it: run `graphql-mfa migrate`."
@@ -420,7 +420,7 @@ def test_a_database_that_can_not_store_every_name_ends_every_command(
 
 @postgresql_only
 @COMMANDS
-def test_tables_of_another_owner_end_every_command_with_the_right_that_is_missing(
+def test_tables_of_another_owner_end_every_command_naming_the_missing_right(
     command: Command, postgresql: PostgresqlServer, name: str
 ) -> None:
     url = role_without_rights(postgresql, postgresql.migrated_database())
@@ -431,7 +431,7 @@ def test_tables_of_another_owner_end_every_command_with_the_right_that_is_missin
 
 
 @postgresql_only
-def test_a_command_that_lacks_a_right_while_it_runs_ends_with_one_line(
+def test_a_right_missing_at_run_time_ends_the_command_with_one_line(
     command: Command, postgresql: PostgresqlServer
 ) -> None:
     owned = postgresql.migrated_database()
@@ -445,9 +445,7 @@ def test_a_command_that_lacks_a_right_while_it_runs_ends_with_one_line(
 
 
 @postgresql_only
-def test_migrate_says_from_which_version_to_which_on_which_database(
-    command: Command, postgresql: PostgresqlServer
-) -> None:
+def test_migrate_prints_both_versions_and_the_database(command: Command, postgresql: PostgresqlServer) -> None:
     url = make_url(postgresql.empty_database()).set(password="hunter2")
 
     async def third_version() -> None:
@@ -463,7 +461,7 @@ def test_migrate_says_from_which_version_to_which_on_which_database(
 
 
 @postgresql_only
-def test_tables_that_are_in_the_way_of_a_migration_are_named(command: Command, postgresql: PostgresqlServer) -> None:
+def test_tables_that_block_a_migration_are_named(command: Command, postgresql: PostgresqlServer) -> None:
     url = postgresql.migrated_database()
     postgresql.execute(make_url(url).database or "", "DROP TABLE mfa_version")
     ran = command("migrate", GRAPHQL_MFA_DATABASE_URL=url)
@@ -471,26 +469,26 @@ def test_tables_that_are_in_the_way_of_a_migration_are_named(command: Command, p
 
 
 @pytest.mark.parametrize("name", ["migrate", "purge", "users list", "keys status", "keys rotate"])
-def test_a_server_that_is_not_there_ends_a_command(command: Command, name: str) -> None:
+def test_an_unreachable_server_ends_a_command(command: Command, name: str) -> None:
     url = "postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts"
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_URL=url, GRAPHQL_MFA_SECRET_KEYS=KEY)
     _is_one_line_about_the_database(ran, "The database is unavailable: Connection refused.", 1)
 
 
-def test_a_database_that_others_share_needs_a_key_that_others_share(command: Command) -> None:
+def test_a_postgresql_database_needs_a_configured_key(command: Command) -> None:
     ran = command("serve", GRAPHQL_MFA_DATABASE_URL="postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts")
     _is_wrong_configuration(ran, "Set GRAPHQL_MFA_SECRET_KEYS", "hunter2")
 
 
 @pytest.mark.parametrize("name", ["serve", "purge"])
-def test_a_key_that_was_lost_is_not_replaced(command: Command, tmp_path: Path, name: str) -> None:
+def test_a_lost_key_is_not_replaced(command: Command, tmp_path: Path, name: str) -> None:
     command("migrate")
     (tmp_path / "graphql_mfa.db.key").unlink()
     _is_wrong_configuration(command(name), "graphql_mfa.db.key", "mfak_")
     assert not (tmp_path / "graphql_mfa.db.key").exists()
 
 
-def test_a_setting_that_does_not_exist_is_told(command: Command) -> None:
+def test_an_unknown_setting_is_reported(command: Command) -> None:
     ran = command("migrate", GRAPHQL_MFA_BCRYPT_ROUND="hunter2")
     assert ran.exit_code == 0
     assert "GRAPHQL_MFA_BCRYPT_ROUND" in ran.stderr
@@ -506,7 +504,7 @@ def test_serve_dev_refuses_an_address_that_other_machines_reach(command: Command
 @pytest.mark.parametrize(
     ("options", "advice"), [([], "`--port {}`."), (["--dev"], "`--port {0}`, or `make run PORT={0}`.")]
 )
-def test_serve_on_a_port_that_is_in_use_says_what_to_type(command: Command, options: list[str], advice: str) -> None:
+def test_serve_on_a_port_in_use_suggests_a_command(command: Command, options: list[str], advice: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ran = command("serve", *options, "--port", str(port))
@@ -545,7 +543,7 @@ def test_secrets_come_from_files(command: Command, tmp_path: Path) -> None:
     _is_wrong_configuration(ran, "GRAPHQL_MFA_SECRET_KEYS_FILE can't be read: No such file or directory: nowhere", KEY)
 
 
-def test_a_wrong_configuration_is_told_to_the_shell(tmp_path: Path) -> None:
+def test_a_wrong_configuration_sets_the_exit_code(tmp_path: Path) -> None:
     environment = {"GRAPHQL_MFA_SECRET_KEYS": "hunter2", "GRAPHQL_MFA_LOG_FORMAT": "text"}
     command = [sys.executable, "-m", "graphql_mfa", "serve"]
     ran = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -150,7 +150,7 @@ async def test_an_endless_head_is_refused_while_it_is_still_being_sent(
     ],
     ids=["extension of a chunk", "trailers", "trailer"],
 )
-async def test_endless_bytes_that_are_no_body_end_the_connection(url: str, beginning: bytes, forever: bytes) -> None:
+async def test_endless_bytes_outside_a_body_end_the_connection(url: str, beginning: bytes, forever: bytes) -> None:
     # Its closing may overtake the answer.
     said = await flood(url, POST + b"Transfer-Encoding: chunked\r\n\r\n" + beginning, forever)
     assert statuses(said) in ([], [431])
@@ -161,7 +161,7 @@ async def test_endless_bytes_that_are_no_body_end_the_connection(url: str, begin
     [b"", b"Host: a\r\nHost: b\r\n", b"Host: a\r\nhost: a\r\n", b"Host: a\r\nX: y\r\nHost:\r\n"],
     ids=["none", "two", "one twice", "one that is empty"],
 )
-async def test_a_request_has_one_host(url: str, lines: bytes) -> None:
+async def test_a_request_must_have_one_host_header(url: str, lines: bytes) -> None:
     said = await told(url, b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + lines + END_OF_POST)
     assert statuses(said) == [400]
     assert b"Host" in said.partition(b"\r\n\r\n")[2]
@@ -171,7 +171,7 @@ async def test_requests_before_one_without_a_host_are_answered(url: str) -> None
     assert statuses(await told(url, HEALTHZ + b"GET /healthz HTTP/1.1\r\n\r\n" + HEALTHZ)) in ([200], [200, 400])
 
 
-async def test_a_request_of_http_1_0_has_no_need_of_a_host(url: str) -> None:
+async def test_an_http_1_0_request_needs_no_host(url: str) -> None:
     assert b" 200 " in await told(url, b"GET /healthz HTTP/1.0\r\n\r\n")
 
 
@@ -194,7 +194,7 @@ async def test_a_head_that_does_not_end_in_time_is_refused(url: str, begun: byte
     assert statuses(await told(url, begun)) == [408]
 
 
-async def test_a_head_that_drips_is_refused_just_as_one_that_stops(url: str) -> None:
+async def test_a_slow_head_is_refused_like_one_that_stops(url: str) -> None:
     async with connection(url) as (reader, writer):
         said = asyncio.create_task(until_closed(reader))
         writer.write(b"GET /")
@@ -205,7 +205,7 @@ async def test_a_head_that_drips_is_refused_just_as_one_that_stops(url: str) -> 
 
 
 @pytest.mark.parametrize("begun", [b"G", b"\r\n"], ids=["letter", "empty line"])
-async def test_a_later_head_of_a_connection_has_no_more_time_than_the_first(url: str, begun: bytes) -> None:
+async def test_every_head_of_a_connection_has_the_same_time_limit(url: str, begun: bytes) -> None:
     async with connection(url) as (reader, writer):
         writer.write(HEALTHZ)
         assert statuses(await one_answer(reader)) == [200]
@@ -213,7 +213,7 @@ async def test_a_later_head_of_a_connection_has_no_more_time_than_the_first(url:
         assert statuses(await until_closed(reader)) == [408]
 
 
-async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(url: str) -> None:
+async def test_a_body_that_continues_after_the_response_is_not_read_forever(url: str) -> None:
     head = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n"
     async with connection(url) as (reader, writer):
         writer.write(head)
@@ -223,14 +223,14 @@ async def test_a_body_that_goes_on_after_its_answer_is_not_read_for_ever(url: st
     assert statuses(await flood(url, head, b"x" * 1000)) == [415]
 
 
-async def test_of_ten_thousand_pipelined_requests_some_are_answered_before_the_connection_is_closed(url: str) -> None:
+async def test_pipelining_ten_thousand_requests_closes_the_connection(url: str) -> None:
     answers = await told(url, HEALTHZ * 10_000)
     # One that ran, and those that waited for it.
     assert statuses(answers) == [200] * 11
     assert answers.lower().count(b"connection: close") == 1
 
 
-async def test_a_whole_request_is_answered_even_when_nonsense_follows(url: str) -> None:
+async def test_a_complete_request_is_answered_even_if_garbage_follows(url: str) -> None:
     assert statuses(await told(url, HEALTHZ + NONSENSE)) == [200]
 
 
@@ -239,7 +239,7 @@ async def test_a_whole_request_is_answered_even_when_nonsense_follows(url: str) 
     [b"websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", b"h2c", b"x"],
     ids=["websocket", "h2c", "unknown"],
 )
-async def test_what_follows_a_request_to_upgrade_is_not_taken_for_a_request(url: str, upgrade: bytes) -> None:
+async def test_bytes_after_an_upgrade_request_are_not_parsed_as_a_request(url: str, upgrade: bytes) -> None:
     request = HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n")
     assert statuses(await told(url, request + HEALTHZ)) == [200]
 
@@ -296,11 +296,11 @@ def with_host(request: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(("request_", "status"), ODD_REQUESTS, ids=[repr(request) for request, _ in ODD_REQUESTS])
-async def test_an_odd_request_gets_one_answer_that_blames_no_server(url: str, request_: bytes, status: int) -> None:
+async def test_a_malformed_request_gets_one_4xx_response(url: str, request_: bytes, status: int) -> None:
     assert statuses(await told(url, with_host(request_) + b"\r\n\r\n" + NONSENSE)) == [status]
 
 
-async def test_what_clients_do_wrong_is_not_logged(serve: Serve) -> None:
+async def test_mistakes_of_clients_are_not_logged(serve: Serve) -> None:
     server = serve()
     started = len(server.log)
     for request, _ in ODD_REQUESTS:
@@ -313,7 +313,7 @@ async def test_what_clients_do_wrong_is_not_logged(serve: Serve) -> None:
     assert events
 
 
-async def test_half_open_connections_keep_nobody_waiting_and_go(url: str) -> None:
+async def test_half_open_connections_block_no_client_and_are_closed(url: str) -> None:
     async def half_open() -> list[int]:
         return statuses(await told(url, HEALTHZ[:-2]))
 
@@ -324,7 +324,7 @@ async def test_half_open_connections_keep_nobody_waiting_and_go(url: str) -> Non
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(serve: Serve) -> None:
+async def test_half_open_connections_beyond_the_maximum_block_no_client(serve: Serve) -> None:
     server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="20", GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS="600")
     unfinished = [b"", HEALTHZ[:-2], POST + b"Content-Length: 10\r\n\r\n"]
     attack = [asyncio.create_task(told(server.url, request)) for request in unfinished * 20]
@@ -342,7 +342,7 @@ async def test_more_half_open_connections_than_there_may_be_keep_nobody_out(serv
     assert "Traceback" not in log
 
 
-async def test_a_client_that_does_not_take_its_answers_loses_its_place(serve: Serve) -> None:
+async def test_a_client_that_does_not_read_responses_is_disconnected(serve: Serve) -> None:
     server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="1", GRAPHQL_MFA_EXPLORER="true")
     large = b"GET /graphql/explorer/graphiql.min.js HTTP/1.1\r\nHost: test\r\n\r\n"
     async with connection(server.url) as (_, writer):

@@ -123,7 +123,7 @@ async def demand_no_leak(server: PostgresqlServer, database: str) -> None:
         pass
 
 
-async def test_a_crash_of_the_database_in_the_middle_of_the_load_loses_nothing_and_is_over_with_it(
+async def test_a_database_crash_under_load_loses_nothing_and_the_server_recovers(
     server: PostgresqlServer, database: str, serve: Serve
 ) -> None:
     registered: list[str] = []
@@ -162,7 +162,7 @@ async def test_a_crash_of_the_database_in_the_middle_of_the_load_loses_nothing_a
     assert ", line " not in log, "what everybody expects then needs no traceback"
 
 
-async def test_a_database_that_stops_answering_keeps_no_request_for_longer_than_it_may_take(
+async def test_requests_time_out_when_the_database_stops_answering(
     server: PostgresqlServer, database: str, serve: Serve
 ) -> None:
     async with client(serve(GRAPHQL_MFA_REQUEST_TIMEOUT_SECONDS="1")) as api:
@@ -177,7 +177,7 @@ async def test_a_database_that_stops_answering_keeps_no_request_for_longer_than_
         await demand_no_leak(server, database)
 
 
-async def test_a_database_that_accepts_connections_and_says_nothing_keeps_nobody_waiting(serve: Serve) -> None:
+async def test_requests_time_out_when_new_database_connections_hang(serve: Serve) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         async with client(serve(f"postgresql+asyncpg://tests@127.0.0.1:{silent.getsockname()[1]}/test")) as api:
             made = await asyncio.gather(*(register(api, f"user {number}") for number in range(POOL_SIZE)))

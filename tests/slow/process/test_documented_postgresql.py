@@ -125,7 +125,7 @@ def test_the_documented_grants_make_existing_tables_usable(
     asyncio.run(use(run_app, connect, serving, "", "alice"))
 
 
-def test_the_documented_partitions_are_not_noticed_by_the_program(
+def test_the_documented_partitions_work_with_the_program(
     server: PostgresqlServer, shell: Callable[..., str], run_app: RunApp, connect: Connect
 ) -> None:
     url = server.migrated_database()

@@ -64,7 +64,7 @@ def table(printed: str) -> list[list[str]]:
     return [line.split(maxsplit=4) for line in lines]
 
 
-def test_status_tells_what_needs_each_key_and_nothing_of_the_keys(command: Command, fill: Fill) -> None:
+def test_status_prints_the_uses_of_each_key_and_no_key(command: Command, fill: Fill) -> None:
     fill(OLD, OLD, NEW)
     ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD},decrypt-only:{LOST}")
     assert ran.exit_code == 0
@@ -76,7 +76,7 @@ def test_status_tells_what_needs_each_key_and_nothing_of_the_keys(command: Comma
     assert "mfak_" not in ran.output
 
 
-def test_status_says_what_a_key_is_for_that_was_just_appended(command: Command, fill: Fill) -> None:
+def test_status_explains_a_newly_appended_key(command: Command, fill: Fill) -> None:
     fill(OLD)
     ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS=f"{OLD},{NEW}")
     assert ran.exit_code == 0
@@ -91,7 +91,7 @@ def test_status_fails_when_a_key_is_missing(command: Command, fill: Fill) -> Non
     assert table(ran.stdout)[1] == [LOST_ID, "missing", "1", "0", "missing: add it again"]
 
 
-def test_rotate_moves_every_secret_to_the_current_key_and_says_how_far_it_is(
+def test_rotate_re_encrypts_every_secret_and_prints_progress(
     command: Command, fill: Fill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rotation, "BATCH_ROWS", 2)
@@ -108,7 +108,7 @@ def test_rotate_moves_every_secret_to_the_current_key_and_says_how_far_it_is(
     assert again.output == "All secrets are encrypted with the current key.\n"
 
 
-def test_rotate_names_the_row_that_is_broken_goes_on_and_fails(command: Command, fill: Fill) -> None:
+def test_rotate_names_a_broken_row_continues_and_fails(command: Command, fill: Fill) -> None:
     (broken,) = fill(OLD, broken=True)
     fill(OLD, OLD)
     ran = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD}")
@@ -150,7 +150,7 @@ def test_serve_starts_when_a_leaked_key_is_decrypt_only(tmp_path: Path, fill: Fi
         server.stop()
 
 
-def test_serve_starts_while_the_database_is_out_of_reach_and_is_not_ready(tmp_path: Path) -> None:
+def test_serve_starts_while_the_database_is_unavailable_and_is_not_ready(tmp_path: Path) -> None:
     url = "postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts"
     server = Server(tmp_path, GRAPHQL_MFA_SECRET_KEYS=NEW, GRAPHQL_MFA_DATABASE_URL=url).start()
     try:
@@ -269,9 +269,7 @@ async def balancer(
     await balancer.connections.aclose()
 
 
-async def test_no_request_fails_while_two_replicas_change_their_keys_one_after_the_other(
-    balancer: LoadBalancer, tmp_path: Path
-) -> None:
+async def test_no_request_fails_during_a_rolling_key_change(balancer: LoadBalancer, tmp_path: Path) -> None:
     def keys(command: str, ring: str) -> str:
         environment = os.environ | {"GRAPHQL_MFA_SECRET_KEYS": ring}
         program = [sys.executable, "-m", "graphql_mfa", "keys", command]

@@ -51,7 +51,7 @@ async def client(url: str) -> AsyncIterator[Api]:
         yield Api(http, Clock())
 
 
-async def test_whoever_was_told_that_they_are_registered_is_so_after_a_crash(serve: Serve) -> None:
+async def test_acknowledged_registrations_survive_a_crash(serve: Serve) -> None:
     server = serve()
     registered: list[str] = []
 
@@ -74,7 +74,7 @@ async def test_whoever_was_told_that_they_are_registered_is_so_after_a_crash(ser
     assert answers == ["OtpRequired"] * len(registered)
 
 
-async def test_two_servers_that_start_at_once_on_a_fresh_folder_share_keys_and_accounts(
+async def test_two_servers_started_at_once_in_a_fresh_folder_share_keys_and_accounts(
     serve: Serve, tmp_path: Path, engine: str
 ) -> None:
     with ThreadPoolExecutor() as threads:
@@ -92,7 +92,7 @@ async def test_two_servers_that_start_at_once_on_a_fresh_folder_share_keys_and_a
         assert (await other.register())["__typename"] == "UsernameTaken"
 
 
-async def test_an_authenticator_of_others_signs_in(live_server: str) -> None:
+async def test_oathtool_codes_sign_in(live_server: str) -> None:
     demand_program("oathtool")
 
     def oathtool(secret: str, when: str) -> str:
@@ -111,7 +111,7 @@ async def test_an_authenticator_of_others_signs_in(live_server: str) -> None:
         assert await api.me(signed_in["tokens"]["accessToken"]) == confirmed["user"]
 
 
-def test_a_server_that_is_told_to_stop_stops_well(serve: Serve) -> None:
+def test_a_stopped_server_exits_cleanly(serve: Serve) -> None:
     server = serve()
     log = server.stop()
     assert "Application shutdown complete" in log
@@ -119,7 +119,7 @@ def test_a_server_that_is_told_to_stop_stops_well(serve: Serve) -> None:
     assert server.process.returncode == 0
 
 
-def test_serve_shows_no_explorer_and_says_how_to_have_it(serve: Serve) -> None:
+def test_serve_hides_the_explorer_and_prints_how_to_enable_it(serve: Serve) -> None:
     server = serve()
     assert "`graphql-mfa serve --dev` shows it" in server.log[-1]
     assert httpx.get(f"{server.url}/graphql", headers={"Accept": "text/html"}).status_code == 400
@@ -169,7 +169,7 @@ sys.modules["graphql_mfa.cli.serve"].require_keys = lambda _: 1 / 0
     ],
     ids=["wrong configuration", "an unexpected error"],
 )
-def test_an_error_that_ends_the_start_is_one_line_of_json(
+def test_a_fatal_start_error_is_one_line_of_json(
     tmp_path: Path, program: str, setting: str, event: str, code: int
 ) -> None:
     environment = os.environ | {"GRAPHQL_MFA_LOG_FORMAT": "json", "GRAPHQL_MFA_OTP_DIGITS": setting}
@@ -179,7 +179,7 @@ def test_an_error_that_ends_the_start_is_one_line_of_json(
     assert json.loads(line)["event"].startswith(event)
 
 
-def test_clients_that_go_away_leave_no_traceback_in_the_log(serve: Serve) -> None:
+def test_disconnecting_clients_leave_no_traceback_in_the_log(serve: Serve) -> None:
     server = serve()
     url = urlsplit(server.url)
     head = "POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
@@ -196,7 +196,7 @@ def test_clients_that_go_away_leave_no_traceback_in_the_log(serve: Serve) -> Non
     assert '"level": "error"' not in log
 
 
-def test_two_development_servers_at_one_host_keep_their_cookies_apart(serve: Serve) -> None:
+def test_two_development_servers_at_one_host_use_different_cookies(serve: Serve) -> None:
     names = set()
     for _ in range(2):
         with socket.create_server(("127.0.0.1", 0)) as free:

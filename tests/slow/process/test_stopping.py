@@ -135,7 +135,7 @@ async def scrape_until(server: Server, enough: Callable[[Scrape], bool]) -> None
 
 
 @with_each_number_of_workers
-async def test_a_login_in_flight_gets_its_answer_and_a_new_connection_is_refused(
+async def test_shutdown_answers_a_pending_login_and_refuses_new_connections(
     serve: Serve, connect: Connect, workers: str
 ) -> None:
     server = serve(
@@ -164,7 +164,7 @@ async def test_a_login_in_flight_gets_its_answer_and_a_new_connection_is_refused
 
 
 @with_each_number_of_workers
-async def test_a_request_that_never_ends_does_not_hold_the_server(serve: Serve, connect: Connect, workers: str) -> None:
+async def test_a_request_that_never_ends_does_not_delay_shutdown(serve: Serve, connect: Connect, workers: str) -> None:
     server = serve(
         "--workers",
         workers,
@@ -184,7 +184,7 @@ async def test_a_request_that_never_ends_does_not_hold_the_server(serve: Serve, 
     assert "timeout graceful shutdown exceeded" in log
 
 
-async def test_what_waits_for_hashing_is_given_up_when_the_time_is_over(serve: Serve, connect: Connect) -> None:
+async def test_requests_waiting_for_hashing_are_aborted_at_the_stop_timeout(serve: Serve, connect: Connect) -> None:
     slow = {"GRAPHQL_MFA_BCRYPT_ROUNDS": "14", "GRAPHQL_MFA_LOGIN_ATTEMPTS": "1000"}
     server = serve(GRAPHQL_MFA_STOP_SECONDS="1", GRAPHQL_MFA_METRICS_TOKEN=TOKEN, **slow)
     connections = [await connect(server.url) for _ in range(30)]
@@ -201,7 +201,7 @@ async def test_what_waits_for_hashing_is_given_up_when_the_time_is_over(serve: S
     assert "Traceback" not in log
 
 
-async def test_two_workers_share_one_sign_in_and_count_together(serve: Serve) -> None:
+async def test_two_workers_share_sign_ins_and_limits(serve: Serve) -> None:
     server = serve("--workers", "2", GRAPHQL_MFA_METRICS_PORT="0")
     async with client(server.url) as api:
         registered = await api.register()
@@ -231,7 +231,7 @@ async def test_two_workers_share_one_sign_in_and_count_together(serve: Serve) ->
     assert server.process.returncode == 0
 
 
-async def test_a_killed_worker_is_replaced_and_what_it_had_under_way_is_counted_no_more(
+async def test_a_killed_worker_is_replaced_and_its_gauges_are_cleared(
     serve: Serve, connect: Connect, tmp_path: Path
 ) -> None:
     server = serve("--workers", "2", GRAPHQL_MFA_METRICS_TOKEN=TOKEN, TMPDIR=str(tmp_path))
@@ -255,7 +255,7 @@ async def test_a_killed_worker_is_replaced_and_what_it_had_under_way_is_counted_
     assert [name for name in os.listdir(tmp_path) if "metrics" in name] == []
 
 
-def test_a_server_whose_workers_can_not_start_ends_with_an_error() -> None:
+def test_a_server_whose_workers_fail_to_start_ends_with_an_error() -> None:
     serve = """import socket
 from uvicorn import Config
 from graphql_mfa.cli.serve import _run

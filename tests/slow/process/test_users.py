@@ -96,7 +96,7 @@ async def test_an_imported_account_without_a_secret_enrolls_with_the_printed_cod
     assert confirmed["__typename"] == "EnrollmentConfirmed"
 
 
-async def test_lines_that_cant_be_imported_are_told_without_repeating_them_and_the_others_are_imported(
+async def test_invalid_lines_are_reported_without_repeating_them_and_the_others_imported(
     api: Api, users: Users
 ) -> None:
     await api.register("bob")
@@ -163,7 +163,7 @@ async def test_a_secret_is_imported_however_its_groups_are_separated(
             assert signed_in["__typename"] == "SignedIn"
 
 
-async def test_what_is_wrong_with_a_line_is_named(users: Users, subtests: pytest.Subtests) -> None:
+async def test_the_error_of_a_line_is_named(users: Users, subtests: pytest.Subtests) -> None:
     good = {"username": "alice", "passwordHash": OLD_HASH}
     known = "known are username, passwordHash, totpSecret, createdAt"
     for entry, reason in [
@@ -184,7 +184,7 @@ async def test_what_is_wrong_with_a_line_is_named(users: Users, subtests: pytest
             assert (ran.exit_code, ran.stderr) == (1, f"line 1: {reason}\n0 imported, 1 skipped.\n")
 
 
-async def test_a_line_that_is_not_utf_8_is_told_and_the_others_are_imported(users: Users, tmp_path: Path) -> None:
+async def test_a_line_that_is_not_utf_8_is_reported_and_the_others_imported(users: Users, tmp_path: Path) -> None:
     entries = [lines({"username": name, "passwordHash": OLD_HASH}).encode() for name in ("alice", "bob")]
     byte_order_mark = b"\xef\xbb\xbf"
     (tmp_path / "users.jsonl").write_bytes(byte_order_mark + entries[0] + b"\xff\n" + entries[1])
@@ -204,9 +204,7 @@ async def test_an_import_takes_the_name_of_an_enrollment_that_was_abandoned(
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
-async def test_of_two_imports_at_once_each_account_is_made_by_one(
-    users: Users, services: Services, database_url: str
-) -> None:
+async def test_parallel_imports_create_each_account_once(users: Users, services: Services, database_url: str) -> None:
     environment = os.environ | {
         "GRAPHQL_MFA_DATABASE_URL": database_url,
         "GRAPHQL_MFA_SECRET_KEYS": KEY,
@@ -229,7 +227,7 @@ async def test_of_two_imports_at_once_each_account_is_made_by_one(
     assert await acts(services) == ["IMPORTED_BY_OPERATOR"] * len(names)
 
 
-async def test_unlocking_switches_codes_on_and_forgets_every_wrong_answer(
+async def test_unlock_enables_codes_and_clears_all_failures(
     run_app: RunApp, connect: Connect, users: Users, clock: Clock
 ) -> None:
     async with run_app(otp_failures_before_disabling=2, login_attempts=1) as app:
@@ -254,7 +252,7 @@ async def test_unlocking_switches_codes_on_and_forgets_every_wrong_answer(
         assert await acts(app.state.services) == ["UNLOCKED_BY_OPERATOR"]
 
 
-async def test_resetting_ends_everything_that_the_old_factors_opened(
+async def test_reset_mfa_ends_all_sessions_and_challenges_of_the_old_factors(
     api: Api, users: Users, services: Services, clock: Clock
 ) -> None:
     member = await api.member()
@@ -272,7 +270,7 @@ async def test_resetting_ends_everything_that_the_old_factors_opened(
     assert await acts(services) == ["MFA_RESET_BY_OPERATOR"]
 
 
-async def test_to_others_a_disabled_account_is_none_until_it_is_enabled(
+async def test_a_disabled_account_looks_unknown_until_it_is_enabled(
     api: Api, users: Users, services: Services, clock: Clock
 ) -> None:
     member = await api.member()
@@ -292,7 +290,7 @@ async def test_to_others_a_disabled_account_is_none_until_it_is_enabled(
     assert await acts(services) == ["DISABLED_BY_OPERATOR", "ENABLED_BY_OPERATOR"]
 
 
-async def test_enabling_an_account_that_is_not_disabled_is_no_event(api: Api, users: Users, services: Services) -> None:
+async def test_enabling_an_enabled_account_records_no_event(api: Api, users: Users, services: Services) -> None:
     member = await api.member()
     ran = await users("enable", "alice")
     assert (ran.exit_code, ran.stdout) == (0, "Enabled.\n")
@@ -315,7 +313,7 @@ async def test_a_registration_that_was_never_confirmed_is_not_reset_and_still_en
     assert (await api.verify_otp(registered["challenge"], code))["__typename"] == "ChallengeExpired"
 
 
-async def test_deleting_leaves_nothing_personal_and_reserves_the_name_for_thirty_days(
+async def test_delete_removes_personal_data_and_reserves_the_name_for_thirty_days(
     api: Api, users: Users, services: Services, clock: Clock
 ) -> None:
     member = await api.member()
@@ -362,7 +360,7 @@ async def test_a_registration_that_was_never_confirmed_can_be_deleted_and_regist
     assert (await api.register())["__typename"] == "RegisterUserSuccess"
 
 
-async def test_the_name_of_an_account_that_an_operator_made_is_reserved_though_nobody_enrolled(
+async def test_the_name_of_a_deleted_imported_account_is_reserved_even_if_never_enrolled(
     api: Api, users: Users
 ) -> None:
     await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))
@@ -432,7 +430,7 @@ async def test_the_events_of_an_account_are_shown_with_their_clients(api: Api, u
 
 
 @pytest.mark.parametrize("kept", ["anonymous", "remove"])
-async def test_what_happened_to_a_deleted_account_is_kept_without_telling_to_whom_or_not_at_all(
+async def test_events_of_a_deleted_account_are_anonymised_or_removed(
     run_app: RunApp, connect: Connect, users: Users, monkeypatch: pytest.MonkeyPatch, kept: str
 ) -> None:
     monkeypatch.setenv("GRAPHQL_MFA_DELETED_ACCOUNT_EVENTS", kept)
@@ -452,7 +450,7 @@ async def test_what_happened_to_a_deleted_account_is_kept_without_telling_to_who
     assert not [row for row in left if row.user_id == user_id or row.ip_address or row.user_agent]
 
 
-async def test_an_imported_name_that_could_not_be_registered_is_warned_of_and_kept(api: Api, users: Users) -> None:
+async def test_an_imported_name_that_could_not_be_registered_warns_and_is_kept(api: Api, users: Users) -> None:
     names = ["coca", "соса", "pаypal"]  # noqa: RUF001
     entries = [{"username": name, "passwordHash": OLD_HASH, "totpSecret": SECRET} for name in names]
     ran = await users("import", "-", input=lines(*entries))
@@ -467,7 +465,7 @@ async def test_an_imported_name_that_could_not_be_registered_is_warned_of_and_ke
 
 
 @pytest.mark.parametrize("act", ["show", "unlock", "reset-mfa", "disable", "enable", "delete"])
-async def test_a_name_that_nobody_has_is_told(users: Users, services: Services, act: str) -> None:
+async def test_an_unknown_name_is_reported(users: Users, services: Services, act: str) -> None:
     ran = await users(act, "nobody", *(["--yes"] if act in {"reset-mfa", "disable", "delete"} else []))
     assert ran.exit_code == 1
     assert ran.stderr.endswith("There is no account with that name.\n")
@@ -475,14 +473,14 @@ async def test_a_name_that_nobody_has_is_told(users: Users, services: Services, 
 
 
 @pytest.mark.parametrize("arguments", [["show", "\udcff"], ["list", "--prefix", "\udcff"]], ids=["NAME", "--prefix"])
-async def test_a_name_that_is_no_text_is_told(users: Users, arguments: list[str]) -> None:
+async def test_a_name_that_is_not_valid_text_is_reported(users: Users, arguments: list[str]) -> None:
     ran = await users(*arguments)
     assert ran.exit_code == 2
     assert "not UTF-8" in ran.stderr
 
 
 @pytest.mark.parametrize("act", ["reset-mfa", "disable", "delete"])
-async def test_what_cant_be_undone_asks_first(api: Api, users: Users, services: Services, act: str) -> None:
+async def test_irreversible_commands_ask_for_confirmation(api: Api, users: Users, services: Services, act: str) -> None:
     member = await api.member()
     assert (await users(act, "alice", input="n\n")).exit_code == 1
     assert await api.me(member.access_token) is not None

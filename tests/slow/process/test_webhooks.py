@@ -23,7 +23,7 @@ from tests.store import rows
 FAIL_SAFE_SECONDS = 60
 
 
-async def test_what_was_committed_before_a_crash_is_delivered_after_it(
+async def test_events_committed_before_a_crash_are_delivered_after_it(
     tmp_path: Path, new_environment: Callable[[], dict[str, str]]
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -48,7 +48,7 @@ async def test_what_was_committed_before_a_crash_is_delivered_after_it(
     assert SECRET not in log
 
 
-async def test_a_receiver_that_does_not_answer_does_not_keep_the_server_from_stopping(
+async def test_an_unresponsive_receiver_does_not_delay_shutdown(
     tmp_path: Path, new_environment: Callable[[], dict[str, str]]
 ) -> None:
     async with receiving() as receiver:
