@@ -11,7 +11,7 @@ from benchmarks.targets import TARGETS
 
 
 def main() -> None:
-    """Measure, print, and write what `--write` asks for."""
+    """Measure, print the results, and write them with `--write`."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--targets", default=",".join(TARGETS), help=f"of {', '.join(TARGETS)}")
     parser.add_argument("--operations", default=",".join(OPERATIONS), help=f"of {', '.join(OPERATIONS)}")

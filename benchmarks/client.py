@@ -74,7 +74,7 @@ async def connected(port: int, count: int) -> AsyncIterator[list[Connection]]:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was seen while one operation was run for some time.
+    """The results of one operation that ran for some time.
 
     seconds: of it all. latencies: seconds of each. generator: the load generator's share of its core. server_cpu: the
     processor time that the server took, which other programs on the machine change less than the rest.

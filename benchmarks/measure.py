@@ -245,7 +245,7 @@ async def confirm(target: Target, port: int, users: Sequence[User]) -> None:
 
 
 async def _storm(target: Target, server: Server, seen: Seen, cores: int) -> None:
-    """Logins at the cost of a deployment: how many a second, and what `me` takes meanwhile."""
+    """Logins per second at the bcrypt cost of a deployment, and the latency of `me` meanwhile."""
     users = _new_users(_STORM_USERS)
     await _run(target, "registerUser", server.port, users)
     await confirm(target, server.port, users)

@@ -100,7 +100,7 @@ def expired_rows(connection: Connection) -> int:
 
 def _prepare(connection: Connection) -> None:
     if connection.dialect.name == "sqlite":
-        # With what it has by itself, each row of a large table would be several pages read and written.
+        # With the default cache, each row of a large table would read and write several pages.
         connection.exec_driver_sql(f"PRAGMA cache_size=-{_SQLITE_CACHE_KIBIBYTES}")
 
 

@@ -1,4 +1,4 @@
-"""What was measured, as figures: the median of the rounds of each, ratios, and the aims."""
+"""Figures of the measurements: medians of the rounds, ratios, and goals."""
 
 import os
 import platform
@@ -164,6 +164,6 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """What was measured; empty where it is no working copy."""
+    """The commit that was measured; empty outside a working copy."""
     command = ["git", "describe", "--always", "--dirty"]
     return subprocess.run(command, cwd=_ROOT, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.scale`: what a large store costs, and what purging it costs. See docs/performance.md.
+"""`python -m benchmarks.scale`: the cost of a large store and of purging it. See docs/performance.md.
 
 Sign-ins with a million accounts are measured beside the same with a thousand, and sign-ins during a purge beside those
 without one, on SQLite and on PostgreSQL.

@@ -24,7 +24,7 @@ _POLL_SECONDS = 0.002
 
 @contextmanager
 def pinned(cores: list[int]) -> Iterator[None]:
-    """This thread, and what it starts meanwhile, runs on these cores."""
+    """Run this thread and its children on these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -66,7 +66,7 @@ class Server:
             time.sleep(_POLL_SECONDS)
 
     def memory(self) -> int:
-        """Bytes of the process and its children; of what processes share, to each its part (PSS)."""
+        """Bytes of the process and its children, with shared pages divided among the processes (PSS)."""
         return sum(map(_proportional_set_size, _tree(self._process.pid)))
 
     def cpu_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""What the benchmark has to know of a service to measure it: how to start it, what to send, and what to read."""
+"""The interface of a measured service: how to start it, which requests to send, and how to read the responses."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ OperationName = Literal["registerUser", "confirm", "login", "verifyOtp", "me", "
 
 
 class UnexpectedAnswerError(Exception):
-    """A request was not answered with success: what follows would be a benchmark of errors."""
+    """A request failed; continuing would measure errors."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back. Names of headers are in lower case; `set-cookie` can occur several times."""
+    """A response. Header names are in lower case; `set-cookie` can occur several times."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -129,7 +129,7 @@ class Target(Protocol):
     def ready(self) -> Request: ...
 
     def install(self) -> None:
-        """Bring what it takes to run the service onto the machine; at once over when it is there."""
+        """Install the dependencies of the service; returns at once if they are installed."""
 
     def launch(self, port: int, rounds: int) -> Launch:
         """Serve at 127.0.0.1 and this port, with that cost of bcrypt (log2 of the rounds), and no limit on attempts.

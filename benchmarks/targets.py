@@ -141,7 +141,7 @@ def _uvicorn(port: int, *application: str) -> Launch:
 
 @dataclass(frozen=True)
 class _Own:
-    """What runs in this environment."""
+    """Targets that run in this environment."""
 
     name: str
     description: str
@@ -177,7 +177,7 @@ _READY = Request("/graphql", b'{"query": "{ __typename }"}', headers={"Content-T
 
 
 def ours(environment: Mapping[str, str] = MappingProxyType({})) -> Target:
-    """This API, with settings of one's own."""
+    """This API, with custom settings."""
     return _Own(
         name="ours",
         description=f"graphql-mfa {version('graphql-mfa')}",
@@ -193,7 +193,7 @@ OURS = ours()
 
 
 class _OnPostgresql(_Own):
-    """A deployment on a PostgreSQL server of its own, which shares its core and keeps what it acknowledged."""
+    """A deployment with its own durable PostgreSQL server on the same core."""
 
     def install(self) -> None:
         """Start the server, which ends with this process."""

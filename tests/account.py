@@ -54,7 +54,7 @@ async def act(api: Api, mutation: str, token: str | None = None, **arguments: An
 
 
 async def user_of(api: Api, token: str) -> Result:
-    """Everything that the user is told of themselves."""
+    """Everything that `me` shows."""
     assert SCHEMA.query_type is not None
     return await api.run(f"query Me {{ me {_selection(SCHEMA.query_type.fields['me'].type, _LEVELS)} }}", token=token)
 

@@ -1,4 +1,4 @@
-"""What tests share: an application on a fresh database with a clock they move, and a real server."""
+"""Shared fixtures: an application on a fresh database with an adjustable clock, and a real server."""
 
 import asyncio
 import os
@@ -138,7 +138,7 @@ def fresh_url(request: pytest.FixtureRequest, engine: str, tmp_path: Path) -> st
 
 @pytest.fixture
 def schema_that_breaks(request: pytest.FixtureRequest, engine: str) -> Iterator[None]:
-    """For a test that changes tables: nobody uses them after it."""
+    """For a test that changes tables: the database is not reused."""
     yield
     if engine == "postgresql":
         request.getfixturevalue("postgresql").forget_shared_database()
@@ -189,7 +189,7 @@ async def _running(app: FastAPI) -> AsyncIterator[FastAPI]:
 def run_app(
     make_settings: Callable[..., Settings], clock: Clock
 ) -> Callable[..., AbstractAsyncContextManager[FastAPI]]:
-    """Start an application with settings of one's own: `async with run_app(registration_open=False) as app`."""
+    """Start an application with custom settings: `async with run_app(registration_open=False) as app`."""
 
     def start(
         *,
@@ -295,7 +295,7 @@ class Server:
             # The second is what uvicorn says itself, where an example starts it.
             if found := re.search(r"(?:Serving GraphQL at|Uvicorn running on) (http://[\w.:[\]]+)", line):
                 self.url = found[1]
-                # A pipe that nobody reads is soon full, and then the server stands still.
+                # The server blocks once an unread pipe is full.
                 self.reader = threading.Thread(target=self.log.extend, args=(log,))
                 self.reader.start()
                 return self
@@ -307,7 +307,7 @@ class Server:
         self._join()
 
     def stop(self) -> str:
-        """End it gently; return what it logged."""
+        """Stop it with SIGTERM; return its log."""
         self.process.terminate()
         self._join()
         return "".join(self.log)

@@ -15,7 +15,7 @@ from tests.authenticator import code_at
 
 @dataclass(frozen=True)
 class Added:
-    """A device that was added, by what the server told of it."""
+    """A device that was added, as the server returned it."""
 
     id: str
     secret: str
@@ -69,7 +69,7 @@ async def first_device(api: Api, token: str) -> str:
 
 
 async def events_of(services: Services) -> Counter[str]:
-    """What is remembered of all accounts together, and how often. A clock that stands tells no order."""
+    """The kinds of events of all accounts, with their counts; a stopped clock gives no order."""
     kinds = text("SELECT kind FROM mfa_security_events")
     return Counter(await services.database.read(lambda connection: list(connection.scalars(kinds))))
 

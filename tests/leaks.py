@@ -1,4 +1,4 @@
-"""Whether anything that is logged holds a secret: which secrets were used, what was logged, and whether they meet."""
+"""Detects secrets in the log: collects the secrets that tests use and all log records, and compares them."""
 
 import json
 import logging
@@ -16,11 +16,11 @@ _NAMES = {
     *("currentPassword", "newPassword"),
 }
 _SHORTEST = 12  # characters; a shorter text, such as the password "password", is in a log for other reasons
-_HASH = "$bcrypt-sha256$"  # what a thief of the database tries as a password is nobody's
+_HASH = "$bcrypt-sha256$"  # a hash from the database that a thief tries as a password is no secret
 _CODE = re.compile(r"[0-9]{6,8}")
 _FORMATTER = logging.Formatter()
 _USUAL = vars(logging.makeLogRecord({})).keys() | {"message"}
-# What our clients log is not what the server logs.
+# Logs of clients are not the server's.
 _CLIENT = re.compile(r"httpx|httpcore", re.ASCII)
 
 remembered: list[str] = []
@@ -33,7 +33,7 @@ def remember(value: object) -> None:
 
 
 def secrets_in(value: object, name: str = "") -> Iterator[str]:
-    """What JSON holds under a secret's name and is long enough, or a code, to be found nowhere by chance."""
+    """Values of secret fields in JSON that are codes or too long to occur by chance."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from secrets_in(inner, key)
@@ -65,7 +65,7 @@ def everything_logged() -> Iterator[list[str]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(logging.Logger, "handle", listen)
         root.setLevel(logging.DEBUG)
-        # pytest's own handlers go on showing what they would have shown.
+        # pytest's own handlers stay unchanged.
         for handler in handlers:
             handler.setLevel(max(handler.level, level))
         try:
@@ -77,14 +77,14 @@ def everything_logged() -> Iterator[list[str]]:
 
 
 def text_of(record: logging.LogRecord) -> str:
-    """All that a formatter can show of it: message with arguments, traceback, and what was added to it."""
+    """Everything that a formatter can show: message with arguments, traceback and extra fields."""
     text = f"{record.name} {_FORMATTER.format(record)}"
     added = vars(record).keys() - _USUAL
     return f"{text} {[vars(record)[name] for name in added]}" if added else text
 
 
 def demand_none(log: Iterable[str], secrets: Iterable[str]) -> None:
-    """None of them is in the log, as it is or as JSON and Python escape it."""
+    """No secret is in the log, plain or escaped by JSON or Python."""
     secrets = set(secrets)
     lines = list(log)
     text = "\n".join(lines)

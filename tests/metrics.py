@@ -1,4 +1,4 @@
-"""Reading what /metrics says."""
+"""Reads /metrics."""
 
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -31,7 +31,7 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Mutant:
-    """A fault: a text that the file has exactly once, and what takes its place."""
+    """A fault: a text that occurs exactly once in the file, and its replacement."""
 
     name: str
     file: str
@@ -96,7 +96,7 @@ def _run(command: Sequence[str], copy: Path) -> tuple[int, str]:
 
 
 def _check_import(copy: Path) -> None:
-    """The installation in the environment must not be what runs, wherever a test starts a server (hence -P)."""
+    """Tests that start a server must run the copy, not the package installed in the environment (hence -P)."""
     _, output = _run([sys.executable, "-P", "-c", "import graphql_mfa; print(graphql_mfa.__file__)"], copy)
     if Path(output.strip()) != copy / "graphql_mfa" / "__init__.py":
         sys.exit(f"The tests would import {output}")

@@ -20,12 +20,12 @@ from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
 
 _PLACES = os.pathsep.join([os.environ.get("PATH", ""), *sorted(glob("/usr/lib/postgresql/*/bin"), reverse=True)])
-# Nothing in it has to outlive a crash of the machine, and statistics that come at some moment would change plans.
+# Durability is off, since no data must survive a crash; autovacuum is off, since new statistics would change plans.
 _HASTE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "autovacuum=off")
 
 _DELETE_ALL = "".join(f"DELETE FROM {table};" for table in reversed(Base.metadata.sorted_tables))
 
-# The input ends with the process that holds its other end, however that one ends.
+# The input is closed when the parent process ends, for whatever reason.
 _SUPERVISE = 'read -r _; "$0" stop --silent --mode=immediate --pgdata="$1/data"; rm -rf "$1"'
 
 
@@ -50,7 +50,7 @@ class PostgresqlServer:
             ["/bin/sh", "-c", _SUPERVISE, program("pg_ctl") or "pg_ctl", folder],
             cwd=folder,
             user=self._user.pw_uid,
-            # Not ended by what ends the tests.
+            # Signals that end the tests must not end the server.
             start_new_session=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -9,7 +9,7 @@ import pytest
 from tests import leaks
 from tests.api_client import Api
 
-SECRET = 'zebra-"quartz"-harmonica-ü'  # remembered by nobody, so that the check of this very test passes
+SECRET = 'zebra-"quartz"-harmonica-ü'  # not collected, so that the check after this test passes
 CODE = "918273"
 
 log = logging.getLogger("anybody")

@@ -35,7 +35,7 @@ def _version(directory: Path) -> str:
 
 
 def _prototypes(directory: Path) -> Iterator[tuple[str, str]]:
-    """What each character is confused with; not of those that no text in NFKD has."""
+    """The confusables of each character, without characters that never occur in NFKD text."""
     for source, target, _ in sorted(_fields(directory / "confusables.txt")):
         character = chr(int(source, 16))
         if unicodedata.normalize("NFKD", character) == character:

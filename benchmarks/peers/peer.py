@@ -1,4 +1,4 @@
-"""What the peers have in common: a folder with the application, and one, which git ignores, with what it needs."""
+"""Base of the peers: a folder with the application, and one that git ignores with its dependencies."""
 
 import json
 import os
@@ -20,7 +20,7 @@ _SECRET = "a-secret-of-the-benchmark-which-is-32-characters-or-more"
 
 @dataclass(frozen=True)
 class Peer:
-    """A Target. requirements: the file that names what to install. start: the command in the folder where that is."""
+    """A Target. requirements: the file of its dependencies. start: the command, run where they are installed."""
 
     name: str
     description: str

@@ -48,7 +48,7 @@ def reaches(union: str, member: str, **settings: Any) -> Callable[[Run], Run]:
 
 
 async def import_user(services: Services, password: str, username: str = "alice", **columns: Any) -> None:
-    """What an operator does: an account with a password and, unless `columns` say so, without a second factor."""
+    """Import an account with a password and, unless `columns` say otherwise, without a second factor."""
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
     columns = {"password_hash": password_hash} | columns
     await services.database.write(lambda connection: rows.add_user(connection, username, **columns))
@@ -71,7 +71,7 @@ async def register_twice(api: Api, services: Services) -> Result:
 
 
 async def refuse(registration: Registration) -> str | None:
-    """A host's own condition that nobody meets."""
+    """A host's condition that refuses every registration."""
     return "Only with an invitation."
 
 

@@ -9,7 +9,7 @@ from graphql.utilities.find_schema_changes import find_schema_changes
 RELEASED = Path(__file__).with_name("released.graphql").read_text()
 CURRENT = (Path(__file__).parents[2] / "schema.graphql").read_text()
 
-# What CHANGELOG.md calls a minor change, though a client without a default branch would notice it.
+# Minor changes according to CHANGELOG.md, although a client without a default branch would notice.
 ANNOUNCED = {
     DangerousChangeType.TYPE_ADDED_TO_UNION,
     DangerousChangeType.VALUE_ADDED_TO_ENUM,
@@ -19,7 +19,7 @@ ANNOUNCED = {
 
 
 def broken_promises(old: str, new: str) -> list[str]:
-    """What find_breaking_changes and find_dangerous_changes find, which graphql-core 3.3 made one function."""
+    """Breaking and dangerous changes; graphql-core 3.3 merged the two functions."""
     return [
         f"{change.type.name}: {change.description}"
         for change in find_schema_changes(build_schema(old), build_schema(new))

@@ -91,7 +91,7 @@ async def test_a_password_of_invalid_text_is_refused(api: Api, field: str, membe
 async def test_common_and_unchanged_passwords_are_reported_only_after_the_right_current_password(
     api: Api, password: str
 ) -> None:
-    """Neither how good the new one is, nor that it is what was given as the current one."""
+    """A wrong current password reveals neither the new one's score nor that both are the same."""
     member = await api.member()
     assert await change_password(api, member.access_token, "wrong battery horse staple", password) == WRONG
 

@@ -29,7 +29,7 @@ Request = tuple[str, object, str | None]
 
 
 class Host:
-    """Says who is an admin, notes what it was asked, and does something first if it is told to."""
+    """Returns a role, records its calls, and can run a function first."""
 
     def __init__(self) -> None:
         self.asked: list[ClaimsRequest] = []
@@ -218,7 +218,7 @@ async def test_a_code_does_not_expire_while_the_hosts_function_runs(api: Api, ho
 
 
 async def test_the_hosts_function_may_write_to_the_database(api: Api, host: Host) -> None:
-    """It is asked outside of the transaction, which would lock others out."""
+    """It is called outside the transaction, which would block other writers."""
     member = await api.member()
 
     async def write() -> None:

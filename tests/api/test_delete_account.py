@@ -73,7 +73,7 @@ async def test_no_personal_data_is_left(api: Api, services: Services, clock: Clo
         return {name: connection.execute(select(table)).mappings().all() for name, table in tables.items()}
 
     left = {name: found for name, found in (await services.database.read(rows)).items() if found}
-    # What is left of throttles: registrations and four limits of logins from an address, and a session that is over.
+    # Remaining throttles: registrations, four login limits of an address, and an ended session.
     assert left.keys() == {"mfa_reserved_names", "mfa_security_events", "mfa_throttles"}
     assert len(left["mfa_throttles"]) == 6
     everything = repr(left)

@@ -72,7 +72,7 @@ class HostMutation:
 
 
 class Watching(SchemaExtension):
-    """Notes each step of an operation, and whether the document was judged by then."""
+    """Records each step of an operation, and whether the document was validated by then."""
 
     steps: ClassVar[list[tuple[str, bool]]] = []
 
@@ -95,7 +95,7 @@ class Watching(SchemaExtension):
 
 @dataclass
 class Condition:
-    """A host's condition that says what it is told to, and remembers whom it was asked about."""
+    """A host's condition that returns a given answer and records its calls."""
 
     objection: str | None = None
     asked: list[Registration] = field(default_factory=list)

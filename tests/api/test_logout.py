@@ -65,7 +65,7 @@ async def test_a_traded_in_refresh_token_ends_its_session_too(api: Api) -> None:
 async def test_everywhere_with_a_traded_in_refresh_token_ends_only_its_session(
     api: Api,
 ) -> None:
-    """Whoever has an old token may be a thief, who signs its owner out where the thief was never signed in."""
+    """The holder of an old token may be a thief, who must not end sessions of the owner on other devices."""
     member = await api.member()
     second = await second_session(api, member.secret)
     tokens = (await api.refresh(member.refresh_token))["tokens"]

@@ -20,7 +20,7 @@ from tests.security.attacks import events_of, failures_counted
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """What an access token says."""
+    """The claims of an access token."""
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     return claims
 

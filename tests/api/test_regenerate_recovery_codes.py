@@ -39,7 +39,7 @@ async def test_recovery_codes_low_is_true_until_a_new_set_is_made(api: Api) -> N
 
 
 async def test_a_new_set_can_be_made_after_signing_in_with_the_last_code(api: Api, clock: Clock) -> None:
-    """Whoever lost the device has a session that counts as fresh."""
+    """A sign-in by recovery code gives a fresh session after the device is lost."""
     member = await api.member()
     for code in member.recovery_codes[:9]:
         await reauthenticate(api, member.access_token, recoveryCode=code)

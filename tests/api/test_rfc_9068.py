@@ -1,4 +1,4 @@
-"""Access tokens are what RFC 9068 calls one, by the judgement of Authlib's validator."""
+"""Access tokens pass Authlib's validator of RFC 9068."""
 
 from datetime import UTC, datetime
 
@@ -35,7 +35,7 @@ async def published(api: Api) -> KeySet:
 
 @pytest.fixture
 def clock() -> Clock:
-    """Shows the machine's time, by which Authlib judges expiry."""
+    """Shows the system time, with which Authlib checks expiry."""
     clock = Clock()
     clock.now = datetime.now(UTC)
     return clock

@@ -1,4 +1,4 @@
-"""The schema: what clients rely on, that it is described, and that it says what the use cases say."""
+"""The schema: guarantees for clients, descriptions, and agreement with the use cases."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ OWN_TYPES = [
 assert SCHEMA.mutation_type
 MUTATIONS = SCHEMA.mutation_type.fields
 
-# What a client that follows the contract does not notice.
+# Changes that a client that follows the contract does not notice.
 HARMLESS = {
     "TYPE_ADDED",
     "FIELD_ADDED",

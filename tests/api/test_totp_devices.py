@@ -1,4 +1,4 @@
-"""User.totpDevices, and what others do to an account that has several."""
+"""User.totpDevices, and other operations on accounts with several devices."""
 
 from graphql_mfa.flows import operators
 from graphql_mfa.services import Services

@@ -23,7 +23,7 @@ def already_used(retry_after: int) -> Result:
 
 
 async def answer(api: Api, member: Member, steps: int = 0) -> Result:
-    """Answer a fresh challenge with the code that the device shows so many steps from now."""
+    """Answer a fresh challenge with the code that the device shows n steps from now."""
     return await api.verify_otp(await api.challenge(), code_at(member.secret, api.clock(), steps))
 
 
@@ -155,7 +155,7 @@ async def test_a_code_older_than_the_last_accepted_one_does_not_report_a_slow_cl
 async def test_from_the_second_wrong_code_on_the_message_asks_to_correct_the_clock(
     run_app: RunApp, connect: Connect, clock: Clock, steps: int | None
 ) -> None:
-    """In the same words for every wrong code: one of a clock that is ahead will be right later."""
+    """The message is the same for every wrong code, since the code of a fast clock will be right later."""
     async with run_app(otp_failures_before_backoff=100) as app:
         api = connect(app)
         member = await api.member()

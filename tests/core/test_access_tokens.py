@@ -97,7 +97,7 @@ def without_claim(name: str) -> str:
 def mac_with(
     public: Ed25519PublicKey | EllipticCurvePublicKey, kid: str, encoding: Encoding, form: PublicFormat
 ) -> str:
-    """HS256 with the public key as secret: what a library does that lets the token choose the algorithm."""
+    """HS256 with the public key as secret, accepted by libraries that let the token choose the algorithm."""
     signed = f"{encode(json.dumps(HEADER | {'alg': 'HS256', 'kid': kid}).encode())}.{encode(CLAIMS_JSON.encode())}"
     mac = hmac.HMAC(public.public_bytes(encoding, form), SHA256())
     mac.update(signed.encode())

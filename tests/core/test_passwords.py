@@ -174,7 +174,7 @@ def test_no_more_than_24_characters_are_scored(password: str, monkeypatch: pytes
 def test_characters_that_stand_for_several_letters_do_not_multiply_the_work(
     password: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """zxcvbn goes over its word lists once for each reading: 741 times, and 250 ms, for the first of these as it is."""
+    """zxcvbn searches its word lists once for each substitution: 741 times (250 ms) for the first of these."""
     from zxcvbn import matching
 
     passes = 0

@@ -104,7 +104,7 @@ def test_step_zero_is_used_once_like_any_other() -> None:
     code = code_of_step(RFC_SECRET, 0)
     assert judge(code, now=EPOCH) == Accepted(0)
     assert judge(code, now=EPOCH, last_step=0) == AlreadyUsed(0)
-    assert judge(code_of_step(RFC_SECRET, 99), now=EPOCH) == Wrong()  # no step before it is looked at
+    assert judge(code_of_step(RFC_SECRET, 99), now=EPOCH) == Wrong()  # no earlier step is compared
 
 
 @pytest.mark.parametrize(("window", "lookback"), [(0, 0), (0, 2), (1, 0), (1, 1), (2, 0), (2, 1), (2, 5)])

@@ -16,7 +16,7 @@ from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.hashing import HashingPool, Slot
 from tests.slots import slots_taken
 
-WAIT = 10  # seconds, for what takes no time unless it is broken
+WAIT = 10  # seconds, a bound that is only reached when something is broken
 
 
 RUNNING = 2

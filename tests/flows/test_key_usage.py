@@ -1,4 +1,4 @@
-"""What needs a key, and whether it can leave the ring."""
+"""Which data needs a key, and whether the key can leave the ring."""
 
 from datetime import timedelta
 

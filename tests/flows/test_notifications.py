@@ -34,7 +34,7 @@ from tests.store import rows
 
 pytestmark = on_each_engine
 
-WAIT = 20  # seconds, for what takes no time unless it is broken
+WAIT = 20  # seconds, a bound that is only reached when something is broken
 DOWN = "hunter2 is no reason that may be logged"
 
 
@@ -93,7 +93,7 @@ async def messages(database: Database) -> Sequence[Row[Any]]:
     """The rows of the outbox."""
     query = select(*OutboxRow.__table__.columns).order_by(OutboxRow.number)
     found = await database.read(lambda connection: connection.execute(query).all())
-    await asyncio.sleep(0)  # reading from SQLite lets nobody else run
+    await asyncio.sleep(0)  # reading from SQLite does not yield to other tasks
     return found
 
 

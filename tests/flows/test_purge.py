@@ -25,7 +25,7 @@ from tests.store import rows
 
 pytestmark = on_each_engine
 
-WAIT = 10  # seconds, for what takes no time unless it is broken
+WAIT = 10  # seconds, a bound that is only reached when something is broken
 
 
 async def purge_now(services: Services) -> dict[str, int]:
@@ -70,7 +70,7 @@ async def test_purging_frees_the_name_of_an_enrollment_and_ends_an_expired_sessi
 async def test_purging_an_abandoned_registration_deletes_its_addresses(
     api: Api, services: Services, clock: Clock, by: str
 ) -> None:
-    """Attack: read who registered and never came back, when the account is long gone; or fill the disk with them."""
+    """Attack: read names of abandoned registrations after their expiry, or fill the disk with them."""
     await api.member()
     abandoned = await api.register("abandoned")
     await api.login("abandoned", "a wrong password")

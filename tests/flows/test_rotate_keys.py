@@ -1,4 +1,4 @@
-"""Sealing again with the current key: resumable, beside itself, and past what can't be opened."""
+"""Re-encryption with the current key: resumable, safe in parallel, and it skips secrets that can't be opened."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -82,7 +82,7 @@ def demand_quiet(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def raw(url: str, request: bytes, *, until: bytes = b"") -> tuple[bytes, bytes]:
-    """Send bytes to a real server; the head of its answer, and of the body what has come with `until`."""
+    """Send bytes to a real server and return the head of its response; with `until`, also the body up to that text."""
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:

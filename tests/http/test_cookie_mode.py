@@ -53,7 +53,7 @@ class Browser:
         return await self.api.run(LOGOUT)
 
     async def attack(self, headers: Mapping[str, str], query: str = REFRESH_SESSION) -> httpx.Response:
-        """A request that somebody else's page makes the browser send: the cookie goes with it, our headers don't."""
+        """A request from another site's page: the browser adds the cookie, but not our headers."""
         request = self.api.http.build_request("POST", "/graphql", content=operation(query), headers=JSON)
         for name in self.headers:
             del request.headers[name]
@@ -102,7 +102,7 @@ async def sign_in(browser: Browser, member: Member) -> Result:
     return await browser.api.verify_otp(await browser.api.challenge(), code)
 
 
-# --------------------------------------------------------------------------------------- what opens or renews a session
+# --------------------------------------------------------------------------------------- opening and renewing a session
 
 
 async def test_the_first_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
@@ -247,7 +247,7 @@ async def test_a_rate_limit_leaves_the_cookie_alone(run_app: RunApp, connect: Co
 async def test_a_new_session_is_in_the_cookie_even_if_another_field_fails(
     browser: Browser, clock: Clock, services: Services
 ) -> None:
-    """Here a null, which is told only when the second field runs: after the first one has used up the code."""
+    """The error (a null) occurs in the second field, after the first one has used up the code."""
     registered = await browser.api.register()
     otp = code_at(registered["enrollment"]["secret"], clock())
     answer = {"challengeToken": registered["challenge"]["token"], "otp": otp}
@@ -279,7 +279,7 @@ async def test_the_cookie_can_refresh_after_the_access_token_expired(browser: Br
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
-# -------------------------------------------------------------------------------------------------- what ends a session
+# ----------------------------------------------------------------------------------------------------- ending a session
 
 
 async def test_logout_without_arguments_ends_the_session_and_deletes_the_cookie(browser: Browser) -> None:
@@ -660,7 +660,7 @@ async def test_a_cookie_that_is_sent_twice_is_ignored(
 
 
 async def test_an_argument_takes_precedence_over_the_cookie(browser: Browser) -> None:
-    """As everywhere: what is written out is meant."""
+    """Explicit arguments take precedence everywhere."""
     member = await browser.api.member()
     first = browser.cookie
     await sign_in(browser, member)
@@ -694,7 +694,7 @@ async def test_bearer_mode_sets_no_cookie_and_requires_no_header(run_app: RunApp
 
     async with run_app() as app:
         api = connect(app)
-        api.http.headers["Origin"] = "https://evil.example"  # it holds no token, so it may
+        api.http.headers["Origin"] = "https://evil.example"  # allowed, because the request has no token
         api.http.event_hooks["response"].append(note)
         member = await api.member()
         refreshed = await api.refresh(member.refresh_token)

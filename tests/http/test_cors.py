@@ -51,7 +51,7 @@ async def call(api: Api, origin: str | None) -> httpx.Response:
 
 
 async def ask_first(api: Api, origin: str, method: str = "POST", path: str = "/graphql") -> httpx.Response:
-    """What a browser sends before it sends a page's request."""
+    """The preflight request of a browser."""
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": method,

@@ -81,7 +81,7 @@ def deep_in_fragments(levels: int) -> str:
 
 
 def deep_after_a_shallow_use(levels: int) -> str:
-    """The same fragment near the root first: what is remembered of it must be its own size, not where it stood."""
+    """The fragment is used near the root first: the cached size must not depend on its position."""
     document = deep_in_fragments(levels)
     return document.replace("{ __type", '{ shallow: __type(name: "User") { ...A } __type', 1)
 
@@ -330,7 +330,7 @@ async def test_limits_hold_for_each_operation_by_itself(api: Api) -> None:
 
 @pytest.mark.parametrize("yes", [True, False])
 async def test_limits_do_not_depend_on_variables(api: Api, yes: bool) -> None:
-    """What is skipped is counted: a document is refused or not, whatever is sent with it."""
+    """Skipped fields are counted, so the variables don't decide whether a document is refused."""
     fields = " ".join(f"a{number}: issuer @include(if: $yes)" for number in range(29))
     more = " ".join(f"b{number}: issuer" for number in range(2))
     document = f"query ($yes: Boolean!) {{ policy {{ {fields} {more} }} }}"

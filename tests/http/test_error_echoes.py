@@ -41,7 +41,7 @@ SECRETS = TEXTS | NUMBERS
 
 
 def pieces(secret: object) -> set[str]:
-    """What would show the secret: any five characters of it that stand together, in any spelling of the rest."""
+    """Every text that would reveal the secret: any five consecutive characters of it, in any escaping."""
     if isinstance(secret, str):
         runs = re.findall(f"[{UNUSUAL}]{{5,}}", secret)
         return {run[at : at + 5] for run in runs for at in range(len(run) - 4)}
@@ -74,7 +74,7 @@ VARIABLES = ["input", "everywhere", "refreshToken"]
 
 @st.composite
 def hidden(draw: st.DrawFn, depth: int = 3) -> tuple[Any, object]:
-    """A JSON value that is wrong for an input, and the secret that it holds."""
+    """A JSON value that is wrong for an input, and the secret in it."""
     secret = draw(SECRETS)
     value: Any = secret
     for _ in range(draw(st.integers(0, depth))):

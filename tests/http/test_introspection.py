@@ -23,7 +23,7 @@ Serving = Callable[..., Any]
 
 @strawberry.type(name="Query")
 class HostQuery(Query):
-    """With what this API has none of: an argument that is an enum."""
+    """A query with an enum argument, which this API does not have."""
 
     @strawberry.field
     def echo(self, factor: FactorKind) -> FactorKind:

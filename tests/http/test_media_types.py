@@ -22,7 +22,7 @@ GRAPHQL_JSON = "application/graphql-response+json"
 
 @strawberry.type(name="Query")
 class Echo(Query):
-    """A host's, with a resolver that answers what a client sent."""
+    """A host's query whose resolver echoes its argument."""
 
     @strawberry.field
     def echo(self, text: str) -> str:
@@ -231,7 +231,7 @@ async def test_answer_to_variables_that_do_not_fit(api: Api) -> None:
 
 
 async def test_answer_is_utf_8_without_escapes(run_app: RunApp, connect: Connect) -> None:
-    """Escaped to ASCII, it would take up to three times as many bytes."""
+    """ASCII escapes would take up to three times as many bytes."""
     issuer = "Z\u00fcrich \U0001f9a6"
     async with run_app(issuer=issuer) as app:
         response = await post(connect(app), operation("{ policy { issuer } }"))

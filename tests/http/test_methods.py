@@ -37,7 +37,7 @@ def http_scope(query_string: bytes) -> dict[str, Any]:
 
 
 async def run(app: FastAPI, scope: dict[str, Any], *received: Message) -> list[Message]:
-    """What the application sends in answer to these messages."""
+    """Return the messages that the application sends in response."""
     left, sent = list(received), []
 
     async def receive() -> Message:
@@ -360,7 +360,7 @@ async def test_websocket_under_another_asgi_server(app: FastAPI, subtests: pytes
 
 
 async def test_post_runs_a_mutation(api: Api, services: Services) -> None:
-    """So that what is refused above is refused for its method."""
+    """Control: the requests refused above are refused because of their method."""
     response = await post(api, operation(REGISTER_ALICE))
 
     assert response.json() == {"data": {"registerUser": {"__typename": "RegisterUserSuccess"}}}

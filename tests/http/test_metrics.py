@@ -139,7 +139,7 @@ def test_prometheus_client_is_loaded_for_metrics_only(arguments: str, loaded: bo
     assert ("prometheus_client" in ran.stdout.split()) is loaded
 
 
-# ---------------------------------------------------------------------------------------------------- what it counts
+# ---------------------------------------------------------------------------------------------------------- counters
 
 
 async def test_every_outcome_is_counted_by_field_and_member(api: Api) -> None:
@@ -205,7 +205,7 @@ async def test_a_request_that_fails_outside_of_an_operation_is_counted(
     assert (scraped("unexpected_errors_total"), scraped("responses_total", status="500")) == (1, 1)
 
 
-@sqlite_only  # elsewhere a transaction runs in the event loop, and could not be held here
+@sqlite_only  # on PostgreSQL a transaction runs in the event loop, so the test could not block it
 async def test_requests_in_flight_slots_threads_and_transactions_are_gauges(
     api: Api, services: Services, go_on: threading.Event
 ) -> None:

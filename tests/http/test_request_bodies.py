@@ -25,7 +25,7 @@ from tests.http.requests import (
 MARKER = "s3cret-Marker"
 DEEP = 20_000
 
-# Every body holds the marker where it can, so that an echo would show.
+# Every body contains the marker where possible, to detect an echo.
 BODIES: dict[str, bytes] = {
     "empty": b"",
     "blank": b" \n\t ",
@@ -171,7 +171,7 @@ async def test_query_string_with_a_name_twice(api: Api) -> None:
 
 
 async def test_body_with_a_number_that_is_hardly_one(api: Api, subtests: pytest.Subtests) -> None:
-    """Valid JSON that no double or 64-bit integer holds, where a string is expected."""
+    """Valid JSON numbers beyond a double or 64-bit integer, where a string is expected."""
     for number in ["1e400", "-1e400", "1e-400", "0.1e1000000", "9" * 4_000, "1" + "0" * 300 + ".5"]:
         with subtests.test(number=number):
             variables = f'{{"input": {{"username": {number}, "password": [{number}]}}}}'
@@ -223,7 +223,7 @@ LIMIT = 65_536
 
 
 def padded(size: int) -> bytes:
-    """An operation of exactly so many bytes."""
+    """An operation of exactly this many bytes."""
     body = operation() + b" " * (size - len(operation()))
     assert len(body) == size
     return body
@@ -293,7 +293,7 @@ async def test_body_without_end_to_a_real_server(live_server: str, subtests: pyt
 
 
 async def test_body_of_two_lengths_to_a_real_server(live_server: str, subtests: pytest.Subtests) -> None:
-    """What a proxy in front might read differently is refused, not guessed (RFC 9112 6.3)."""
+    """Requests that a proxy could parse differently are refused (RFC 9112 6.3)."""
     for framing in [
         "Content-Length: 5\r\nContent-Length: 6",
         "Content-Length: 5\r\nTransfer-Encoding: chunked",

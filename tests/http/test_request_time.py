@@ -23,14 +23,14 @@ from tests.slots import RUNNING_FOR_ONE_ADDRESS
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
-WAIT = 10  # seconds, for what takes no time unless it is broken
+WAIT = 10  # seconds, a bound that is only reached when something is broken
 RIGHT = {"input": {"username": "alice", "password": PASSWORD}}
 WRONG = {"input": {"username": "alice", "password": WRONG_PASSWORD}}
 
 
 @pytest.fixture
 async def member(run_app: RunApp, connect: Connect) -> Member:
-    """Made before the seconds count: the first password that a process judges takes longer than others."""
+    """Registered before the time is measured, since scoring the first password of a process takes longer."""
     async with run_app() as app:
         return await connect(app).member()
 
@@ -65,7 +65,7 @@ def demand_time_out(response: httpx.Response, status: int) -> None:
 
 
 async def attempts(services: Services) -> list[int]:
-    """What is counted: one registration; and of logins, right ones only by the limit of all logins of the address."""
+    """The counters: one registration, and the total of logins of the address."""
     sql = text("SELECT attempts FROM mfa_throttles WHERE attempts > 0 ORDER BY attempts")
     return await services.database.read(lambda connection: list(connection.scalars(sql)))
 
@@ -97,7 +97,7 @@ async def test_a_request_to_a_locked_store_times_out(api: Api, services: Service
 
 @on_each_engine
 async def test_a_timed_out_write_does_not_run_once_the_store_is_unlocked(api: Api, services: Services) -> None:
-    """The client got an error, and may be gone."""
+    """The client got an error and may have disconnected."""
     async with store_locked(services):
         response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 

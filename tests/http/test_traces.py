@@ -36,7 +36,7 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def spans(exporter: InMemorySpanExporter) -> Spans:
-    """What this test's requests left in the trace so far, and what frameworks under us may have added left out."""
+    """The spans of this test's requests so far, without attributes that frameworks may have added."""
     exporter.clear()
     return lambda: [
         span

@@ -69,7 +69,7 @@ Send = Callable[..., Any]
 by_post_and_by_get = pytest.mark.parametrize("send", [post, get])
 
 
-# ------------------------------------------------------------------------------------------------------- what runs
+# ----------------------------------------------------------------------------------------------- accepted requests
 
 
 @by_post_and_by_get
@@ -155,7 +155,7 @@ async def test_without_a_manifest_a_hash_is_refused(run_app: RunApp, connect: Co
         assert (await post(api, query=POLICY, documentId="unknown")).json() == ANSWER
 
 
-# ------------------------------------------------------------------------------------------------------- what does not
+# ---------------------------------------------------------------------------------------------------- refused requests
 
 
 @by_post_and_by_get

@@ -27,7 +27,7 @@ from tests.conftest import Connect
 from tests.receiver import SECRET, Request, WebhookReceiver, receiving
 from tests.security.test_secret_leaks import texts_of, whole_story
 
-WAIT = 20  # seconds, for what takes no time unless it is broken
+WAIT = 20  # seconds, a bound that is only reached when something is broken
 OTHER_SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -170,7 +170,7 @@ async def test_events_by_operators_are_sent_with_the_name_of_a_deleted_account(
         api, services = connect(app), app.state.services
         await api.register()
         await following(receiver)
-        receiver.answer = None  # what follows waits until the account is gone
+        receiver.answer = None  # later events wait until the account is deleted
         await operators.disable(services, "alice")
         await following(receiver)
         await operators.delete(services, "alice")

@@ -1,4 +1,4 @@
-"""What attacks share: many requests at once, names and wrong answers, a look into the store, a real server's client."""
+"""Helpers for attacks: parallel requests, names, wrong answers, queries of the store, a client of a real server."""
 
 import asyncio
 from collections import Counter
@@ -97,7 +97,7 @@ async def real_member(api: Api, username: str) -> Member:
 
 
 async def events_of(services: Services, username: str = "alice") -> Counter[str]:
-    """How often what happened to the account."""
+    """The kinds of events of the account, with their counts."""
     sql = text(
         "SELECT kind FROM mfa_security_events JOIN mfa_users ON mfa_users.id = user_id WHERE username = :username"
     )

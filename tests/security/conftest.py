@@ -1,4 +1,4 @@
-"""Two processes of the real server on one database: what races have to be safe against."""
+"""Two processes of the real server on one database, for race tests."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -37,5 +37,5 @@ async def processes(two_servers: list[str]) -> AsyncIterator[list[Api]]:
 
 @pytest.fixture
 def username() -> str:
-    """A name that nobody took on the shared servers."""
+    """A name that is unused on the shared servers."""
     return f"user-{uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""Attack: say in a header that one is somebody else, so that limits count somebody else."""
+"""Attack: send another address in a header, so that limits count that address."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -65,7 +65,7 @@ async def test_address_spoofing_at_a_real_server(http: httpx.AsyncClient) -> Non
 
 
 async def test_address_spoofing_does_not_blame_another(app: FastAPI, connect: Connect) -> None:
-    """Nor does anybody use up the tries of an address by naming it."""
+    """A client can't use up the attempts of another address by sending it in a header."""
     thief, victim = connect(app, "203.0.113.9"), connect(app, "198.51.100.1")
     for number in range(31):
         await guess_with(thief.http, f"name{number}", {"X-Forwarded-For": "198.51.100.1"})
@@ -121,7 +121,7 @@ async def behind_proxies(run_app: RunApp) -> AsyncIterator[FastAPI]:
 
 
 async def guess_as(http: httpx.AsyncClient, *forwarded_for: str) -> str:
-    """A wrong password, for a name that nobody tried before; the header has as many lines."""
+    """Try a wrong password for a new name; each header value is a line of its own."""
     name = f"name of {' and '.join(forwarded_for)}"
     return await guess_with(http, name[:60], [("X-Forwarded-For", line) for line in forwarded_for])
 
@@ -223,7 +223,7 @@ async def test_address_from_a_proxy_over_ipv6_is_counted(behind_proxies: FastAPI
 
 
 async def test_address_spoofing_past_the_proxy(behind_proxies: FastAPI, connect: Connect) -> None:
-    """Who reaches the server directly, or is just outside of the trusted network, is not believed."""
+    """Forwarded headers are ignored from direct clients and from addresses just outside the trusted network."""
     http = connect(behind_proxies, "10.0.1.1").http
 
     answers = [await guess_as(http, f"198.51.100.{number}") for number in range(5)]

@@ -52,7 +52,7 @@ def a_fragment_each(guesses: list[str]) -> str:
 
 @shape
 def nested_fragments(guesses: list[str]) -> str:
-    """Each fragment holds a guess and the next fragment."""
+    """Each fragment contains a guess and spreads the next fragment."""
     fragments = [
         f"fragment F{number} on Mutation {{ {guess} {f'...F{number + 1}' if number + 1 < len(guesses) else ''} }}"
         for number, guess in enumerate(guesses)
@@ -73,7 +73,7 @@ def inline_fragments(guesses: list[str]) -> str:
 
 @shape
 def all_but_one_skipped(guesses: list[str]) -> str:
-    """Rules of a document see no variables; what they count must not depend on them."""
+    """Document rules don't see variables, so their counts must not depend on them."""
     skipped = [guess.replace(" { __typename }", " @skip(if: true) { __typename }") for guess in guesses[1:]]
     return "mutation { " + " ".join([guesses[0], *skipped]) + " }"
 
@@ -104,7 +104,7 @@ def among_other_operations(guesses: list[str]) -> str:
 
 @shape
 def a_spread_within_a_spread_twice(guesses: list[str]) -> str:
-    """The fragment that holds the guesses is reached over two ways."""
+    """The fragment with the guesses is reached by two paths."""
     return (
         "mutation { ...A ...B } fragment A on Mutation { ...C } fragment B on Mutation { ...C } "
         f"fragment C on Mutation {{ {' '.join(guesses)} }}"

@@ -18,7 +18,7 @@ from tests.store import rows
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
-WAIT = 20  # seconds, for what takes no time unless it is broken
+WAIT = 20  # seconds, a bound that is only reached when something is broken
 BUSY = [f"busy {number}" for number in range(notifications.MAX_DELIVERIES)]
 
 

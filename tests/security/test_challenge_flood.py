@@ -38,7 +38,7 @@ async def test_challenge_flood_at_one_instant(api: Api, services: Services) -> N
 
 @on_each_engine
 async def test_parallel_challenge_flood(app: FastAPI, connect: Connect, services: Services) -> None:
-    """Ten addresses, for an address has only so many tries at once."""
+    """Ten addresses, since attempts per address are limited."""
     apis = [connect(app, f"10.0.1.{number}") for number in range(10)]
     await apis[0].member()
 
@@ -77,7 +77,7 @@ async def test_challenge_flood_by_a_stranger_without_the_password(
 
 
 async def test_challenge_flood_after_expired_challenges(api: Api, services: Services) -> None:
-    """Challenges that ran out of attempts make room for new ones; they are not open for ever."""
+    """Expired challenges don't count towards the maximum of open ones."""
     member = await api.member()
     for _ in range(3):
         await api.challenge()

@@ -1,4 +1,4 @@
-"""Attack: a challenge is answered with what belongs to somebody else, or once more, or a token is used for another."""
+"""Attack: answer a challenge with another user's code, answer it again, or use a token for another purpose."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Attack: somebody has the password and guesses codes: on one challenge, on many, at once, for months."""
+"""Attack: guess codes with a known password: on one challenge, on many, in parallel, for months."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -201,7 +201,7 @@ async def test_guesses_from_another_address_wait_as_well(app: FastAPI, connect: 
 
 
 async def test_guesses_with_a_right_password_in_between(api: Api) -> None:
-    """Whoever guesses codes has the password: it resets nothing."""
+    """A right password does not reset the count, since a guesser of codes knows it."""
     member = await api.member()
     for _ in range(4):
         await guess_wrong(api, member, 1)
@@ -239,7 +239,7 @@ async def test_guesses_are_consecutive_until_the_owner_signs_in(api: Api) -> Non
 
 @pytest.mark.parametrize("behind", range(2, 11))
 async def test_guesses_with_old_codes_are_counted(api: Api, clock: Clock, services: Services, behind: int) -> None:
-    """That a clock is slow is told, not forgiven."""
+    """A slow clock is reported, but the code still counts as wrong."""
     member = await api.member()
     clock.advance(600)
 
@@ -253,7 +253,7 @@ async def test_guesses_with_old_codes_are_counted(api: Api, clock: Clock, servic
 
 @pytest.mark.parametrize("steps", [-11, -12, 2, 3, 10])
 async def test_guesses_with_future_codes_look_like_any_wrong_code(api: Api, clock: Clock, steps: int) -> None:
-    """A code that will become valid must not be confirmed; one that is long over tells nothing either."""
+    """The answer must not reveal that a code will become valid, or was valid long ago."""
     member = await api.member()
     clock.advance(900)
 
@@ -304,7 +304,7 @@ async def test_hundred_guesses_leave_recovery_codes_enabled(run_app: RunApp, con
         signed_in = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
 
         assert signed_in["__typename"] == "SignedIn"
-        # Which alone switches codes on for nobody: the thief still has the password.
+        # This alone does not enable codes: the thief still knows the password.
         assert (await guess(api, member.secret))["__typename"] == "FactorDisabled"
 
 
@@ -317,7 +317,7 @@ def repeat_the_failure(connection: Connection) -> None:
 async def test_guesses_older_than_thirty_days(
     run_app: RunApp, connect: Connect, clock: Clock, days: int, outcome: str
 ) -> None:
-    """Only what lies within the window counts."""
+    """Only failures within the window count."""
     async with run_app() as app:
         api, services = connect(app), app.state.services
         member = await api.member()

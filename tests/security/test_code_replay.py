@@ -1,4 +1,4 @@
-"""Attack: somebody looked over the shoulder, or sat in the middle, and sends a code again (RFC 6238 5.2)."""
+"""Attack: replay a code that was observed or intercepted (RFC 6238 5.2)."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -60,7 +60,7 @@ async def test_replay_of_a_code_in_another_spelling(api: Api, clock: Clock, serv
 async def test_replay_of_an_older_step_after_a_newer_one(
     api: Api, clock: Clock, services: Services, used: int, older: int
 ) -> None:
-    """The older code was never used, and is inside the window: an attacker held it back."""
+    """The older code is unused and inside the window: an attacker intercepted it."""
     member = await api.member()
     clock.advance(60)
     assert (await api.verify_otp(await api.challenge(), code_at(member.secret, clock(), used)))[
@@ -104,7 +104,7 @@ async def test_replay_many_times(api: Api, clock: Clock, services: Services) -> 
 
 
 async def test_replay_to_another_process_after_a_restart(run_app: RunApp, connect: Connect, clock: Clock) -> None:
-    """What was accepted is remembered in the store, not in the process."""
+    """Accepted steps are stored in the database, not in the process."""
     async with run_app() as app:
         api = connect(app)
         member = await api.member()

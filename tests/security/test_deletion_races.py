@@ -157,7 +157,7 @@ async def test_race_of_a_repeated_refresh_delays_the_deletion(
 async def test_race_of_a_detected_token_reuse_against_the_deletion(
     api: Api, services: Services, operator: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is recorded while the deletion waits tells nobody's name either."""
+    """Events recorded while the deletion waits contain no name either."""
     member = await api.member()
     user_id = UUID(member.session["user"]["id"])
     await api.refresh(member.refresh_token)

@@ -1,4 +1,4 @@
-"""Attack: add a device of one's own to an account with a session that was stolen."""
+"""Attack: add an authenticator app to an account with a stolen session."""
 
 from graphql_mfa.services import Services
 from tests.api.answers import failure
@@ -28,7 +28,7 @@ async def test_last_device_removed_with_a_stolen_stale_session(api: Api, clock: 
 
 
 async def test_device_confirmed_after_its_session_was_ended(api: Api, clock: Clock) -> None:
-    """The owner signs out everywhere, and then the thief has a device that nobody can confirm."""
+    """After the owner signs out everywhere, the thief can't confirm the added device."""
     member = await api.member()
     device = await added(api, member.access_token, "thief")
     await api.logout(member.access_token, everywhere=True)

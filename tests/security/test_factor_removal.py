@@ -12,7 +12,7 @@ from tests.security.attacks import at_once, failures_counted, kinds, real_member
 
 
 async def session_by_recovery_code(api: Api, member: Member) -> str:
-    """The access token of a session that goes on as fresh as it is, whatever app is removed."""
+    """The access token of a session that stays fresh whichever app is removed."""
     challenge = await api.challenge(member.username)
     token: str = (await api.verify_recovery_code(challenge, member.recovery_codes[0]))["tokens"]["accessToken"]
     return token
@@ -83,7 +83,7 @@ async def test_old_devices_code_after_its_removal(api: Api, clock: Clock, servic
 async def test_race_of_a_code_against_the_removal_of_its_device(
     api: Api, clock: Clock, services: Services, code_first: bool
 ) -> None:
-    """The code wins or finds the device gone; afterwards it is worth nothing, and what it opened has ended."""
+    """The code is accepted or finds the device removed; afterwards it is refused, and its session has ended."""
     member = await api.member()
     device = await confirmed(api, member.access_token)
     clock.advance(30)
@@ -134,7 +134,7 @@ async def test_race_of_two_confirmations_with_one_code(api: Api, clock: Clock, s
 async def test_lost_device_is_replaced_after_a_sign_in_by_recovery_code(
     api: Api, clock: Clock, services: Services
 ) -> None:
-    """Whoever finds the lost one is out."""
+    """The lost device no longer works."""
     member = await api.member()
     lost = await first_device(api, member.access_token)
     signed_in = await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])

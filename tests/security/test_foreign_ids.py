@@ -29,7 +29,7 @@ TAKING_IDS = [
 
 
 def _with_id(mutation: str, id_: str) -> dict[str, object]:
-    """What the mutation takes, with that id wherever it takes one."""
+    """The arguments of the mutation, with this id for every id."""
 
     def replace(value: object, type_: GraphQLInputType) -> object:
         named = get_named_type(type_)
@@ -42,7 +42,7 @@ def _with_id(mutation: str, id_: str) -> dict[str, object]:
 
 
 def _ids_in(value: object) -> Iterator[str]:
-    """Every id that a user is told."""
+    """Every id that is shown to the user."""
     if isinstance(value, dict):
         if isinstance(value.get("id"), str):
             yield value["id"]
@@ -74,7 +74,7 @@ async def _cost(api: Api, mutation: str, token: str, id_: str) -> tuple[Result, 
 
 @pytest.mark.parametrize("mutation", TAKING_IDS)
 async def test_id_of_another_user_is_treated_as_unknown(api: Api, mutation: str) -> None:
-    """The same answer by the same statements, so that not even time tells whether somebody has it."""
+    """The same answer by the same statements, so that timing does not reveal whether the id exists."""
     alice, mallory = await api.member("alice"), await api.member("mallory")
     before = await user_of(api, alice.access_token)
     ids = set(_ids_in(before))
@@ -87,7 +87,7 @@ async def test_id_of_another_user_is_treated_as_unknown(api: Api, mutation: str)
 
 
 async def test_id_of_another_users_event_is_only_a_timestamp(api: Api) -> None:
-    """It shows what happened to oneself before that, and nothing of the other."""
+    """It lists the caller's own events before that time, and none of the other user."""
     first, alice, last = [await api.member(name) for name in ("first", "alice", "last")]
     registered = (await user_of(api, alice.access_token))["securityEvents"][-1]["id"]
     query = "query Events($before: ID) { me { securityEvents(before: $before) { id } } }"

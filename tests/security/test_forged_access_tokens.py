@@ -135,7 +135,7 @@ async def test_forged_access_token(api: Api, services: Services, subtests: pytes
 
 
 def minted(services: Services, member: Member, key: Key | None = None, **changes: Any) -> str:
-    """A token with a right signature over other claims: what another service with these keys could make."""
+    """A token with a valid signature over other claims, as another service with these keys could issue."""
     header, claims, _ = parts(member.access_token)
     head = {name.removeprefix("head_"): value for name, value in changes.items() if name.startswith("head_")}
     body = {name: value for name, value in changes.items() if not name.startswith("head_")}
@@ -144,7 +144,7 @@ def minted(services: Services, member: Member, key: Key | None = None, **changes
 
 
 async def test_genuine_access_token_is_accepted(api: Api, services: Services) -> None:
-    """So that the refusals below are for what they change."""
+    """Control: the tokens below are refused only because of their change."""
     member = await api.member()
 
     assert await api.me(minted(services, member)) is not None
@@ -199,7 +199,7 @@ async def test_access_token_of_another_deployment(run_app: RunApp, connect: Conn
 
 
 async def test_access_token_of_a_key_that_has_leaked(run_app: RunApp, connect: Connect) -> None:
-    """Decrypt-only: whoever has the key can sign, so its signatures count no more."""
+    """Decrypt-only: a thief of the key can sign with it, so its signatures are refused."""
     leaked, fresh = new_key(), new_key()
     async with run_app(secret_keys=leaked) as app:
         api = connect(app)

@@ -1,4 +1,4 @@
-"""Attack: keep the password hashing busy, the one thing that costs, so that nobody else gets in."""
+"""Attack: saturate password hashing, the most expensive operation, to block other sign-ins."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ from tests.slots import slots_taken
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 SLOTS = 8
-WAIT = 10  # seconds, for what takes no time unless it is broken
+WAIT = 10  # seconds, a bound that is only reached when something is broken
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ async def first(count: int, tasks: list[asyncio.Task[Result]]) -> list[Result]:
 
 
 async def throttles(services: Services) -> list[tuple[Any, ...]]:
-    """What was counted, of everything."""
+    """The counters of all throttles."""
     sql = text("SELECT * FROM mfa_throttles ORDER BY key")
     return await services.database.read(lambda connection: [tuple(row) for row in connection.execute(sql)])
 
@@ -79,7 +79,7 @@ async def test_hashing_flood_of_logins(app: FastAPI, connect: Connect, services:
 async def test_hashing_flood_of_a_server_that_has_just_started(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
-    """Nor does it matter that no job has told yet how long one takes."""
+    """It also works before the first job has measured the duration of a hash."""
     async with hashing_blocked(services):
         tasks = [asyncio.create_task(connect(app, f"203.0.113.{number}").login()) for number in range(20)]
         refused = await first(20 - SLOTS, tasks)
@@ -106,7 +106,7 @@ async def test_hashing_flood_of_registrations(app: FastAPI, connect: Connect, se
 async def test_hashing_flood_beyond_the_slots_is_neither_counted_nor_tried(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
-    """So that somebody who was refused for others' sake has lost nothing."""
+    """A client that is refused because of others loses no attempt."""
     alice = connect(app, "203.0.113.1")
     await alice.member()
     before = await throttles(services)

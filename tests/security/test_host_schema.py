@@ -1,4 +1,4 @@
-"""Attack: get past the limits through a host's own schema, which holds ours."""
+"""Attack: bypass the limits through a host's schema that contains ours."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -115,7 +115,7 @@ async def test_document_refused_by_an_extension_of_the_host(
     extension: Callable[[], SchemaExtension],
     document: str,
 ) -> None:
-    """What runs without the extension, and is refused with it, the first time and every other."""
+    """The document runs without the extension, and is refused with it, the first time and each later time."""
     async with running(GraphQLMFA(make_settings(), clock=clock), clock) as api:
         assert "errors" not in (await api.send(document)).json()
     async with running(GraphQLMFA(make_settings(), clock=clock, extensions=[extension]), clock) as api:

@@ -53,7 +53,7 @@ async def test_password_with_anything_after_its_longest_length(api: Api) -> None
 
 @pytest.mark.parametrize("text", ["\ufdfa", "\ufdfb", "\u3300", "ﬃ", "\u0958", "\U0001d400"])
 async def test_password_that_grows_when_it_is_normalised(api: Api, text: str) -> None:
-    """NFKC makes eighteen characters of one; what comes out must still be handled."""
+    """NFKC expands one character to eighteen; the result must still be handled."""
     for length in (1, 64, 127, 128):
         assert (await api.login(password=text * length))["__typename"] == "InvalidCredentials"
     registered = await api.register("mallory", "four-otters-row-upstream" + text * 104)

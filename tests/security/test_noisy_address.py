@@ -1,4 +1,4 @@
-"""Attack: from one address, keep the password hashing busy for everybody else, with right passwords or wrong ones."""
+"""Attack: saturate password hashing from one address, with right or wrong passwords."""
 
 import asyncio
 from collections.abc import Callable
@@ -82,7 +82,7 @@ async def test_busy_addresses_do_not_displace_a_quiet_one(run_app: RunApp, conne
 
 
 async def test_sixty_colleagues_sign_in_from_one_address_at_once(run_app: RunApp, connect: Connect) -> None:
-    """With the settings as they are: while slots are free, nobody is refused."""
+    """With default settings, no request is refused while slots are free."""
     async with run_app() as app:
         office = connect(app)
         for number in range(60):

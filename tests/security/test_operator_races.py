@@ -36,7 +36,7 @@ async def operator(database_url: str, services: Services) -> AsyncIterator[Servi
 
 @pytest.fixture(params=["disable", "delete"])
 def end(request: pytest.FixtureRequest) -> Act:
-    """What the operator does to alice."""
+    """The operator's action on alice's account."""
     if request.param == "disable":
         return lambda operator: operators.disable(operator, "alice")
     return lambda operator: operators.delete(operator, "alice")
@@ -105,7 +105,7 @@ async def test_race_of_a_password_against_the_end_of_the_account(
 async def test_race_of_registrations_against_the_deletion_of_the_name(
     api: Api, services: Services, operator: Services, clock: Clock
 ) -> None:
-    """Nobody gets the name in between: it is the account's until it is reserved."""
+    """The name can't be registered in between: it belongs to the account until it is reserved."""
     await api.member()
     outcomes, deleted = await asyncio.gather(
         at_once(api.register() for _ in range(ROUNDS)), operators.delete(operator, "alice")

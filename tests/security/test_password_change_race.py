@@ -1,4 +1,4 @@
-"""Race: change a password while somebody else changes it, or signs in with the old one."""
+"""Race: change a password during another change, or during a sign-in with the old one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ def while_a_password_is_hashed(services: Services, monkeypatch: pytest.MonkeyPat
 
 
 async def demand_one_password(api: Api, answers: list[Result], username: str = "alice") -> None:
-    """The one that its sender was told of is the account's, and none of the others."""
+    """The account has the password whose change was acknowledged, and none of the others."""
     kinds_in_order = [answer["__typename"] for answer in answers]
     winner = kinds_in_order.index("PasswordChanged")
     for number, password in enumerate(PASSWORDS[: len(answers)]):

@@ -17,7 +17,7 @@ RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 
 async def wait_of(api: Api, username: str, password: str = WRONG_PASSWORD) -> int:
-    """The wait that the address is told."""
+    """The wait that is returned to the address."""
     answer = await api.login(username, password)
     assert answer["__typename"] == "RateLimited", answer
     wait: int = answer["retryAfter"]
@@ -56,7 +56,7 @@ async def test_password_guessing_does_not_find_the_right_one_during_the_wait(api
 
 
 async def test_password_guessing_during_the_wait_counts_nothing(api: Api, clock: Clock) -> None:
-    """Otherwise anybody could keep an address out for good."""
+    """Otherwise an attacker could block an address permanently."""
     await api.member()
     for _ in range(10):
         await guess(api)
@@ -80,7 +80,7 @@ async def test_password_guessing_in_the_spellings_of_one_name(app: FastAPI, conn
 
 
 async def test_password_guessing_with_the_right_one_in_between(api: Api) -> None:
-    """A success gives back its own try and no other."""
+    """A success releases its own attempt and no other."""
     await api.member()
     for _ in range(9):
         await guess(api)

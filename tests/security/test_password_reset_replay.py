@@ -21,7 +21,7 @@ async def recovery_codes_left(services: Services) -> int:
 
 
 async def demand_one_password(api: Api, answers: list[str], username: str = "alice") -> None:
-    """The one that its sender was told of is the account's."""
+    """The account has the password whose reset was acknowledged."""
     winner = PASSWORDS[answers.index("PasswordChanged")]
     assert (await api.login(username, winner))["__typename"] == "OtpRequired"
 

@@ -1,4 +1,4 @@
-"""Attack: make a stale session fresh with what is not its user's: another user's codes, another session's freshness."""
+"""Attack: refresh a stale session with another user's codes or another session's verification."""
 
 from graphql_mfa.services import Services
 from tests.account import act, user_of

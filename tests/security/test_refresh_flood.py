@@ -79,7 +79,7 @@ async def test_repeating_an_old_refresh_is_counted(api: Api, clock: Clock) -> No
 
 
 async def add_sessions(services: Services, member: Member, clock: Clock, number: int) -> list[UUID]:
-    """Sessions as those of so many other browsers, the one used least recently first; all before the member's own."""
+    """Sessions of n other browsers, least recently used first, all older than the member's own."""
     user = UUID(member.session["user"]["id"])
 
     def add(connection: Connection) -> list[UUID]:

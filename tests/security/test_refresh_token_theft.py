@@ -47,7 +47,7 @@ async def demand_ended(api: Api, *pairs: Result) -> None:
 async def test_refresh_token_reuse_after_the_grace(
     app: FastAPI, connect: Connect, clock: Clock, services: Services, first: str
 ) -> None:
-    """Whoever comes second: one of them is a thief, so the session ends."""
+    """The second use of a token means that one of the two clients is a thief, so the session ends."""
     owner, thief = connect(app), connect(app, "203.0.113.9")
     member = await owner.member()
     one, other = (owner, thief) if first == "owner" else (thief, owner)
@@ -150,7 +150,7 @@ async def test_refresh_token_reuse_ends_that_session_only(api: Api, clock: Clock
 async def test_refresh_token_reuse_without_the_retry_key(
     app: FastAPI, connect: Connect, clock: Clock, services: Services, key: str | None, address: str
 ) -> None:
-    """Whoever stole the token alone, without the key that the owner drew."""
+    """The thief has the token, but not the owner's retry key."""
     owner, thief = connect(app), connect(app, address)
     member = await owner.member()
     await refreshed(owner, member.refresh_token, RETRY_KEY)
@@ -283,7 +283,7 @@ async def test_refresh_token_forgery_many_times(app: FastAPI, connect: Connect, 
     assert await refused(thief, "mfar_" + "A" * 43)
 
 
-# ----------------------------------------------------------------------------------------------------- for ever, races
+# ------------------------------------------------------------------------------------------------------- expiry, races
 
 
 async def test_refresh_beyond_the_maximum_session_age(api: Api, clock: Clock, services: Services) -> None:

@@ -67,7 +67,7 @@ async def test_registration_flood_to_learn_names(app: FastAPI, connect: Connect)
 
 
 async def test_registration_flood_with_passwords_that_are_costly_to_score(app: FastAPI, connect: Connect) -> None:
-    """What costs CPU is counted before."""
+    """Attempts are counted before the expensive work."""
     api = connect(app, "203.0.113.1")
     costly = "aA1!" * 32
 
@@ -77,7 +77,7 @@ async def test_registration_flood_with_passwords_that_are_costly_to_score(app: F
 
 
 async def test_registration_flood_with_bad_passwords_to_learn_names(app: FastAPI, connect: Connect) -> None:
-    """An input that is refused at a glance is free of charge, so it must tell nothing about the name."""
+    """Invalid input is not counted, so its answer must reveal nothing about the name."""
     assert (await connect(app, "10.9.9.9").register("alice"))["__typename"] == "RegisterUserSuccess"
     api = connect(app, "203.0.113.1")
 
@@ -85,7 +85,7 @@ async def test_registration_flood_with_bad_passwords_to_learn_names(app: FastAPI
         taken, free = await api.register("alice", "short"), await api.register("nobody", "short")
         assert taken == free
         assert taken["__typename"] == "InvalidInput"
-    # An easily guessed password is told before whether the name is taken, too.
+    # A common password is reported before the check whether the name is taken.
     taken, free = await api.register("alice", "password"), await api.register("nobody", "password")
     assert taken == free
     assert [field["code"] for field in taken["fields"]] == ["TOO_COMMON"]
@@ -109,7 +109,7 @@ async def test_parallel_registration_of_one_name(app: FastAPI, connect: Connect)
 
 @on_each_engine
 async def test_parallel_registration_of_names_that_look_alike(processes: list[Api], username: str) -> None:
-    """Each is another name, and people can't tell them apart: one of them at most exists."""
+    """These names differ but look the same: at most one of them can exist."""
     names = [f"{username}-coca", f"{username}-соса", f"{username}-СОСА", f"{username}-c0ca"]  # noqa: RUF001
 
     answers = await at_once(client.register(name) for client, name in zip(processes * 8, names * 4, strict=True))

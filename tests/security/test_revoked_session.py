@@ -60,7 +60,7 @@ async def test_revoked_session_is_refused_at_once_at_another_process(processes: 
 
 @on_each_engine
 async def test_session_is_refreshed_while_it_is_revoked(processes: list[Api], username: str) -> None:
-    """Whichever comes first, what the refresh gave is dead afterwards."""
+    """Whichever comes first, the refreshed tokens are refused afterwards."""
     one, other = processes
     member = await real_member(one, username)
     stolen = await second_session(other, member)

@@ -35,7 +35,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> str:
 
 
 def own_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """What we logged, apart from the line that each request gets."""
+    """Our log records, without the line of each request."""
     ours = [record for record in caplog.records if record.name.startswith(OUR_LOG)]
     return [record for record in ours if record.name != "graphql_mfa.requests"]
 
@@ -134,7 +134,7 @@ async def test_secrets_in_the_log_of_a_real_server(tmp_path: Path) -> None:
 
 
 async def test_secrets_in_answers(api: Api) -> None:
-    """A secret is shown where it is made, once; and what a client sent never comes back."""
+    """A secret is shown once, when it is created, and a client's input is never echoed."""
     answers, _, codes = await whole_story(api)
     texts = [texts_of(answer) for answer in answers]
 
@@ -227,7 +227,7 @@ def demand_masked(response: httpx.Response, path: str) -> None:
 
 
 def demand_traceback_without(caplog: pytest.LogCaptureFixture, operation: str, secrets: list[str]) -> None:
-    """One record of ours, which says once where and what, and holds none of the secrets."""
+    """One record of ours with the place and type of the error, and none of the secrets."""
     (record,) = own_records(caplog)
     text = record.getMessage()
     assert record.levelno == logging.ERROR
@@ -285,7 +285,7 @@ async def test_secrets_in_the_log_in_another_spelling(
     as_literal: bool,
     subtests: pytest.Subtests,
 ) -> None:
-    """An exception shows a value quoted, escaped or encoded; whoever reads the log can undo that."""
+    """Exceptions show values quoted, escaped or encoded, which a reader of the log can decode."""
     for (kind, password), (spelling, spell) in itertools.product(PASSWORDS.items(), SPELLINGS.items()):
         with subtests.test(kind=kind, spelling=spelling):
             caplog.clear()
@@ -361,7 +361,7 @@ async def test_access_token_in_the_log_of_a_failure(
 async def test_new_secrets_in_the_log_of_a_failure(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the server has just made is a secret before any client has it: a failure to present it may show it."""
+    """New secrets must not be logged when the response with them fails."""
     registered = await api.register()
     code = code_at(registered["enrollment"]["secret"], api.clock())
     made: list[str] = []
@@ -386,7 +386,7 @@ async def test_new_secrets_in_the_log_of_a_failure(
 async def test_secrets_in_the_log_of_a_broken_database(
     api: Api, services: Services, caplog: pytest.LogCaptureFixture, table: str
 ) -> None:
-    """The real thing: a table is gone."""
+    """A real failure: a table is missing."""
     await execute(services, f"ALTER TABLE {table} RENAME TO gone")
 
     response = await api.send(
@@ -441,7 +441,7 @@ async def test_secrets_in_the_log_of_a_failure_outside_of_an_operation(
 async def test_forged_lines_in_the_log_of_a_failure(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a client calls its operation may be shown, but not as a line of the log that nobody wrote."""
+    """An operation's name may be logged, but must not forge a log line."""
 
     def broken(self: object) -> NoReturn:
         raise RuntimeError
@@ -506,7 +506,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any] | None]] = {
 async def test_secrets_in_the_log_of_a_clients_mistake(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
-    """It is answered, with what is wrong and without the value; it is not logged, or anybody could fill the log."""
+    """The error names the mistake without the value. It is not logged, so that clients can't fill the log."""
     for mistake, (document, variables) in MISTAKES.items():
         with subtests.test(mistake):
             response = await api.send(document, variables)

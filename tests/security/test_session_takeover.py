@@ -1,4 +1,4 @@
-"""Attack: go on with a session that is over, or reach into somebody else's."""
+"""Attack: use an ended session, or another user's session."""
 
 from collections.abc import Awaitable, Callable
 
@@ -47,7 +47,7 @@ ENDS: list[Callable[[Api, Member], Awaitable[None]]] = [
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__.strip("_"))
 async def test_access_token_of_an_ended_session(api: Api, end: Callable[[Api, Member], Awaitable[None]]) -> None:
-    """It is over at once, and the client is told to refresh."""
+    """It is refused at once, and the response asks the client to refresh."""
     member = await api.member()
     before = await api.send(ME, token=member.access_token)
     assert before.json()["data"]["me"]["username"] == "alice"
@@ -96,7 +96,7 @@ async def test_access_token_outside_the_header(api: Api) -> None:
     assert [answer.json() for answer in tries] == [{"data": {"me": None}}] * 4
 
 
-# ----------------------------------------------------------------------------------------------- somebody else's
+# --------------------------------------------------------------------------------------- sessions of other users
 
 
 async def test_session_of_another_user_by_logout_everywhere(api: Api, services: Services) -> None:

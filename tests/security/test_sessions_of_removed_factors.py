@@ -1,4 +1,4 @@
-"""Attack: keep a session, and what it may change, after the factor that opened it was removed or replaced."""
+"""Attack: keep a session and its rights after the factor that opened it was removed or replaced."""
 
 from uuid import UUID
 

@@ -18,7 +18,7 @@ OFFICE, HOME = "198.51.100.1", "10.9.9.9"
 
 
 async def use_up_logins(api: Api) -> None:
-    """The limit of the address, by names that nobody has."""
+    """Use up the limit of the address with unknown names."""
     wrong = [await api.login(f"name{number}", WRONG_PASSWORD) for number in range(31)]
     assert kinds(wrong) == {"InvalidCredentials": 30, "RateLimited": 1}
 
@@ -105,7 +105,7 @@ async def test_clients_without_an_address_share_one_limit(app: FastAPI, connect:
 async def test_clients_of_an_untrusted_proxy_share_one_limit(
     app: FastAPI, connect: Connect, header: dict[str, str]
 ) -> None:
-    """Otherwise the owner's sign-in through it would make the address known for everybody else on the internet."""
+    """Otherwise the owner's sign-in through the proxy would make its address known for all its clients."""
     proxy = connect(app, OFFICE)
     await proxy.member()
     await use_up_logins(proxy)

@@ -34,7 +34,7 @@ RULES: dict[str, list[str]] = {}
 
 
 def against(*rules: str) -> Callable[[Build], Build]:
-    """Enter a document for these rules, by how often what they look at is in it."""
+    """Register a document for these rules: a function of how often the repeated part occurs."""
 
     def enter(build: Build) -> Build:
         DOCUMENTS[build.__name__] = build
@@ -208,7 +208,7 @@ def undefined_variables(count: int) -> str:
 
 @against("NoUndefinedVariablesRule", "NoUnusedVariablesRule", "VariablesInAllowedPositionRule")
 def variables_of_many_operations(count: int) -> str:
-    """Each operation uses what all fragments use."""
+    """Each operation spreads all fragments."""
     operations = times(count, "query Q#($v: [String!]) { ...F }")
     return f"{operations} fragment F on Query {{ tagged(tags: [{times(count * 2, '$v')}]) }}"
 
@@ -504,7 +504,7 @@ def too_large(response: httpx.Response) -> bool:
 
 
 async def measured(api: Api, content: bytes, caplog: pytest.LogCaptureFixture) -> httpx.Response:
-    """Answered as a client's mistake or as what it asks for, cheaply and in few words."""
+    """The response is short and cheap, whether the document is valid or not."""
     with function_calls():
         response = await post(api, content)
     assert response.status_code in {200, 400, 413}, response.text[:300]
@@ -537,7 +537,7 @@ VARIABLES: dict[str, tuple[str, Callable[[int], Any]]] = {
 async def test_variables_at_the_limits_are_cheap(
     host: Api, caplog: pytest.LogCaptureFixture, query: str, build: Callable[[int], Any]
 ) -> None:
-    await post(host, operation(query, variables={"input": []}))  # what is measured is not the document
+    await post(host, operation(query, variables={"input": []}))  # warm-up, so that parsing the document is not measured
     count = BODY
     while len(operation(query, variables={"input": build(count)})) > BODY:
         count = count * 3 // 4

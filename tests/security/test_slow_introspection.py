@@ -44,7 +44,7 @@ async def test_introspection_returns_the_whole_schema(api: Api, make_settings: C
 
 
 async def test_introspection_is_cached_by_variables(api: Api) -> None:
-    """So is another operation of one document; what is wrong is not remembered in place of an answer."""
+    """Another operation of the document is cached separately, and errors are not cached."""
     query = 'query A($name: String!) { __type(name: $name) { name } } query B { __type(name: "Session") { kind } }'
     answers = [
         (await post(api, operation(query, variables=variables, operationName=name))).json()

@@ -27,7 +27,7 @@ RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 
 def database_files(folder: Path) -> list[Path]:
-    """The database and what SQLite keeps beside it, without the key file."""
+    """The database and SQLite's files beside it, without the key file."""
     return [file for file in folder.iterdir() if re.fullmatch(r"test\.db(-wal|-shm|-journal)?", file.name)]
 
 
@@ -55,7 +55,7 @@ async def column(services: Services, name: str) -> list[Any]:
 
 @sqlite_only
 async def test_stolen_database_contains_no_secret(api: Api, clock: Clock, tmp_path: Path) -> None:
-    """Neither in the tables nor in the write-ahead log, where also what was deleted still stands."""
+    """Neither in the tables nor in the write-ahead log, which still contains deleted rows."""
     member = await api.member()
     pending = await api.register("bob", "another horse battery staple")
     restarted = await api.restart_enrollment(pending["challenge"])
@@ -94,7 +94,7 @@ async def test_stolen_database_contains_no_secret(api: Api, clock: Clock, tmp_pa
 
 
 async def test_stolen_database_contains_no_secret_in_any_column(api: Api, services: Services) -> None:
-    """What is stored of a secret is sealed, a password hash, or a digest of one size."""
+    """Secrets are stored encrypted, as a password hash, or as a digest of fixed size."""
     member = await api.member()
     await api.challenge()
     await api.refresh(member.refresh_token)
@@ -209,7 +209,7 @@ async def test_written_database_with_the_id_of_another_key_of_the_ring(
 async def test_written_database_with_the_secret_of_another_row_and_a_rotation_of_keys(
     run_app: RunApp, connect: Connect, clock: Clock
 ) -> None:
-    """Rotating seals again what it can open, so it does not make the thief's secret the victim's."""
+    """Rotation re-encrypts only secrets that it can open, so it does not assign the thief's secret to the victim."""
     async with run_app() as app:
         api = connect(app)
         await api.member("alice")
@@ -238,7 +238,7 @@ async def test_written_database_with_the_secret_of_another_row_and_a_rotation_of
 
 
 def installation(folder: Path) -> tuple[bytes, dict[str, int], str]:
-    """What all files but the key's hold, everybody's rights to each file, and the key."""
+    """The content of all files but the key's, the permissions of each file, and the key."""
     files = {file.name: file for file in folder.iterdir()}
     content = b"".join(file.read_bytes() for name, file in files.items() if not name.endswith(".key"))
     modes = {name: stat.S_IMODE(file.stat().st_mode) for name, file in files.items()}

@@ -89,7 +89,7 @@ async def test_unconfirmed_account_reserves_its_name_for_a_day_only(api: Api, cl
 
 
 async def test_unconfirmed_account_is_not_kept_alive_by_restarts(api: Api, clock: Clock) -> None:
-    """The day runs from the registration: nobody keeps a name by starting over and over."""
+    """The day starts at the registration, so restarts don't keep a name reserved."""
     await api.register()
     for _ in range(23):
         clock.advance(3600)
@@ -219,7 +219,7 @@ async def test_confirmed_account_is_not_enrolled_after_its_codes_were_disabled(
 
 
 async def reset_by_operator(api: Api, services: Services, code: str = OPERATORS_CODE) -> None:
-    """Alice's factors are gone, for good her password is known to others, and an operator gave her a code."""
+    """Alice lost her factors, her password is known to others, and an operator gave her an enrollment code."""
     await api.member()
     for table in ("mfa_totp_devices", "mfa_recovery_codes", "mfa_sessions", "mfa_challenges"):
         await execute(services, f"DELETE FROM {table}")
@@ -265,7 +265,7 @@ async def test_operators_code_is_not_skipped_by_verifying_at_once(api: Api, serv
 async def test_guesses_at_an_operators_enrollment_count_against_the_account(
     api: Api, clock: Clock, services: Services
 ) -> None:
-    """Whoever knows the password waits after the fifth guess, as at a confirmed account; a new secret starts afresh."""
+    """Guesses wait from the fifth one on, as at a confirmed account; a new secret resets the count."""
     await reset_by_operator(api, services)
     for _ in range(5):
         assert (await api.verify_otp(await api.challenge(), "000000"))["__typename"] == "InvalidOtp"
@@ -330,7 +330,7 @@ async def test_operators_code_guesses_in_parallel(api: Api, services: Services) 
 async def test_operators_code_guesses_do_not_block_the_owner(
     app: FastAPI, connect: Connect, services: Services
 ) -> None:
-    """Whoever else knows the password can't use up what the owner needs."""
+    """Another person who knows the password can't use up the owner's attempts."""
     owner, thief = connect(app), connect(app, "203.0.113.9")
     await reset_by_operator(owner, services)
     for number in range(30):
@@ -353,7 +353,7 @@ async def test_operators_code_in_parallel(api: Api, services: Services) -> None:
 
 
 async def test_operators_code_is_used_up(api: Api, clock: Clock, services: Services) -> None:
-    """By the first one-time code: whoever finds the code and the password later comes too late."""
+    """The first one-time code consumes it, so a later thief of code and password can't use it."""
     await reset_by_operator(api, services)
     restarted = await restart(api, OPERATORS_CODE)
     secret = restarted["enrollment"]["secret"]

@@ -1,4 +1,4 @@
-"""What a request costs the server, as far as somebody could measure it: statements of the store, and hashing."""
+"""The measurable work of a request: SQL statements and hashing."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, event
 
 
 class Work:
-    """What one request cost: SQL statements, and rounds of bcrypt."""
+    """The work of one request: SQL statements and rounds of bcrypt."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []

@@ -1,4 +1,4 @@
-"""What tests with JavaScript tools share: npm, and the packages that a folder names."""
+"""Helpers for JavaScript tools: npm, and the packages of a folder."""
 
 import fcntl
 import subprocess
@@ -8,7 +8,7 @@ from tests.conftest import demand_program
 
 
 def npm(folder: Path, *arguments: str, fails: bool = False) -> str:
-    """What npm prints in a folder, where it is to succeed or, with `fails`, to fail."""
+    """Run npm in a folder and return its output; it must succeed or, with `fails`, fail."""
     demand_program("npm")
     command = ["npm", *arguments]
     run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

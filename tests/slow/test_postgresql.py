@@ -41,6 +41,6 @@ def test_the_server_ends_and_cleans_up_when_its_parent_is_killed() -> None:
         assert select.select([supervised], [], [], FAIL_SAFE_SECONDS)[0] != []
     finally:
         os.close(supervised)
-    # Where nobody asks how it ended it stays as a zombie, which has no memory.
+    # Without a parent that reaps it, it stays as a zombie, which has no memory.
     assert not _memory(server)
     assert not Path(folder).exists()

@@ -1,4 +1,4 @@
-"""Rows that tests put into the store themselves: what no operation of the API makes, an operator's work above all."""
+"""Rows that tests insert directly, since no operation of the API creates them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

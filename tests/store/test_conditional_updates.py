@@ -1,4 +1,4 @@
-"""What may happen once happens once, however many ask for it at the same moment."""
+"""Conditional updates succeed exactly once among parallel requests."""
 
 import asyncio
 import itertools

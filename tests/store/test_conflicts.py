@@ -1,4 +1,4 @@
-"""What PostgreSQL undid because of another transaction is done again, a few times."""
+"""Transactions that conflict on PostgreSQL are retried a few times."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,13 +18,13 @@ pytestmark = on_each_engine
 
 
 def count_failure(connection: Connection, username: str) -> None:
-    """One statement, which holds the account's row until the transaction ends."""
+    """One statement that locks the account's row until the transaction ends."""
     counted = UserRow.otp_failures + 1
     connection.execute(update(UserRow).where(UserRow.username == username).values(otp_failures=counted))
 
 
 def failures(connection: Connection) -> dict[str, int]:
-    """What is counted of each account."""
+    """The counters of each account."""
     return {
         row.username: row.otp_failures for row in connection.execute(select(UserRow.username, UserRow.otp_failures))
     }

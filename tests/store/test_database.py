@@ -178,7 +178,7 @@ async def test_after_commit_functions_run_after_each_commit(database: Database) 
 @postgresql_only
 async def test_closing_waits_for_connections_that_are_being_discarded(database: Database) -> None:
     sleeping = asyncio.create_task(database.read(lambda connection: connection.execute(text("SELECT pg_sleep(60)"))))
-    while not connections_in_use(database):  # noqa: ASYNC110 - the pool tells nobody
+    while not connections_in_use(database):  # noqa: ASYNC110 - the pool has no event to wait for
         await asyncio.sleep(0)
     sleeping.cancel()
     await database.close()

@@ -1,4 +1,4 @@
-"""A schema of PostgreSQL for the tables, beside what others have in the database."""
+"""A PostgreSQL schema for our tables, in a database with tables of other programs."""
 
 import asyncio
 from collections.abc import Callable

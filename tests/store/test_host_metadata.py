@@ -29,7 +29,7 @@ later = Table("later", metadata, Column("id", Integer, primary_key=True))
 
 
 def proposed(connection: Connection, models: MetaData) -> list[tuple[str, str]]:
-    """What autogenerate would write into a migration of the host's."""
+    """The operations that autogenerate would write into a migration of the host."""
     context = MigrationContext.configure(connection, opts={"include_object": graphql_mfa.include_object})
     return [(change[0], change[1].name) for change in compare_metadata(context, models)]
 

@@ -1,4 +1,4 @@
-"""Which key sealed what: found without a scan, and changed only where nothing else changed it."""
+"""Key ids of encrypted secrets: found without a scan, and updated only if unchanged meanwhile."""
 
 from collections.abc import Callable
 from datetime import timedelta

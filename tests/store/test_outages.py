@@ -1,4 +1,4 @@
-"""A database that is out of reach, or can't be used, is told apart from a statement that is wrong."""
+"""Unavailable and unusable databases are distinguished from invalid statements."""
 
 import asyncio
 import sqlite3
@@ -25,7 +25,7 @@ pytestmark = on_each_engine
 
 
 async def failure_of(database: Database, *statements: str) -> Exception:
-    """What a transaction of those statements raises."""
+    """The error that a transaction of these statements raises."""
 
     def transaction(connection: Connection) -> None:
         for statement in statements:
@@ -45,7 +45,7 @@ def wait_in_transaction(may_end: asyncio.Event) -> None:
 
 
 async def failure_at(url: str) -> Exception:
-    """What a look at the database there raises."""
+    """The error that a query of that database raises."""
     database = Database(url)
     try:
         with pytest.raises(UnavailableError) as caught:

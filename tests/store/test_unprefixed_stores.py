@@ -1,4 +1,4 @@
-"""Stores of the releases whose tables had no prefix: moved whole, and told from tables of other programs."""
+"""Stores of releases without a table prefix: renamed as a whole, and distinguished from tables of other programs."""
 
 import asyncio
 import os
@@ -224,7 +224,7 @@ def host(version: str) -> Callable[[Connection], None]:
 
 
 def old_store_but(*changes: str) -> Callable[[Connection], None]:
-    """What has nearly all that a store of before has."""
+    """A database that has almost all tables of an earlier store."""
 
     def make(connection: Connection) -> None:
         old_store("0003")(connection)

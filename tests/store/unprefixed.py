@@ -63,5 +63,5 @@ def tables(connection: Connection, schema: str | None = None) -> dict[str, Any]:
 
 
 def rows(connection: Connection, names: list[str]) -> dict[str, list[Any]]:
-    """What is in those tables."""
+    """The rows of these tables."""
     return {name: list(connection.exec_driver_sql(f"SELECT * FROM {name}").all()) for name in names}

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# (what it imports is in an environment of its own)
+# (its imports are installed in a separate environment)
 """The password hash, at the cost of the benchmark."""
 
 import os

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# (what it imports is in an environment of its own)
+# (its imports are installed in a separate environment)
 """django-allauth as an API without pages: user names, passwords and one-time codes, on SQLite."""
 
 import os

@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-# (what it imports is in an environment of its own)
+# (its imports are installed in a separate environment)
 """All of django-allauth's API."""
 
 from django.urls import include, path

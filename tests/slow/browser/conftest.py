@@ -1,4 +1,4 @@
-"""What tests in a browser share: a tab of it, and a server in cookie mode."""
+"""Fixtures for browser tests: a tab, and a server in cookie mode."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -40,7 +40,7 @@ def page() -> "Iterator[Page]":
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server in cookie mode, with other settings of one's own."""
+    """Start a server in cookie mode, with custom settings."""
     servers: list[Server] = []
 
     def start(**environment: str) -> Server:
@@ -53,7 +53,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 def complaints_of(page: "Page") -> list[str]:
-    """What goes wrong from now on; Chromium reports a violated policy as an error on the console."""
+    """Collects errors from now on; Chromium reports a violated policy as an error on the console."""
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -32,7 +32,7 @@ EXPIRED = "This sign-in has expired. Log in again."
 
 
 def copy_snippets(folder: Path) -> None:
-    """Write what the page's Apollo chapter consists of, and the session that it builds on, into a project."""
+    """Write the files of the page's Apollo chapter and its session module into a project."""
     install(TOOLS)
     (folder / "node_modules").symlink_to(TOOLS / "node_modules")
     (folder / "package.json").write_text('{"type": "module"}')

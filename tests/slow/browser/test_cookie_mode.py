@@ -1,4 +1,4 @@
-"""Cookie mode in a real browser: what the own page can do without seeing the token, and other pages can't."""
+"""Cookie mode in a real browser: our page uses the session without seeing the token, and other pages can't."""
 
 import json
 import re
@@ -62,7 +62,7 @@ class EmptyPage(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def other_port() -> Iterator[int]:
-    """A port of this machine where somebody else's page is served: of the same site, and yet of another origin."""
+    """A port of this machine that serves another page: same site, other origin."""
     with HTTPServer(("127.0.0.1", 0), EmptyPage) as server:
         thread = Thread(target=server.serve_forever)
         thread.start()
@@ -72,7 +72,7 @@ def other_port() -> Iterator[int]:
 
 
 def fetch(page: "Page", url: str, query: str, variables: object = None, **options: Any) -> Any:
-    """What the script of the page gets to see of an operation that it sends."""
+    """The response to an operation as the page's script sees it."""
     headers = {"Content-Type": "application/json"} | REQUIRED_HEADER
     body = json.dumps({"query": query, "variables": variables})
     return page.evaluate(FETCH, {"url": f"{url}/graphql", "body": body, "headers": headers, "mode": "cors"} | options)

@@ -1,4 +1,4 @@
-"""The explorer as a newcomer meets it: the page as it is served, in a real browser, with a real server behind it."""
+"""The explorer in a real browser, against a real server."""
 
 import json
 import re
@@ -47,7 +47,7 @@ def open_explorer(page: "Page", url: str) -> None:
 
 
 def known(response: str, name: str) -> str:
-    """What an answer says of itself, as the response pane shows it."""
+    """The value of a field in the response pane."""
     found = re.search(f'"{name}": "([^"]+)"', response)
     assert found, response
     return found[1]

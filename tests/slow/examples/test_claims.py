@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "embedding.md").read_text()
 
 
 class Directory:
-    """What the host knows of its users."""
+    """The host's data about its users."""
 
     async def find(self, user_id: UUID) -> SimpleNamespace:
         return SimpleNamespace(roles=["editor"], tenant=f"tenant of {user_id}")

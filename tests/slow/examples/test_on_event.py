@@ -15,7 +15,7 @@ from tests.conftest import KEY
 from tests.store import rows
 
 PAGE = (Path(__file__).parents[3] / "docs" / "embedding.md").read_text()
-WAIT = 20  # seconds, for what takes no time unless it is broken
+WAIT = 20  # seconds, a bound that is only reached when something is broken
 
 
 async def test_the_example_mails_important_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ async def test_both_migration_histories_share_one_database_and_notes_are_deleted
 ) -> None:
     migrate(environment)
     migrate(environment)
-    # What autogenerate would change: nothing. It ends with an error otherwise.
+    # `alembic check` fails if autogenerate would change anything.
     assert "No new upgrade operations" in run(environment, "-m", "alembic", "check")
     assert "0001 (head)" in run(environment, "-m", "alembic", "current")
 

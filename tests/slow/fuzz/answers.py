@@ -1,4 +1,4 @@
-"""What holds of every answer of the GraphQL endpoint, whatever was sent."""
+"""Properties of every response of the GraphQL endpoint, for any request."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Documents that are nearly right: what parses is measured and validated, what does not is refused, nothing breaks."""
+"""Nearly valid documents: if they parse they are measured and validated, else refused, and nothing crashes."""
 
 import re
 

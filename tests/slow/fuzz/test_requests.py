@@ -45,7 +45,7 @@ BODY = json.dumps(
         "extensions": {},
     }
 ).encode()
-# As it stands in JSON: what a mistake in one layer makes of a value.
+# JSON spellings that a mistake in one layer could produce.
 PIECES = [
     b'"',
     b"\\",

@@ -1,4 +1,4 @@
-"""Random walks through sign-in, beside a model of it: who gets in, with what, and how often."""
+"""Random walks through sign-in, compared with a model: which credentials sign in, and how often."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -33,7 +33,7 @@ SETTINGS = NO_LIMITS | {
 
 @dataclass
 class Account:
-    """What the model knows of a user. last_step: the time step of the last code that was accepted."""
+    """The model of a user. last_step: the time step of the last code that was accepted."""
 
     name: str
     secret: str

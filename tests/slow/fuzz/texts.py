@@ -1,4 +1,4 @@
-"""Text that one layer reads differently from the next, and secrets that hold it."""
+"""Text that layers interpret differently, and secrets that contain it."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""What JavaScript clients rely on, checked by their own tools: HTTP audits, schema rules, TypeScript to copy."""
+"""Compatibility with JavaScript clients, checked by their tools: HTTP audits, schema rules, TypeScript examples."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def example(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def snippets(tmp_path: Path) -> Path:
-    """A folder with what the clients' page has to copy that needs no other package, compiled."""
+    """A folder with the compiled examples of docs/clients.md that need no other package."""
     install(EXAMPLE)
     (tmp_path / "node_modules").symlink_to(EXAMPLE / "node_modules")
     (tmp_path / "package.json").write_text("{}")
@@ -57,7 +57,7 @@ def snippets(tmp_path: Path) -> Path:
 
 
 def step_up(snippets: Path, *answers: dict[str, object]) -> dict[str, object]:
-    """How a deletion by `withStepUp` ends with such answers of a server, and what was asked of the user and sent."""
+    """Run a deletion by `withStepUp` against these responses; return its result, the prompts and the requests."""
     (snippets / "main.js").write_text("""
         const { withStepUp } = require("./step-up.js");
         const answers = JSON.parse(process.argv[2]), asked = [], tokens = [];

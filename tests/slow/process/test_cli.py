@@ -1,4 +1,4 @@
-"""The graphql-mfa command, apart from what `serve` does once it runs, and from `demo`."""
+"""The graphql-mfa command, except `demo` and a running `serve`."""
 
 import asyncio
 import os
@@ -283,7 +283,7 @@ def test_a_file_that_can_not_be_read_ends_every_command(
         raise PermissionError(13, "Permission denied", file.name)
 
     (tmp_path / "graphql_mfa.db").touch()
-    # Whoever runs the tests as root may read everything.
+    # root may read every file.
     monkeypatch.setattr(Path, "open", refuse)
     ran = command(*name.split(), GRAPHQL_MFA_SECRET_KEYS=KEY)
     _is_one_line_about_the_database(ran, "Permission denied: 'graphql_mfa.db'", 2)
@@ -297,7 +297,7 @@ def test_a_folder_that_can_not_be_written_to_ends_every_command(
     if existing:
         command("migrate")
     before = {file.name for file in tmp_path.iterdir()}
-    # Whoever runs the tests as root may write everywhere.
+    # root may write everywhere.
     monkeypatch.setattr("os.access", lambda path, _: path.resolve() != tmp_path)
     ran = command(*name.split())
     _is_one_line_about_the_database(ran, f"Wrong configuration: {tmp_path} can't be written to.", 2)

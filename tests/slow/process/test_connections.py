@@ -1,4 +1,4 @@
-"""`graphql-mfa serve` bounds what connections take: bytes, time, places, lines of the log."""
+"""`graphql-mfa serve` limits connections: bytes, time, number, lines of the log."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ LIMITS = {"GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS": "1", "GRAPHQL_MFA_MAX_HEAD_BYTES":
 FAIL_SAFE_SECONDS = 60
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
-# Makes the server close a connection once it has answered what came before.
+# Makes the server close a connection after it has answered the earlier requests.
 NONSENSE = b"nonsense\r\n\r\n"
 POST = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
 BODY = json.dumps({"query": "{ me { username } }"}).encode()
@@ -30,7 +30,7 @@ Serve = Callable[..., Server]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server with limits of one's own. It is killed at the end of the test when it still runs."""
+    """Start a server with custom limits. It is killed at the end of the test if it still runs."""
     servers: list[Server] = []
 
     def start(*arguments: str, **environment: str) -> Server:
@@ -81,14 +81,14 @@ async def one_answer(reader: asyncio.StreamReader) -> bytes:
 
 
 async def told(url: str, request: bytes) -> bytes:
-    """What the server says to these bytes, up to its closing of the connection."""
+    """Send bytes; return everything up to the end of the connection."""
     async with connection(url) as (reader, writer):
         writer.write(request)
         return await until_closed(reader)
 
 
 async def flood(url: str, beginning: bytes, forever: bytes) -> bytes:
-    """What the server says to somebody who goes on sending until it closes the connection."""
+    """Send until the server closes the connection; return its responses."""
 
     async def send(writer: asyncio.StreamWriter) -> None:
         writer.write(beginning)
@@ -110,7 +110,7 @@ def statuses(answers: bytes) -> list[int]:
 
 
 def head_of(length: int, *, url: bool = False) -> bytes:
-    """A head of so many bytes, most of them in the URL or in a header."""
+    """A head of this many bytes, most of them in the URL or in a header."""
     template = b"GET /healthz?%s HTTP/1.1\r\nHost: test\r\nConnection: close\r\nX: %s\r\n\r\n"
     filling = b"x" * (length - len(template % (b"", b"")))
     return template % ((filling, b"") if url else (b"", filling))
@@ -347,10 +347,10 @@ async def test_a_client_that_does_not_read_responses_is_disconnected(serve: Serv
     large = b"GET /graphql/explorer/graphiql.min.js HTTP/1.1\r\nHost: test\r\n\r\n"
     async with connection(server.url) as (_, writer):
         writer.transport.pause_reading()  # type: ignore[attr-defined]
-        # Far more than the buffers between the two hold.
+        # Far more than fits into the buffers between the two.
         writer.write(large * 10)
         await writer.drain()
-        # There is a single place, and somebody whose answer is being made is not closed for others.
+        # The only connection is busy, and a busy connection is not closed for a new one.
         while (answers := statuses(await told(server.url, HEALTHZ + NONSENSE))) != [200]:
             assert answers in ([], [503])
 
@@ -358,7 +358,7 @@ async def test_a_client_that_does_not_read_responses_is_disconnected(serve: Serv
 async def test_every_worker_has_the_limits(serve: Serve) -> None:
     server = serve("--workers", "2")
     try:
-        # They listen only some time after the address was told.
+        # They start to listen some time after the address was printed.
         async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=10)) as client:
             assert (await client.get(f"{server.url}/healthz")).status_code == 200
         for _ in range(10):

@@ -33,7 +33,7 @@ Serve = Callable[..., Server]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
-    """One of its own, which keeps what it acknowledged when it crashes."""
+    """A separate server with durable commits."""
     demand_program("PostgreSQL's server", program("initdb"))
     with running_server("synchronous_commit=on") as server:
         yield server
@@ -47,7 +47,7 @@ def database(server: PostgresqlServer) -> str:
 
 @pytest.fixture
 def serve(server: PostgresqlServer, database: str, tmp_path: Path) -> Iterator[Serve]:
-    """Start a replica on that database, with settings of one's own. It is killed at the end of the test."""
+    """Start a replica on that database, with custom settings. It is killed at the end of the test."""
     replicas: list[Server] = []
 
     def start(url: str = "", **settings: str) -> Server:
@@ -74,7 +74,7 @@ async def client(replica: Server) -> AsyncIterator[Api]:
 
 @asynccontextmanager
 async def stalled(server: PostgresqlServer) -> AsyncIterator[None]:
-    """Its connections stay, and nobody answers at the other end."""
+    """Its connections stay open, but the server does not answer."""
     server.pause()
     try:
         yield
@@ -93,7 +93,7 @@ async def away(server: PostgresqlServer) -> AsyncIterator[None]:
 
 
 async def health(api: Api) -> tuple[int, int]:
-    """What the two endpoints say of the process and of its readiness."""
+    """The status codes of /healthz and /readyz."""
     process, readiness = await asyncio.gather(
         api.http.get("/healthz", timeout=A_MOMENT), api.http.get("/readyz", timeout=A_MOMENT)
     )
@@ -101,7 +101,7 @@ async def health(api: Api) -> tuple[int, int]:
 
 
 async def register(api: Api, name: str) -> bool:
-    """Whether the account was made; else the client was told, in due form, that it failed."""
+    """Whether the account was created; otherwise the response must be a well-formed error."""
     response = await api.send(REGISTER_USER, {"input": {"username": name, "password": PASSWORD}})
     assert response.status_code == 200, response.text
     answer = response.json()

@@ -252,7 +252,7 @@ class Visitors:
 async def balancer(
     tmp_path: Path, new_environment: Callable[[], dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[LoadBalancer]:
-    """In front of servers on one database. What still runs at the end is stopped."""
+    """A proxy in front of servers on one database. Running servers are stopped at the end."""
     for name, value in new_environment().items():
         monkeypatch.setenv(name, value)
     servers: list[Server] = []

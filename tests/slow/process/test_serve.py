@@ -30,7 +30,7 @@ Serve = Callable[..., Server]
 
 @pytest.fixture
 def serve(tmp_path: Path, new_environment: Callable[[], dict[str, str]]) -> Iterator[Serve]:
-    """Start a server in the test's folder. What still runs at its end is stopped."""
+    """Start a server in the test's folder. It is stopped at the end of the test."""
     servers: list[Server] = []
     environment = new_environment()
 

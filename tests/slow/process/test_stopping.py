@@ -1,4 +1,4 @@
-"""`graphql-mfa serve` is told to stop, and its workers are killed, with one worker and with several."""
+"""Shutdown of `graphql-mfa serve`, and killed workers, with one worker and with several."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ with_each_number_of_workers = pytest.mark.parametrize("workers", ["1", "2"])
 
 @pytest.fixture
 def serve(tmp_path: Path, new_environment: Callable[[], dict[str, str]]) -> Iterator[Serve]:
-    """Start a server; what still runs at the end of the test is killed, workers included."""
+    """Start a server; it is killed with its workers at the end of the test."""
     servers: list[Server] = []
     shared = new_environment()
 
@@ -69,7 +69,7 @@ def workers_of(server: Server) -> set[int]:
 
 
 def demand_workers(server: Server) -> None:
-    """Wait until somebody answers: several workers begin to listen only after their address is told."""
+    """Wait for an answer: several workers begin to listen only after their address is printed."""
     transport = httpx.HTTPTransport(retries=12)  # with growing pauses
     with httpx.Client(transport=transport, timeout=FAIL_SAFE_SECONDS) as http:
         assert http.get(f"{server.url}/healthz").status_code == 200
@@ -100,7 +100,7 @@ async def connect() -> AsyncIterator[Connect]:
 
 
 async def ended(server: Server) -> str:
-    """What it logged until it ended by itself."""
+    """Wait until it exits; return its log."""
     async with asyncio.timeout(FAIL_SAFE_SECONDS):
         await asyncio.to_thread(server.process.wait)
     return server.stop()

@@ -56,7 +56,7 @@ def lines(*entries: object) -> str:
 
 
 async def acts(services: Services) -> list[str]:
-    """What operators did, as it was remembered."""
+    """The recorded events of operators."""
     kinds = (
         select(SecurityEventRow.kind)
         .where(SecurityEventRow.kind.endswith("_BY_OPERATOR"))
@@ -327,7 +327,7 @@ async def test_delete_removes_personal_data_and_reserves_the_name_for_thirty_day
             for name, table in Base.metadata.tables.items()
         }
     )
-    # What is left of throttles is about addresses, which are no account's.
+    # The remaining throttles count addresses, which belong to no account.
     assert {name for name, count in counts.items() if count} == {
         "mfa_reserved_names",
         "mfa_security_events",

@@ -1,4 +1,4 @@
-"""The package as it is installed: not from its source, in a folder where it may write nothing."""
+"""The installed wheel, in a read-only folder."""
 
 import os
 import shutil
