@@ -75,12 +75,12 @@ def raise_in_a_thread() -> None:
     thread.join()
 
 
-def raise_where_nobody_can_catch_it() -> None:
+def raise_in_a_finalizer() -> None:
     FailsWhenDeleted()
 
 
 @pytest.mark.usefixtures("serve_in_process")
-@pytest.mark.parametrize("raise_it", [raise_to_the_top, raise_in_a_thread, raise_where_nobody_can_catch_it])
+@pytest.mark.parametrize("raise_it", [raise_to_the_top, raise_in_a_thread, raise_in_a_finalizer])
 def test_an_uncaught_exception_is_one_line_of_json(
     capsys: pytest.CaptureFixture[str], raise_it: Callable[[], None]
 ) -> None:

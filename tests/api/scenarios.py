@@ -95,12 +95,12 @@ async def log_in(api: Api, services: Services) -> Result:
 
 
 @reaches("LoginResult", "InvalidCredentials")
-async def log_in_as_nobody(api: Api, services: Services) -> Result:
+async def log_in_as_unknown_user(api: Api, services: Services) -> Result:
     return await api.login("nobody")
 
 
 @reaches("LoginResult", "RateLimited", login_attempts=1)
-async def log_in_as_nobody_twice(api: Api, services: Services) -> Result:
+async def log_in_as_unknown_user_twice(api: Api, services: Services) -> Result:
     await api.login("nobody")
     return await api.login("nobody")
 
@@ -245,7 +245,7 @@ async def log_out(api: Api, services: Services) -> Result:
 
 
 @reaches("LogoutResult", "NotAuthenticated")
-async def log_out_as_nobody(api: Api, services: Services) -> Result:
+async def log_out_without_a_session(api: Api, services: Services) -> Result:
     return await api.logout()
 
 
@@ -290,7 +290,7 @@ async def verify_a_code_after_a_wrong_one(api: Api, services: Services) -> Resul
 
 
 @reaches("ReauthenticateResult", "NotAuthenticated")
-async def verify_a_code_as_nobody(api: Api, services: Services) -> Result:
+async def verify_a_code_without_a_session(api: Api, services: Services) -> Result:
     return await reauthenticate(api, None, otp="000000")
 
 
@@ -304,7 +304,7 @@ async def make_new_recovery_codes(api: Api, services: Services) -> Result:
 
 
 @reaches("RegenerateRecoveryCodesResult", "NotAuthenticated")
-async def make_recovery_codes_as_nobody(api: Api, services: Services) -> Result:
+async def make_recovery_codes_without_a_session(api: Api, services: Services) -> Result:
     return await act(api, "regenerateRecoveryCodes")
 
 
@@ -339,7 +339,7 @@ async def add_a_device_without_a_name(api: Api, services: Services) -> Result:
 
 
 @reaches("AddTotpDeviceResult", "NotAuthenticated")
-async def add_a_device_as_nobody(api: Api, services: Services) -> Result:
+async def add_a_device_without_a_session(api: Api, services: Services) -> Result:
     return await add(api, None)
 
 
@@ -397,7 +397,7 @@ async def confirm_no_device(api: Api, services: Services) -> Result:
 
 
 @reaches("ConfirmTotpDeviceResult", "NotAuthenticated")
-async def confirm_a_device_as_nobody(api: Api, services: Services) -> Result:
+async def confirm_a_device_without_a_session(api: Api, services: Services) -> Result:
     return await confirm(api, None, NO_ID, "000000")
 
 
@@ -423,7 +423,7 @@ async def rename_no_device(api: Api, services: Services) -> Result:
 
 
 @reaches("RenameTotpDeviceResult", "NotAuthenticated")
-async def rename_a_device_as_nobody(api: Api, services: Services) -> Result:
+async def rename_a_device_without_a_session(api: Api, services: Services) -> Result:
     return await rename(api, None, NO_ID)
 
 
@@ -450,7 +450,7 @@ async def remove_no_device(api: Api, services: Services) -> Result:
 
 
 @reaches("RemoveFactorResult", "NotAuthenticated")
-async def remove_a_device_as_nobody(api: Api, services: Services) -> Result:
+async def remove_a_device_without_a_session(api: Api, services: Services) -> Result:
     return await remove(api, None, NO_ID)
 
 
@@ -497,7 +497,7 @@ async def choose_a_short_password(api: Api, services: Services) -> Result:
 
 
 @reaches("ChangePasswordResult", "NotAuthenticated")
-async def choose_another_password_as_nobody(api: Api, services: Services) -> Result:
+async def choose_another_password_without_a_session(api: Api, services: Services) -> Result:
     return await change_password(api, None)
 
 
@@ -536,7 +536,7 @@ async def reset_a_password(api: Api, services: Services) -> Result:
 
 
 @reaches("ResetPasswordResult", "ResetRejected")
-async def reset_nobodys_password(api: Api, services: Services) -> Result:
+async def reset_the_password_of_an_unknown_user(api: Api, services: Services) -> Result:
     return await reset_password(api, "000000", NO_RECOVERY_CODE, "nobody")
 
 
@@ -546,7 +546,7 @@ async def reset_to_a_short_password(api: Api, services: Services) -> Result:
 
 
 @reaches("ResetPasswordResult", "RateLimited", login_attempts=1)
-async def reset_nobodys_password_twice(api: Api, services: Services) -> Result:
+async def reset_the_password_of_an_unknown_user_twice(api: Api, services: Services) -> Result:
     await reset_password(api, "000000", NO_RECOVERY_CODE, "nobody")
     return await reset_password(api, "000000", NO_RECOVERY_CODE, "nobody")
 
@@ -576,7 +576,7 @@ async def revoke_no_session(api: Api, services: Services) -> Result:
 
 
 @reaches("RevokeSessionResult", "NotAuthenticated")
-async def revoke_as_nobody(api: Api, services: Services) -> Result:
+async def revoke_without_a_session(api: Api, services: Services) -> Result:
     return await act(api, "revokeSession", id=NO_ID)
 
 
@@ -597,7 +597,7 @@ async def delete_the_account(api: Api, services: Services) -> Result:
 
 
 @reaches("DeleteAccountResult", "NotAuthenticated")
-async def delete_as_nobody(api: Api, services: Services) -> Result:
+async def delete_without_a_session(api: Api, services: Services) -> Result:
     return await act(api, "deleteAccount")
 
 
