@@ -215,7 +215,7 @@ async def _during_purge(store: Store, server: Server, visitors: Iterator[User]) 
     over = asyncio.Event()
 
     async def watch() -> float:
-        """Rows a second, from the last look at which all were there to the first at which none was."""
+        """Rows per second, from the last poll that found all of them to the first that found none."""
         everything = left = await database.read(expired_rows)
         began = time.perf_counter()
         while left:

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.target import Request, Target
 
 CORES = sorted(os.sched_getaffinity(0))
-# Where there is only one core, the load generator and the server share it, and nothing can be said of ratios.
+# With a single core, the load generator and the server share it, and ratios mean nothing.
 GENERATOR_CORE = CORES[-1]
 # Of the load while the operations are measured: one core serves, another one asks.
 ONE_CORE = CORES[:1]

@@ -1,4 +1,4 @@
-"""The operations of a signed-in user, for tests: their documents are made from the schema, and ask for all there is."""
+"""Operations of a signed-in user. Their documents are generated from the schema and select every field."""
 
 from collections.abc import Iterator
 from functools import cache

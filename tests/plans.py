@@ -16,7 +16,7 @@ _ROWS_OF_THE_STATEMENT = re.compile(r"SCAN ((\d+ )?CONSTANT ROWS?|anon_|\(subque
 
 @contextmanager
 def full_scans() -> Iterator[dict[str, list[str]]]:
-    """For each statement that runs inside: the tables that its plan goes through from one end to the other."""
+    """For each statement that runs inside: the tables that its plan scans."""
     plans: dict[str, list[str]] = {}
 
     def explain(
@@ -62,6 +62,6 @@ def _scanned(node: dict[str, Any]) -> Iterator[str]:
 
 
 def demand_no_scan(plans: dict[str, list[str]]) -> None:
-    """No statement among them goes through a whole table."""
+    """Assert that no statement scans a whole table."""
     scanned = {statement: scans for statement, scans in plans.items() if scans}
     assert not scanned, scanned

@@ -75,7 +75,7 @@ class PostgresqlServer:
         self._supervisor.communicate()
 
     def pause(self, signal_: signal.Signals = signal.SIGSTOP) -> None:
-        """Answer nothing any more, while connections stay; SIGCONT goes on."""
+        """Suspend the server while its connections stay open; SIGCONT resumes it."""
         for process in (self.process, *_children(self.process)):
             os.kill(process, signal_)
 

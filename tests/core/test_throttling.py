@@ -31,7 +31,7 @@ def refuse(limit: Limit, usage: Usage, now: datetime) -> timedelta:
 
 
 def attempts_with_the_waits_between(limit: Limit, attempts: int) -> list[timedelta]:
-    """Make attempts as soon as they are allowed; the wait that each one made."""
+    """Make attempts as soon as they are allowed; return the wait after each."""
     usage, now, waits = Usage(), START, []
     for _ in range(attempts):
         usage = allow(limit, usage, now)

@@ -229,7 +229,7 @@ def characters(count: int) -> str:
 
 
 def operations_of_one_fragment(count: int) -> str:
-    """Each asks for all that is in it."""
+    """Each document selects everything."""
     fragment = f"fragment F on Query {{ policy {{ {'otpDigits ' * 30} }} }}"
     return f"query Q {{ ...F }} {' '.join(f'query Q{number} {{ ...F }}' for number in range(count))} {fragment}"
 

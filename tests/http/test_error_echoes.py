@@ -451,7 +451,7 @@ async def test_echo_of_an_enum_value(field: str, secret: str) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 async def test_graphql_core_itself_echoes_the_value(field: str) -> None:
-    """Its own message has the value, for each kind: so the properties above do look at something."""
+    """Control: graphql-core's own message contains the value, for each kind."""
     wrong: Any = {"text": 9021753, "id": [9021753], "float": "9021753", "quiet": "9021753"}
     value = wrong.get(field, "9021753")
 

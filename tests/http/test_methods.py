@@ -18,7 +18,7 @@ REGISTER_ALICE = f'mutation {{ registerUser(input: {{username: "alice", password
 
 
 def http_scope(query_string: bytes) -> dict[str, Any]:
-    """A request as an ASGI server hands it over."""
+    """The ASGI scope of a request."""
     return {
         "type": "http",
         "asgi": {"version": "3.0"},

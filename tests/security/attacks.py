@@ -76,13 +76,13 @@ async def attempts_on(services: Services, challenge: Result) -> int:
 
 
 async def failures_counted(services: Services) -> int:
-    """Wrong codes remembered for all accounts together."""
+    """The number of recorded wrong codes of all accounts."""
     count: int = await scalar(services, "SELECT count(*) FROM mfa_otp_failures")
     return count
 
 
 async def guess(api: Api, secret: str, challenge: Result | None = None) -> Result:
-    """A wrong code for alice, in answer to a fresh challenge unless there is one."""
+    """Send a wrong code for alice, by default for a new challenge."""
     return await api.verify_otp(challenge or await api.challenge(), wrong_code(secret, api.clock()))
 
 

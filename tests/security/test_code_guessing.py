@@ -176,7 +176,7 @@ async def test_guesses_with_a_new_challenge_each(api: Api, clock: Clock) -> None
 async def test_guesses_during_the_wait_are_neither_counted_nor_compared(
     api: Api, clock: Clock, services: Services
 ) -> None:
-    """Neither a wrong nor the right code is looked at; and the wait does not grow, or it would never end."""
+    """No code is compared during the wait, and the wait does not grow, or it would never end."""
     member = await api.member()
     await guess_wrong(api, member, 5)
     challenge = await api.challenge()

@@ -131,7 +131,7 @@ async def operator(database_url: str, services: Services) -> AsyncIterator[Servi
 async def test_race_of_a_repeated_refresh_delays_the_deletion(
     api: Api, services: Services, operator: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between finding the session and reading its account, neither goes."""
+    """Session and account are not deleted between the two reads."""
     member = await api.member()
     await api.refresh(member.refresh_token)
     find = sessions.lock_by_refresh_token

@@ -1,4 +1,4 @@
-"""Attack: have a field that is dear to resolve resolved as often as one document can ask for it, by aliases."""
+"""Attack: resolve an expensive field as often as one document allows, by aliases."""
 
 import threading
 from typing import Any

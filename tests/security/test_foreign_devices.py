@@ -40,7 +40,7 @@ async def test_confirmation_of_another_users_device(api: Api, clock: Clock, serv
 
 
 async def test_confirmation_of_another_sessions_device(api: Api, clock: Clock, services: Services) -> None:
-    """A thief adds a device in a fresh session; the code that its owner is talked into typing goes nowhere."""
+    """A thief adds a device in a fresh session; a code that the owner is tricked into typing does not confirm it."""
     member = await api.member()
     device = await added(api, member.access_token)
     other = await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))

@@ -91,7 +91,7 @@ async def test_race_of_a_change_and_a_reset(api: Api) -> None:
 async def test_race_of_a_sign_in_whose_password_is_hashed_meanwhile(
     api: Api, services: Services, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    """The old password was right when the look at it began; it opens no challenge once it is another's."""
+    """The old password was right when its comparison began; it opens no challenge after the change."""
     member = await api.member()
 
     async def meanwhile() -> Result:
@@ -116,7 +116,7 @@ async def test_race_of_a_change_whose_session_is_ended_meanwhile(
 
 
 async def test_race_of_sign_ins_and_a_change(api: Api, services: Services, clock: Clock) -> None:
-    """Whichever comes first: afterwards there is the session that changed it, and no way on from the old password."""
+    """Whichever comes first: afterwards only the session that changed the password is left."""
     member: Member = await api.member()
     challenges = [await api.challenge() for _ in range(5)]
     code = code_at(member.secret, clock())

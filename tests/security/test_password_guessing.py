@@ -101,7 +101,7 @@ async def test_password_guessing_does_not_block_the_owner_at_another_address(app
 
 @on_each_engine
 async def test_parallel_password_guessing(app: FastAPI, connect: Connect) -> None:
-    """A try is counted before the password is looked at: fifty at once are ten."""
+    """An attempt is counted before the password is compared: of fifty in parallel, ten are compared."""
     await connect(app, "10.9.9.9").member()
     thief = connect(app, "203.0.113.1")
 
@@ -221,7 +221,7 @@ async def test_password_guessing_from_many_addresses(app: FastAPI, connect: Conn
 
 @on_each_engine
 async def test_parallel_password_guessing_from_many_addresses(app: FastAPI, connect: Connect, clock: Clock) -> None:
-    """The one try a minute is one, however many ask for it together."""
+    """Parallel requests share the one attempt per minute."""
     await connect(app, "10.9.9.9").member()
     await exhaust_strangers(app, connect)
     clock.advance(60)

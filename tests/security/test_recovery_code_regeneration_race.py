@@ -1,4 +1,4 @@
-"""Race: make recovery codes many times at once, so that more than one set works afterwards, or none."""
+"""Race: regenerate recovery codes in parallel, so that several sets work afterwards, or none."""
 
 from dataclasses import replace
 

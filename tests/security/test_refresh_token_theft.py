@@ -63,7 +63,7 @@ async def test_refresh_token_reuse_after_the_grace(
 async def test_refresh_token_reuse_within_the_grace_returns_the_same_pair(
     api: Api, clock: Clock, services: Services
 ) -> None:
-    """A client that lost the answer is no thief; and there is no second pair to be had."""
+    """A client that lost the answer is not a thief, and it gets the same pair, not a second one."""
     member = await api.member()
     pair = await refreshed(api, member.refresh_token)
     for seconds in (0, 0.1, 9.9):
@@ -370,7 +370,7 @@ async def test_parallel_refresh_with_different_retry_keys(app: FastAPI, connect:
 
 @on_each_engine
 async def test_parallel_refresh_with_current_and_previous_token(api: Api, clock: Clock, services: Services) -> None:
-    """Old and current token at once: whatever the order, there is no session left with two pairs."""
+    """Old and current token in parallel: in any order, no session is left with two pairs."""
     member = await api.member()
     second = await refreshed(api, member.refresh_token)
     clock.advance(60)

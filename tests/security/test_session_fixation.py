@@ -1,4 +1,4 @@
-"""Attack: leave a session or a challenge behind, so that it still works when the owner has changed the password."""
+"""Attack: keep a session or a challenge that still works after the owner has changed the password."""
 
 from collections.abc import Awaitable, Callable
 
@@ -70,7 +70,7 @@ async def test_session_fixation_at_another_process(processes: list[Api], usernam
 
 
 async def test_session_fixation_by_an_older_refresh_token(api: Api) -> None:
-    """The session that changes the password goes on with the tokens it has; one that was traded in ends it, as ever."""
+    """The session that changes the password keeps its tokens; a traded-in token still ends it."""
     member = await api.member()
     refreshed = await api.refresh(member.refresh_token)
     assert (await change_password(api, refreshed["tokens"]["accessToken"]))["sessionsEnded"] == 0

@@ -121,7 +121,7 @@ async def test_session_of_another_user_by_mixed_tokens(api: Api, services: Servi
 
 
 async def test_session_of_another_user_by_an_expired_token(api: Api, clock: Clock, services: Services) -> None:
-    """An access token proves nothing once it is over; the refresh token beside it speaks for its own session only."""
+    """An expired access token proves nothing; the refresh token beside it identifies its own session only."""
     alice, mallory = await api.member("alice"), await api.member("mallory")
     clock.advance(600)
 

@@ -126,7 +126,7 @@ async def test_a_client_behind_a_trusted_proxy_has_its_own_known_address(run_app
 
 
 async def test_successful_logins_of_an_address_are_limited_too(run_app: RunApp, connect: Connect, clock: Clock) -> None:
-    """So that an address with accounts of its own is no exception; ten times as wide for accounts that it knows."""
+    """The limit applies to an attacker's own accounts too; it is ten times as wide for known accounts."""
     async with run_app(login_address_total=4) as app:
         office = connect(app, OFFICE)
         await office.member("alice")

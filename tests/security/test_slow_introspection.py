@@ -1,4 +1,4 @@
-"""Attack: ask for the whole schema again and again, with the same document or each time with another one."""
+"""Attack: query the whole schema repeatedly, with one document or with different ones."""
 
 import gc
 import tracemalloc

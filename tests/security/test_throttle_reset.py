@@ -26,7 +26,7 @@ async def test_throttle_reset_by_a_restart(tmp_path: Path) -> None:
 
 
 async def test_throttle_that_can_not_count_refuses_sign_ins(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It fails closed: even the right password is not looked at."""
+    """It fails closed: even the right password is not compared."""
     await api.member()
 
     def falter(*_: object) -> NoReturn:

@@ -251,7 +251,7 @@ async def test_operators_code_is_needed(api: Api, clock: Clock, services: Servic
 
 
 async def test_operators_code_is_not_skipped_by_verifying_at_once(api: Api, services: Services) -> None:
-    """There is no device whose code could be right, whatever is sent."""
+    """The account has no device, so no code can be right."""
     await reset_by_operator(api, services)
     for otp in ("000000", "", "123456"):
         challenge = await api.challenge()

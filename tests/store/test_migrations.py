@@ -90,7 +90,7 @@ async def test_a_database_that_is_not_utf_8_is_refused(postgresql: PostgresqlSer
     async with opened(postgresql.url(name)) as database:
         with pytest.raises(UnusableDatabaseError, match=message):
             await database.migrate()
-        # As a release that did not look at the encoding left it.
+        # As left by a release that did not check the encoding.
         await database.write(migrations.upgrade)
         with pytest.raises(UnusableDatabaseError, match=message):
             await require_ready(database, KeyRing.parse(new_key()))

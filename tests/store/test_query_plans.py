@@ -1,4 +1,4 @@
-"""No query of a purge, of a delivery or of the signed-in user goes through a whole table, however large that is.
+"""No query of a purge, a delivery or the signed-in user scans a whole table.
 
 Those of the mutations are checked in tests/api/test_union_coverage.py.
 """

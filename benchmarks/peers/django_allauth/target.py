@@ -34,7 +34,7 @@ def _signed_in(user: User, answer: Answer) -> None:
 
 
 def _secret_given(user: User, answer: Answer) -> None:
-    # "Not found" is its answer while there is no authenticator, and has the secret for one.
+    # Without an authenticator it answers "Not found", with the secret for a new one.
     user.secret = answered(answer, 404)["meta"]["secret"]
 
 

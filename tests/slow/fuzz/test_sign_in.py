@@ -109,7 +109,7 @@ class SignIn(RuleBasedStateMachine):
 
     @initialize()
     def confirm_an_account(self) -> None:
-        """So that every walk gets to sessions."""
+        """Ensures that every walk opens sessions."""
         self.register()
         self.enter_code(which=0, steps=0)
 

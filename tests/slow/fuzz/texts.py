@@ -31,7 +31,7 @@ HOSTILE = [
 # Any character, lone surrogates too: JSON's escapes can say them.
 TEXTS = st.text(st.characters(), max_size=40) | st.sampled_from(HOSTILE)
 SECRETS = st.builds("{}{}{}".format, TEXTS, st.just(MARKER), TEXTS)
-# These look right, so that they get as far as the store.
+# Well-formed, so that they reach the store.
 TOKENS = SECRETS | st.from_regex(rf"\Amfa[cr]_{MARKER}[A-Za-z0-9_-]{{35}}\Z")
 CODES = SECRETS | st.from_regex(r"\A[0-9 ]{6,9}\Z") | st.from_regex(r"\A[0-9]{6}\Z")
 RECOVERY_CODES = SECRETS | st.from_regex(rf"\A{MARKER}(-?[0-9A-TV-Z]{{4}}){{4}}\Z")

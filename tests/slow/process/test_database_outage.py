@@ -1,4 +1,4 @@
-"""PostgreSQL goes away under `graphql-mfa serve`, or stops answering, and comes back."""
+"""PostgreSQL crashes or stops answering under `graphql-mfa serve`, and recovers."""
 
 import asyncio
 import itertools
@@ -67,7 +67,7 @@ def serve(server: PostgresqlServer, database: str, tmp_path: Path) -> Iterator[S
 
 @asynccontextmanager
 async def client(replica: Server) -> AsyncIterator[Api]:
-    """A client who gives up before a request has had all the time there is."""
+    """A client whose timeout is shorter than the server's."""
     async with asyncio.timeout(FAIL_SAFE_SECONDS), httpx.AsyncClient(base_url=replica.url, timeout=WAIT) as http:
         yield Api(http, Clock())
 

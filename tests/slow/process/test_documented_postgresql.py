@@ -31,7 +31,7 @@ def block(language: str, beginning: str) -> str:
 
 @pytest.fixture
 def server() -> Iterator[PostgresqlServer]:
-    """One of its own, since roles are shared by all databases of a server."""
+    """A separate server, since roles are shared by all databases of a server."""
     demand_program("PostgreSQL's server", program("initdb"))
     demand_program("psql", program("psql"))
     with running_server() as server:

@@ -216,7 +216,7 @@ class Visitors:
         self.api, self.open, self.rounds, self.round_done = api, True, 0, asyncio.Condition()
 
     async def come_and_go(self, name: str) -> None:
-        """Until it is closed. Every answer is looked at: one other than success ends the test."""
+        """Until it is closed. Any response other than success ends the test."""
         tokens = (await real_member(self.api, name)).session["tokens"]
         while self.open:
             newcomer = await real_member(self.api, f"{name} {self.rounds}")

@@ -123,7 +123,7 @@ async def refused(url: str) -> None:
 
 
 async def scrape_until(server: Server, enough: Callable[[Scrape], bool]) -> None:
-    """Ask for metrics until they are as they should be."""
+    """Scrape metrics until the condition is met."""
     async with asyncio.timeout(FAIL_SAFE_SECONDS):
         while True:
             # Each time over a new connection, and so, perhaps, from another worker.

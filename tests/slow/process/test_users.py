@@ -221,7 +221,7 @@ async def test_parallel_imports_create_each_account_once(users: Users, services:
         assert "Traceback" not in ran.stderr
         return [line.split("\t")[0] for line in ran.stdout.splitlines()]
 
-    # In opposite orders, so that each would wait for the other if they took the names as they come.
+    # In opposite orders: without sorting, each would wait for the other.
     made = await asyncio.gather(import_them(names), import_them(names[::-1]))
     assert sorted(made[0] + made[1]) == sorted(names)
     assert await acts(services) == ["IMPORTED_BY_OPERATOR"] * len(names)
