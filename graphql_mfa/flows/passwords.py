@@ -131,6 +131,11 @@ class _Request:
     def name_key(self) -> str:
         return lookup_key(self.username)
 
+    @property
+    def counted_name(self) -> str:
+        """The name that limits count. One that no account can have is counted as it was typed."""
+        return self.name_key or self.username
+
 
 async def reset_password(
     services: Services, username: str, otp: str, recovery_code: str, new_password: str, client: Client
@@ -175,13 +180,7 @@ async def _reset(services: Services, request: _Request, new_password: str, clien
 def _reserve(transaction: Transaction, request: _Request) -> limits.Limits | RateLimited:
     connection, client, now = transaction.connection, transaction.client, transaction.now
     candidate = sign_in.find_for_login(connection, request.name_key, client.address, now)
-    choices = limits.password_reset(
-        transaction.services.settings,
-        # A name that no account can have is counted as it was typed.
-        request.name_key or request.username,
-        client,
-        candidate,
-    )
+    choices = limits.password_reset(transaction.services.settings, request.counted_name, client, candidate)
     reserved = throttles.reserve_first(connection, choices, now)
     return RateLimited.by(reserved) if isinstance(reserved, Refusal) else reserved.limits
 
@@ -205,19 +204,22 @@ def _prove(transaction: Transaction, request: _Request) -> UUID | None:
             consume_recovery_code(connection, owner_id, request.recovery_code)
             return owner_id
         if isinstance(answer, OtpAlreadyUsed):
-            _match_statements_of_a_wrong_code(transaction, decoy)
+            _match_statements_of_a_wrong_code(transaction, request, decoy)
         return None
     match_devices(transaction, [request.decoy], request.otp)
     security_events.newest(connection, decoy, 1)  # in place of the event
-    _match_statements_of_a_wrong_code(transaction, decoy)
+    _match_statements_of_a_wrong_code(transaction, request, decoy)
     return None
 
 
-def _match_statements_of_a_wrong_code(transaction: Transaction, decoy: UUID) -> None:
-    """As many statements as count a wrong one-time code. They find nothing."""
+def _match_statements_of_a_wrong_code(transaction: Transaction, request: _Request, decoy: UUID) -> None:
+    """As many statements as count a wrong one-time code."""
     since = transaction.now - transaction.services.settings.otp_failures_before_disabling.window
     totp.count_otp_failures(transaction.connection, decoy, since)
-    totp.forget_otp_failures(transaction.connection, decoy)
+    totp.set_otp_state(transaction.connection, decoy)
+    # Writes a row that every name has. PostgreSQL's commit waits for the disk only after a change or a row lock, so
+    # without it a name of no account would be refused sooner.
+    throttles.subtract(transaction.connection, limits.refused_passwords(request.counted_name), 0)
 
 
 def _replace_forgotten(transaction: Transaction, user_id: UUID, new_hash: str) -> PasswordChanged:

@@ -8,6 +8,7 @@ from functools import partial
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import Connection, Engine, event
 
 from graphql_mfa.core.keys import KeyRing, unseal
 from graphql_mfa.services import Services
@@ -16,7 +17,7 @@ from tests.api.scenarios import NEW_PASSWORD, NO_RECOVERY_CODE, reset_password, 
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
-from tests.conftest import Connect, on_each_engine
+from tests.conftest import Connect, on_each_engine, postgresql_only
 from tests.security.attacks import at_once, events_of, execute, failures_counted, guess, kinds, scalar
 from tests.security.work import Work, measured
 
@@ -169,6 +170,25 @@ async def work_of_reset(reset: Reset, api: Api, monkeypatch: pytest.MonkeyPatch,
     with measured(monkeypatch) as work:
         assert (await reset(api))["__typename"] == "ResetRejected"
     return work, len(opened)
+
+
+@postgresql_only
+async def test_reset_by_name_commits_a_change_for_every_name(app: FastAPI, connect: Connect) -> None:
+    """A commit that wrote nothing doesn't wait for the disk, which takes milliseconds."""
+    await connect(app, "10.9.9.9").member()
+    wrote: dict[str, list[bool]] = {"alice": [], "nobody": [], "al:ice": []}
+
+    for number, (name, transactions) in enumerate(wrote.items()):
+
+        def note(connection: Connection, transactions: list[bool] = transactions) -> None:
+            transaction_id = connection.exec_driver_sql("SELECT pg_current_xact_id_if_assigned()").scalar()
+            transactions.append(transaction_id is not None)
+
+        event.listen(Engine, "commit", note)
+        await raw_reset(connect(app, f"203.0.113.{number}"), name)
+        event.remove(Engine, "commit", note)
+
+    assert list(wrote.values()) == [[True, True]] * 3
 
 
 @pytest.mark.parametrize("code", ["000000", "nonsense"])
