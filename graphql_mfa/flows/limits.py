@@ -113,8 +113,10 @@ def _guesses_by_name(
     address = client.address
     own = _key(what, name, address)
     per_address = {f"{what} address": Limit(*settings.login_address_attempts), **per_address}
-    # Kept until the owner signs in; for a name of no account only as long as its other rows. Neither refuses anything.
-    kept = timedelta(days=settings.security_event_days) if candidate else settings.login_stranger_attempts.window
+    # Kept until the owner signs in; for a name without a lasting account only as long as its other rows. Neither
+    # refuses anything.
+    lasts = candidate is not None and not candidate.expires
+    kept = timedelta(days=settings.security_event_days) if lasts else settings.login_stranger_attempts.window
     refused = {refused_passwords(name): Limit(_UNLIMITED, kept)}
     usual = refused | {own: _wrong_passwords(settings)}
     for key, limit in per_address.items():

@@ -164,6 +164,9 @@ async def _reset(services: Services, request: _Request, new_password: str, clien
     if isinstance(counted, RateLimited):
         return counted
     if problem := await _guessability_problem(services, request.name_key, new_password):
+        # No code was compared, so the owner has no refused reset to see. The other limits count the work.
+        key = limits.refused_passwords(request.counted_name)
+        await services.write(client, lambda transaction: transaction.release({key: counted[key]}))
         return InvalidInput.of({"newPassword": problem})
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 

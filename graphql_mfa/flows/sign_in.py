@@ -218,7 +218,9 @@ async def restart_enrollment(
         totp.remove_all(connection, user.id)
         totp.forget_otp_failures(connection, user.id)
         enrollment = enroll_device(transaction, user.account)
-        issued = issue_challenge(transaction, user.id, factors=[FactorKind.TOTP])
+        issued = issue_challenge(
+            transaction, user.id, factors=[FactorKind.TOTP], refused_passwords=challenge.refused_passwords
+        )
         return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
 
     return await _run_with_challenge(services, client, challenge_token, restart)

@@ -47,23 +47,28 @@ class LockedChallenge:
 
 @dataclass(frozen=True)
 class LoginCandidate:
-    """The account of a login, before its password is compared."""
+    """The account of a login, before its password is compared. expires: it is a registration to be confirmed."""
 
     id: UUID
     password_hash: str
     knows_address: bool
+    expires: bool
 
 
 _knows_address = exists().where(KnownAddressRow.user_id == UserRow.id, KnownAddressRow.address == bindparam("address"))
-_FIND_FOR_LOGIN = select(UserRow.id, UserRow.password_hash, _knows_address.label("knows_address")).where(
-    that_name, may_sign_in
-)
+_FIND_FOR_LOGIN = select(
+    UserRow.id,
+    UserRow.password_hash,
+    _knows_address.label("knows_address"),
+    UserRow.enrollment_expires_at.is_not(None).label("expires"),
+).where(that_name, may_sign_in)
 
 
 def find_for_login(connection: Connection, key: str, address: str, now: datetime) -> LoginCandidate | None:
     """The account of that name, and whether it ever signed in from that address."""
-    row = connection.execute(_FIND_FOR_LOGIN, {"name": key, "address": address, "now": now}).one_or_none()
-    return None if row is None else LoginCandidate(row.id, row.password_hash, bool(row.knows_address))
+    found = connection.execute(_FIND_FOR_LOGIN, {"name": key, "address": address, "now": now})
+    row = found.mappings().one_or_none()
+    return None if row is None else LoginCandidate(**row)
 
 
 # Within a day, so that `last_used_at` is behind by a day at most.

@@ -222,6 +222,47 @@ async def test_the_next_sign_in_reports_refused_passwords_and_resets_once(
     assert (await events_of(services))["PASSWORDS_REFUSED"] == 1
 
 
+async def refused_at_the_next_sign_in(api: Api, secret: str, challenge: Result | None = None) -> int | None:
+    """The number that the next sign-in reports; None if it reports none."""
+    api.clock.advance(30)
+    signed_in = await api.verify_otp(challenge or await api.challenge(), code_at(secret, api.clock()))
+    events = (await user_of(api, signed_in["tokens"]["accessToken"]))["securityEvents"]
+    counts: list[int] = [event["count"] for event in events if event["kind"] == "PASSWORDS_REFUSED"]
+    return counts[0] if counts else None
+
+
+async def test_a_weak_new_password_is_no_refused_reset(api: Api) -> None:
+    """Its codes were not compared."""
+    member = await api.member()
+    weak = await scenarios.reset_password(api, "000000", NO_RECOVERY_CODE, new_password="password1")
+    assert weak["__typename"] == "InvalidInput"
+    assert await refused_at_the_next_sign_in(api, member.secret) is None
+
+
+async def test_restarting_the_enrollment_keeps_the_number_of_refused_passwords(api: Api) -> None:
+    await api.register()
+    await api.login(password=WRONG_PASSWORD)
+    restarted = await api.restart_enrollment(await api.challenge())
+    secret = restarted["enrollment"]["secret"]
+    assert await refused_at_the_next_sign_in(api, secret, restarted["challenge"]) == 1
+
+
+async def test_unlocking_keeps_the_number_of_refused_passwords(api: Api, services: Services) -> None:
+    member = await api.member()
+    await api.login(password=WRONG_PASSWORD)
+    await operators.unlock(services, "alice")
+    assert await refused_at_the_next_sign_in(api, member.secret) == 1
+
+
+async def test_the_next_account_of_a_name_is_not_told_of_passwords_refused_before(api: Api, services: Services) -> None:
+    await api.member()
+    await api.login(password=WRONG_PASSWORD)
+    await operators.delete(services, "alice")
+    await operators.release_name(services, "alice")
+    member = await api.member()
+    assert await refused_at_the_next_sign_in(api, member.secret) is None
+
+
 @on_each_engine
 async def test_sign_ins_at_the_same_time_report_refused_passwords_once(
     app: FastAPI, connect: Connect, api: Api, services: Services, clock: Clock

@@ -22,9 +22,11 @@ from graphql_mfa.flows import notifications, operators
 from graphql_mfa.services import utc_now
 from graphql_mfa.webhooks import Webhook
 from tests.api.scenarios import RunApp
+from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.receiver import SECRET, Request, WebhookReceiver, receiving
+from tests.security.attacks import WRONG_PASSWORD
 from tests.security.test_secret_leaks import texts_of, whole_story
 
 WAIT = 20  # seconds, a bound that is only reached when something is broken
@@ -93,6 +95,19 @@ async def test_a_sign_in_is_sent_as_the_specification_says(
             "count": None,
         },
     }
+
+
+async def test_the_number_of_refused_passwords_is_sent(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, configured: dict[str, Any], clock: Clock
+) -> None:
+    async with run_app(**configured) as app:
+        api = connect(app)
+        member = await api.member()
+        for _ in range(5):
+            await connect(app, "203.0.113.9").login(password=WRONG_PASSWORD)
+        await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
+        *_, request = await all_until(receiver, "PASSWORDS_REFUSED")
+    assert (request.event["type"], request.event["data"]["count"]) == ("user.passwords_refused", 5)
 
 
 @pytest.mark.parametrize("secret", [SECRET, OTHER_SECRET])

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+import pytest
 from fastapi import FastAPI
 
 from graphql_mfa import SecurityEvent
@@ -13,7 +14,7 @@ from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
-from tests.security.attacks import WRONG_PASSWORD, at_once, events_of, kinds, scalar
+from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, events_of, kinds, scalar
 
 pytestmark = on_each_engine
 
@@ -41,9 +42,12 @@ async def test_wrong_passwords_bury_no_other_event(
     assert await events_of(services) == before + Counter(["SIGNED_IN", "PASSWORDS_REFUSED"])
 
 
-async def test_wrong_passwords_for_a_name_of_no_account_are_forgotten_soon(
-    app: FastAPI, connect: Connect, services: Services, clock: Clock
+@pytest.mark.parametrize("registered", [False, True], ids=["unknown", "abandoned"])
+async def test_wrong_passwords_for_a_name_without_a_lasting_account_are_forgotten_soon(
+    app: FastAPI, connect: Connect, services: Services, clock: Clock, registered: bool
 ) -> None:
+    if registered:
+        await connect(app).register("unknown")
     await guess_passwords(app, connect, 1, "unknown")
     clock.advance(2 * HOUR)
     await purge(services.database, services.settings, clock())
@@ -68,6 +72,22 @@ async def test_events_that_are_not_recorded_are_not_delivered(run_app: RunApp, c
         await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
         await asyncio.wait_for(signed_in.wait(), 20)  # events of an account are delivered in their order
     assert delivered.count("REFRESH_TOKEN_REUSED") == MOST_PER_HOUR
+
+
+async def test_wrong_recovery_codes_are_recorded_ten_times_an_hour(
+    app: FastAPI, connect: Connect, services: Services, clock: Clock
+) -> None:
+    """By the thief of the password, from as many addresses as there are limits to avoid."""
+    await connect(app).member()
+    for place in range(15):
+        thief = connect(app, f"203.0.113.{place}")
+        answer = await thief.verify_recovery_code(await thief.challenge(), NO_RECOVERY_CODE)
+        assert answer["__typename"] == "InvalidRecoveryCode"
+    assert (await events_of(services))["SIGN_IN_FAILED"] == MOST_PER_HOUR
+
+    clock.advance(HOUR + 1)
+    await thief.verify_recovery_code(await thief.challenge(), NO_RECOVERY_CODE)
+    assert (await events_of(services))["SIGN_IN_FAILED"] == MOST_PER_HOUR + 1
 
 
 async def test_a_used_refresh_token_sent_from_everywhere_is_recorded_ten_times_an_hour(
