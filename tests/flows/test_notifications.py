@@ -86,7 +86,7 @@ async def until(condition: Callable[[], object]) -> None:
         while True:
             if condition():
                 return
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 async def messages(database: Database) -> Sequence[Row[Any]]:
