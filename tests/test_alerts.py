@@ -45,6 +45,12 @@ def test_every_alert_uses_existing_metrics(series: set[str], subtests: pytest.Su
             assert set(rule) <= {"alert", "expr", "for", "labels", "annotations"}
 
 
+def test_an_alert_counts_every_guess() -> None:
+    (alert,) = [rule for rule in rules() if rule["alert"] == "SignInGuessing"]
+    guesses = set(re.findall(r'outcome=~"([^"]*)"', alert["expr"])[0].split("|"))
+    assert guesses == {"InvalidCredentials", "InvalidOtp", "InvalidRecoveryCode", "ResetRejected"}
+
+
 def test_the_operations_page_lists_exactly_the_existing_metrics(series: set[str]) -> None:
     shown = set(re.findall(r"`(graphql_mfa_[a-z_]+)`", (ROOT / "docs" / "operations.md").read_text()))
     base = {re.sub(r"_(bucket|sum|count)$", "", name) for name in series}

@@ -17,11 +17,15 @@ class SecurityEventKind(Described):
     REGISTERED = auto(), "The account was created."
     ENROLLMENT_CONFIRMED = auto(), "The first code was verified: the second factor is on."
     SIGNED_IN = auto(), "A sign-in succeeded."
-    SIGN_IN_FAILED = auto(), "A code was wrong after the right password, or a current password or a code in a session."
+    SIGN_IN_FAILED = (
+        auto(),
+        "A code was wrong after the right password, or a one-time code after the right recovery code of a password "
+        "reset; or, in a session, the current password or a code.",
+    )
     PASSWORDS_REFUSED = (
         auto(),
         "Wrong passwords, or password resets with wrong codes, were refused since the last sign-in; `count` says how "
-        "many. Recorded when the next sign-in succeeds.",
+        "many. Recorded by the next sign-in that succeeds, with its address and User-Agent.",
     )
     OTP_REPLAYED = auto(), "A one-time code was sent a second time, and refused."
     FACTOR_DISABLED = auto(), "Too many wrong codes: one-time codes were switched off."

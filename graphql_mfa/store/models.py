@@ -254,7 +254,7 @@ class ThrottleRow(Base):
     __tablename__ = "mfa_throttles"
     bounds = Bounds(
         per_account="by name 3, by account 1, by session 2, and 3 for each address that tried",
-        per_address="8 (24 with IPv6: of the /64, /56 and /48), and two for each of 30 names in five minutes",
+        per_address="8 (24 with IPv6: of the /64, /56 and /48), and three for each of 30 names in five minutes",
         deleted="when its window and its wait end, at most 75 minutes later; after 365 days for the passwords refused"
         " since an account's last sign-in",
     )
@@ -271,7 +271,7 @@ class SecurityEventRow(Base):
     __tablename__ = "mfa_security_events"
     bounds = Bounds(
         per_account="10 an hour for each kind that others can cause; else one for each change (60 an hour in a"
-        " session), two for each sign-in",
+        " session), three for each sign-in",
         per_address="as its accounts",
         deleted="after 365 days; deleted or anonymised with the account",
     )

@@ -17,7 +17,6 @@ class AccountEvent:
     user_agent: str | None = strawberry.field(
         description="The client's `User-Agent`, not verified: up to 255 characters."
     )
-
     count: int | None = strawberry.field(
         description="Number of attempts that it sums up; null for kinds that don't sum up any."
     )
