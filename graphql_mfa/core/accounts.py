@@ -171,7 +171,7 @@ def _scripts_of(character: str) -> frozenset[str]:
 
 @cache
 def _tables() -> tuple[dict[int, str], list[int], list[tuple[int, int, frozenset[str]]]]:
-    """Prototypes, the starts of the script ranges, and the ranges. Loaded at the first registration."""
+    """Prototypes, the starts of the script ranges, and the ranges, of Unicode 17. Loaded at the first registration."""
     tables = json.loads(files("graphql_mfa.core").joinpath("unicode_tables.json").read_text("utf-8"))
     sets = cache(lambda scripts: frozenset(scripts.split()).union(*(_SYSTEMS.get(s, ()) for s in scripts.split())))
     ranges = [(first, last, sets(scripts)) for first, last, scripts in tables["scripts"]]

@@ -16,6 +16,7 @@ _INVISIBLE = (
     | frozenset(map(chr, range(0xFE00, 0xFE10)))
     | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 )
+# Control, format, surrogate, private use, unassigned, line and paragraph separator.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -67,6 +68,7 @@ _DASHES = "\u2212\u02d7\u30fc\uff70"
 _DOTS = ".\u00b7\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"
 _QUOTES = "\"'`\u00b4\u201a\u201e\u2032\u2033\u301d\u301e\u301f\uff02\uff07\uff40"
 _SEPARATORS = frozenset(_DASHES + _DOTS + _QUOTES)
+# Spaces, dashes, opening and closing quotes, format characters.
 _SEPARATOR_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Pd", "Pi", "Pf", "Cf"})
 _LONGEST_TYPED_CODE = 256
 

@@ -66,7 +66,7 @@ def guessability_problem(raw: str, *, name_key: str, fewest_guesses: float) -> P
     fewest_guesses: minimum log10 of the guesses that zxcvbn estimates. Only the start is scored: the rest could only
     raise the estimate. CPU-bound, about 45 ms at most: not for the event loop.
     """
-    from zxcvbn import zxcvbn
+    from zxcvbn import zxcvbn  # loads word lists
 
     password = normalize_password(raw)
     if len(name_key) >= _MIN_CHECKED_NAME and name_key in username_key(password):

@@ -19,8 +19,8 @@ class SecurityEventKind(Described):
     SIGNED_IN = auto(), "A sign-in succeeded."
     SIGN_IN_FAILED = (
         auto(),
-        "A code was wrong after the right password, or a one-time code after the right recovery code of a password "
-        "reset; or, in a session, the current password or a code.",
+        "A second factor was wrong: after the right password, in a password reset with a valid recovery code, or in a "
+        "session. Also: the current password was wrong in `changePassword`.",
     )
     PASSWORDS_REFUSED = (
         auto(),

@@ -113,8 +113,8 @@ def _guesses_by_name(
     address = client.address
     own = _key(what, name, address)
     per_address = {f"{what} address": Limit(*settings.login_address_attempts), **per_address}
-    # Kept until the owner signs in; for a name without a lasting account only as long as its other rows. Neither
-    # refuses anything.
+    # Only counts: its limit is never reached. An account's row is kept for the owner's next sign-in; that of a name
+    # without a confirmed account expires like the other rows, so invented names don't fill the table.
     lasts = candidate is not None and not candidate.expires
     kept = timedelta(days=settings.security_event_days) if lasts else settings.login_stranger_attempts.window
     refused = {refused_passwords(name): Limit(_UNLIMITED, kept)}

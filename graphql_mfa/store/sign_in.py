@@ -42,7 +42,7 @@ class LockedChallenge:
     user: StoredUser
     attempts_left: int
     latest_address: str | None
-    refused_passwords: int = 0
+    refused_passwords: int
 
 
 @dataclass(frozen=True)
