@@ -112,7 +112,7 @@ class _Worker:
             return []
         lease_ends_at = now + timedelta(seconds=self._seconds) + _LEASE_SLACK
         return await self._services.database.write(
-            partial(outbox.claim, numbers=numbers, now=now, lease_ends_at=lease_ends_at)
+            partial(outbox.claim, sink=self._sink, numbers=numbers, now=now, lease_ends_at=lease_ends_at)
         )
 
     async def _deliver(self, message: Message) -> None:

@@ -43,14 +43,19 @@ _DUE = (
 _some_open = select(1).where(_of_sink, OutboxRow.due_at.is_not(None)).limit(bindparam("rows")).subquery()
 _COUNT_OPEN = select(func.count()).select_from(_some_open)
 
+# Everything that `_DUE` checked, since SQLite gives the number of a deleted row to a later one.
 _CLAIM = (
     update(OutboxRow)
-    .where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _is_due)
+    .where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _of_sink, _is_due, ~_is_behind)
     .values(attempts=OutboxRow.attempts + 1, due_at=bindparam("lease_ends_at"))
     .returning(*OutboxRow.__table__.columns)
 )
 # Each claim counts an attempt, so a process whose lease ran out changes nothing any more.
-_is_mine = and_(OutboxRow.number == bindparam("mine"), OutboxRow.attempts == bindparam("tries"))
+_is_mine = and_(
+    OutboxRow.number == bindparam("mine"),
+    OutboxRow.event_id == bindparam("event"),
+    OutboxRow.attempts == bindparam("tries"),
+)
 _DELIVERED = delete(OutboxRow).where(_is_mine)
 _FAILED = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"), last_error=bindparam("error"))
 _first = select(func.min(OutboxRow.number)).where(_open_of_user).scalar_subquery()
@@ -151,9 +156,12 @@ def count_open(connection: Connection, sink: str, most: int) -> int:
     return connection.scalar(_COUNT_OPEN, {"of_sink": sink, "rows": most}) or 0
 
 
-def claim(connection: Connection, numbers: Sequence[int], now: datetime, lease_ends_at: datetime) -> list[Message]:
+def claim(
+    connection: Connection, sink: str, numbers: Sequence[int], now: datetime, lease_ends_at: datetime
+) -> list[Message]:
     """Claim those of the messages that are still due. No other process claims them before the lease ends."""
-    found = connection.execute(_CLAIM, {"numbers": numbers, "now": now, "lease_ends_at": lease_ends_at})
+    given = {"of_sink": sink, "numbers": numbers, "now": now, "lease_ends_at": lease_ends_at}
+    found = connection.execute(_CLAIM, given)
     return [Message(**row) for row in found.mappings()]
 
 
@@ -192,4 +200,4 @@ def _start_next(connection: Connection, message: Message, now: datetime) -> None
 
 
 def _mine(message: Message) -> dict[str, object]:
-    return {"mine": message.number, "tries": message.attempts}
+    return {"mine": message.number, "event": message.event_id, "tries": message.attempts}

@@ -15,7 +15,7 @@ from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import OutboxRow
 from graphql_mfa.store.outbox import Message
 from graphql_mfa.store.security_events import StoredEvent
-from tests.conftest import on_each_engine
+from tests.conftest import on_each_engine, sqlite_only
 from tests.store import rows
 from tests.store.rows import NOW
 
@@ -29,7 +29,7 @@ async def claim(database: Database, *, at: timedelta = SECOND * 0, sink: str = "
     """The messages that a process claims by a poll at that time."""
     now = NOW + at
     due = await database.read(partial(outbox.due, sink=sink, now=now, rows=20))
-    return await database.write(partial(outbox.claim, numbers=due, now=now, lease_ends_at=now + LEASE))
+    return await database.write(partial(outbox.claim, sink=sink, numbers=due, now=now, lease_ends_at=now + LEASE))
 
 
 async def add(database: Database, user_id: UUID, count: int = 1, sinks: Sequence[str] = ("hook",)) -> list[UUID]:
@@ -90,10 +90,8 @@ async def test_accounts_take_turns(database: Database, close: Callable[..., None
     await database.write(partial(close, message=message, now=NOW + SECOND))
 
     numbers = await database.read(partial(outbox.due, sink="hook", now=NOW + SECOND, rows=2))
-    first, second = [
-        (await database.write(partial(outbox.claim, numbers=[number], now=NOW + SECOND, lease_ends_at=NOW + LEASE)))[0]
-        for number in numbers
-    ]
+    take = partial(outbox.claim, sink="hook", now=NOW + SECOND, lease_ends_at=NOW + LEASE)
+    first, second = [(await database.write(partial(take, numbers=[number])))[0] for number in numbers]
     assert first.event_id == event
     assert second.user_id == busy
 
@@ -118,7 +116,7 @@ async def test_two_processes_that_poll_at_once_never_claim_the_same_message(
     for _ in range(20):
         await add(database, uuid4())
     numbers = await database.read(partial(outbox.due, sink="hook", now=NOW, rows=20))
-    take = partial(outbox.claim, numbers=numbers, now=NOW, lease_ends_at=NOW + LEASE)
+    take = partial(outbox.claim, sink="hook", numbers=numbers, now=NOW, lease_ends_at=NOW + LEASE)
     one, other = await asyncio.gather(database.write(take), other_process.write(take))
     assert sorted(message.number for message in one + other) == sorted(numbers)
 
@@ -214,3 +212,29 @@ async def test_open_messages_are_counted_up_to_a_bound(database: Database) -> No
     await database.write(partial(rows.add_message, due_at=None))
     counted = [await database.read(partial(outbox.count_open, sink="hook", most=most)) for most in (2, 10)]
     assert counted == [2, 3]
+
+
+@sqlite_only
+async def test_a_reused_number_neither_changes_the_order_nor_loses_a_message(
+    database: Database, other_process: Database
+) -> None:
+    """SQLite gives the numbers of deleted rows to later ones."""
+    await add(database, uuid4())
+    await add(database, uuid4())
+    numbers = await database.read(partial(outbox.due, sink="hook", now=NOW, rows=20))
+    late, finished = await claim(other_process)
+    for message in (late, finished):
+        await other_process.write(partial(outbox.delivered, message=message, now=NOW))
+
+    first, second = await add(database, uuid4(), count=2)
+    taken = await database.write(
+        partial(outbox.claim, sink="hook", numbers=numbers, now=NOW, lease_ends_at=NOW + LEASE)
+    )
+    assert [message.event_id for message in taken] == [first]
+    assert taken[0].number in numbers
+
+    for message in (late, finished):
+        await other_process.write(partial(outbox.delivered, message=message, now=NOW))
+    assert await size(database) == 2
+    await database.write(partial(outbox.delivered, message=taken[0], now=NOW))
+    assert [message.event_id for message in await claim(database)] == [second]
