@@ -39,13 +39,13 @@ class Answer:
 
     def json(self) -> Any:
         """The body; an UnexpectedAnswerError where it is not JSON or the status is not 2xx."""
-        self.demand_success()
+        self.assert_success()
         try:
             return json.loads(self.body)
         except ValueError as error:
             raise UnexpectedAnswerError(f"not JSON: {self.body[:200]!r}") from error
 
-    def demand_success(self) -> None:
+    def assert_success(self) -> None:
         """Raise an UnexpectedAnswerError unless the status is 2xx."""
         if not 200 <= self.status < 300:
             raise UnexpectedAnswerError(f"status {self.status}: {self.body[:500]!r}")

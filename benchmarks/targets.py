@@ -253,7 +253,7 @@ def _secret_given(user: User, answer: Answer) -> None:
 
 
 def _demand_success(_: User, answer: Answer) -> None:
-    answer.demand_success()
+    answer.assert_success()
 
 
 TUTORIAL: Target = _Own(

@@ -42,7 +42,7 @@ postgresql_only = pytest.mark.engine("postgresql")
 Connect = Callable[..., Api]
 
 
-def demand_program(name: str, path: str | None = None) -> None:
+def require_program(name: str, path: str | None = None) -> None:
     """A program that a developer may lack, which skips the test, but continuous integration may not.
 
     path: where it was found, when that is not a matter of PATH alone.
@@ -85,7 +85,7 @@ def nothing_that_is_logged_holds_a_secret() -> Iterator[None]:
     before = len(leaks.remembered)
     with leaks.everything_logged() as log:
         yield
-    leaks.demand_none(log, {KEY, *leaks.remembered[before:]})
+    leaks.assert_none(log, {KEY, *leaks.remembered[before:]})
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +112,7 @@ def engine(pytestconfig: pytest.Config) -> str:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresqlServer]:
     """A server of PostgreSQL."""
-    demand_program("PostgreSQL's server", program("initdb"))
+    require_program("PostgreSQL's server", program("initdb"))
     with running_server() as server:
         yield server
 
@@ -317,7 +317,7 @@ class Server:
         self.reader.join()
         assert self.process.stderr is not None
         self.process.stderr.close()
-        leaks.demand_none(self.log, leaks.remembered[self.remembered_before :])
+        leaks.assert_none(self.log, leaks.remembered[self.remembered_before :])
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,7 @@ def text_of(record: logging.LogRecord) -> str:
     return f"{text} {[vars(record)[name] for name in added]}" if added else text
 
 
-def demand_none(log: Iterable[str], secrets: Iterable[str]) -> None:
+def assert_none(log: Iterable[str], secrets: Iterable[str]) -> None:
     """No secret is in the log, plain or escaped by JSON or Python."""
     secrets = set(secrets)
     lines = list(log)

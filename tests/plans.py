@@ -61,7 +61,7 @@ def _scanned(node: dict[str, Any]) -> Iterator[str]:
         yield from _scanned(inner)
 
 
-def demand_no_scan(plans: dict[str, list[str]]) -> None:
+def assert_no_scan(plans: dict[str, list[str]]) -> None:
     """Assert that no statement scans a whole table."""
     scanned = {statement: scans for statement, scans in plans.items() if scans}
     assert not scanned, scanned

@@ -72,7 +72,7 @@ def test_a_secret_that_is_logged_is_found(way: Callable[[str], None], secret: st
         way(secret)
 
     with pytest.raises(AssertionError):
-        leaks.demand_none(logged, ["another secret", secret])
+        leaks.assert_none(logged, ["another secret", secret])
 
 
 def test_a_secret_is_found_in_records_that_no_handler_prints() -> None:
@@ -82,14 +82,14 @@ def test_a_secret_is_found_in_records_that_no_handler_prints() -> None:
         silent.debug(SECRET)
 
     with pytest.raises(AssertionError):
-        leaks.demand_none(logged, [SECRET])
+        leaks.assert_none(logged, [SECRET])
 
 
 def test_other_values_may_be_logged() -> None:
     with leaks.everything_logged() as logged:
         log.info("it took 1%s.5 ms, 0.%s s, x%s, %s0", CODE, CODE, CODE, CODE)
 
-    leaks.demand_none(logged, [SECRET, CODE])
+    leaks.assert_none(logged, [SECRET, CODE])
     assert len(logged) == 1
 
 

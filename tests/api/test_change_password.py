@@ -24,7 +24,7 @@ def invalid(code: str) -> Result:
     )
 
 
-async def demand_unchanged(api: Api) -> None:
+async def assert_unchanged(api: Api) -> None:
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
@@ -54,7 +54,7 @@ async def test_a_wrong_current_password_changes_nothing_and_is_recorded(api: Api
     member = await api.member()
     for wrong in ("", "wrong", PASSWORD.upper(), f"{PASSWORD}\0", "x" * 1000):
         assert await change_password(api, member.access_token, wrong) == WRONG
-    await demand_unchanged(api)
+    await assert_unchanged(api)
     assert (await events_of(services))["SIGN_IN_FAILED"] == 5
 
 
@@ -71,7 +71,7 @@ async def test_a_new_password_must_meet_the_rules(api: Api, subtests: pytest.Sub
     ]:
         with subtests.test(password=password, code=code):
             assert await change_password(api, member.access_token, new_password=password) == invalid(code)
-            await demand_unchanged(api)
+            await assert_unchanged(api)
     assert (await change_password(api, member.access_token))["__typename"] == "PasswordChanged"
 
 

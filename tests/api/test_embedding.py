@@ -20,7 +20,7 @@ from graphql_mfa.client import Client
 from tests.api_client import PASSWORD, REGISTER_USER, Api
 from tests.clock import Clock
 from tests.devices import confirmed, first_device, remove
-from tests.http.requests import demand_quiet, messages
+from tests.http.requests import assert_quiet, messages
 
 PATH = "/app/api/graphql"
 
@@ -56,7 +56,7 @@ class HostQuery:
         return str(info.context.request.headers["user-agent"])
 
     @strawberry.field
-    async def told(self) -> str:
+    async def closing(self) -> str:
         raise PublicError("Closed on Sundays.", extensions={"code": "CLOSED"})
 
     @strawberry.field
@@ -189,10 +189,10 @@ async def test_document_limits_apply_to_fields_of_the_host(api: Api) -> None:
 
 
 async def test_a_public_error_of_the_host_reaches_the_client(api: Api, caplog: pytest.LogCaptureFixture) -> None:
-    told = (await api.send("{ told }")).json()
-    assert told["errors"][0]["message"] == "Closed on Sundays."
-    assert told["errors"][0]["extensions"] == {"code": "CLOSED"}
-    demand_quiet(caplog)
+    closing = (await api.send("{ closing }")).json()
+    assert closing["errors"][0]["message"] == "Closed on Sundays."
+    assert closing["errors"][0]["extensions"] == {"code": "CLOSED"}
+    assert_quiet(caplog)
 
     broken = (await api.send("{ broken }")).json()
     assert broken["errors"][0]["message"] == "Internal server error."

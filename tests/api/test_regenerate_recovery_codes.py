@@ -29,11 +29,11 @@ async def test_a_new_set_replaces_the_old_one(api: Api, services: Services) -> N
 
 async def test_recovery_codes_low_is_true_until_a_new_set_is_made(api: Api) -> None:
     member = await api.member()
-    told = []
+    reports = []
     for code in member.recovery_codes[:8]:
         renewed = await reauthenticate(api, member.access_token, recoveryCode=code)
-        told.append((renewed["user"]["recoveryCodesLeft"], renewed["user"]["recoveryCodesLow"]))
-    assert told == [(9, False), (8, False), (7, False), (6, False), (5, False), (4, False), (3, True), (2, True)]
+        reports.append((renewed["user"]["recoveryCodesLeft"], renewed["user"]["recoveryCodesLow"]))
+    assert reports == [(9, False), (8, False), (7, False), (6, False), (5, False), (4, False), (3, True), (2, True)]
     made = await act(api, "regenerateRecoveryCodes", member.access_token)
     assert (made["user"]["recoveryCodesLeft"], made["user"]["recoveryCodesLow"]) == (10, False)
 

@@ -24,7 +24,7 @@ from tests import leaks
 from tests.api.scenarios import SCENARIOS, RunApp
 from tests.api_client import PASSWORD
 from tests.conftest import KEY, Connect, on_each_engine
-from tests.plans import demand_no_scan, full_scans
+from tests.plans import assert_no_scan, full_scans
 
 pytestmark = on_each_engine
 
@@ -59,9 +59,9 @@ async def test_every_member_is_reachable_without_a_full_scan_or_a_secret_in_an_e
         )
     assert result["__typename"] == member
     assert _union_of(documents[-1]) == union
-    demand_no_scan(plans)
+    assert_no_scan(plans)
     texts = [str(value) for event in events for value in event]
-    leaks.demand_none(texts, {KEY, PASSWORD, *leaks.remembered[secrets_before:]})
+    leaks.assert_none(texts, {KEY, PASSWORD, *leaks.remembered[secrets_before:]})
 
 
 def test_every_scenario_is_for_a_member_that_exists() -> None:

@@ -73,9 +73,9 @@ def test_a_key_with_a_character_lost_or_added_is_refused() -> None:
 def test_a_malformed_key_is_refused_without_repeating_it(entry: str) -> None:
     with pytest.raises(InvalidKeyError) as failure:
         KeyRing.parse(f"{OTHER},{entry}")
-    told = "".join(traceback.format_exception(failure.value))
-    assert entry.rpartition(":")[2] not in told
-    assert OTHER not in told
+    shown = "".join(traceback.format_exception(failure.value))
+    assert entry.rpartition(":")[2] not in shown
+    assert OTHER not in shown
 
 
 @given(any_text)

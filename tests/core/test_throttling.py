@@ -127,11 +127,11 @@ def test_a_huge_count_of_attempts_gives_the_longest_wait() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wait", "told"),
+    ("wait", "rounded"),
     [(-5, 1), (0, 1), (0.000001, 1), (0.5, 1), (1, 1), (1.000001, 2), (59.5, 60), (60, 60), (3600, 3600)],
 )
-def test_a_wait_is_rounded_up_to_whole_seconds_and_at_least_one(wait: float, told: int) -> None:
-    assert seconds(timedelta(seconds=wait)) == told
+def test_a_wait_is_rounded_up_to_whole_seconds_and_at_least_one(wait: float, rounded: int) -> None:
+    assert seconds(timedelta(seconds=wait)) == rounded
 
 
 @given(st.timedeltas(timedelta(0), timedelta(days=3650)))

@@ -42,7 +42,7 @@ class Receiver:
     """A receiver of events. It fails for the accounts in `down_for`, and waits for the gate of each account."""
 
     def __init__(self) -> None:
-        self.told: list[SecurityEvent] = []
+        self.received: list[SecurityEvent] = []
         self.tried: list[SecurityEvent] = []
         self.down_for: set[str] = set()
         self.gates: dict[str, asyncio.Event] = defaultdict(_open)
@@ -57,12 +57,12 @@ class Receiver:
             await self.gates[event.username or ""].wait()
             if event.username in self.down_for:
                 raise RuntimeError(DOWN)
-            self.told.append(event)
+            self.received.append(event)
         finally:
             self.under_way.discard(event.user_id)
 
     def kinds(self, username: str) -> list[str]:
-        return [event.kind.value for event in self.told if event.username == username]
+        return [event.kind.value for event in self.received if event.username == username]
 
 
 def _open() -> asyncio.Event:
@@ -118,7 +118,7 @@ async def test_every_event_is_delivered_in_order_with_its_details(
         member = await connect(app, "192.0.2.7").member()
         await until_empty(app.state.services.database)
     assert receiver.kinds("alice") == ["REGISTERED", "ENROLLMENT_CONFIRMED", "SIGNED_IN"]
-    event = receiver.told[-1]
+    event = receiver.received[-1]
     assert str(event.user_id) == member.session["user"]["id"]
     assert (event.ip_address, event.at) == ("192.0.2.7", now)
     assert (event.user_agent or "").startswith("python-httpx/")
@@ -191,7 +191,7 @@ async def test_two_processes_deliver_one_event_of_an_account_at_a_time_and_no_ev
         apps: list[FastAPI] = [await stack.enter_async_context(run_app(on_event=receiver)) for _ in range(2)]
         for number, name in enumerate(names):
             await record(apps[number % 2].state.services, name, *kinds)
-        await until(lambda: len(receiver.told) == len(kinds) * (len(names) - 1))
+        await until(lambda: len(receiver.received) == len(kinds) * (len(names) - 1))
         gate.set()
         await until_empty(apps[0].state.services.database)
     assert not receiver.overlapped
@@ -312,8 +312,8 @@ async def test_a_lost_database_does_not_end_the_deliveries(
         "Polling the outbox failed, will try again: OperationalError",
         "Storing a delivery's result failed, it will be repeated: OperationalError",
     ]
-    assert len(receiver.told) == 2
-    assert len({event.id for event in receiver.told}) == 1
+    assert len(receiver.received) == 2
+    assert len({event.id for event in receiver.received}) == 1
 
 
 async def test_a_stopping_server_finishes_running_deliveries_and_starts_no_others(
@@ -339,7 +339,7 @@ async def test_a_delivery_that_hangs_is_cancelled_at_shutdown_and_repeated_later
     async with run_app(on_event=receiver) as app:
         await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
         await until(lambda: receiver.under_way)
-    assert (receiver.told, receiver.under_way) == ([], set())
+    assert (receiver.received, receiver.under_way) == ([], set())
     gate.set()
     clock.advance(40)  # its lease is over
     async with run_app(on_event=receiver) as app:
@@ -377,4 +377,4 @@ async def test_the_delivered_events_are_the_stored_ones(run_app: RunApp, connect
         remembered = await app.state.services.database.read(
             lambda connection: list(connection.scalars(select(StoredEvent.id).order_by(StoredEvent.id)))
         )
-    assert sorted(event.id for event in receiver.told) == remembered
+    assert sorted(event.id for event in receiver.received) == remembered

@@ -38,19 +38,19 @@ def messages(response: httpx.Response) -> list[str]:
     return [error["message"] for error in answer["errors"]]
 
 
-def demand_headers(response: httpx.Response) -> None:
+def assert_headers(response: httpx.Response) -> None:
     """Assert the headers of every response of the GraphQL endpoint."""
     assert response.headers.get("Cache-Control") == "no-store"
     assert {part.strip() for part in response.headers.get("Vary", "").split(",")} >= {"Accept", "Authorization"}
     assert response.headers.get("X-Content-Type-Options") == "nosniff"
 
 
-def demand_refusal(response: httpx.Response, status: int) -> None:
+def assert_refusal(response: httpx.Response, status: int) -> None:
     """Assert a refusal with this status, as JSON with errors, without internals."""
     assert response.status_code == status, response.text
     assert response.headers["Content-Type"].split(";")[0] in {"application/json", "application/graphql-response+json"}
     assert "Internal server error." not in messages(response)
-    demand_headers(response)
+    assert_headers(response)
 
 
 @contextmanager
@@ -76,7 +76,7 @@ def function_calls(at_most: int = MOST_CALLS, *, of_new_threads: bool = True) ->
     assert calls < at_most, f"{calls:,} calls"
 
 
-def demand_quiet(caplog: pytest.LogCaptureFixture) -> None:
+def assert_quiet(caplog: pytest.LogCaptureFixture) -> None:
     """Assert that nothing was logged: clients' mistakes must not fill the log."""
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
 

@@ -18,7 +18,7 @@ from tests.api_client import LOGOUT, REFRESH_SESSION, VERIFY_OTP, Api, Member, R
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
-from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, messages, operation
+from tests.http.requests import JSON, POLICY, assert_headers, assert_refusal, messages, operation
 from tests.security.attacks import scalar
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -44,7 +44,7 @@ class Browser:
 
     async def _receive(self, response: httpx.Response) -> None:
         for header in response.headers.get_list("Set-Cookie"):
-            self.cookie, self.max_age = demand_cookie(header)
+            self.cookie, self.max_age = assert_cookie(header)
 
     async def refresh(self) -> Result:
         return await self.api.run(REFRESH_SESSION)
@@ -62,7 +62,7 @@ class Browser:
         return await self.api.http.send(request)
 
 
-def demand_cookie(header: str) -> tuple[str, int]:
+def assert_cookie(header: str) -> tuple[str, int]:
     """The value and the seconds that it may be kept, of a cookie that only this host gets and that no script reads."""
     pair, *attributes = header.split("; ")
     name, _, value = pair.partition("=")
@@ -78,7 +78,7 @@ def seconds_left(result: Result, clock: Clock) -> int:
     return int((ends - clock()).total_seconds())
 
 
-def demand_in_cookie(browser: Browser, result: Result, clock: Clock) -> None:
+def assert_in_cookie(browser: Browser, result: Result, clock: Clock) -> None:
     """The session that was opened or renewed just now is in the cookie, and its token nowhere else."""
     assert result["tokens"]["refreshToken"] is None
     assert result["tokens"]["accessToken"]
@@ -111,7 +111,7 @@ async def test_the_first_code_puts_the_refresh_token_into_the_cookie(browser: Br
     code = code_at(registered["enrollment"]["secret"], clock())
     confirmed = await browser.api.verify_otp(registered["challenge"], code)
     assert confirmed["__typename"] == "EnrollmentConfirmed"
-    demand_in_cookie(browser, confirmed, clock)
+    assert_in_cookie(browser, confirmed, clock)
     assert browser.max_age == 3600
 
 
@@ -154,14 +154,14 @@ async def test_deployments_at_one_host_name_keep_their_own_cookies(
 async def test_a_later_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
     signed_in = await sign_in(browser, await browser.api.member())
     assert signed_in["__typename"] == "SignedIn"
-    demand_in_cookie(browser, signed_in, clock)
+    assert_in_cookie(browser, signed_in, clock)
 
 
 async def test_a_recovery_code_puts_the_refresh_token_into_the_cookie(browser: Browser, clock: Clock) -> None:
     member = await browser.api.member()
     signed_in = await browser.api.verify_recovery_code(await browser.api.challenge(), member.recovery_codes[0])
     assert signed_in["__typename"] == "SignedIn"
-    demand_in_cookie(browser, signed_in, clock)
+    assert_in_cookie(browser, signed_in, clock)
 
 
 async def test_refreshing_without_arguments_puts_the_next_refresh_token_into_the_cookie(
@@ -173,7 +173,7 @@ async def test_refreshing_without_arguments_puts_the_next_refresh_token_into_the
         clock.advance(1000)
         refreshed = await browser.refresh()
         assert refreshed["user"] == member.session["user"]
-        demand_in_cookie(browser, refreshed, clock)
+        assert_in_cookie(browser, refreshed, clock)
         assert await browser.api.me(refreshed["tokens"]["accessToken"]) == member.session["user"]
         cookies.add(browser.cookie)
     assert len(cookies) == 4
@@ -205,7 +205,7 @@ async def test_a_page_that_lost_the_answer_gets_the_same_cookie_by_its_retry_key
     await browser.api.run(REFRESH_SESSION, variables)
     new, browser.cookie = browser.cookie, old
     clock.advance(1800)
-    demand_in_cookie(browser, await browser.api.run(REFRESH_SESSION, variables), clock)
+    assert_in_cookie(browser, await browser.api.run(REFRESH_SESSION, variables), clock)
     assert browser.cookie == new
 
 
@@ -423,7 +423,7 @@ FOREIGN = [
 OTHER_SCHEMES = ["ftp://testserver", "chrome-extension://testserver", "x://testserver", "://testserver"]
 
 
-async def demand_unharmed(browser: Browser, cookie: str, services: Services) -> None:
+async def assert_unharmed(browser: Browser, cookie: str, services: Services) -> None:
     """The attack neither used the session, nor ended it, nor changed the cookie."""
     assert browser.cookie == cookie
     assert await scalar(services, "SELECT generation FROM mfa_sessions") == 0
@@ -438,10 +438,10 @@ async def test_the_page_of_another_origin_uses_the_cookie(
     for origin, query in itertools.product(FOREIGN, [REFRESH_SESSION, LOGOUT]):
         with subtests.test(origin=origin, query=query):
             response = await browser.attack(OWN_SCRIPT | {"Origin": origin}, query)
-            demand_refusal(response, 403)
+            assert_refusal(response, 403)
             assert "GRAPHQL_MFA_CORS_ORIGINS" in messages(response)[0]
             assert not origin or origin not in response.text
-            await demand_unharmed(browser, cookie, services)
+            await assert_unharmed(browser, cookie, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
@@ -453,8 +453,8 @@ async def test_another_scheme_at_our_host_name_uses_the_cookie(
 
     for origin in OTHER_SCHEMES:
         with subtests.test(origin=origin):
-            demand_refusal(await browser.attack(OWN_SCRIPT | {"Origin": origin}), 403)
-            await demand_unharmed(browser, cookie, services)
+            assert_refusal(await browser.attack(OWN_SCRIPT | {"Origin": origin}), 403)
+            await assert_unharmed(browser, cookie, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
@@ -470,9 +470,9 @@ async def test_a_form_or_a_simple_request_uses_the_cookie(
     ):
         with subtests.test(origin=origin, query=query):
             response = await browser.attack({} if origin is None else {"Origin": origin}, query)
-            demand_refusal(response, 403)
+            assert_refusal(response, 403)
             assert "GraphQL-Require-Preflight" in messages(response)[0]
-            await demand_unharmed(browser, cookie, services)
+            await assert_unharmed(browser, cookie, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
@@ -486,7 +486,7 @@ async def test_a_stranger_signs_the_browser_in_as_himself(browser: Browser, conn
     for headers in ({"Origin": "https://evil.example"}, OWN_SCRIPT | {"Origin": "https://evil.example"}):
         body = operation(VERIFY_OTP, variables=variables)
         response = await connect(app).http.post("/graphql", content=body, headers=JSON | headers)
-        demand_refusal(response, 403)
+        assert_refusal(response, 403)
         assert "Set-Cookie" not in response.headers
     assert (await stranger.verify_otp(registered["challenge"], otp))["__typename"] == "EnrollmentConfirmed"
 
@@ -494,7 +494,7 @@ async def test_a_stranger_signs_the_browser_in_as_himself(browser: Browser, conn
 @pytest.mark.parametrize("query", [POLICY, "{ me { id } }"])
 async def test_queries_by_post_follow_the_same_rule(browser: Browser, query: str) -> None:
     for headers in ({}, OWN_SCRIPT | {"Origin": "https://evil.example"}):
-        demand_refusal(await browser.attack(headers, query), 403)
+        assert_refusal(await browser.attack(headers, query), 403)
 
 
 async def test_a_page_of_a_foreign_origin_is_refused_whatever_it_sends(
@@ -504,7 +504,7 @@ async def test_a_page_of_a_foreign_origin_is_refused_whatever_it_sends(
 
     for body, headers in [(b"", JSON), (b" " * 70_000, JSON), (operation(), {})]:
         with subtests.test(body=body, headers=headers):
-            demand_refusal(await browser.api.http.post("/graphql", content=body, headers=headers | foreign), 403)
+            assert_refusal(await browser.api.http.post("/graphql", content=body, headers=headers | foreign), 403)
 
 
 async def test_the_required_header_may_have_any_value(browser: Browser, subtests: pytest.Subtests) -> None:
@@ -533,7 +533,7 @@ async def test_same_origin_pages_listed_pages_and_programs_may_use_the_cookie(
             headers = OWN_SCRIPT | {"Host": host}
             response = await browser.attack(headers if origin is None else headers | {"Origin": origin})
             assert response.json()["data"]["refreshSession"]["__typename"] == "SignedIn"
-            demand_headers(response)
+            assert_headers(response)
 
 
 async def test_a_same_origin_page_may_use_the_cookie_behind_a_proxy_that_changes_the_host(
@@ -548,7 +548,7 @@ async def test_a_same_origin_page_may_use_the_cookie_behind_a_proxy_that_changes
         for site in ("same-site", "cross-site", "none", "Same-Origin", "same-origin, cross-site", ""):
             with subtests.test(host=host, site=site):
                 response = await browser.attack(headers | {"Sec-Fetch-Site": site})
-                demand_refusal(response, 403)
+                assert_refusal(response, 403)
                 assert "pass on the Host header with its port" in messages(response)[0]
         assert browser.cookie == cookie
         response = await browser.attack(headers | {"Sec-Fetch-Site": "same-origin"})
@@ -559,7 +559,7 @@ async def test_a_same_origin_page_may_use_the_cookie_behind_a_proxy_that_changes
 async def test_a_same_origin_page_needs_the_header_too(browser: Browser) -> None:
     """An injected form is same-origin."""
     await browser.api.member()
-    demand_refusal(await browser.attack({"Sec-Fetch-Site": "same-origin"}), 403)
+    assert_refusal(await browser.attack({"Sec-Fetch-Site": "same-origin"}), 403)
 
 
 async def test_a_link_uses_the_cookie(browser: Browser, services: Services, subtests: pytest.Subtests) -> None:
@@ -571,7 +571,7 @@ async def test_a_link_uses_the_cookie(browser: Browser, services: Services, subt
             response = await browser.api.http.request(method, "/graphql", params={"query": query})
             assert response.status_code == 405
             assert "Set-Cookie" not in response.headers
-            await demand_unharmed(browser, cookie, services)
+            await assert_unharmed(browser, cookie, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
@@ -617,7 +617,7 @@ async def test_an_unknown_cookie_returns_session_expired(browser: Browser, subte
             refresh = await browser.api.send(REFRESH_SESSION)
             assert refresh.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
             (dropped,) = refresh.headers.get_list("Set-Cookie")
-            assert demand_cookie(dropped) == ("", 0)
+            assert assert_cookie(dropped) == ("", 0)
             assert (await browser.logout())["__typename"] == "NotAuthenticated"
 
 
@@ -634,7 +634,7 @@ async def test_a_site_under_the_same_domain_plants_its_own_session(
             response = await browser.attack(httpx.Headers(headers, encoding="latin-1"))
             assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
             browser.cookie = cookie
-            await demand_unharmed(browser, cookie, services)
+            await assert_unharmed(browser, cookie, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 
@@ -655,7 +655,7 @@ async def test_a_cookie_that_is_sent_twice_is_ignored(
                 response = await browser.attack(OWN_SCRIPT | {"Cookie": cookies})
                 assert response.json()["data"]["refreshSession"]["__typename"] == "SessionExpired"
                 browser.cookie = good
-                await demand_unharmed(browser, good, services)
+                await assert_unharmed(browser, good, services)
     assert (await browser.refresh())["__typename"] == "SignedIn"
 
 

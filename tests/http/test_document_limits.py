@@ -15,8 +15,8 @@ from tests.http.requests import (
     JSON,
     MOST_CALLS,
     POLICY,
-    demand_headers,
-    demand_quiet,
+    assert_headers,
+    assert_quiet,
     function_calls,
     messages,
     operation,
@@ -37,7 +37,7 @@ def limit(name: str) -> int:
     return value
 
 
-async def demand_border(
+async def assert_border(
     api: Api, build: Callable[[int], str], at_most: int, what: str, name: str | None = None
 ) -> None:
     """Assert that n are allowed, and that one more is refused with a message that names the limit."""
@@ -50,7 +50,7 @@ async def demand_border(
     assert what in message
     assert str(at_most) in message
     assert refused.status_code == 200
-    demand_headers(refused)
+    assert_headers(refused)
     strict = await post(
         api, operation(build(at_most + 1), operationName=name), JSON | {"Accept": "application/graphql-response+json"}
     )
@@ -90,7 +90,7 @@ def deep_after_a_shallow_use(levels: int) -> str:
     "build", [deep, deep_in_inline_fragments, deep_in_fragments, deep_after_a_shallow_use], ids=lambda f: f.__name__
 )
 async def test_limit_of_levels(api: Api, build: Callable[[int], str]) -> None:
-    await demand_border(api, build, limit("depth"), "levels")
+    await assert_border(api, build, limit("depth"), "levels")
 
 
 def aliases(count: int) -> str:
@@ -123,7 +123,7 @@ def aliases_on_every_level(count: int) -> str:
     ids=lambda f: f.__name__,
 )
 async def test_limit_of_aliases(api: Api, build: Callable[[int], str]) -> None:
-    await demand_border(api, build, limit("aliases"), "aliases")
+    await assert_border(api, build, limit("aliases"), "aliases")
 
 
 def root_fields(count: int) -> str:
@@ -150,7 +150,7 @@ def root_fields_of_a_fragment_used_again_and_again(count: int) -> str:
     ids=lambda f: f.__name__,
 )
 async def test_limit_of_root_fields(api: Api, build: Callable[[int], str]) -> None:
-    await demand_border(api, build, 10, "root fields")
+    await assert_border(api, build, 10, "root fields")
 
 
 def directives(count: int) -> str:
@@ -165,7 +165,7 @@ def directives_on_fragments(count: int) -> str:
 
 @pytest.mark.parametrize("build", [directives, directives_on_fragments], ids=lambda f: f.__name__)
 async def test_limit_of_directives(api: Api, build: Callable[[int], str]) -> None:
-    await demand_border(api, build, 30, "directives")
+    await assert_border(api, build, 30, "directives")
 
 
 def introspections(count: int) -> str:
@@ -180,7 +180,7 @@ def aliases_in_an_introspection(count: int) -> str:
 
 @pytest.mark.parametrize("build", [introspections, aliases_in_an_introspection], ids=lambda f: f.__name__)
 async def test_limit_of_introspections(api: Api, build: Callable[[int], str]) -> None:
-    await demand_border(api, build, 2, "introspections")
+    await assert_border(api, build, 2, "introspections")
 
 
 def tokens(count: int) -> str:
@@ -198,7 +198,7 @@ async def test_limit_of_tokens(api: Api) -> None:
             found += 1
         assert found == count
 
-    await demand_border(api, tokens, limit("tokens"), "tokens", "Q")
+    await assert_border(api, tokens, limit("tokens"), "tokens", "Q")
 
 
 def fields(count: int) -> str:
@@ -211,7 +211,7 @@ def fields(count: int) -> str:
 
 
 async def test_limit_of_fields(api: Api) -> None:
-    await demand_border(api, fields, limit("fields"), "fields", "Q")
+    await assert_border(api, fields, limit("fields"), "fields", "Q")
 
 
 def values(count: int) -> str:
@@ -289,11 +289,11 @@ async def test_documents_of_usual_clients_are_within_the_limits(api: Api, docume
 
 async def test_limit_of_values(run_app: RunApp, connect: Connect) -> None:
     async with run_app(max_query_tokens=2000) as app:
-        await demand_border(connect(app), values, 200, "values", "Q")
+        await assert_border(connect(app), values, 200, "values", "Q")
 
 
 async def test_limit_of_characters(api: Api) -> None:
-    await demand_border(api, characters, 14 * limit("tokens"), "characters")
+    await assert_border(api, characters, 14 * limit("tokens"), "characters")
 
 
 def definitions(count: int) -> str:
@@ -349,10 +349,10 @@ async def test_limits_are_those_of_the_settings(run_app: RunApp, connect: Connec
     }
     async with run_app(**narrow) as app:
         api = connect(app)
-        await demand_border(api, deep, 4, "levels")
-        await demand_border(api, aliases, 2, "aliases")
-        await demand_border(api, tokens, 100, "tokens", "Q")
-        await demand_border(api, fields, 40, "fields", "Q")
+        await assert_border(api, deep, 4, "levels")
+        await assert_border(api, aliases, 2, "aliases")
+        await assert_border(api, tokens, 100, "tokens", "Q")
+        await assert_border(api, fields, 40, "fields", "Q")
 
 
 # ------------------------------------------------------------------------------------------------------------- hostile
@@ -515,8 +515,8 @@ async def test_hostile_document(api: Api, caplog: pytest.LogCaptureFixture, docu
     for error in answer.get("errors", ()):
         assert error["message"] != "Internal server error."
     assert len(response.content) < 3_000_000
-    demand_headers(response)
-    demand_quiet(caplog)
+    assert_headers(response)
+    assert_quiet(caplog)
 
 
 @pytest.mark.parametrize("document", HOSTILE.values(), ids=HOSTILE)
@@ -531,7 +531,7 @@ async def test_hostile_document_where_tokens_are_not_limited(
     assert response.status_code in {200, 400}, response.text[:200]
     for error in response.json().get("errors", ()):
         assert error["message"] != "Internal server error."
-    demand_quiet(caplog)
+    assert_quiet(caplog)
 
 
 async def test_hostile_document_again_and_again(api: Api) -> None:

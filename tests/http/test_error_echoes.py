@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from graphql_mfa.http.public_errors import public_error
 from tests.api_client import LOGIN, LOGOUT, REGISTER_USER, RESTART_ENROLLMENT, VERIFY_OTP, Api
-from tests.http.requests import demand_quiet, messages, operation, post
+from tests.http.requests import assert_quiet, messages, operation, post
 
 PROPERTY = settings(
     max_examples=150,
@@ -48,7 +48,7 @@ def pieces(secret: object) -> set[str]:
     return set(re.findall(r"\d{5}", re.sub(r"[^\d]", "", repr(secret))))
 
 
-def demand_no_echo(text: str, secret: object) -> None:
+def assert_no_echo(text: str, secret: object) -> None:
     assert [piece for piece in pieces(secret) if piece in text] == []
 
 
@@ -97,7 +97,7 @@ async def test_echo_of_a_variable(api: Api, document: str, name: str, value_and_
 
     assert response.status_code == 200
     assert "Internal server error." not in response.text
-    demand_no_echo(response.text, secret)
+    assert_no_echo(response.text, secret)
 
 
 @PROPERTY
@@ -108,7 +108,7 @@ async def test_echo_of_a_member_of_the_body(api: Api, secret: object, member: st
     response = await post(api, json.dumps(body))
 
     assert response.status_code in {200, 400}
-    demand_no_echo(response.text, secret)
+    assert_no_echo(response.text, secret)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ async def test_an_error_names_the_problem_without_the_value(
 
     assert [text.replace("at .password", "at input.password") for text in messages(response)] == [message]
     assert "SECRET" not in response.text
-    demand_quiet(caplog)
+    assert_quiet(caplog)
 
 
 # ----------------------------------------------------------------------------------------------------------- literals
@@ -204,7 +204,7 @@ async def test_echo_of_a_literal(api: Api, place: str, value_and_secret: tuple[A
 
     assert response.status_code in {200, 400}
     assert "Internal server error." not in response.text
-    demand_no_echo(response.text, secret)
+    assert_no_echo(response.text, secret)
 
 
 @PROPERTY
@@ -217,7 +217,7 @@ async def test_echo_of_a_block_string(api: Api, place: str, secret: str, form: s
     response = await post(api, operation(place.format(form.format(secret))))
 
     assert response.status_code in {200, 400}
-    demand_no_echo(response.text, secret)
+    assert_no_echo(response.text, secret)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +244,7 @@ async def test_echo_of_a_password_that_was_not_quoted(api: Api, place: str, form
     response = await post(api, operation(PLACES[place].format(form.format(secret))))
 
     assert response.status_code == 200
-    demand_no_echo(response.text, secret)
+    assert_no_echo(response.text, secret)
     assert secret not in response.text
 
 
@@ -273,7 +273,7 @@ async def test_echo_by_a_typing_error(api: Api, source: str, at: int, removed: i
     response = await post(api, operation(mistyped))
 
     assert response.status_code in {200, 400}
-    demand_no_echo(response.text, SECRET)
+    assert_no_echo(response.text, SECRET)
 
 
 @PROPERTY
@@ -282,7 +282,7 @@ async def test_echo_by_a_document_that_was_cut(api: Api, source: str, end: int) 
     response = await post(api, operation(source[:end] or " "))
 
     assert response.status_code in {200, 400}
-    demand_no_echo(response.text, SECRET)
+    assert_no_echo(response.text, SECRET)
 
 
 @pytest.mark.parametrize(
@@ -319,7 +319,7 @@ async def test_echo_of_a_token_in_a_syntax_error(api: Api, document: str) -> Non
 
     assert all(message.startswith("Syntax Error") for message in messages(response))
     for secret in ("QXZJKVWY", 90217531):
-        demand_no_echo(response.text, secret)
+        assert_no_echo(response.text, secret)
 
 
 # --------------------------------------------------------------- graphql-core's messages for all kinds of input
@@ -409,11 +409,11 @@ def hidden_in_input(draw: st.DrawFn) -> tuple[Any, object]:
     return value, secret
 
 
-async def demand_public(document: str, variables: dict[str, Any] | None, secret: object) -> None:
+async def assert_public(document: str, variables: dict[str, Any] | None, secret: object) -> None:
     result = await graphql(SCHEMA, document, variable_values=variables)
     for error in result.errors or ():
         shown = public_error(error)
-        demand_no_echo(json.dumps(shown["message"], ensure_ascii=False), secret)
+        assert_no_echo(json.dumps(shown["message"], ensure_ascii=False), secret)
 
 
 @PROPERTY
@@ -421,15 +421,15 @@ async def demand_public(document: str, variables: dict[str, Any] | None, secret:
 async def test_echo_of_a_variable_of_any_kind(field: str, value_and_secret: tuple[Any, object]) -> None:
     """Also of those that no operation takes yet."""
     value, secret = value_and_secret
-    await demand_public(f"query ($v: {FIELDS[field]}) {{ {field}(v: $v) }}", {"v": value}, secret)
+    await assert_public(f"query ($v: {FIELDS[field]}) {{ {field}(v: $v) }}", {"v": value}, secret)
 
 
 @PROPERTY
 @given(field=st.sampled_from(sorted(FIELDS)), value_and_secret=hidden_in_input())
 async def test_echo_of_a_literal_of_any_kind(field: str, value_and_secret: tuple[Any, object]) -> None:
     value, secret = value_and_secret
-    await demand_public(f"{{ {field}(v: {literal(value)}) }}", None, secret)
-    await demand_public(f"query ($v: {FIELDS[field]} = {literal(value)}) {{ {field}(v: $v) }}", None, secret)
+    await assert_public(f"{{ {field}(v: {literal(value)}) }}", None, secret)
+    await assert_public(f"query ($v: {FIELDS[field]} = {literal(value)}) {{ {field}(v: $v) }}", None, secret)
 
 
 @PROPERTY
@@ -444,7 +444,7 @@ async def test_echo_of_an_enum_value(field: str, secret: str) -> None:
         "{{a: {}, b: {}}}",
         "{{list: [{}]}}",
     ):
-        await demand_public(
+        await assert_public(
             f"{{ {field}(v: {form.replace('{}', secret).replace('{{', '{').replace('}}', '}')}) }}", None, secret
         )
 

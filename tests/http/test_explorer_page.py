@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from tests import vendored
 from tests.api_client import Api
 from tests.conftest import Connect
-from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, operation, raw
+from tests.http.requests import JSON, POLICY, assert_headers, assert_refusal, operation, raw
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -25,7 +25,7 @@ async def test_explorer_page_for_a_browser(run_app: RunApp, connect: Connect) ->
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert response.text.startswith("<!doctype html>")
-    demand_headers(response)
+    assert_headers(response)
 
 
 async def test_explorer_page_is_only_sent_to_clients_that_accept_html(
@@ -37,7 +37,7 @@ async def test_explorer_page_is_only_sent_to_clients_that_accept_html(
             with subtests.test(accept=accept):
                 response = await connect(app).http.get("/graphql", headers={"Accept": accept})
 
-                demand_refusal(response, 400)
+                assert_refusal(response, 400)
 
 
 async def test_explorer_page_is_not_sent_to_clients_that_refuse_html(
@@ -48,7 +48,7 @@ async def test_explorer_page_is_not_sent_to_clients_that_refuse_html(
             with subtests.test(accept=accept):
                 response = await connect(app).http.get("/graphql", headers={"Accept": accept})
 
-                demand_refusal(response, 400)
+                assert_refusal(response, 400)
 
 
 async def test_explorer_page_off_by_default(run_app: RunApp, connect: Connect) -> None:
@@ -59,7 +59,7 @@ async def test_explorer_page_off_by_default(run_app: RunApp, connect: Connect) -
         page = await http.get("/graphql", headers={"Accept": BROWSER})
         assets = [await http.get(f"/graphql/explorer/{name}") for name in ASSETS]
 
-    demand_refusal(page, 400)
+    assert_refusal(page, 400)
     assert {asset.status_code for asset in assets} == {404}
 
 
@@ -87,7 +87,7 @@ FORWARDING = [
 ]
 
 
-async def demand_explorer(api: Api, headers: dict[str, str], *, shown: bool) -> None:
+async def assert_explorer(api: Api, headers: dict[str, str], *, shown: bool) -> None:
     page = await api.http.get("/graphql", headers=headers | {"Accept": BROWSER})
     asset = await api.http.get("/graphql/explorer/explorer.js", headers=headers)
     assert (page.status_code, asset.status_code) == ((200, 200) if shown else (400, 404))
@@ -100,13 +100,13 @@ async def test_dev_shows_the_explorer_to_a_browser_on_this_machine(
         for address in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"):
             for host in LOCAL:
                 with subtests.test(address=address, host=host):
-                    await demand_explorer(connect(app, address), {"Host": host}, shown=True)
+                    await assert_explorer(connect(app, address), {"Host": host}, shown=True)
 
 
 async def test_dev_shows_no_explorer_to_another_machine(run_app: RunApp, connect: Connect) -> None:
     async with run_app(dev=True) as app:
         for address in ("192.0.2.1", "2001:db8::1", "a socket"):
-            await demand_explorer(connect(app, address), {"Host": "localhost:8000"}, shown=False)
+            await assert_explorer(connect(app, address), {"Host": "localhost:8000"}, shown=False)
 
 
 async def test_dev_shows_no_explorer_to_a_site_whose_name_was_rebound_to_this_machine(
@@ -115,7 +115,7 @@ async def test_dev_shows_no_explorer_to_a_site_whose_name_was_rebound_to_this_ma
     async with run_app(dev=True) as app:
         for host in FOREIGN:
             with subtests.test(host=host):
-                await demand_explorer(connect(app, "127.0.0.1"), {"Host": host}, shown=False)
+                await assert_explorer(connect(app, "127.0.0.1"), {"Host": host}, shown=False)
 
 
 async def test_dev_shows_no_explorer_through_a_proxy_on_this_machine(
@@ -124,14 +124,14 @@ async def test_dev_shows_no_explorer_through_a_proxy_on_this_machine(
     async with run_app(dev=True) as app:
         for name, value in FORWARDING:
             with subtests.test(name=name):
-                await demand_explorer(connect(app, "127.0.0.1"), {"Host": "localhost", name: value}, shown=False)
+                await assert_explorer(connect(app, "127.0.0.1"), {"Host": "localhost", name: value}, shown=False)
 
 
 async def test_the_explorer_setting_outranks_dev(run_app: RunApp, connect: Connect) -> None:
     async with run_app(dev=True, explorer=False) as app:
-        await demand_explorer(connect(app, "127.0.0.1"), {"Host": "localhost"}, shown=False)
+        await assert_explorer(connect(app, "127.0.0.1"), {"Host": "localhost"}, shown=False)
     async with run_app(dev=True, explorer=True) as app:
-        await demand_explorer(connect(app, "192.0.2.1"), {"Host": "sign-in.example.com", "Via": "1.1 p"}, shown=True)
+        await assert_explorer(connect(app, "192.0.2.1"), {"Host": "sign-in.example.com", "Via": "1.1 p"}, shown=True)
 
 
 async def test_explorer_leaves_operations_alone(run_app: RunApp, connect: Connect) -> None:

@@ -16,7 +16,7 @@ from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import LOGIN, Api
 from tests.conftest import Connect
-from tests.http.requests import POLICY, demand_headers, messages, operation, post
+from tests.http.requests import POLICY, assert_headers, messages, operation, post
 
 Serving = Callable[..., Any]
 
@@ -82,7 +82,7 @@ async def test_disabled_introspection_is_refused(closed: Api, method: str, query
         response = await post(closed, operation(query))
     assert response.status_code == 200
     assert any("introspection has been disabled" in message for message in messages(response))
-    demand_headers(response)
+    assert_headers(response)
 
 
 async def test_refused_introspection_has_status_400_in_the_newer_media_type(closed: Api) -> None:
@@ -167,17 +167,17 @@ async def guess(api: Api, case: str) -> httpx.Response:
 @pytest.mark.parametrize("case", GUESSES)
 async def test_without_introspection_errors_suggest_no_names(closed: Api, case: str) -> None:
     _, name = GUESSES[case]
-    told = " ".join(messages(await guess(closed, case)))
-    assert "Did you mean" not in told
-    assert f"'{name}'" not in told
+    shown = " ".join(messages(await guess(closed, case)))
+    assert "Did you mean" not in shown
+    assert f"'{name}'" not in shown
 
 
 @pytest.mark.parametrize("case", sorted(GUESSES.keys() - NEVER_TOLD))
 async def test_with_introspection_errors_suggest_names(opened: Api, case: str) -> None:
     _, name = GUESSES[case]
-    told = " ".join(messages(await guess(opened, case)))
-    assert "Did you mean" in told
-    assert name in told.partition("Did you mean")[2]
+    shown = " ".join(messages(await guess(opened, case)))
+    assert "Did you mean" in shown
+    assert name in shown.partition("Did you mean")[2]
 
 
 @pytest.mark.parametrize("introspection", [True, False])

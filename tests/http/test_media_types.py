@@ -13,7 +13,7 @@ from graphql_mfa.api.root import Query
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import LOGOUT, Api
 from tests.conftest import Connect
-from tests.http.requests import JSON, POLICY, demand_headers, demand_quiet, demand_refusal, operation, post
+from tests.http.requests import JSON, POLICY, assert_headers, assert_quiet, assert_refusal, operation, post
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -67,8 +67,8 @@ async def test_body_of_another_media_type(
         with subtests.test(media_type=media_type):
             response = await post(api, operation(LOGOUT), {} if media_type is None else {"Content-Type": media_type})
 
-            demand_refusal(response, 415)
-            demand_quiet(caplog)
+            assert_refusal(response, 415)
+            assert_quiet(caplog)
 
 
 async def test_body_of_json(api: Api, subtests: pytest.Subtests) -> None:
@@ -107,8 +107,8 @@ async def test_body_in_another_charset(api: Api, caplog: pytest.LogCaptureFixtur
         with subtests.test(charset=charset):
             response = await post(api, operation(), {"Content-Type": f"application/json; charset={charset}"})
 
-            demand_refusal(response, 415)
-            demand_quiet(caplog)
+            assert_refusal(response, 415)
+            assert_quiet(caplog)
 
 
 async def test_media_type_with_hostile_parameters(
@@ -136,8 +136,8 @@ async def test_media_type_with_hostile_parameters(
             response = await api.http.post("/graphql", content=operation(), headers=headers)
 
             assert response.status_code in {200, 400, 415}, response.text
-            demand_headers(response)
-            demand_quiet(caplog)
+            assert_headers(response)
+            assert_quiet(caplog)
 
 
 async def test_media_type_that_is_costly_to_parse(api: Api, subtests: pytest.Subtests) -> None:
@@ -165,7 +165,7 @@ async def test_accept_that_is_costly_to_parse(api: Api, subtests: pytest.Subtest
 async def test_media_type_that_is_long(api: Api) -> None:
     response = await post(api, operation(), {"Content-Type": "application/json" + "x" * 500_000})
 
-    demand_refusal(response, 415)
+    assert_refusal(response, 415)
 
 
 # ------------------------------------------------------------------------------------------------------------ answers
@@ -204,7 +204,7 @@ async def test_answer_in_the_media_type_that_is_accepted(api: Api, subtests: pyt
 
             assert response.status_code == 200
             assert response.headers["Content-Type"] == f"{media_type}; charset=utf-8"
-            demand_headers(response)
+            assert_headers(response)
 
 
 async def test_answer_to_a_document_that_does_not_run(api: Api, subtests: pytest.Subtests) -> None:
@@ -215,9 +215,9 @@ async def test_answer_to_a_document_that_does_not_run(api: Api, subtests: pytest
             new = await post(api, operation(query), JSON | {"Accept": GRAPHQL_JSON})
 
             assert old.status_code == 200
-            demand_refusal(new, 400)
+            assert_refusal(new, 400)
             assert old.content == new.content
-            demand_headers(old)
+            assert_headers(old)
 
 
 async def test_answer_to_variables_that_do_not_fit(api: Api) -> None:
@@ -226,7 +226,7 @@ async def test_answer_to_variables_that_do_not_fit(api: Api) -> None:
     new = await post(api, operation(query, variables={"yes": "no"}), JSON | {"Accept": GRAPHQL_JSON})
 
     assert old.status_code == 200
-    demand_refusal(new, 400)
+    assert_refusal(new, 400)
     assert old.content == new.content
 
 

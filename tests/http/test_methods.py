@@ -11,7 +11,7 @@ from starlette.types import Message
 
 from graphql_mfa.services import Services
 from tests.api_client import LOGIN, LOGOUT, ME, PASSWORD, REGISTER_USER, Api
-from tests.http.requests import JSON, POLICY, demand_headers, demand_quiet, demand_refusal, operation, post, raw
+from tests.http.requests import JSON, POLICY, assert_headers, assert_quiet, assert_refusal, operation, post, raw
 from tests.security.attacks import scalar
 
 REGISTER_ALICE = f'mutation {{ registerUser(input: {{username: "alice", password: "{PASSWORD}"}}) {{ __typename }} }}'
@@ -69,7 +69,7 @@ async def test_get_runs_a_query(api: Api) -> None:
 
     assert response.status_code == 200
     assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
-    demand_headers(response)
+    assert_headers(response)
 
 
 async def test_get_reads_the_access_token(api: Api) -> None:
@@ -140,8 +140,8 @@ async def test_get_with_a_malformed_query_string(
             if response.status_code == 200:  # it was read, and is no document
                 assert response.json()["errors"][0]["message"].startswith("Syntax Error")
             else:
-                demand_refusal(response, 400)
-            demand_quiet(caplog)
+                assert_refusal(response, 400)
+            assert_quiet(caplog)
 
 
 async def test_get_with_a_query_string_around_the_longest_length(app: FastAPI, subtests: pytest.Subtests) -> None:
@@ -186,9 +186,9 @@ async def test_get_runs_no_mutation(api: Api, services: Services, subtests: pyte
 
             assert response.status_code == 405
             assert response.headers["Allow"] == "POST"
-            demand_headers(response)
+            assert_headers(response)
             if method == "GET":
-                demand_refusal(response, 405)
+                assert_refusal(response, 405)
             assert await accounts(services) == 0
 
 
@@ -235,7 +235,7 @@ async def test_post_does_not_read_the_query_string(api: Api, services: Services)
     """Where a cross-site form could put it."""
     response = await api.http.post("/graphql", params={"query": REGISTER_ALICE}, headers=JSON, content=b"{}")
 
-    demand_refusal(response, 400)
+    assert_refusal(response, 400)
     assert await accounts(services) == 0
 
 
@@ -278,9 +278,9 @@ async def test_another_method(
             assert {"GET", "POST"} <= {allowed.strip() for allowed in response.headers["Allow"].split(",")}
             assert response.headers["X-Content-Type-Options"] == "nosniff"
             if method != "QUERY":  # a method that Python does not know is answered before it comes to the endpoint
-                demand_headers(response)
+                assert_headers(response)
             assert await accounts(services) == 0
-            demand_quiet(caplog)
+            assert_quiet(caplog)
 
 
 async def test_method_in_lower_case(app: FastAPI, services: Services, subtests: pytest.Subtests) -> None:

@@ -9,7 +9,7 @@ from graphql import build_client_schema, get_introspection_query, graphql_sync, 
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.services import Services
 from tests.api_client import PASSWORD, Api
-from tests.http.requests import POLICY, demand_headers, demand_refusal, messages, operation, post
+from tests.http.requests import POLICY, assert_headers, assert_refusal, messages, operation, post
 from tests.security.attacks import scalar
 
 TWO = "query A { policy { issuer } } query B { policy { otpDigits } }"
@@ -33,7 +33,7 @@ async def test_several_operations_without_a_name(api: Api) -> None:
 
     (message,) = messages(response)
     assert "operationName" in message
-    demand_headers(response)
+    assert_headers(response)
 
 
 async def test_several_mutations_without_a_name_run_none(api: Api, services: Services) -> None:
@@ -52,7 +52,7 @@ async def test_unknown_operation_name(api: Api, subtests: pytest.Subtests) -> No
         with subtests.test(name=name, query=query):
             response = await post(api, operation(query, operationName=name))
 
-            demand_refusal(response, 400)
+            assert_refusal(response, 400)
             assert name not in messages(response)[0] or name in {"", "a"}
 
 
@@ -65,14 +65,14 @@ async def test_document_without_an_operation(api: Api, subtests: pytest.Subtests
         "extend type Query { a: Int }",
     ]:
         with subtests.test(query=query):
-            demand_refusal(await post(api, operation(query)), 400)
+            assert_refusal(await post(api, operation(query)), 400)
 
 
 async def test_subscription(api: Api, subtests: pytest.Subtests) -> None:
     for query in ["subscription { me { id } }", "subscription S { x }"]:
         with subtests.test(query=query):
-            demand_refusal(await post(api, operation(query)), 400)
-            demand_refusal(await api.http.get("/graphql", params={"query": query}), 400)
+            assert_refusal(await post(api, operation(query)), 400)
+            assert_refusal(await api.http.get("/graphql", params={"query": query}), 400)
 
 
 async def test_document_that_is_not_graphql(api: Api, subtests: pytest.Subtests) -> None:
@@ -104,7 +104,7 @@ async def test_a_persisted_query_hash_is_answered_with_not_supported(api: Api, a
     linked = await api.http.get("/graphql", params={"extensions": json.dumps(persisted)}, headers=headers)
 
     for response in (sent, blank, linked):
-        demand_refusal(response, 200)
+        assert_refusal(response, 200)
         assert response.headers["Content-Type"] == "application/json; charset=utf-8"
         assert messages(response) == ["PersistedQueryNotSupported"]
 
@@ -114,7 +114,7 @@ async def test_a_malformed_hash_without_a_document_is_a_bad_request(api: Api, su
     for persisted in odd:
         with subtests.test(persisted=persisted):
             response = await api.http.post("/graphql", json={"extensions": {"persistedQuery": persisted}})
-            demand_refusal(response, 400)
+            assert_refusal(response, 400)
 
 
 async def test_introspection_returns_the_schema(api: Api, services: Services) -> None:

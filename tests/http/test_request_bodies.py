@@ -13,9 +13,9 @@ from tests.api_client import LOGIN, Api
 from tests.http.requests import (
     JSON,
     POLICY,
-    demand_headers,
-    demand_quiet,
-    demand_refusal,
+    assert_headers,
+    assert_quiet,
+    assert_refusal,
     messages,
     operation,
     post,
@@ -85,9 +85,9 @@ async def test_body_that_is_no_operation(api: Api, caplog: pytest.LogCaptureFixt
         with subtests.test(name):
             response = await post(api, body)
 
-            demand_refusal(response, 400)
+            assert_refusal(response, 400)
             assert MARKER not in response.text
-            demand_quiet(caplog)
+            assert_quiet(caplog)
 
 
 LONE = "\ud800"
@@ -131,9 +131,9 @@ async def test_body_with_members_of_wrong_types(
         with subtests.test(name):
             response = await post(api, json.dumps(members))
 
-            demand_refusal(response, 400)
+            assert_refusal(response, 400)
             assert MARKER not in response.text
-            demand_quiet(caplog)
+            assert_quiet(caplog)
 
 
 LENIENT: list[dict[str, Any]] = [
@@ -163,11 +163,11 @@ async def test_body_with_a_name_twice(api: Api, subtests: pytest.Subtests) -> No
         '{"query": "{ me { id } }", "qu\\u0065ry": "{ me { id } }"}',
     ]:
         with subtests.test(body=body):
-            demand_refusal(await post(api, body), 400)
+            assert_refusal(await post(api, body), 400)
 
 
 async def test_query_string_with_a_name_twice(api: Api) -> None:
-    demand_refusal(await api.http.get("/graphql?query={me{id}}&query={policy{issuer}}"), 400)
+    assert_refusal(await api.http.get("/graphql?query={me{id}}&query={policy{issuer}}"), 400)
 
 
 async def test_body_with_a_number_that_is_hardly_one(api: Api, subtests: pytest.Subtests) -> None:
@@ -190,7 +190,7 @@ async def test_limit_of_json_values(api: Api) -> None:
     refused = await post(api, operation(variables={"unused": [1] * 998}))
 
     assert allowed.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
-    demand_refusal(refused, 400)
+    assert_refusal(refused, 400)
     assert messages(refused) == ["The request has more than 1000 JSON values."]
 
 
@@ -205,8 +205,8 @@ async def test_compressed_body(api: Api, caplog: pytest.LogCaptureFixture, subte
 
             response = await post(api, body, JSON | {"Content-Encoding": encoding})
 
-            demand_refusal(response, 415)
-            demand_quiet(caplog)
+            assert_refusal(response, 415)
+            assert_quiet(caplog)
 
 
 async def test_body_that_says_it_is_not_compressed(api: Api, subtests: pytest.Subtests) -> None:
@@ -235,7 +235,7 @@ async def test_body_around_the_longest_length(api: Api, subtests: pytest.Subtest
             response = await post(api, padded(size))
 
             assert response.status_code == status
-            demand_headers(response)
+            assert_headers(response)
 
 
 class Stream:
@@ -259,7 +259,7 @@ async def test_body_without_end_is_refused_before_it_is_read(api: Api, subtests:
 
             response = await api.http.post("/graphql", content=stream, headers=headers)
 
-            demand_refusal(response, 413)
+            assert_refusal(response, 413)
             assert str(LIMIT) in messages(response)[0]
             assert stream.read <= LIMIT + size
 

@@ -15,7 +15,7 @@ GIVEN = "8f14e45f-ceea-467f-a0e6/7.A_b:c+d="
 INPUT = {"input": {"username": "alice", "password": "correct horse battery staple"}}
 
 
-def demand_own_id(given: str) -> None:
+def assert_own_id(given: str) -> None:
     """Whether the server generated the id."""
     assert re.fullmatch(r"[0-9a-f]{32}", given)
 
@@ -54,7 +54,7 @@ async def test_a_request_of_any_method_keeps_its_id(api: Api, subtests: pytest.S
 async def test_requests_without_an_id_get_a_new_one(api: Api) -> None:
     names = [(await post(api, operation())).headers["X-Request-ID"] for _ in range(5)]
     for name in names:
-        demand_own_id(name)
+        assert_own_id(name)
     assert len(set(names)) == 5
 
 
@@ -91,7 +91,7 @@ async def test_an_id_that_is_unsafe_to_log_is_replaced(
             headers = [(b"Content-Type", b"application/json"), (b"X-Request-ID", given.encode())]
             response = await api.http.post("/graphql", content=operation(), headers=headers)
 
-            demand_own_id(response.headers["X-Request-ID"])
+            assert_own_id(response.headers["X-Request-ID"])
             assert "X-Evil" not in response.headers
             assert [line["request_id"] for line in request_lines(caplog)] == [response.headers["X-Request-ID"]]
 

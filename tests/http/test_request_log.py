@@ -15,7 +15,7 @@ import graphql_mfa.api.sign_in
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.authenticator import code_at
 from tests.conftest import Connect, Server
-from tests.http.requests import JSON, POLICY, demand_quiet, operation, post, request_lines
+from tests.http.requests import JSON, POLICY, assert_quiet, operation, post, request_lines
 from tests.security.attacks import WRONG_PASSWORD
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -231,4 +231,4 @@ async def test_no_header_for_traces_is_logged(
 
             assert response.status_code == 200
             assert len(request_lines(caplog)) == 1
-            demand_quiet(caplog)
+            assert_quiet(caplog)

@@ -17,7 +17,7 @@ from graphql_mfa.services import Registration, Services
 from graphql_mfa.store.database import sqlite_file
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
 from tests.conftest import Connect, connections_in_use, on_each_engine
-from tests.http.requests import JSON, POLICY, demand_refusal, messages
+from tests.http.requests import JSON, POLICY, assert_refusal, messages
 from tests.security.attacks import WRONG_PASSWORD, kinds, scalar
 from tests.slots import RUNNING_FOR_ONE_ADDRESS
 
@@ -57,9 +57,9 @@ async def store_locked(services: Services) -> AsyncIterator[None]:
     await other.dispose()
 
 
-def demand_time_out(response: httpx.Response, status: int) -> None:
+def assert_time_out(response: httpx.Response, status: int) -> None:
     """Assert a timeout without internals."""
-    demand_refusal(response, status)
+    assert_refusal(response, status)
     assert messages(response) == ["The request took too long."]
     assert response.json()["errors"][0]["extensions"] == {"code": "REQUEST_TIMEOUT"}
 
@@ -78,7 +78,7 @@ async def test_a_body_that_never_ends_times_out(api: Api, begun: bytes) -> None:
 
     response = await api.http.post("/graphql", content=body(), headers=JSON)
 
-    demand_time_out(response, 408)
+    assert_time_out(response, 408)
     assert await api.run(POLICY)
 
 
@@ -89,7 +89,7 @@ async def test_a_request_to_a_locked_store_times_out(api: Api, services: Service
         response = await api.send(LOGIN, WRONG)
         during = await attempts(services)
 
-    demand_time_out(response, 503)
+    assert_time_out(response, 503)
     assert during == before
     assert (await api.login())["__typename"] == "OtpRequired"
     assert await attempts(services) == [*before, 1]
@@ -101,7 +101,7 @@ async def test_a_timed_out_write_does_not_run_once_the_store_is_unlocked(api: Ap
     async with store_locked(services):
         response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 
-    demand_time_out(response, 503)
+    assert_time_out(response, 503)
     assert (await api.login())["__typename"] == "OtpRequired"
     assert await scalar(services, "SELECT count(*) FROM mfa_users") == 1
     assert await attempts(services) == [1, 1]
@@ -120,7 +120,7 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
 
     assert user is not None  # reading goes on
     for response in responses:
-        demand_time_out(response, 503)
+        assert_time_out(response, 503)
     for api in apis:
         assert (await api.login())["__typename"] == "OtpRequired"
     assert connections_in_use(services.database) == 0
@@ -133,7 +133,7 @@ async def test_waiting_for_a_locked_store_ends_at_the_request_timeout(api: Api, 
         async with asyncio.timeout(WAIT / 2):
             response = await api.send(LOGIN, WRONG)
 
-    demand_time_out(response, 503)
+    assert_time_out(response, 503)
     assert (await api.login())["__typename"] == "OtpRequired"
 
 
@@ -152,7 +152,7 @@ async def test_hashing_that_hangs_times_out(app: FastAPI, connect: Connect, serv
         assert all(await asyncio.gather(*hanging))
 
     for response in (*responses, again):
-        demand_time_out(response, 503)
+        assert_time_out(response, 503)
     assert counted == [*before, *[hung] * 5]
     assert kinds([await api.login() for _ in range(6)]) == {"OtpRequired": 6}
     assert await attempts(services) == [*before, *[hung + 1] * 4, hung + 1 + 6]
@@ -167,5 +167,5 @@ async def test_a_hosts_condition_that_hangs_times_out(run_app: RunApp, connect: 
     async with run_app(request_timeout_seconds=1, before_registration=hang) as app:
         response = await connect(app).send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 
-        demand_time_out(response, 503)
+        assert_time_out(response, 503)
         assert await scalar(app.state.services, "SELECT count(*) FROM mfa_users") == 1

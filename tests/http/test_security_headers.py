@@ -29,7 +29,7 @@ BROWSER = {"Accept": "text/html"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
 
 
-def demand_security_headers(response: httpx.Response, *, policy: str = NOTHING, cache: str = "no-store") -> None:
+def assert_security_headers(response: httpx.Response, *, policy: str = NOTHING, cache: str = "no-store") -> None:
     """Assert each header exactly once: some browsers ignore duplicates."""
     expected = {
         "Cache-Control": cache,
@@ -68,7 +68,7 @@ async def test_every_answer_to_an_operation_has_them(browser: Api, subtests: pyt
             response = await browser.http.post("/graphql", content=operation(query), headers=JSON | {"Accept": accept})
 
             assert response.status_code in {200, 400}
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 async def test_an_operation_in_the_address_has_them(browser: Api, subtests: pytest.Subtests) -> None:
@@ -77,7 +77,7 @@ async def test_an_operation_in_the_address_has_them(browser: Api, subtests: pyte
             response = await browser.http.get("/graphql", params={"query": POLICY}, headers={"Accept": accept})
 
             assert response.json() == {"data": {"policy": {"issuer": "GraphQL MFA"}}}
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 async def test_every_refusal_has_them(browser: Api, subtests: pytest.Subtests) -> None:
@@ -100,7 +100,7 @@ async def test_every_refusal_has_them(browser: Api, subtests: pytest.Subtests) -
             response = await browser.http.request(method, url, content=body, headers=headers)
 
             assert response.status_code == status
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 async def test_a_request_that_takes_too_long_has_them(run_app: RunApp, connect: Connect) -> None:
@@ -112,7 +112,7 @@ async def test_a_request_that_takes_too_long_has_them(run_app: RunApp, connect: 
         response = await connect(app).http.post("/graphql", content=never_ends(), headers=JSON)
 
     assert response.status_code == 408
-    demand_security_headers(response)
+    assert_security_headers(response)
 
 
 async def test_a_page_that_cookie_mode_refuses_has_them(run_app: RunApp, connect: Connect) -> None:
@@ -120,7 +120,7 @@ async def test_a_page_that_cookie_mode_refuses_has_them(run_app: RunApp, connect
         response = await connect(app).http.post("/graphql", content=operation(), headers=JSON)
 
     assert response.status_code == 403
-    demand_security_headers(response)
+    assert_security_headers(response)
 
 
 async def test_a_method_not_allowed_response_has_them(browser: Api, subtests: pytest.Subtests) -> None:
@@ -129,7 +129,7 @@ async def test_a_method_not_allowed_response_has_them(browser: Api, subtests: py
             response = await browser.http.request(method, path)
 
             assert response.status_code in {400, 404, 405, 415}
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 async def test_a_404_has_them(browser: Api, subtests: pytest.Subtests) -> None:
@@ -140,7 +140,7 @@ async def test_a_404_has_them(browser: Api, subtests: pytest.Subtests) -> None:
             response = await browser.http.request(method, path)
 
             assert response.status_code in {404, 405}
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 @pytest.mark.parametrize(("explorer", "status"), [(True, 307), (False, 200)])
@@ -149,7 +149,7 @@ async def test_the_root_has_them(run_app: RunApp, connect: Connect, explorer: bo
         response = await connect(app).http.get("/")
 
     assert response.status_code == status
-    demand_security_headers(response)
+    assert_security_headers(response)
 
 
 async def test_health_has_them(browser: Api, subtests: pytest.Subtests) -> None:
@@ -158,7 +158,7 @@ async def test_health_has_them(browser: Api, subtests: pytest.Subtests) -> None:
             response = await browser.http.get(path)
 
             assert response.status_code == 200
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 async def test_a_server_that_is_not_ready_has_them(
@@ -171,14 +171,14 @@ async def test_a_server_that_is_not_ready_has_them(
     response = await connect(app).http.get("/readyz")
 
     assert response.status_code == 503
-    demand_security_headers(response)
+    assert_security_headers(response)
 
 
 async def test_public_keys_have_them_and_may_be_cached(browser: Api) -> None:
     response = await browser.http.get("/.well-known/jwks.json")
 
     assert response.status_code == 200
-    demand_security_headers(response, cache="public, max-age=300")
+    assert_security_headers(response, cache="public, max-age=300")
 
 
 async def test_every_answer_to_a_preflight_has_them(browser: Api, subtests: pytest.Subtests) -> None:
@@ -187,7 +187,7 @@ async def test_every_answer_to_a_preflight_has_them(browser: Api, subtests: pyte
             response = await browser.http.options(path, headers=PREFLIGHT | {"Origin": origin})
 
             assert response.status_code == status
-            demand_security_headers(response)
+            assert_security_headers(response)
 
 
 async def test_the_explorer_has_a_separate_content_security_policy(browser: Api, subtests: pytest.Subtests) -> None:
@@ -197,7 +197,7 @@ async def test_the_explorer_has_a_separate_content_security_policy(browser: Api,
 
             assert response.headers["Content-Type"] == "text/html; charset=utf-8"
             assert explorer.CONTENT_SECURITY_POLICY.startswith("default-src 'self'; ")
-            demand_security_headers(response, policy=explorer.CONTENT_SECURITY_POLICY)
+            assert_security_headers(response, policy=explorer.CONTENT_SECURITY_POLICY)
 
 
 async def test_the_files_of_the_explorer_have_them_and_may_be_cached(browser: Api, subtests: pytest.Subtests) -> None:
@@ -206,7 +206,7 @@ async def test_the_files_of_the_explorer_have_them_and_may_be_cached(browser: Ap
             response = await browser.http.get(f"/graphql/explorer/{name}")
 
             assert response.status_code == 200
-            demand_security_headers(response, cache="max-age=3600")
+            assert_security_headers(response, cache="max-age=3600")
 
 
 async def test_an_unexpected_error_of_an_operation_has_them(
@@ -221,7 +221,7 @@ async def test_an_unexpected_error_of_an_operation_has_them(
     response = await api.send(ME, token=member.access_token)
 
     assert response.json()["errors"][0]["message"] == "Internal server error."
-    demand_security_headers(response)
+    assert_security_headers(response)
 
 
 async def test_an_unexpected_error_outside_of_operations_has_them(
@@ -237,7 +237,7 @@ async def test_an_unexpected_error_outside_of_operations_has_them(
         response = await http.get("/readyz")
 
     assert response.status_code == 500
-    demand_security_headers(response)
+    assert_security_headers(response)
 
 
 @pytest.mark.parametrize("transport", ["bearer", "cookie"])
@@ -258,7 +258,7 @@ async def test_no_response_with_a_secret_is_cacheable(run_app: RunApp, connect: 
     secrets = ("secret", "otpauthUri", "token", "accessToken", "refreshToken", "recoveryCodes")
     assert all(any(f'"{name}":' in response.text for response in responses) for name in secrets)
     for response in responses:
-        demand_security_headers(response)
+        assert_security_headers(response)
 
 
 async def test_the_endpoint_has_the_same_headers_in_a_host_application(run_app: RunApp, connect: Connect) -> None:
@@ -274,5 +274,5 @@ async def test_the_endpoint_has_the_same_headers_in_a_host_application(run_app: 
 
     assert [response.status_code for response in (answer, refusal, page, nothing)] == [200, 415, 200, 404]
     for response in (answer, refusal, nothing):
-        demand_security_headers(response)
-    demand_security_headers(page, policy=explorer.CONTENT_SECURITY_POLICY)
+        assert_security_headers(response)
+    assert_security_headers(page, policy=explorer.CONTENT_SECURITY_POLICY)

@@ -20,7 +20,7 @@ from graphql_mfa.store import database
 from graphql_mfa.store.outages import UnavailableError
 from tests.api_client import Api
 from tests.conftest import KEY, Connect, postgresql_only
-from tests.http.requests import demand_quiet
+from tests.http.requests import assert_quiet
 from tests.security.attacks import execute
 
 
@@ -63,7 +63,7 @@ async def test_readyz_of_a_database_of_an_incompatible_version(
     assert response.json() == {"status": status}
     assert str(services.settings.database_url) not in response.text
     assert (await api.http.get("/healthz")).status_code == 200  # the process is well
-    demand_quiet(caplog)
+    assert_quiet(caplog)
 
 
 @postgresql_only

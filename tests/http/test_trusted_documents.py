@@ -18,7 +18,7 @@ from graphql_mfa.cli import app as command
 from graphql_mfa.services import Services
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api
 from tests.conftest import Connect
-from tests.http.requests import JSON, POLICY, demand_headers, demand_refusal, messages
+from tests.http.requests import JSON, POLICY, assert_headers, assert_refusal, messages
 from tests.security.attacks import scalar
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
@@ -90,7 +90,7 @@ async def test_a_trusted_document_runs_by_its_hash(api: Api, send: Send, members
     response = await send(api, **members)
     assert response.status_code == 200
     assert response.json() == ANSWER
-    demand_headers(response)
+    assert_headers(response)
 
 
 async def test_absent_members_may_be_null(api: Api) -> None:
@@ -127,12 +127,12 @@ async def test_one_of_several_operations_runs_by_its_name(api: Api, send: Send) 
     assert response.json() == {"data": {"policy": {"otpDigits": 6}}}
     (message,) = messages(await send(api, documentId=hash_of(TWO)))
     assert "operationName" in message
-    demand_refusal(await send(api, documentId=hash_of(TWO), operationName="Other"), 400)
+    assert_refusal(await send(api, documentId=hash_of(TWO), operationName="Other"), 400)
 
 
 async def test_a_trusted_mutation_does_not_run_by_get(api: Api) -> None:
     response = await get(api, documentId=hash_of("mutation Logout { logout { __typename } }"))
-    demand_refusal(response, 405)
+    assert_refusal(response, 405)
     assert response.headers["Allow"] == "POST"
 
 
@@ -151,7 +151,7 @@ async def test_without_a_manifest_a_hash_is_refused(run_app: RunApp, connect: Co
     async with run_app() as app:
         api = connect(app)
         for response in (await post(api, documentId=KNOWN), await get(api, documentId=KNOWN)):
-            demand_refusal(response, 400)
+            assert_refusal(response, 400)
         assert (await post(api, query=POLICY, documentId="unknown")).json() == ANSWER
 
 
@@ -175,14 +175,14 @@ async def test_without_a_manifest_a_hash_is_refused(run_app: RunApp, connect: Co
 )
 async def test_a_full_document_does_not_run_even_if_trusted(api: Api, send: Send, members: dict[str, Any]) -> None:
     response = await send(api, **members)
-    demand_refusal(response, 400)
+    assert_refusal(response, 400)
     (message,) = messages(response)
     assert message == "This server runs trusted documents only: send `documentId` and no `query`."
 
 
 @pytest.mark.parametrize("query", ["", 0, False, [], {}])
 async def test_a_query_that_is_not_a_string_is_refused_even_with_a_hash(api: Api, query: object) -> None:
-    demand_refusal(await post(api, query=query, documentId=KNOWN), 400)
+    assert_refusal(await post(api, query=query, documentId=KNOWN), 400)
 
 
 @by_post_and_by_get
@@ -210,7 +210,7 @@ async def test_a_query_that_is_not_a_string_is_refused_even_with_a_hash(api: Api
 async def test_a_hash_that_is_not_in_the_manifest_runs_nothing(api: Api, send: Send, document_id: str) -> None:
     for members in ({"documentId": document_id}, {"extensions": {"persistedQuery": {"sha256Hash": document_id}}}):
         response = await send(api, **members)
-        demand_refusal(response, 400)
+        assert_refusal(response, 400)
         assert messages(response) == ["PersistedQueryNotFound"]
 
 
@@ -240,32 +240,32 @@ async def test_a_hash_that_is_not_in_the_manifest_runs_nothing(api: Api, send: S
 )
 async def test_a_malformed_hash_is_refused(api: Api, members: dict[str, Any]) -> None:
     response = await post(api, **members)
-    demand_refusal(response, 400)
+    assert_refusal(response, 400)
     assert KNOWN not in response.text
 
 
 @pytest.mark.parametrize("body", [f'"{KNOWN}"', f'["{KNOWN}"]', f'[{{"documentId":"{KNOWN}"}}]', "null", "", KNOWN])
 async def test_a_body_that_is_not_an_object_is_refused(api: Api, body: str) -> None:
-    demand_refusal(await api.http.post("/graphql", content=body, headers=JSON), 400)
+    assert_refusal(await api.http.post("/graphql", content=body, headers=JSON), 400)
 
 
 async def test_a_hash_that_is_sent_twice_is_refused(api: Api) -> None:
     body = f'{{"documentId": "{KNOWN}", "documentId": "{KNOWN}"}}'
-    demand_refusal(await api.http.post("/graphql", content=body, headers=JSON), 400)
-    demand_refusal(await api.http.get(f"/graphql?documentId={KNOWN}&documentId={KNOWN}"), 400)
+    assert_refusal(await api.http.post("/graphql", content=body, headers=JSON), 400)
+    assert_refusal(await api.http.get(f"/graphql?documentId={KNOWN}&documentId={KNOWN}"), 400)
 
 
 async def test_automatic_persisted_queries_can_not_register_a_document(api: Api) -> None:
     new = "{ me { id } }"
     persisted = {"persistedQuery": {"version": 1, "sha256Hash": hash_of(new)}}
-    demand_refusal(await post(api, query=new, extensions=persisted), 400)
-    demand_refusal(await post(api, extensions=persisted), 400)
+    assert_refusal(await post(api, query=new, extensions=persisted), 400)
+    assert_refusal(await post(api, extensions=persisted), 400)
 
 
 async def test_an_untrusted_mutation_changes_nothing(api: Api, services: Services) -> None:
     document = f'mutation {{ registerUser(input: {{username: "eve", password: "{PASSWORD}"}}) {{ __typename }} }}'
     for members in ({"query": document}, {"query": document, "documentId": hash_of(REGISTER_USER)}):
-        demand_refusal(await post(api, **members), 400)
+        assert_refusal(await post(api, **members), 400)
     assert await scalar(services, "SELECT count(*) FROM mfa_users") == 0
 
 

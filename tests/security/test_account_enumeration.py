@@ -78,7 +78,7 @@ async def test_enumeration_by_message_for_a_name(api: Api, name: str) -> None:
 
 @pytest.mark.parametrize("password", WRONG.values(), ids=WRONG)
 async def test_enumeration_by_message_for_a_password(api: Api, password: str) -> None:
-    """Nor is a malformed password told for known names only."""
+    """A malformed password is reported for every name alike."""
     await api.member()
     known = await log_in(api, "alice", password)
     unknown = await log_in(api, "nobody", password)
@@ -275,7 +275,7 @@ async def test_enumeration_by_work_while_throttled(
 async def test_enumeration_by_the_delivery_that_a_refusal_begins(
     run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """Whoever is to be told is told of a known name only, and what that takes would make the next request wait."""
+    """Only events of a known name are delivered, and delivery must not make the next request wait."""
     woken: list[Notifier] = []
 
     async def on_event(_: SecurityEvent) -> None:

@@ -24,7 +24,7 @@ BUSY = [f"busy {number}" for number in range(notifications.MAX_DELIVERIES)]
 
 async def test_a_quiet_account_waits_for_one_event_of_each_busy_one(run_app: RunApp, clock: Clock) -> None:
     """However many events they have, and however fast they make new ones."""
-    told: list[str | None] = []
+    delivered: list[str | None] = []
     all_busy, go_on, quiet_told = asyncio.Event(), asyncio.Event(), asyncio.Event()
     apps: list[FastAPI] = []
 
@@ -38,9 +38,9 @@ async def test_a_quiet_account_waits_for_one_event_of_each_busy_one(run_app: Run
             )
 
     async def on_event(event: SecurityEvent) -> None:
-        told.append(event.username)
+        delivered.append(event.username)
         clock.advance(0.001)
-        if len(told) == len(BUSY):
+        if len(delivered) == len(BUSY):
             all_busy.set()
         await go_on.wait()
         if event.username == "quiet":
@@ -61,4 +61,4 @@ async def test_a_quiet_account_waits_for_one_event_of_each_busy_one(run_app: Run
         await asyncio.wait_for(quiet_told.wait(), WAIT)
 
     # Those under way, and at most one more of each.
-    assert told.index("quiet") <= 2 * len(BUSY)
+    assert delivered.index("quiet") <= 2 * len(BUSY)

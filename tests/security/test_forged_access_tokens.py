@@ -47,7 +47,7 @@ def hmac_with(secret: bytes, header: dict[str, Any], claims: object) -> str:
     return f"{signing_input.decode()}.{encoded(hmac.digest(secret, signing_input, hashlib.sha256))}"
 
 
-async def demand_refused(api: Api, token: str) -> None:
+async def assert_refused(api: Api, token: str) -> None:
     response = await api.http.post("/graphql", json={"query": ME}, headers={"Authorization": f"Bearer {token}"})
     assert response.status_code == 200
     assert response.json() == {"data": {"me": None}}
@@ -179,7 +179,7 @@ async def test_other_token_signed_by_the_same_keys(api: Api, services: Services,
 
     for changes in OTHER_PURPOSES:
         with subtests.test(changes=changes):
-            await demand_refused(api, minted(services, member, **changes))
+            await assert_refused(api, minted(services, member, **changes))
 
 
 async def test_access_token_for_the_session_of_another_user(api: Api, services: Services) -> None:
@@ -187,15 +187,15 @@ async def test_access_token_for_the_session_of_another_user(api: Api, services: 
     alice, mallory = await api.member("alice"), await api.member("mallory")
     _, claims, _ = parts(alice.access_token)
 
-    await demand_refused(api, minted(services, mallory, sub=claims["sub"]))
-    await demand_refused(api, minted(services, mallory, sid=claims["sid"]))
+    await assert_refused(api, minted(services, mallory, sub=claims["sub"]))
+    await assert_refused(api, minted(services, mallory, sid=claims["sid"]))
 
 
 async def test_access_token_of_another_deployment(run_app: RunApp, connect: Connect) -> None:
     async with run_app(secret_keys=new_key()) as app:
         member = await connect(app).member()
     async with run_app(secret_keys=new_key()) as app:
-        await demand_refused(connect(app), member.access_token)
+        await assert_refused(connect(app), member.access_token)
 
 
 async def test_access_token_of_a_key_that_has_leaked(run_app: RunApp, connect: Connect) -> None:
@@ -208,8 +208,8 @@ async def test_access_token_of_a_key_that_has_leaked(run_app: RunApp, connect: C
 
     async with run_app(secret_keys=f"{fresh},decrypt-only:{leaked}") as app:
         api = connect(app)
-        await demand_refused(api, minted(app.state.services, member, Key.parse(leaked)))
-        await demand_refused(api, member.access_token)
+        await assert_refused(api, minted(app.state.services, member, Key.parse(leaked)))
+        await assert_refused(api, member.access_token)
         keys = (await api.http.get("/.well-known/jwks.json")).json()["keys"]
         kid = Key.parse(fresh).id.hex()
         assert [key["kid"] for key in keys] == [kid, f"{kid}-ES256"]

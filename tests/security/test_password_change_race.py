@@ -33,7 +33,7 @@ def while_a_password_is_hashed(services: Services, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(services.hashing, "run", run_meanwhile)
 
 
-async def demand_one_password(api: Api, answers: list[Result], username: str = "alice") -> None:
+async def assert_one_password(api: Api, answers: list[Result], username: str = "alice") -> None:
     """The account has the password whose change was acknowledged, and none of the others."""
     kinds_in_order = [answer["__typename"] for answer in answers]
     winner = kinds_in_order.index("PasswordChanged")
@@ -46,7 +46,7 @@ async def test_race_of_changes_in_one_session(api: Api) -> None:
     member = await api.member()
     answers = await at_once(change_password(api, member.access_token, new_password=password) for password in PASSWORDS)
     assert kinds(answers) == {"PasswordChanged": 1, "InvalidCredentials": PARALLEL - 1}
-    await demand_one_password(api, answers)
+    await assert_one_password(api, answers)
     assert await api.me(member.access_token) is not None
 
 
@@ -58,7 +58,7 @@ async def test_race_of_changes_in_two_sessions(api: Api, services: Services) -> 
         change_password(api, token, new_password=password) for token, password in zip(tokens, PASSWORDS, strict=False)
     )
     assert kinds(answers) == {"PasswordChanged": 1, "NotAuthenticated": 1}
-    await demand_one_password(api, answers)
+    await assert_one_password(api, answers)
     assert await scalar(services, "SELECT count(*) FROM mfa_sessions") == 1
 
 
@@ -69,7 +69,7 @@ async def test_race_of_changes_at_two_processes(processes: list[Api], username: 
         for api, password in zip(processes * (PARALLEL // 2), PASSWORDS, strict=True)
     )
     assert kinds(answers) == {"PasswordChanged": 1, "InvalidCredentials": PARALLEL - 1}
-    await demand_one_password(processes[1], answers, username)
+    await assert_one_password(processes[1], answers, username)
 
 
 async def test_race_of_a_change_and_a_reset(api: Api) -> None:

@@ -20,7 +20,7 @@ async def recovery_codes_left(services: Services) -> int:
     return left
 
 
-async def demand_one_password(api: Api, answers: list[str], username: str = "alice") -> None:
+async def assert_one_password(api: Api, answers: list[str], username: str = "alice") -> None:
     """The account has the password whose reset was acknowledged."""
     winner = PASSWORDS[answers.index("PasswordChanged")]
     assert (await api.login(username, winner))["__typename"] == "OtpRequired"
@@ -67,7 +67,7 @@ async def test_parallel_resets_with_one_one_time_code(api: Api, services: Servic
 
     assert kinds(answers) == ONE_WINS
     assert await recovery_codes_left(services) == 9
-    await demand_one_password(api, [answer["__typename"] for answer in answers])
+    await assert_one_password(api, [answer["__typename"] for answer in answers])
 
 
 @on_each_engine
@@ -96,7 +96,7 @@ async def test_parallel_resets_at_two_processes(processes: list[Api], username: 
     )
 
     assert kinds(answers) == ONE_WINS
-    await demand_one_password(processes[1], [answer["__typename"] for answer in answers], username)
+    await assert_one_password(processes[1], [answer["__typename"] for answer in answers], username)
 
 
 @on_each_engine

@@ -13,7 +13,7 @@ pytestmark = on_each_engine
 PARALLEL = 8  # fewer than the wrong recovery codes that an address may try
 
 
-async def demand_one_set(api: Api, member: Member, made: list[Result]) -> None:
+async def assert_one_set(api: Api, member: Member, made: list[Result]) -> None:
     """Every caller got a set of ten; all of one set works, and nothing of any other."""
     assert kinds(made) == {"RecoveryCodes": len(made)}
     sets = [member.recovery_codes, *(answer["recoveryCodes"] for answer in made)]
@@ -30,7 +30,7 @@ async def demand_one_set(api: Api, member: Member, made: list[Result]) -> None:
 async def test_recovery_codes_regenerated_in_parallel(api: Api) -> None:
     member = await api.member()
     made = await at_once(act(api, "regenerateRecoveryCodes", member.access_token) for _ in range(PARALLEL))
-    await demand_one_set(api, member, made)
+    await assert_one_set(api, member, made)
 
 
 async def test_recovery_codes_regenerated_in_parallel_by_two_sessions(api: Api) -> None:
@@ -42,7 +42,7 @@ async def test_recovery_codes_regenerated_in_parallel_by_two_sessions(api: Api) 
     assert kinds(answers) == {"RecoveryCodes": PARALLEL // 2, "ReauthenticationRequired": PARALLEL // 2}
     made = [answer for answer in answers if answer["__typename"] == "RecoveryCodes"]
     winner = next(token for token, answer in zip(tokens, answers, strict=True) if answer in made)
-    await demand_one_set(api, replace(member, session={"tokens": {"accessToken": winner}}), made)
+    await assert_one_set(api, replace(member, session={"tokens": {"accessToken": winner}}), made)
 
 
 async def test_recovery_codes_regenerated_in_parallel_at_two_processes(processes: list[Api], username: str) -> None:
@@ -50,7 +50,7 @@ async def test_recovery_codes_regenerated_in_parallel_at_two_processes(processes
     made = await at_once(
         act(api, "regenerateRecoveryCodes", member.access_token) for api in processes * (PARALLEL // 2)
     )
-    await demand_one_set(processes[1], member, made)
+    await assert_one_set(processes[1], member, made)
 
 
 async def test_recovery_code_used_while_the_set_is_replaced(api: Api) -> None:

@@ -31,7 +31,7 @@ async def refused(api: Api, token: str, retry_key: str | None = None) -> bool:
     return bool(answer["__typename"] == "SessionExpired")
 
 
-async def demand_ended(api: Api, *pairs: Result) -> None:
+async def assert_ended(api: Api, *pairs: Result) -> None:
     """Nothing of the session works any more."""
     for pair in pairs:
         response = await api.send(ME, token=pair["accessToken"])
@@ -57,7 +57,7 @@ async def test_refresh_token_reuse_after_the_grace(
     assert await refused(other, member.refresh_token)
 
     assert await sessions_of(services) == 0
-    await demand_ended(owner, pair, member.session["tokens"])
+    await assert_ended(owner, pair, member.session["tokens"])
 
 
 async def test_refresh_token_reuse_within_the_grace_returns_the_same_pair(
@@ -117,7 +117,7 @@ async def test_refresh_token_reuse_after_the_new_one_was_used(api: Api, clock: C
     assert await refused(api, member.refresh_token)
 
     assert await sessions_of(services) == 0
-    await demand_ended(api, member.session["tokens"], second, third)
+    await assert_ended(api, member.session["tokens"], second, third)
 
 
 async def test_refresh_token_reuse_of_the_last_but_one(api: Api, clock: Clock, services: Services) -> None:
@@ -130,7 +130,7 @@ async def test_refresh_token_reuse_of_the_last_but_one(api: Api, clock: Clock, s
     assert await refused(api, pairs[2]["refreshToken"])
 
     assert await sessions_of(services) == 0
-    await demand_ended(api, *pairs)
+    await assert_ended(api, *pairs)
 
 
 async def test_refresh_token_reuse_ends_that_session_only(api: Api, clock: Clock, services: Services) -> None:
@@ -201,7 +201,7 @@ async def test_refresh_token_reuse_after_logout(api: Api) -> None:
     pair = await refreshed(api, member.refresh_token)
     assert (await api.logout(pair["accessToken"]))["sessionsEnded"] == 1
 
-    await demand_ended(api, member.session["tokens"], pair)
+    await assert_ended(api, member.session["tokens"], pair)
 
 
 # ---------------------------------------------------------------------------------------------------------- forgery
@@ -299,7 +299,7 @@ async def test_refresh_beyond_the_maximum_session_age(api: Api, clock: Clock, se
     assert pair["accessTokenExpiresIn"] == 1
     clock.advance(1)
 
-    await demand_ended(api, pair)
+    await assert_ended(api, pair)
 
 
 async def test_refresh_of_an_idle_session(api: Api, clock: Clock) -> None:

@@ -17,7 +17,7 @@ async def second_session(api: Api, member: Member) -> Result:
     return tokens
 
 
-async def demand_dead(api: Api, member: Member, stolen: Result) -> None:
+async def assert_dead(api: Api, member: Member, stolen: Result) -> None:
     """None of the two tokens does anything."""
     token = stolen["accessToken"]
     assert await api.me(token) is None
@@ -45,7 +45,7 @@ async def test_revoked_session_is_refused_at_once(api: Api) -> None:
     session_id = await own_session(api, stolen["accessToken"])
     revoked = await act(api, "revokeSession", member.access_token, id=session_id)
     assert revoked["__typename"] == "SessionRevoked"
-    await demand_dead(api, member, stolen)
+    await assert_dead(api, member, stolen)
 
 
 @on_each_engine
@@ -55,7 +55,7 @@ async def test_revoked_session_is_refused_at_once_at_another_process(processes: 
     stolen = await second_session(other, member)
     session_id = await own_session(other, stolen["accessToken"])
     assert (await act(one, "revokeSession", member.access_token, id=session_id))["__typename"] == "SessionRevoked"
-    await demand_dead(other, member, stolen)
+    await assert_dead(other, member, stolen)
 
 
 @on_each_engine

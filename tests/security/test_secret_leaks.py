@@ -215,7 +215,7 @@ def break_flow(monkeypatch: pytest.MonkeyPatch, flow: str, message: Callable[...
             monkeypatch.setattr(module, flow, broken)
 
 
-def demand_masked(response: httpx.Response, path: str) -> None:
+def assert_masked(response: httpx.Response, path: str) -> None:
     """All that a client may learn."""
     answer = response.json()
     assert response.status_code == 200
@@ -226,7 +226,7 @@ def demand_masked(response: httpx.Response, path: str) -> None:
     assert error["path"] == [path]
 
 
-def demand_traceback_without(caplog: pytest.LogCaptureFixture, operation: str, secrets: list[str]) -> None:
+def assert_traceback_without(caplog: pytest.LogCaptureFixture, operation: str, secrets: list[str]) -> None:
     """One record of ours with the place and type of the error, and none of the secrets."""
     (record,) = own_records(caplog)
     text = record.getMessage()
@@ -254,8 +254,8 @@ async def test_secrets_in_the_log_of_a_failure(
             response = await case.call(api)
 
             field = re.sub("_(.)", lambda match: match[1].upper(), case.flow)
-            demand_masked(response, field)
-            demand_traceback_without(caplog, f"Run{field[0].upper()}{field[1:]}", case.secrets)
+            assert_masked(response, field)
+            assert_traceback_without(caplog, f"Run{field[0].upper()}{field[1:]}", case.secrets)
 
 
 PASSWORDS = {
@@ -304,7 +304,7 @@ async def test_secrets_in_the_log_in_another_spelling(
                 "/graphql", content=json.dumps(body), headers={"Content-Type": "application/json"}
             )
 
-            demand_masked(response, "login")
+            assert_masked(response, "login")
             assert "RuntimeError" in messages(caplog)
             assert shown.strip("b'\"") not in messages(caplog)
 
@@ -329,7 +329,7 @@ async def test_secrets_in_the_log_of_a_chain_of_failures(
 
     response = await api.send(LOGIN, {"input": {"username": "alice", "password": PASSWORD}})
 
-    demand_masked(response, "login")
+    assert_masked(response, "login")
     (record,) = own_records(caplog)
     assert "RuntimeError" in record.getMessage()
     assert PASSWORD not in messages(caplog)
@@ -355,7 +355,7 @@ async def test_access_token_in_the_log_of_a_failure(
     (error,) = response.json()["errors"]
     assert error["message"] == "Internal server error."
     assert token not in response.text
-    demand_traceback_without(caplog, "Run", [token, token.split(".")[2]])
+    assert_traceback_without(caplog, "Run", [token, token.split(".")[2]])
 
 
 async def test_new_secrets_in_the_log_of_a_failure(
@@ -376,9 +376,9 @@ async def test_new_secrets_in_the_log_of_a_failure(
         "mutation Run($input: VerifyOtpInput!) { verifyOtp(input: $input) { __typename } }", variables
     )
 
-    demand_masked(response, "verifyOtp")
+    assert_masked(response, "verifyOtp")
     assert len(made) == 12
-    demand_traceback_without(caplog, "Run", made)
+    assert_traceback_without(caplog, "Run", made)
 
 
 @pytest.mark.usefixtures("schema_that_breaks")
@@ -394,7 +394,7 @@ async def test_secrets_in_the_log_of_a_broken_database(
         {"input": {"username": "alice", "password": PASSWORD}},
     )
 
-    demand_masked(response, "login")
+    assert_masked(response, "login")
     (record,) = own_records(caplog)
     assert re.search("OperationalError|ProgrammingError", record.getMessage())
     assert re.search(r"\bRun\b", record.getMessage())
@@ -411,7 +411,7 @@ async def test_secrets_in_the_log_of_a_database_that_refuses_a_value(
 
     response = await api.send(REGISTER_USER, {"input": {"username": "alice", "password": PASSWORD}})
 
-    demand_masked(response, "registerUser")
+    assert_masked(response, "registerUser")
     log = messages(caplog)
     assert "IntegrityError" in log
     assert PASSWORD not in log

@@ -28,7 +28,7 @@ async def _reset(api: Api, member: Member) -> Result:
 each_change = pytest.mark.parametrize("change", [_change, _reset], ids=["change", "reset"])
 
 
-async def demand_dead(api: Api, session: Result, challenge: Result, code: str) -> None:
+async def assert_dead(api: Api, session: Result, challenge: Result, code: str) -> None:
     """Nothing can be done with them any more."""
     tokens = session["tokens"]
     assert await api.me(tokens["accessToken"]) is None
@@ -52,7 +52,7 @@ async def test_session_fixation_by_an_older_session_and_challenge(api: Api, serv
 
     assert (await change(api, member))["__typename"] == "PasswordChanged"
 
-    await demand_dead(api, left, challenge, member.recovery_codes[1])
+    await assert_dead(api, left, challenge, member.recovery_codes[1])
     assert await scalar(services, "SELECT count(*) FROM mfa_challenges") == 0
 
 
@@ -66,7 +66,7 @@ async def test_session_fixation_at_another_process(processes: list[Api], usernam
 
     assert (await change(one, member))["__typename"] == "PasswordChanged"
 
-    await demand_dead(other, left, challenge, member.recovery_codes[1])
+    await assert_dead(other, left, challenge, member.recovery_codes[1])
 
 
 async def test_session_fixation_by_an_older_refresh_token(api: Api) -> None:

@@ -21,7 +21,7 @@ from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.mfa import GraphQLMFA
 from tests.api_client import Api
 from tests.conftest import Connect
-from tests.http.requests import POLICY, demand_quiet, function_calls, operation, post
+from tests.http.requests import POLICY, assert_quiet, function_calls, operation, post
 
 BYTES = 25_000
 """Of an answer that is nothing but errors."""
@@ -510,7 +510,7 @@ async def measured(api: Api, content: bytes, caplog: pytest.LogCaptureFixture) -
     assert response.status_code in {200, 400, 413}, response.text[:300]
     assert "Internal server error." not in response.text
     assert len(response.content) < BYTES
-    demand_quiet(caplog)
+    assert_quiet(caplog)
     return response
 
 

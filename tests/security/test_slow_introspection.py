@@ -39,8 +39,8 @@ async def test_introspection_is_computed_once_in_a_thread(api: Api, query: str) 
 async def test_introspection_returns_the_whole_schema(api: Api, make_settings: Callable[..., Settings]) -> None:
     answer = (await post(api, operation(get_introspection_query(specified_by_url=True)))).json()
 
-    told = print_schema(lexicographic_sort_schema(build_client_schema(answer["data"])))
-    assert told == print_schema(lexicographic_sort_schema(Schema(make_settings())._schema))
+    shown = print_schema(lexicographic_sort_schema(build_client_schema(answer["data"])))
+    assert shown == print_schema(lexicographic_sort_schema(Schema(make_settings())._schema))
 
 
 async def test_introspection_is_cached_by_variables(api: Api) -> None:

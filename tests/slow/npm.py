@@ -4,12 +4,12 @@ import fcntl
 import subprocess
 from pathlib import Path
 
-from tests.conftest import demand_program
+from tests.conftest import require_program
 
 
 def npm(folder: Path, *arguments: str, fails: bool = False) -> str:
     """Run npm in a folder and return its output; it must succeed or, with `fails`, fail."""
-    demand_program("npm")
+    require_program("npm")
     command = ["npm", *arguments]
     run = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     assert (run.returncode != 0) == fails, run.stdout

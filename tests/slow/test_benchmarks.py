@@ -15,7 +15,7 @@ from benchmarks.population import Population
 from benchmarks.results import aims, percentile, summary
 from benchmarks.target import Request, Step, UnexpectedAnswerError, User
 from benchmarks.targets import BARE, OURS
-from tests.conftest import demand_program, on_each_engine
+from tests.conftest import on_each_engine, require_program
 from tests.postgresql import program
 
 PLAN = Plan([OURS, BARE], connections=(1, 2), rounds=1, seconds=0.02, users=6, starts=1, storms=False)
@@ -80,7 +80,7 @@ async def test_an_unsuccessful_answer_ends_the_run() -> None:
         writer.close()
         await writer.wait_closed()
 
-    step = Step(lambda _: Request("/nowhere", method="GET"), lambda _, answer: answer.demand_success())
+    step = Step(lambda _: Request("/nowhere", method="GET"), lambda _, answer: answer.assert_success())
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server, connected(server.sockets[0].getsockname()[1], 1) as connections:
         with pytest.raises(UnexpectedAnswerError, match="404"):
@@ -97,7 +97,7 @@ def test_a_large_store_and_a_running_purge_are_compared_with_a_baseline(
     engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if engine == "postgresql":
-        demand_program("PostgreSQL's server", program("initdb"))
+        require_program("PostgreSQL's server", program("initdb"))
     monkeypatch.setattr(scale, "_LOOK_SECONDS", 0.01)
     plan = scale.Plan(users=(10, 30), rounds=1, visitors=10, purge=Population(2_000, 2_000, 1_000), seconds=0.1)
     with scale.stores(engine) as make:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import demand_program
+from tests.conftest import require_program
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,7 @@ esac
 
 
 def make_run(folder: Path, *, version: str = "true", venv: str = "true") -> "subprocess.CompletedProcess[str]":
-    demand_program("make")
+    require_program("make")
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
     python = folder / "python"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import demand_program, postgresql_only
+from tests.conftest import postgresql_only, require_program
 from tests.postgresql import program
 
 FAIL_SAFE_SECONDS = 60
@@ -27,7 +27,7 @@ def _memory(process: str) -> str:
 
 @postgresql_only
 def test_the_server_ends_and_cleans_up_when_its_parent_is_killed() -> None:
-    demand_program("PostgreSQL's server", program("initdb"))
+    require_program("PostgreSQL's server", program("initdb"))
     root = Path(__file__).parents[2]
     with subprocess.Popen(
         [sys.executable, "-c", STARTER], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

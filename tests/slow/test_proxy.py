@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.api_client import REGISTER_USER
-from tests.conftest import Server, demand_program
+from tests.conftest import Server, require_program
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 HTML = {"Accept": "text/html"}
@@ -89,7 +89,7 @@ def free_port() -> int:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Start a server and the documented nginx before it: `site("--dev", GRAPHQL_MFA_SESSION_TRANSPORT="cookie")`."""
-    demand_program("nginx")
+    require_program("nginx")
     with ExitStack() as stack:
 
         def start(*arguments: str, **environment: str) -> Site:
@@ -182,7 +182,7 @@ def test_an_address_may_have_20_concurrent_requests(site: Callable[..., Site]) -
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
-    demand_program("systemd-analyze")
+    require_program("systemd-analyze")
     command = Path(sys.executable).with_name("graphql-mfa")
     unit = tmp_path / "graphql-mfa.service"
     unit.write_text(replaced(block("ini"), ("/opt/graphql-mfa/bin/graphql-mfa", str(command))))

@@ -17,7 +17,7 @@ from sqlalchemy.util import await_only
 from graphql_mfa.store import sqlite
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
-from tests.conftest import connections_in_use, demand_program, on_each_engine, postgresql_only, sqlite_only
+from tests.conftest import connections_in_use, on_each_engine, postgresql_only, require_program, sqlite_only
 from tests.postgresql import PostgresqlServer, program, running_server
 from tests.store import rows
 
@@ -148,7 +148,7 @@ async def test_a_connection_closed_by_the_server_is_an_outage(database: Database
 @pytest.fixture
 def server_that_wants_passwords() -> Iterator[PostgresqlServer]:
     """A server where the role `careful` needs a password."""
-    demand_program("PostgreSQL's server", program("initdb"))
+    require_program("PostgreSQL's server", program("initdb"))
     with tempfile.NamedTemporaryFile("w") as rules:
         rules.write("local all careful scram-sha-256\nlocal all all trust\n")
         rules.flush()

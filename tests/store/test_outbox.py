@@ -67,13 +67,13 @@ async def test_only_the_first_message_of_an_account_is_due_and_the_next_after_it
     user = uuid4()
     events = await add(database, user, count=2)
     events += await add(database, user)
-    told = []
+    delivered = []
     for _ in events:
         message = await claimed(database)
         assert await claim(database) == []
-        told.append(message.event_id)
+        delivered.append(message.event_id)
         await database.write(partial(outbox.delivered, message=message, now=NOW))
-    assert told == events
+    assert delivered == events
     assert await size(database) == 0
 
 

@@ -10,7 +10,7 @@ from graphql_mfa.flows.purging import purge
 from graphql_mfa.store.models import Base
 from tests.api.scenarios import RunApp
 from tests.conftest import Connect, on_each_engine
-from tests.plans import demand_no_scan, full_scans
+from tests.plans import assert_no_scan, full_scans
 
 pytestmark = on_each_engine
 
@@ -24,7 +24,7 @@ async def test_neither_reading_the_user_nor_the_purge_scans_a_table(run_app: Run
             await purge(app.state.services.database, app.state.services.settings, app.state.services.clock())
             assert (await api.http.get("/readyz")).status_code == 200
     assert len(plans) > len(Base.metadata.tables) / 2  # it does see something
-    demand_no_scan(plans)
+    assert_no_scan(plans)
 
 
 async def test_delivering_events_scans_no_table(run_app: RunApp, connect: Connect) -> None:
@@ -42,7 +42,7 @@ async def test_delivering_events_scans_no_table(run_app: RunApp, connect: Connec
             await asyncio.wait_for(over.wait(), 20)
     statements = {verb for statement in plans if " mfa_outbox" in statement for verb in (statement.split()[0],)}
     assert statements == {"INSERT", "SELECT", "UPDATE", "DELETE"}
-    demand_no_scan(plans)
+    assert_no_scan(plans)
 
 
 async def test_the_check_detects_a_scan(run_app: RunApp) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import UnusableDatabaseError
-from tests.conftest import demand_program, postgresql_only
+from tests.conftest import postgresql_only, require_program
 from tests.postgresql import program, running_server
 
 pytestmark = postgresql_only
@@ -64,7 +64,7 @@ def folder() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def port(folder: Path) -> Iterator[int]:
     """Where a server takes connections over TLS alone."""
-    demand_program("PostgreSQL's server", program("initdb"))
+    require_program("PostgreSQL's server", program("initdb"))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
     files = (f"ssl_cert_file={folder}/server.pem", f"ssl_key_file={folder}/server.key")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.conftest import Server, demand_program
+from tests.conftest import Server, require_program
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -29,7 +29,7 @@ CHROMIUM_ARGUMENTS = [
 @pytest.fixture
 def page() -> "Iterator[Page]":
     """A browser tab. Where the browser is missing the test is skipped, but never in continuous integration."""
-    demand_program("chromium")
+    require_program("chromium")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

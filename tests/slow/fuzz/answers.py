@@ -17,7 +17,7 @@ FUZZ = settings(
 MARKER = "QXZJKVWY"
 
 
-def demand_answer(response: httpx.Response) -> None:
+def assert_answer(response: httpx.Response) -> None:
     """An answer of GraphQL over HTTP: well-formed, no fault of the server, no secret that was sent."""
     assert response.status_code < 500, response.text
     assert response.headers["Content-Type"] in {

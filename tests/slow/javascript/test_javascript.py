@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.conftest import Server, demand_program
+from tests.conftest import Server, require_program
 from tests.security.attacks import real_api, real_member
 from tests.slow.npm import install, npm
 
@@ -79,7 +79,7 @@ def step_up(snippets: Path, *answers: dict[str, object]) -> dict[str, object]:
 
 def sent_with_hashes(tools: Path, client: str, method: str, url: str) -> tuple[list[object], list[str]]:
     """The outcomes of two queries and a mutation by a client of persisted queries, and the requests it made."""
-    demand_program("node")
+    require_program("node")
     command = ["node", "persisted.js", client, method, f"{url}/graphql"]
     run = subprocess.run(command, cwd=tools, capture_output=True, text=True, check=True)
     answer = json.loads(run.stdout)

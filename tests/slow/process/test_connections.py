@@ -80,7 +80,7 @@ async def one_answer(reader: asyncio.StreamReader) -> bytes:
     return head + await reader.readexactly(int(length.partition(b":")[2]))
 
 
-async def told(url: str, request: bytes) -> bytes:
+async def answers_of(url: str, request: bytes) -> bytes:
     """Send bytes; return everything up to the end of the connection."""
     async with connection(url) as (reader, writer):
         writer.write(request)
@@ -120,8 +120,8 @@ def head_of(length: int, *, url: bool = False) -> bytes:
 async def test_a_head_of_the_longest_length_is_answered_and_one_byte_more_is_refused(
     url: str, in_url: bool, refusal: int
 ) -> None:
-    assert statuses(await told(url, head_of(LONGEST_HEAD, url=in_url))) == [200]
-    assert statuses(await told(url, head_of(LONGEST_HEAD + 1, url=in_url))) == [refusal]
+    assert statuses(await answers_of(url, head_of(LONGEST_HEAD, url=in_url))) == [200]
+    assert statuses(await answers_of(url, head_of(LONGEST_HEAD + 1, url=in_url))) == [refusal]
 
 
 @pytest.mark.parametrize(
@@ -162,36 +162,36 @@ async def test_endless_bytes_outside_a_body_end_the_connection(url: str, beginni
     ids=["none", "two", "one twice", "one that is empty"],
 )
 async def test_a_request_must_have_one_host_header(url: str, lines: bytes) -> None:
-    said = await told(url, b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + lines + END_OF_POST)
+    said = await answers_of(url, b"POST /graphql HTTP/1.1\r\nContent-Type: application/json\r\n" + lines + END_OF_POST)
     assert statuses(said) == [400]
     assert b"Host" in said.partition(b"\r\n\r\n")[2]
 
 
 async def test_requests_before_one_without_a_host_are_answered(url: str) -> None:
-    assert statuses(await told(url, HEALTHZ + b"GET /healthz HTTP/1.1\r\n\r\n" + HEALTHZ)) in ([200], [200, 400])
+    assert statuses(await answers_of(url, HEALTHZ + b"GET /healthz HTTP/1.1\r\n\r\n" + HEALTHZ)) in ([200], [200, 400])
 
 
 async def test_an_http_1_0_request_needs_no_host(url: str) -> None:
-    assert b" 200 " in await told(url, b"GET /healthz HTTP/1.0\r\n\r\n")
+    assert b" 200 " in await answers_of(url, b"GET /healthz HTTP/1.0\r\n\r\n")
 
 
 async def test_a_trailer_is_not_taken_for_a_header(url: str) -> None:
     request = POST + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNK
     trailer = b"Authorization: Bearer no-token\r\n"
-    as_header = await told(url, request.replace(b"\r\n\r\n", b"\r\n" + trailer + b"\r\n", 1) + b"0\r\n\r\n")
-    as_trailer = await told(url, request + b"0\r\n" + trailer + b"\r\n")
+    as_header = await answers_of(url, request.replace(b"\r\n\r\n", b"\r\n" + trailer + b"\r\n", 1) + b"0\r\n\r\n")
+    as_trailer = await answers_of(url, request + b"0\r\n" + trailer + b"\r\n")
     assert statuses(as_header) == statuses(as_trailer) == [200]
     assert b"invalid_token" in as_header
     assert b"invalid_token" not in as_trailer
 
 
 async def test_a_connection_on_which_nothing_is_sent_is_closed(url: str) -> None:
-    assert await told(url, b"") == b""
+    assert await answers_of(url, b"") == b""
 
 
 @pytest.mark.parametrize("begun", [b"G", HEALTHZ[:-2], b"GET /healthz\r\n"], ids=["letter", "head", "HTTP/0.9"])
 async def test_a_head_that_does_not_end_in_time_is_refused(url: str, begun: bytes) -> None:
-    assert statuses(await told(url, begun)) == [408]
+    assert statuses(await answers_of(url, begun)) == [408]
 
 
 async def test_a_slow_head_is_refused_like_one_that_stops(url: str) -> None:
@@ -224,14 +224,14 @@ async def test_a_body_that_continues_after_the_response_is_not_read_forever(url:
 
 
 async def test_pipelining_ten_thousand_requests_closes_the_connection(url: str) -> None:
-    answers = await told(url, HEALTHZ * 10_000)
+    answers = await answers_of(url, HEALTHZ * 10_000)
     # One that ran, and those that waited for it.
     assert statuses(answers) == [200] * 11
     assert answers.lower().count(b"connection: close") == 1
 
 
 async def test_a_complete_request_is_answered_even_if_garbage_follows(url: str) -> None:
-    assert statuses(await told(url, HEALTHZ + NONSENSE)) == [200]
+    assert statuses(await answers_of(url, HEALTHZ + NONSENSE)) == [200]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_a_complete_request_is_answered_even_if_garbage_follows(url: str) 
 )
 async def test_bytes_after_an_upgrade_request_are_not_parsed_as_a_request(url: str, upgrade: bytes) -> None:
     request = HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: " + upgrade + b"\r\n\r\n")
-    assert statuses(await told(url, request + HEALTHZ)) == [200]
+    assert statuses(await answers_of(url, request + HEALTHZ)) == [200]
 
 
 ODD_REQUESTS: list[tuple[bytes, int]] = [
@@ -297,17 +297,17 @@ def with_host(request: bytes) -> bytes:
 
 @pytest.mark.parametrize(("request_", "status"), ODD_REQUESTS, ids=[repr(request) for request, _ in ODD_REQUESTS])
 async def test_a_malformed_request_gets_one_4xx_response(url: str, request_: bytes, status: int) -> None:
-    assert statuses(await told(url, with_host(request_) + b"\r\n\r\n" + NONSENSE)) == [status]
+    assert statuses(await answers_of(url, with_host(request_) + b"\r\n\r\n" + NONSENSE)) == [status]
 
 
 async def test_mistakes_of_clients_are_not_logged(serve: Serve) -> None:
     server = serve()
     started = len(server.log)
     for request, _ in ODD_REQUESTS:
-        await told(server.url, with_host(request) + b"\r\n\r\n" + NONSENSE)
-    await told(server.url, HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
-    await told(server.url, head_of(LONGEST_HEAD + 1))
-    await told(server.url, b"G")
+        await answers_of(server.url, with_host(request) + b"\r\n\r\n" + NONSENSE)
+    await answers_of(server.url, HEALTHZ.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"))
+    await answers_of(server.url, head_of(LONGEST_HEAD + 1))
+    await answers_of(server.url, b"G")
     events = [json.loads(line) for line in server.stop().splitlines()[started:]]
     assert [event for event in events if event["level"] != "info"] == []
     assert events
@@ -315,7 +315,7 @@ async def test_mistakes_of_clients_are_not_logged(serve: Serve) -> None:
 
 async def test_half_open_connections_block_no_client_and_are_closed(url: str) -> None:
     async def half_open() -> list[int]:
-        return statuses(await told(url, HEALTHZ[:-2]))
+        return statuses(await answers_of(url, HEALTHZ[:-2]))
 
     async with connection(url), httpx.AsyncClient(base_url=url) as client:
         attack = [asyncio.create_task(half_open()) for _ in range(200)]
@@ -327,7 +327,7 @@ async def test_half_open_connections_block_no_client_and_are_closed(url: str) ->
 async def test_half_open_connections_beyond_the_maximum_block_no_client(serve: Serve) -> None:
     server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="20", GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS="600")
     unfinished = [b"", HEALTHZ[:-2], POST + b"Content-Length: 10\r\n\r\n"]
-    attack = [asyncio.create_task(told(server.url, request)) for request in unfinished * 20]
+    attack = [asyncio.create_task(answers_of(server.url, request)) for request in unfinished * 20]
     async with httpx.AsyncClient(base_url=server.url) as client:
         for _ in range(80):
             response = await client.get("/healthz", headers={"Connection": "close"})
@@ -351,7 +351,7 @@ async def test_a_client_that_does_not_read_responses_is_disconnected(serve: Serv
         writer.write(large * 10)
         await writer.drain()
         # The only connection is busy, and a busy connection is not closed for a new one.
-        while (answers := statuses(await told(server.url, HEALTHZ + NONSENSE))) != [200]:
+        while (answers := statuses(await answers_of(server.url, HEALTHZ + NONSENSE))) != [200]:
             assert answers in ([], [503])
 
 
@@ -362,8 +362,8 @@ async def test_every_worker_has_the_limits(serve: Serve) -> None:
         async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=10)) as client:
             assert (await client.get(f"{server.url}/healthz")).status_code == 200
         for _ in range(10):
-            assert statuses(await told(server.url, head_of(LONGEST_HEAD))) == [200]
-            assert statuses(await told(server.url, head_of(LONGEST_HEAD + 1))) == [431]
+            assert statuses(await answers_of(server.url, head_of(LONGEST_HEAD))) == [200]
+            assert statuses(await answers_of(server.url, head_of(LONGEST_HEAD + 1))) == [431]
     finally:
         log = server.stop()
     assert "Traceback" not in log

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api
 from tests.clock import Clock
-from tests.conftest import KEY, Server, demand_program, postgresql_only
+from tests.conftest import KEY, Server, postgresql_only, require_program
 from tests.postgresql import PostgresqlServer, program, running_server
 
 pytestmark = postgresql_only
@@ -34,7 +34,7 @@ Serve = Callable[..., Server]
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresqlServer]:
     """A separate server with durable commits."""
-    demand_program("PostgreSQL's server", program("initdb"))
+    require_program("PostgreSQL's server", program("initdb"))
     with running_server("synchronous_commit=on") as server:
         yield server
 
@@ -112,7 +112,7 @@ async def register(api: Api, name: str) -> bool:
     return True
 
 
-async def demand_no_leak(server: PostgresqlServer, database: str) -> None:
+async def assert_no_leak(server: PostgresqlServer, database: str) -> None:
     """In the end the replica has no more connections than its pool, and not one in a transaction.
 
     PostgreSQL itself takes a moment to notice that somebody has gone.
@@ -156,7 +156,7 @@ async def test_a_database_crash_under_load_loses_nothing_and_the_server_recovers
         assert meanwhile == {(200, 503)}
         answers = [(await api.login(name))["__typename"] for name in registered]
         assert answers == ["OtpRequired"] * len(registered)
-        await demand_no_leak(server, database)
+        await assert_no_leak(server, database)
     log = await asyncio.to_thread(replica.stop)
     assert log.count("The database is unavailable: ") >= len(failed)
     assert ", line " not in log, "what everybody expects then needs no traceback"
@@ -174,7 +174,7 @@ async def test_requests_time_out_when_the_database_stops_answering(
         assert {response.status_code for response in responses} == {503}
         assert (await api.login("user 1"))["__typename"] == "OtpRequired"
         assert await health(api) == (200, 200)
-        await demand_no_leak(server, database)
+        await assert_no_leak(server, database)
 
 
 async def test_requests_time_out_when_new_database_connections_hang(serve: Serve) -> None:

@@ -13,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 
 from tests.authenticator import code_at
-from tests.conftest import KEY, Connect, demand_program, postgresql_only
+from tests.conftest import KEY, Connect, postgresql_only, require_program
 from tests.postgresql import PostgresqlServer, program, running_server
 from tests.slow.process.conftest import Command
 
@@ -32,8 +32,8 @@ def block(language: str, beginning: str) -> str:
 @pytest.fixture
 def server() -> Iterator[PostgresqlServer]:
     """A separate server, since roles are shared by all databases of a server."""
-    demand_program("PostgreSQL's server", program("initdb"))
-    demand_program("psql", program("psql"))
+    require_program("PostgreSQL's server", program("initdb"))
+    require_program("psql", program("psql"))
     with running_server() as server:
         yield server
 

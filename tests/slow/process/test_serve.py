@@ -21,7 +21,7 @@ import pytest
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Server, demand_program
+from tests.conftest import Server, require_program
 
 KILLED_AFTER = 20  # registrations
 
@@ -93,7 +93,7 @@ async def test_two_servers_started_at_once_in_a_fresh_folder_share_keys_and_acco
 
 
 async def test_oathtool_codes_sign_in(live_server: str) -> None:
-    demand_program("oathtool")
+    require_program("oathtool")
 
     def oathtool(secret: str, when: str) -> str:
         command = ["oathtool", "--totp", "--base32", f"--now={when}", secret]

@@ -44,7 +44,7 @@ def serve(tmp_path: Path, new_environment: Callable[[], dict[str, str]]) -> Iter
     def start(*arguments: str, **environment: str) -> Server:
         servers.append(Server(tmp_path, *arguments, **(shared | environment)))
         server = servers[-1].start()
-        demand_workers(server)
+        assert_workers(server)
         return server
 
     yield start
@@ -68,7 +68,7 @@ def workers_of(server: Server) -> set[int]:
     return spawned or {server.process.pid}
 
 
-def demand_workers(server: Server) -> None:
+def assert_workers(server: Server) -> None:
     """Wait for an answer: several workers begin to listen only after their address is printed."""
     transport = httpx.HTTPTransport(retries=12)  # with growing pauses
     with httpx.Client(transport=transport, timeout=FAIL_SAFE_SECONDS) as http:
