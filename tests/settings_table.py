@@ -6,7 +6,8 @@ from itertools import pairwise
 
 from pydantic_settings import BaseSettings
 
-from graphql_mfa.settings import FORMER_WINDOWS, Settings, secrets_of, variable_of
+from graphql_mfa.environment import FORMER_WINDOWS, secrets_of, variable_of
+from graphql_mfa.settings import Settings
 
 _HEAD = """# Settings
 

@@ -11,7 +11,8 @@ from pydantic import SecretStr, ValidationError
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters
-from graphql_mfa.settings import FORMER_WINDOWS, default_cookie_name, environment_warnings, variable_of
+from graphql_mfa.environment import FORMER_WINDOWS, environment_warnings, variable_of
+from graphql_mfa.settings import default_cookie_name
 from tests.settings_table import descriptions, groups
 
 KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
@@ -131,7 +132,7 @@ def test_a_former_window_variable_still_works_with_a_warning(monkeypatch: pytest
     assert changed == {
         rate: Rate(9 if rate == rates[-1] else Settings.model_fields[rate].default.attempts, window) for rate in rates
     }
-    (sentence,) = environment_warnings()
+    (sentence,) = environment_warnings(Settings)
     assert {*re.findall(r"GRAPHQL_MFA_\w+", sentence)} == {*map(variable_of, (former, *rates))}
 
 

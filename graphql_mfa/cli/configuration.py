@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from graphql_mfa.core.keys import KeyRing
+from graphql_mfa.environment import environment_warnings, variable_of
 from graphql_mfa.flows.keys import load_key_ring
 from graphql_mfa.logs import report, report_warning
 from graphql_mfa.mfa import open_services
 from graphql_mfa.services import Services, utc_now
-from graphql_mfa.settings import Settings, environment_warnings, variable_of
+from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 
@@ -26,7 +27,7 @@ _SQLITE_HEADER = b"SQLite format 3\0"
 
 def read_settings() -> Settings:
     """The settings, after a message for each warning about a variable. An error in them ends the command."""
-    for warning in environment_warnings():
+    for warning in environment_warnings(Settings):
         report(warning, logging.WARNING)
     with exit_on_wrong_configuration(), warnings.catch_warnings():
         warnings.showwarning = report_warning
