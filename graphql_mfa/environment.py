@@ -2,23 +2,33 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from graphql_mfa.core.throttling import Rate
 
 PREFIX = "GRAPHQL_MFA_"
-# Settings before a rate held its window, and the rates that they still set, until 1.0.
-FORMER_WINDOWS = {
-    "registration_window_seconds": ("registration_attempts",),
-    "login_window_seconds": ("login_attempts", "login_address_attempts", "login_address_total"),
-    "login_stranger_window_seconds": ("login_stranger_attempts",),
-    "otp_failure_window_days": ("otp_failures_before_disabling",),
-    "refresh_window_seconds": ("refresh_attempts",),
-    "session_refresh_window_seconds": ("session_refreshes",),
-    "account_change_window_seconds": ("account_changes",),
+
+
+class Former(NamedTuple):
+    """The settings that replace a former one. unit: of a former window, which is part of a rate now."""
+
+    replacements: tuple[str, ...]
+    unit: str = ""
+
+
+FORMER_NAMES = {
+    "registration_window_seconds": Former(("registration_attempts",), "s"),
+    "login_window_seconds": Former(("login_attempts", "login_address_attempts", "login_address_total"), "s"),
+    "login_stranger_window_seconds": Former(("login_stranger_attempts",), "s"),
+    "otp_failure_window_days": Former(("otp_failures_before_disabling",), "d"),
+    "refresh_window_seconds": Former(("refresh_attempts",), "s"),
+    "session_refresh_window_seconds": Former(("session_refreshes",), "s"),
+    "account_change_window_seconds": Former(("account_changes",), "s"),
+    "hashing_places": Former(("hashing_slots",)),
 }
+"""Names that work until 1.0."""
 
 
 class EnvironmentSource(EnvSettingsSource):
@@ -38,9 +48,9 @@ class EnvironmentSource(EnvSettingsSource):
         self.env_vars = given
 
     def __call__(self) -> dict[str, Any]:
-        """The values of fields and of former windows."""
-        windows = {name: self.env_vars.get(variable_of(name).lower()) for name in FORMER_WINDOWS}
-        return super().__call__() | {name: value for name, value in windows.items() if value}
+        """The values by the names of settings, former names included."""
+        former = {name: self.env_vars.get(variable_of(name).lower()) for name in FORMER_NAMES}
+        return super().__call__() | {name: value for name, value in former.items() if value}
 
 
 def variable_of(name: str) -> str:
@@ -53,26 +63,27 @@ def secrets_of(settings: type[BaseSettings]) -> list[str]:
     return [variable_of(name) for name, field in settings.model_fields.items() if not field.repr]
 
 
-def with_complete_rates(settings: type[BaseSettings], given: dict[str, Any]) -> dict[str, Any]:
-    """Add the window to a rate that is only a number: that of the former setting or, without it, the default's."""
-    values = {name: value for name, value in given.items() if name not in FORMER_WINDOWS}
-    windows = {
-        rate: f"{given[former]}{'d' if former.endswith('_days') else 's'}"
-        for former, rates in FORMER_WINDOWS.items()
-        if former in given
-        for rate in rates
-    }
+def with_current_names(settings: type[BaseSettings], given: dict[str, Any]) -> dict[str, Any]:
+    """The values under their current names. A rate without a window gets the former setting's, or the default's."""
+    values = {name: value for name, value in given.items() if name not in FORMER_NAMES}
+    windows: dict[str, str] = {}
+    for former in FORMER_NAMES.keys() & given.keys():
+        replacements, unit = FORMER_NAMES[former]
+        if unit:
+            windows |= dict.fromkeys(replacements, f"{given[former]}{unit}")
+        else:
+            values = dict.fromkeys(replacements, given[former]) | values
     for name, field in settings.model_fields.items():
         if isinstance(field.default, Rate):
             attempts, _, window = str(field.default).partition("/")
-            text = str(given.get(name, attempts))
+            text = str(values.get(name, attempts))
             values[name] = text if "/" in text else f"{text}/{windows.get(name, window)}"
     return values
 
 
 def environment_warnings(settings: type[BaseSettings]) -> list[str]:
     """A sentence for each variable that has no effect, or loses it with 1.0. It names the variable, not its value."""
-    former = {variable_of(name): name for name in FORMER_WINDOWS}
+    former = {variable_of(name): name for name in FORMER_NAMES}
     secrets = (f"{name}_FILE" for name in secrets_of(settings))
     known = {*map(variable_of, settings.model_fields), *secrets, *former}
     sentences = []
@@ -87,9 +98,11 @@ def environment_warnings(settings: type[BaseSettings]) -> list[str]:
 
 
 def deprecation(former: str) -> str:
-    """A sentence that names what replaces a former setting."""
-    rates = " and ".join(map(variable_of, FORMER_WINDOWS[former]))
-    return f"{variable_of(former)} will be ignored from 1.0 on: set the window in {rates}, as in 10/5m."
+    """A sentence that names the settings that replace a former one."""
+    replacements, unit = FORMER_NAMES[former]
+    current = " and ".join(map(variable_of, replacements))
+    instead = f"set the window in {current}, as in 10/5m" if unit else f"set {current}"
+    return f"{variable_of(former)} will be ignored from 1.0 on: {instead}."
 
 
 def _content(path: str, variable: str) -> str:

@@ -159,7 +159,7 @@ async def open_services(
     database = _database(settings, engine, metrics)
     if notifier:
         database.after_commit(outbox.WRITTEN, notifier.wake)
-    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_places, metrics)
+    hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_slots, metrics)
     try:
         await database.check()
         if database.embedded:

@@ -18,12 +18,12 @@ from graphql_mfa.core.origins import is_wildcard, parse_origin
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 from graphql_mfa.environment import (
-    FORMER_WINDOWS,
+    FORMER_NAMES,
     PREFIX,
     EnvironmentSource,
     deprecation,
     environment_warnings,
-    with_complete_rates,
+    with_current_names,
 )
 
 _LAST_PORT = 65_535
@@ -290,7 +290,7 @@ class _Webhooks(_Group):
 class _Tuning(_Group):
     """Tuning"""
 
-    hashing_places: Count = 64
+    hashing_slots: Count = 64
     """Slots for logins, registrations and new passwords that wait for the password hashing of a process, or are in it.
     When all are taken, the address that has most of them gets RateLimited first."""
     max_connections: Count = 1000
@@ -324,7 +324,7 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment."""
-        for name in FORMER_WINDOWS.keys() & init_settings().keys():
+        for name in FORMER_NAMES.keys() & init_settings().keys():
             warnings.warn(deprecation(name), DeprecationWarning, stacklevel=3)
         return init_settings, EnvironmentSource(settings_cls)
 
@@ -350,8 +350,8 @@ class Settings(
 
     @model_validator(mode="before")
     @classmethod
-    def _complete_rates(cls, given: dict[str, Any]) -> dict[str, Any]:
-        return with_complete_rates(cls, given)
+    def _use_current_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+        return with_current_names(cls, given)
 
     @model_validator(mode="after")
     def _check_webhook(self) -> Self:

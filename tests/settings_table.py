@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from pydantic_settings import BaseSettings
 
-from graphql_mfa.environment import FORMER_WINDOWS, secrets_of, variable_of
+from graphql_mfa.environment import FORMER_NAMES, secrets_of, variable_of
 from graphql_mfa.settings import Settings
 
 _HEAD = """# Settings
@@ -22,7 +22,8 @@ Each setting is an environment variable. None is needed to try the server; the R
 _FORMER = """
 ## Former names
 
-Until 1.0 these variables, numbers of seconds or days, set the window of rates that are given without one:
+These variables work until 1.0, with a warning. `*_WINDOW_SECONDS` and `*_WINDOW_DAYS` set the window of rates that are
+given without one.
 
 """
 
@@ -39,8 +40,8 @@ def settings_page() -> str:
             names = f"`{variable}`" + (" or `_FILE`" if variable in secrets else "")
             lines.append(f"| {names} | {_shown(field.default)} | {meanings[name]} |\n")
     lines.append(_FORMER)
-    for former, rates in FORMER_WINDOWS.items():
-        lines.append(f"- {variable_of(former)} for {', '.join(f'`{variable_of(rate)}`' for rate in rates)}\n")
+    for former, (replacements, _) in FORMER_NAMES.items():
+        lines.append(f"- {variable_of(former)} for {', '.join(f'`{variable_of(name)}`' for name in replacements)}\n")
     return "".join(lines)
 
 

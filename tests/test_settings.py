@@ -11,7 +11,7 @@ from pydantic import SecretStr, ValidationError
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters
-from graphql_mfa.environment import FORMER_WINDOWS, environment_warnings, variable_of
+from graphql_mfa.environment import FORMER_NAMES, environment_warnings, variable_of
 from graphql_mfa.settings import default_cookie_name
 from tests.settings_table import descriptions, groups
 
@@ -118,9 +118,12 @@ def test_variables_without_effect_are_logged_once(
     ]
 
 
+FORMER_WINDOWS = [name for name, former in FORMER_NAMES.items() if former.unit]
+
+
 @pytest.mark.parametrize("former", FORMER_WINDOWS)
 def test_a_former_window_variable_still_works_with_a_warning(monkeypatch: pytest.MonkeyPatch, former: str) -> None:
-    rates = FORMER_WINDOWS[former]
+    rates = FORMER_NAMES[former].replacements
     window = timedelta(days=7) if former.endswith("_days") else timedelta(seconds=7)
     with pytest.warns(DeprecationWarning, match=variable_of(former)):
         given = settings(**{former: 7, rates[-1]: 9})
@@ -140,6 +143,24 @@ def test_a_rate_with_a_window_ignores_the_former_variable(monkeypatch: pytest.Mo
     monkeypatch.setenv("GRAPHQL_MFA_LOGIN_WINDOW_SECONDS", "7")
     monkeypatch.setenv("GRAPHQL_MFA_LOGIN_ATTEMPTS", "3/1h")
     assert settings().login_attempts == settings(login_attempts="3/1h").login_attempts == Rate.parse("3/1h")
+
+
+def test_a_former_name_still_works_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.warns(DeprecationWarning, match="GRAPHQL_MFA_HASHING_PLACES"):
+        assert settings(hashing_places=7).hashing_slots == 7
+    monkeypatch.setenv("GRAPHQL_MFA_HASHING_PLACES", "7")
+    assert settings().hashing_slots == 7
+    assert environment_warnings(Settings) == [
+        "GRAPHQL_MFA_HASHING_PLACES will be ignored from 1.0 on: set GRAPHQL_MFA_HASHING_SLOTS."
+    ]
+    monkeypatch.setenv("GRAPHQL_MFA_HASHING_SLOTS", "9")
+    assert settings().hashing_slots == 9
+
+
+def test_the_value_of_a_former_name_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_HASHING_PLACES", "0")
+    with pytest.raises(ValidationError, match="hashing_slots"):
+        settings()
 
 
 def test_an_unsafe_value_is_refused_naming_the_setting(subtests: pytest.Subtests) -> None:
@@ -338,7 +359,7 @@ def test_pages_and_files_name_only_settings_that_exist() -> None:
     files = [root / "README.md", root / "compose.yaml", root / "Dockerfile", *(root / "docs").rglob("*.md")]
     named = {name for file in files for name in re.findall(r"GRAPHQL_MFA_\w+[A-Z0-9]", file.read_text())}
     assert "GRAPHQL_MFA_LOG_FORMAT" in named
-    assert named - known - {f"{name}_FILE" for name in known} == {variable_of(former) for former in FORMER_WINDOWS}
+    assert named - known - {f"{name}_FILE" for name in known} == set(map(variable_of, FORMER_NAMES))
 
 
 def test_every_setting_is_documented() -> None:

@@ -140,7 +140,7 @@ async def test_only_wrong_current_passwords_count_as_failures(run_app: RunApp, c
 
 async def test_errors_are_reported_in_a_fixed_order(run_app: RunApp, connect: Connect, clock: Clock) -> None:
     """Session, freshness, the new password's form; only then that every slot before the hashing threads is taken."""
-    async with run_app(hashing_places=2) as app:
+    async with run_app(hashing_slots=2) as app:
         api, services = connect(app), app.state.services
         member = await api.member()
         counted = await scalar(services, "SELECT sum(attempts) FROM mfa_throttles")

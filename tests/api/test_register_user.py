@@ -157,7 +157,7 @@ async def test_a_name_is_taken_whatever_its_case_width_or_composition(api: Api, 
 
 
 async def test_one_of_fifty_parallel_registrations_of_one_name_succeeds(run_app: RunApp, connect: Connect) -> None:
-    async with run_app(hashing_places=100) as app:
+    async with run_app(hashing_slots=100) as app:
         api = connect(app)
         answers = await asyncio.gather(*(api.register() for _ in range(50)))
     assert Counter(answer["__typename"] for answer in answers) == {"RegisterUserSuccess": 1, "UsernameTaken": 49}

@@ -223,7 +223,7 @@ async def test_unlock_by_an_operator_clears_the_waits(run_app: RunApp, connect: 
 
 
 async def test_a_reset_that_finds_no_hashing_slot_is_not_counted(run_app: RunApp, connect: Connect) -> None:
-    async with run_app(hashing_places=1) as app:
+    async with run_app(hashing_slots=1) as app:
         services: Services = app.state.services
         async with slots_taken(services.hashing, "192.0.2.1"):
             refused = await reset_password(connect(app), "000000", NO_RECOVERY_CODE)

@@ -45,7 +45,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> CollectorRegistry:
 
 @pytest.fixture
 async def app(registry: CollectorRegistry, run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(metrics_token=TOKEN, hashing_places=2) as app:
+    async with run_app(metrics_token=TOKEN, hashing_slots=2) as app:
         yield app
 
 

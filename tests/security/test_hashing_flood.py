@@ -28,7 +28,7 @@ WAIT = 10  # seconds, a bound that is only reached when something is broken
 
 @pytest.fixture
 async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(hashing_places=SLOTS) as app:
+    async with run_app(hashing_slots=SLOTS) as app:
         yield app
 
 

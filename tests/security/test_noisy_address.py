@@ -60,7 +60,7 @@ async def test_a_quiet_address_does_not_wait_for_a_busy_one(
 @pytest.mark.parametrize("noisy", [[NOISY], [NOISY, "203.0.113.10", "203.0.113.11"]], ids=["one", "three"])
 async def test_busy_addresses_do_not_displace_a_quiet_one(run_app: RunApp, connect: Connect, noisy: list[str]) -> None:
     """The last login in the longest queue makes room, before anything of it is counted."""
-    async with run_app(hashing_places=12, login_attempts=1) as app:
+    async with run_app(hashing_slots=12, login_attempts=1) as app:
         services = app.state.services
         await connect(app).member()
         attackers = [connect(app, noisy[number % len(noisy)]) for number in range(12)]
