@@ -24,11 +24,46 @@ FORMER_NAMES = {
     "login_stranger_window_seconds": Former(("login_stranger_attempts",), "s"),
     "otp_failure_window_days": Former(("otp_failures_before_disabling",), "d"),
     "refresh_window_seconds": Former(("refresh_attempts",), "s"),
-    "session_refresh_window_seconds": Former(("session_refreshes",), "s"),
     "account_change_window_seconds": Former(("account_changes",), "s"),
     "hashing_places": Former(("hashing_slots",)),
 }
 """Names that work until 1.0."""
+
+FIXED_VALUES = {
+    "challenge_attempts": "5",
+    "challenges_per_user": "10",
+    "dead_event_days": "30",
+    "enrollment_lifetime_seconds": "86400",
+    "enrollment_restart_window_seconds": "3600",
+    "enrollment_restarts": "10",
+    "event_delivery_days": "3",
+    "event_delivery_seconds": "10",
+    "head_timeout_seconds": "10",
+    "known_address_days": "90",
+    "login_backoff_first_seconds": "1",
+    "login_backoff_longest_seconds": "900",
+    "login_stranger_wait_seconds": "60",
+    "max_head_bytes": "16384",
+    "max_query_aliases": "30",
+    "max_query_directives": "30",
+    "max_query_fields": "a quarter of GRAPHQL_MFA_MAX_QUERY_TOKENS",
+    "max_query_introspections": "2",
+    "max_query_root_fields": "10",
+    "otp_backoff_first_seconds": "60",
+    "otp_backoff_longest_seconds": "3600",
+    "otp_failures_before_backoff": "5",
+    "otp_lookback_steps": "10",
+    "purge_batch_rows": "500",
+    "recovery_code_attempts": "10",
+    "recovery_code_count": "10",
+    "recovery_code_window_seconds": "300",
+    "refresh_retry_seconds": "3600",
+    "session_refresh_window_seconds": "600",
+    "session_refreshes": "120",
+    "totp_device_confirmation_seconds": "600",
+    "totp_devices_per_user": "5",
+}
+"""Settings that are constants now. Until 1.0 they are ignored with a warning."""
 
 
 class EnvironmentSource(EnvSettingsSource):
@@ -65,7 +100,7 @@ def secrets_of(settings: type[BaseSettings]) -> list[str]:
 
 def with_current_names(settings: type[BaseSettings], given: dict[str, Any]) -> dict[str, Any]:
     """The values under their current names. A rate without a window gets the former setting's, or the default's."""
-    values = {name: value for name, value in given.items() if name not in FORMER_NAMES}
+    values = {name: value for name, value in given.items() if name not in {*FORMER_NAMES, *FIXED_VALUES}}
     windows: dict[str, str] = {}
     for former in FORMER_NAMES.keys() & given.keys():
         replacements, unit = FORMER_NAMES[former]
@@ -83,7 +118,7 @@ def with_current_names(settings: type[BaseSettings], given: dict[str, Any]) -> d
 
 def environment_warnings(settings: type[BaseSettings]) -> list[str]:
     """A sentence for each variable that has no effect, or loses it with 1.0. It names the variable, not its value."""
-    former = {variable_of(name): name for name in FORMER_NAMES}
+    former = {variable_of(name): name for name in (*FORMER_NAMES, *FIXED_VALUES)}
     secrets = (f"{name}_FILE" for name in secrets_of(settings))
     known = {*map(variable_of, settings.model_fields), *secrets, *former}
     sentences = []
@@ -98,11 +133,14 @@ def environment_warnings(settings: type[BaseSettings]) -> list[str]:
 
 
 def deprecation(former: str) -> str:
-    """A sentence that names the settings that replace a former one."""
+    """A sentence about a former setting: the ones that replace it, or the value that is fixed now."""
+    variable = variable_of(former)
+    if former in FIXED_VALUES:
+        return f"{variable} is ignored: its value is now fixed at {FIXED_VALUES[former]}."
     replacements, unit = FORMER_NAMES[former]
     current = " and ".join(map(variable_of, replacements))
     instead = f"set the window in {current}, as in 10/5m" if unit else f"set {current}"
-    return f"{variable_of(former)} will be ignored from 1.0 on: {instead}."
+    return f"{variable} will be ignored from 1.0 on: {instead}."
 
 
 def _content(path: str, variable: str) -> str:

@@ -13,20 +13,20 @@ _log = logging.getLogger("graphql_mfa")
 # uvicorn logs clients' mistakes as warnings; `logs.py` sets this logger to errors.
 _protocol_log = logging.getLogger("graphql_mfa.http_server")
 
+MAX_HEAD_BYTES = 16_384
+"""Longest request line with its headers. Apache and nginx accept 8 KiB a line."""
+HEAD_TIMEOUT_SECONDS = 10
+"""How long a client may take to send a request's head and, on Linux, to read a response."""
 _LONGEST_PIPELINE = 10
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. The application limits the time of bodies and responses."""
 
-    def __init__(
-        self, *args: Any, max_head_bytes: int, head_timeout_seconds: int, max_connections: int, **kwargs: Any
-    ) -> None:
+    def __init__(self, *args: Any, max_connections: int, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _protocol_log
         self.url = b""
-        self._max_head_bytes = max_head_bytes
-        self._head_timeout_seconds = head_timeout_seconds
         self._max_connections = max_connections
         self._bytes_without_progress = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -42,7 +42,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
             # Linux closes the connection of a client that doesn't read its responses.
-            milliseconds = 1000 * self._head_timeout_seconds
+            milliseconds = 1000 * HEAD_TIMEOUT_SECONDS
             transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         self._set_deadline()
         if len(self.connections) > self._max_connections:
@@ -59,12 +59,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self._set_deadline()
         position = 0
         while position < len(data) and not self._refused and not self.transport.is_closing():
-            piece = data[position : position + self._max_head_bytes - self._bytes_without_progress]
+            piece = data[position : position + MAX_HEAD_BYTES - self._bytes_without_progress]
             position += len(piece)
             self._bytes_without_progress += len(piece)
             super().data_received(piece)
-            if self._bytes_without_progress >= self._max_head_bytes:
-                mostly_url = len(self.url) > self._max_head_bytes // 2
+            if self._bytes_without_progress >= MAX_HEAD_BYTES:
+                mostly_url = len(self.url) > MAX_HEAD_BYTES // 2
                 self._refuse(
                     HTTPStatus.REQUEST_URI_TOO_LONG if mostly_url else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
                 )
@@ -137,7 +137,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _set_deadline(self) -> None:
-        self._deadline = self.loop.call_later(self._head_timeout_seconds, self._time_out)
+        self._deadline = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._time_out)
 
     def _clear_deadline(self) -> None:
         if self._deadline is not None:

@@ -18,6 +18,7 @@ from graphql_mfa.core.origins import is_wildcard, parse_origin
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 from graphql_mfa.environment import (
+    FIXED_VALUES,
     FORMER_NAMES,
     PREFIX,
     EnvironmentSource,
@@ -138,12 +139,8 @@ class _Proxy(_Group):
 
     trusted_proxies: Networks = ()
     """Addresses or networks of the proxies whose `X-Forwarded-For` is trusted, separated by commas."""
-    max_head_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 16_384
-    """Longest request line with its headers."""
     max_body_bytes: Count = 65_536
     """Longest request body, and longest query string."""
-    head_timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
-    """How long a client may take to send a request's head, or to read a response."""
     request_timeout_seconds: Seconds = 30
     """How long a request may take, from its head to its response."""
     stop_seconds: Seconds = 10
@@ -176,18 +173,12 @@ class _Policy(_Group):
     """log2 of the rounds; fewer than 10 warn. After a change, a password is hashed again at its next login."""
     challenge_lifetime_seconds: Seconds = 300
     """How long a challenge can be answered."""
-    challenge_attempts: Count = 5
-    """Wrong answers that end a challenge."""
     otp_digits: Annotated[int, Field(ge=6, le=8)] = 6
     """Digits of a one-time code (RFC 4226 R4). Choose before the first account: a change breaks enrolled apps."""
     otp_period_seconds: Annotated[int, Field(ge=15, le=120)] = 30
     """Time step of one-time codes (RFC 6238 5.2). Choose before the first account: a change breaks enrolled apps."""
     otp_window_steps: Annotated[int, Field(ge=0, le=2)] = 1
     """Time steps accepted before and after the current one (RFC 6238 5.2)."""
-    totp_devices_per_user: Annotated[int, Field(ge=1, le=100)] = 5
-    """Authenticator apps of an account, unconfirmed ones included."""
-    enrollment_lifetime_seconds: Seconds = 86_400
-    """Age at which an account is deleted if it never confirmed a code."""
     access_token_seconds: Seconds = 600
     """Lifetime of an access token; other services may accept one that long after its session ended."""
     session_idle_seconds: Seconds = 3600
@@ -196,9 +187,6 @@ class _Policy(_Group):
     """Age at which a session ends (NIST SP 800-63B-4 2.2.3)."""
     refresh_grace_seconds: Annotated[int, Field(ge=0, le=60)] = 10
     """How long a rotated refresh token still returns the same new pair, to the same client."""
-    refresh_retry_seconds: Annotated[int, Field(ge=0, le=86_400)] = 3600
-    """How long a refresh repeated with its `retryKey` returns the same refresh token, from any address, until that
-    token is used."""
     reauthentication_seconds: Seconds = 300
     """How recently a second factor must have been verified for sensitive operations."""
 
@@ -220,14 +208,10 @@ class _AttemptLimits(_Group):
     login_stranger_attempts: Attempts = Rate.parse("100/1h")
     """Wrong passwords per account from all addresses that never signed in to it, taken together; beyond, those
     addresses share one attempt per minute. Also refused password resets."""
-    otp_failures_before_backoff: Count = 5
-    """Wrong codes of an account in a row, across challenges, from which on each makes a wait."""
     otp_failures_before_disabling: Attempts = Rate.parse("100/30d")
     """Wrong codes of an account that switch its one-time codes off (NIST SP 800-63B-4 3.2.2)."""
     refresh_attempts: Attempts = Rate.parse("30/5m")
     """Refused refresh tokens per address."""
-    session_refreshes: Attempts = Rate.parse("120/10m")
-    """Refreshes of one session."""
     account_changes: Attempts = Rate.parse("60/1h")
     """Changes to an account, and verifications for them, per session."""
 
@@ -236,13 +220,9 @@ class _DocumentLimits(_Group):
     """Limits on GraphQL documents"""
 
     max_query_tokens: Count = 1000
-    """Lexical tokens of a document."""
-    max_query_fields: Count = 250
-    """Fields of a document as written, unused fragments included."""
+    """Lexical tokens of a document. A quarter of them may be fields, as written, unused fragments included."""
     max_query_depth: Count = 20
     """Nesting of an operation, fragments expanded."""
-    max_query_aliases: Count = 30
-    """Aliases of an operation, fragments expanded."""
 
 
 class _Retention(_Group):
@@ -250,8 +230,6 @@ class _Retention(_Group):
 
     security_event_days: Days = 365
     """Days for which security events are kept."""
-    known_address_days: Days = 90
-    """Days after its last sign-in for which an account's address counts as known. An account has at most 50."""
     deleted_name_days: Days = 30
     """Days for which the name of a deleted account can't be registered."""
     deleted_account_events: Literal["anonymous", "remove"] = "anonymous"
@@ -283,8 +261,6 @@ class _Webhooks(_Group):
     webhook_allowed_networks: Networks = ()
     """Networks, separated by commas, into which security events may be sent by plain http. By https they are sent to
     any address."""
-    event_delivery_seconds: Annotated[int, Field(gt=0, le=300)] = 10
-    """How long one delivery of an event may take, name resolution included."""
 
 
 class _Tuning(_Group):
@@ -324,8 +300,9 @@ class Settings(
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment."""
-        for name in FORMER_NAMES.keys() & init_settings().keys():
-            warnings.warn(deprecation(name), DeprecationWarning, stacklevel=3)
+        for name in {*FORMER_NAMES, *FIXED_VALUES} & init_settings().keys():
+            category = DeprecationWarning if name in FORMER_NAMES else UserWarning
+            warnings.warn(deprecation(name), category, stacklevel=3)
         return init_settings, EnvironmentSource(settings_cls)
 
     @property

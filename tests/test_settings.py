@@ -11,7 +11,12 @@ from pydantic import SecretStr, ValidationError
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters
-from graphql_mfa.environment import FORMER_NAMES, environment_warnings, variable_of
+from graphql_mfa.environment import FIXED_VALUES, FORMER_NAMES, environment_warnings, variable_of
+from graphql_mfa.flows import limits
+from graphql_mfa.flows.accounts import ENROLLMENT_LIFETIME
+from graphql_mfa.flows.notifications import DELIVERY_SECONDS
+from graphql_mfa.flows.sessions import REFRESH_RETRY_TIME
+from graphql_mfa.http_server import HEAD_TIMEOUT_SECONDS, MAX_HEAD_BYTES
 from graphql_mfa.settings import default_cookie_name
 from tests.settings_table import descriptions, groups
 
@@ -111,8 +116,10 @@ def test_variables_without_effect_are_logged_once(
 ) -> None:
     monkeypatch.setenv("GRAPHQL_MFA_TRUSTED_DOCUMENTS", "")
     monkeypatch.setenv("GRAPHQL_MFA_ISSUER_FILE", "hunter2")
+    monkeypatch.setenv("GRAPHQL_MFA_CHALLENGE_ATTEMPTS", "5")  # a constant now
     create_app()
     assert [record.getMessage() for record in caplog.records] == [
+        "GRAPHQL_MFA_CHALLENGE_ATTEMPTS is ignored: its value is now fixed at 5.",
         "There is no setting GRAPHQL_MFA_ISSUER_FILE: it is ignored.",
         "GRAPHQL_MFA_TRUSTED_DOCUMENTS is empty, which counts as unset.",
     ]
@@ -157,6 +164,30 @@ def test_a_former_name_still_works_with_a_warning(monkeypatch: pytest.MonkeyPatc
     assert settings().hashing_slots == 9
 
 
+def test_a_former_setting_with_a_fixed_value_is_ignored_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentence = "GRAPHQL_MFA_MAX_HEAD_BYTES is ignored: its value is now fixed at 16384."
+    with pytest.warns(UserWarning, match=f"^{re.escape(sentence)}$"):
+        assert settings(max_head_bytes=1) == settings()
+    monkeypatch.setenv("GRAPHQL_MFA_MAX_HEAD_BYTES", "no number")
+    assert settings() == Settings.model_construct()
+    assert environment_warnings(Settings) == [sentence]
+
+
+def test_the_fixed_values_in_warnings_are_the_constants() -> None:
+    assert {
+        "challenge_attempts": limits.CHALLENGE_ATTEMPTS,
+        "enrollment_lifetime_seconds": ENROLLMENT_LIFETIME.total_seconds(),
+        "event_delivery_seconds": DELIVERY_SECONDS,
+        "head_timeout_seconds": HEAD_TIMEOUT_SECONDS,
+        "max_head_bytes": MAX_HEAD_BYTES,
+        "otp_failures_before_backoff": limits.OTP_FAILURES_BEFORE_BACKOFF,
+        "refresh_retry_seconds": REFRESH_RETRY_TIME.total_seconds(),
+        "session_refreshes": limits.SESSION_REFRESHES.attempts,
+        "session_refresh_window_seconds": limits.SESSION_REFRESHES.window.total_seconds(),
+        "totp_devices_per_user": limits.TOTP_DEVICES_PER_USER,
+    }.items() <= {name: int(value) for name, value in FIXED_VALUES.items() if value.isdigit()}.items()
+
+
 def test_the_value_of_a_former_name_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAPHQL_MFA_HASHING_PLACES", "0")
     with pytest.raises(ValidationError, match="hashing_slots"):
@@ -189,7 +220,6 @@ def test_an_unsafe_value_is_refused_naming_the_setting(subtests: pytest.Subtests
         ("login_attempts", "1000000001/1s"),
         ("login_attempts", "/5m"),
         ("login_attempts", "often"),
-        ("challenge_attempts", -1),
         ("challenge_lifetime_seconds", 0.5),
         ("otp_digits", 5),
         ("otp_digits", 9),
@@ -197,7 +227,6 @@ def test_an_unsafe_value_is_refused_naming_the_setting(subtests: pytest.Subtests
         ("otp_window_steps", 3),
         ("otp_window_steps", -1),
         ("refresh_grace_seconds", 61),
-        ("refresh_retry_seconds", 86_401),
         ("no_such_setting", 1),
     ]:
         with subtests.test(name=name, value=value), pytest.raises(ValidationError, match=name):

@@ -88,12 +88,7 @@ def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> "Conf
         factory=True,
         workers=workers,
         # Annotated as a class, but only called.
-        http=partial(  # type: ignore[arg-type]
-            BoundedProtocol,
-            max_head_bytes=settings.max_head_bytes,
-            head_timeout_seconds=settings.head_timeout_seconds,
-            max_connections=settings.max_connections,
-        ),
+        http=partial(BoundedProtocol, max_connections=settings.max_connections),  # type: ignore[arg-type]
         # uvicorn counts idle connections too, and requests whose clients have disconnected.
         limit_concurrency=2 * settings.max_connections,
         # Mutations over WebSockets would bypass the limits of HTTP.

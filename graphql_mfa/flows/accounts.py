@@ -27,6 +27,9 @@ from graphql_mfa.types.accounts import (
 )
 from graphql_mfa.types.errors import InvalidInput, RateLimited
 
+ENROLLMENT_LIFETIME = timedelta(days=1)
+"""Age at which an account is deleted if it never confirmed a code."""
+
 
 async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserResult:
     """Check username and password, then create the account with an unconfirmed device and a challenge.
@@ -98,7 +101,7 @@ def _create(transaction: Transaction, name: Username, password_hash: str) -> Reg
         name=name,
         password_hash=password_hash,
         now=now,
-        enrollment_expires_at=now + timedelta(seconds=transaction.services.settings.enrollment_lifetime_seconds),
+        enrollment_expires_at=now + ENROLLMENT_LIFETIME,
     )
     if not created:
         return UsernameTaken()

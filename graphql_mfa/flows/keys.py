@@ -12,6 +12,7 @@ from pathlib import Path
 from uuid import UUID
 
 from graphql_mfa.core.keys import InvalidKeyError, Key, KeyRing, SealBrokenError, new_key
+from graphql_mfa.flows.sessions import REFRESH_RETRY_TIME
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, keys
@@ -98,7 +99,7 @@ async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: 
     """Every key of the ring in its order, then the missing ones that something was encrypted or signed with."""
     # How long a session's access token is checked with its key, and how long the pair is repeated.
     since = now - timedelta(seconds=max(settings.access_token_seconds, settings.refresh_grace_seconds))
-    retries_since = now - timedelta(seconds=settings.refresh_retry_seconds)
+    retries_since = now - REFRESH_RETRY_TIME
 
     def count(connection: Connection) -> tuple[dict[bytes, int], dict[bytes, int]]:
         return keys.count_secrets(connection), keys.count_sessions(connection, now, since, retries_since)

@@ -14,8 +14,16 @@ from graphql_mfa.store.sign_in import LoginCandidate
 
 Limits = Mapping[bytes, Limit]
 
+CHALLENGE_ATTEMPTS = 5
+"""Wrong answers that end a challenge."""
+TOTP_DEVICES_PER_USER = 5
+"""Unconfirmed ones included. A guess may match the code of any of them."""
+OTP_FAILURES_BEFORE_BACKOFF = 5
+"""How many wrong one-time codes in a row, across an account's challenges, begin the waits."""
 OTP_BACKOFF = Backoff(timedelta(minutes=1), timedelta(hours=1))
 """The waits after wrong one-time codes in a row."""
+SESSION_REFRESHES = Limit(*Rate.parse("120/10m"))
+"""Refreshes of one session, counted in its row. Clients with several tabs stay far below one in five seconds."""
 
 _PASSWORD_BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=15))
 _NEW_ADDRESSES_BACKOFF = Backoff(timedelta(minutes=1), timedelta(minutes=1))
@@ -62,11 +70,6 @@ def account_changes(settings: Settings, session_id: UUID) -> Limits:
 def refresh(settings: Settings, address: str) -> Limits:
     """Refused refresh tokens per address."""
     return _per_address("refresh", address, Limit(*settings.refresh_attempts))
-
-
-def session_refreshes(settings: Settings) -> Limit:
-    """Refreshes of one session, counted in its row."""
-    return Limit(*settings.session_refreshes)
 
 
 def current_password(settings: Settings, session_id: UUID) -> Limits:

@@ -22,6 +22,8 @@ DELIVERY_TIME = timedelta(days=3)
 """How long an event's delivery is tried."""
 MAX_DELIVERIES = 8
 """Concurrent deliveries to one sink by one process."""
+DELIVERY_SECONDS = 10
+"""How long one delivery may take, name resolution included; GitHub waits as long for a webhook."""
 
 # The retry schedule of Standard Webhooks 1.0; the last pause repeats until the days are over.
 _PAUSES = [timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30)]
@@ -69,7 +71,6 @@ class _Worker:
 
     def __init__(self, services: Services, sink: str, on_event: OnEvent, woken: asyncio.Event) -> None:
         self._services, self._sink, self._on_event, self._woken = services, sink, on_event, woken
-        self._seconds = services.settings.event_delivery_seconds
         self._deliveries: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -110,7 +111,7 @@ class _Worker:
         self._services.metrics.events_waiting.labels(self._sink).set(waiting)
         if not numbers:
             return []
-        lease_ends_at = now + timedelta(seconds=self._seconds) + _LEASE_SLACK
+        lease_ends_at = now + timedelta(seconds=DELIVERY_SECONDS) + _LEASE_SLACK
         return await self._services.database.write(
             partial(outbox.claim, sink=self._sink, numbers=numbers, now=now, lease_ends_at=lease_ends_at)
         )
@@ -141,7 +142,7 @@ class _Worker:
     async def _attempt(self, message: Message) -> str | None:
         """Deliver, and return the error: a DeliveryError's text, or the class of another exception."""
         try:
-            async with asyncio.timeout(self._seconds):
+            async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._on_event(_event_of(message))
         except DeliveryError as error:
             return str(error)

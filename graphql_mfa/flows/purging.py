@@ -13,6 +13,8 @@ BATCH_ROWS = 500
 """Rows changed in one transaction, which keeps other writers waiting for that time only."""
 # Given-up events are kept for `graphql-mfa webhooks retry`.
 _OUTBOX_RETENTION = DELIVERY_TIME + timedelta(days=30)
+# After the last sign-in from the address. By then a dynamic address may have another user.
+_KNOWN_ADDRESS_RETENTION = timedelta(days=90)
 
 
 class PurgeError(Exception):
@@ -41,7 +43,7 @@ async def purge(database: Database, settings: Settings, now: datetime) -> dict[s
         rows=BATCH_ROWS,
         otp_failure_window=settings.otp_failures_before_disabling.window,
         event_retention=timedelta(days=settings.security_event_days),
-        known_address_retention=timedelta(days=settings.known_address_days),
+        known_address_retention=_KNOWN_ADDRESS_RETENTION,
         outbox_retention=_OUTBOX_RETENTION,
     )
     purged = dict.fromkeys(batches, 0)

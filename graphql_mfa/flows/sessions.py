@@ -104,6 +104,8 @@ async def _ask(claims: Claims, request: ClaimsRequest) -> Mapping[str, object]:
     return await answer if isawaitable(answer) else answer
 
 
+REFRESH_RETRY_TIME = timedelta(hours=1)
+"""How long a refresh repeated with its `retryKey` returns the same refresh token, until that token is used."""
 # Sign-ins at the same moment may not count each other: each needs a code of its own, of which fewer than that exist.
 _UNCOUNTED = 50
 
@@ -149,11 +151,7 @@ def _exchange(
     key = services.key_ring.get(session.key_id)
     age = now - session.refreshed_at
     is_young = age <= timedelta(seconds=services.settings.refresh_grace_seconds)
-    is_retry = (
-        retry is not None
-        and retry == session.retry_digest
-        and age <= timedelta(seconds=services.settings.refresh_retry_seconds)
-    )
+    is_retry = retry is not None and retry == session.retry_digest and age <= REFRESH_RETRY_TIME
     may_repeat = is_young or is_retry
     if may_repeat and key is None:
         # Another replica has a key that this one lacks: the current token may be the one that this was traded for.
@@ -194,9 +192,7 @@ def _use(
 ) -> SignedIn | RateLimited:
     """Count a refresh of the session, prolong it, and issue its refresh token with a new access token."""
     services, client, now = transaction.services, transaction.client, transaction.now
-    usage = reserve(
-        limits.session_refreshes(services.settings), Usage(session.refreshes, session.refresh_window_ends_at), now
-    )
+    usage = reserve(limits.SESSION_REFRESHES, Usage(session.refreshes, session.refresh_window_ends_at), now)
     if isinstance(usage, timedelta):
         return RateLimited.until(usage)
     used = replace(

@@ -314,7 +314,7 @@ def issue_challenge(
         token=token,
         expires_at=expires_at,
         expires_in=settings.challenge_lifetime_seconds,
-        attempts_left=settings.challenge_attempts,
+        attempts_left=limits.CHALLENGE_ATTEMPTS,
         factors=factors,
         otp_retry_after=throttling.seconds(otp_wait) if otp_wait else None,
     )
@@ -329,8 +329,7 @@ async def _run_with_challenge(
         return ChallengeExpired()
 
     def run(transaction: Transaction) -> T | ChallengeExpired:
-        attempts = services.settings.challenge_attempts
-        challenge = sign_in.lock_by_challenge(transaction.connection, token, transaction.now, attempts)
+        challenge = sign_in.lock_by_challenge(transaction.connection, token, transaction.now, limits.CHALLENGE_ATTEMPTS)
         return ChallengeExpired() if challenge is None else use_case(transaction, challenge)
 
     return await services.write(client, run)

@@ -59,14 +59,13 @@ async def add_totp_device(
     services: Services, access_token: str | None, name: str, client: Client
 ) -> AddTotpDeviceResult:
     """Add a device with a fresh secret. It has to be confirmed in this session, before it expires."""
-    settings = services.settings
 
     def add(transaction: Transaction, caller: Caller) -> TotpDeviceAdded | InvalidInput | TooManyDevices:
         now = transaction.now
         shown_name = parse_device_name(name)
         if isinstance(shown_name, Problem):
             return InvalidInput.of({"name": shown_name})
-        if totp.count(transaction.connection, caller.user.id, now) >= settings.totp_devices_per_user:
+        if totp.count(transaction.connection, caller.user.id, now) >= limits.TOTP_DEVICES_PER_USER:
             return TooManyDevices()
         expires_at = now + _CONFIRMATION_TIME
         device, enrollment = _add_device(
@@ -175,9 +174,9 @@ def answer_with_otp(
     settings = transaction.services.settings
     if challenge:
         attempts_left = challenge.attempts_left
-        repeated = attempts_left < settings.challenge_attempts - 1
+        repeated = attempts_left < limits.CHALLENGE_ATTEMPTS - 1
     else:
-        attempts_left = max(0, settings.otp_failures_before_backoff - user.otp_failures - 1)
+        attempts_left = max(0, limits.OTP_FAILURES_BEFORE_BACKOFF - user.otp_failures - 1)
         repeated = user.otp_failures > 0
     verdict, device = match_devices(transaction, devices, otp)
     match verdict:
@@ -235,7 +234,7 @@ def _count_failure(transaction: Transaction, user: StoredUser) -> None:
         disabling = settings.otp_failures_before_disabling
         in_window = totp.add_otp_failure(transaction.connection, user.id, uuid4(), now, now - disabling.window)
         in_a_row = user.otp_failures + 1
-        doublings = in_a_row - settings.otp_failures_before_backoff
+        doublings = in_a_row - limits.OTP_FAILURES_BEFORE_BACKOFF
         disabled = in_window >= disabling.attempts
         totp.set_otp_state(
             transaction.connection,

@@ -27,6 +27,7 @@ from graphql_mfa.types.errors import PublicError
 INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
 
 _MAX_DEFINITIONS = 100
+_MAX_ALIASES = 30
 _MAX_ROOT_FIELDS = 10
 _MAX_DIRECTIVES = 30
 _MAX_INTROSPECTIONS = 2
@@ -102,7 +103,7 @@ class DocumentLimits:
         measure = _Measure(document, self._credential_fields)
         values = sum(count for kind, count in measure.written.items() if issubclass(kind, ValueNode))
         for found, limit, what in (
-            (measure.written[FieldNode], self._settings.max_query_fields, "fields"),
+            (measure.written[FieldNode], self._settings.max_query_tokens // 4, "fields"),
             (values, _MAX_VALUES, "values"),
         ):
             if found > limit:
@@ -116,7 +117,7 @@ class DocumentLimits:
             nodes += size.nodes
             for found, limit, what in (
                 (size.levels, self._settings.max_query_depth, "levels"),
-                (size.aliases, self._settings.max_query_aliases, "aliases"),
+                (size.aliases, _MAX_ALIASES, "aliases"),
                 (size.directives, _MAX_DIRECTIVES, "directives"),
                 (size.root_fields, _MAX_ROOT_FIELDS, "root fields"),
                 (size.introspections, _MAX_INTROSPECTIONS, "introspections"),

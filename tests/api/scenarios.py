@@ -125,13 +125,14 @@ async def answer_with_a_wrong_code(api: Api, services: Services) -> Result:
     return await api.verify_otp(await api.challenge(), wrong_code(member.secret, api.clock()))
 
 
-@reaches("VerifyOtpResult", "FactorDisabled", otp_failures_before_disabling=1)
-@reaches("VerifyOtpResult", "RateLimited", otp_failures_before_backoff=1)
-async def answer_after_a_wrong_code(api: Api, services: Services) -> Result:
+@reaches("VerifyOtpResult", "FactorDisabled", otp_failures_before_disabling=5)
+@reaches("VerifyOtpResult", "RateLimited")
+async def answer_after_five_wrong_codes(api: Api, services: Services) -> Result:
     member = await api.member()
     challenge = await api.challenge()
-    await api.verify_otp(challenge, wrong_code(member.secret, api.clock()))
-    return await api.verify_otp(challenge, code_at(member.secret, api.clock()))
+    for _ in range(5):
+        await api.verify_otp(challenge, wrong_code(member.secret, api.clock()))
+    return await api.verify_otp(await api.challenge(), code_at(member.secret, api.clock()))
 
 
 @reaches("VerifyOtpResult", "OtpAlreadyUsed")
@@ -162,13 +163,12 @@ async def answer_with_no_recovery_code(api: Api, services: Services) -> Result:
     return await api.verify_recovery_code(await api.challenge(), NO_RECOVERY_CODE)
 
 
-@reaches("VerifyRecoveryCodeResult", "RateLimited", challenge_attempts=11)
+@reaches("VerifyRecoveryCodeResult", "RateLimited")
 async def answer_with_no_recovery_code_eleven_times(api: Api, services: Services) -> Result:
     await api.member()
-    challenge = await api.challenge()
     for _ in range(10):
-        await api.verify_recovery_code(challenge, NO_RECOVERY_CODE)
-    return await api.verify_recovery_code(challenge, NO_RECOVERY_CODE)
+        await api.verify_recovery_code(await api.challenge(), NO_RECOVERY_CODE)
+    return await api.verify_recovery_code(await api.challenge(), NO_RECOVERY_CODE)
 
 
 @reaches("VerifyRecoveryCodeResult", "ChallengeExpired")
@@ -281,11 +281,12 @@ async def verify_no_recovery_code(api: Api, services: Services) -> Result:
     return await reauthenticate(api, member.access_token, recoveryCode=NO_RECOVERY_CODE)
 
 
-@reaches("ReauthenticateResult", "FactorDisabled", otp_failures_before_disabling=1)
-@reaches("ReauthenticateResult", "RateLimited", otp_failures_before_backoff=1)
-async def verify_a_code_after_a_wrong_one(api: Api, services: Services) -> Result:
+@reaches("ReauthenticateResult", "FactorDisabled", otp_failures_before_disabling=5)
+@reaches("ReauthenticateResult", "RateLimited")
+async def verify_a_code_after_five_wrong_ones(api: Api, services: Services) -> Result:
     member = await api.member()
-    await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
+    for _ in range(5):
+        await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
     return await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock()))
 
 
@@ -326,9 +327,16 @@ async def make_new_recovery_codes_twice(api: Api, services: Services) -> Result:
 
 
 @reaches("AddTotpDeviceResult", "TotpDeviceAdded")
-@reaches("AddTotpDeviceResult", "TooManyDevices", totp_devices_per_user=1)
 async def add_a_device(api: Api, services: Services) -> Result:
     member = await api.member()
+    return await add(api, member.access_token)
+
+
+@reaches("AddTotpDeviceResult", "TooManyDevices")
+async def add_a_device_to_five(api: Api, services: Services) -> Result:
+    member = await api.member()
+    for number in range(4):
+        await added(api, member.access_token, f"device {number}")
     return await add(api, member.access_token)
 
 
@@ -374,12 +382,13 @@ async def confirm_a_device_with_a_wrong_code(api: Api, services: Services) -> Re
     return await confirm(api, member.access_token, device.id, wrong_code(device.secret, api.clock()))
 
 
-@reaches("ConfirmTotpDeviceResult", "FactorDisabled", otp_failures_before_disabling=1)
-@reaches("ConfirmTotpDeviceResult", "RateLimited", otp_failures_before_backoff=1)
-async def confirm_a_device_after_a_wrong_code(api: Api, services: Services) -> Result:
+@reaches("ConfirmTotpDeviceResult", "FactorDisabled", otp_failures_before_disabling=5)
+@reaches("ConfirmTotpDeviceResult", "RateLimited")
+async def confirm_a_device_after_five_wrong_codes(api: Api, services: Services) -> Result:
     member = await api.member()
     device = await added(api, member.access_token)
-    await confirm(api, member.access_token, device.id, wrong_code(device.secret, api.clock()))
+    for _ in range(5):
+        await confirm(api, member.access_token, device.id, wrong_code(device.secret, api.clock()))
     return await confirm(api, member.access_token, device.id, code_at(device.secret, api.clock()))
 
 

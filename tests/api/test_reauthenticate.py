@@ -148,10 +148,11 @@ async def test_a_recovery_code_renews_while_one_time_codes_are_blocked_or_disabl
 
 
 async def test_an_attempt_refused_for_a_wait_is_not_counted_for_the_session(run_app: RunApp, connect: Connect) -> None:
-    async with run_app(otp_failures_before_backoff=1, account_changes=2) as app:
+    async with run_app(account_changes=6) as app:
         api = connect(app)
         member = await api.member()
-        await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
+        for _ in range(5):
+            await reauthenticate(api, member.access_token, otp=wrong_code(member.secret, api.clock()))
         for _ in range(3):
             waiting = await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock()))
             assert waiting["__typename"] == "RateLimited"

@@ -141,14 +141,12 @@ async def test_a_refresh_can_be_repeated_twice(api: Api, clock: Clock) -> None:
     assert len({answer["tokens"]["refreshToken"] for answer in answers}) == 1
 
 
-async def test_a_retry_key_is_valid_for_the_time_of_the_setting(
-    run_app: RunApp, connect: Connect, clock: Clock
-) -> None:
-    async with run_app(refresh_retry_seconds=60) as app:
+async def test_a_retry_key_is_valid_for_an_hour(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+    async with run_app(access_token_seconds=7200, session_idle_seconds=7200) as app:
         api = connect(app)
         member = await api.member()
         tokens = (await api.refresh(member.refresh_token, RETRY_KEY))["tokens"]
-        clock.advance(60)
+        clock.advance(3600)
         assert (await api.refresh(member.refresh_token, RETRY_KEY))["tokens"]["refreshToken"] == tokens["refreshToken"]
         clock.advance(1)
         assert await api.refresh(member.refresh_token, RETRY_KEY) == SESSION_EXPIRED

@@ -153,16 +153,20 @@ async def test_a_code_older_than_the_last_accepted_one_does_not_report_a_slow_cl
 
 @pytest.mark.parametrize("steps", [2, 10, None], ids=["60 s ahead", "300 s ahead", "no clock's"])
 async def test_from_the_second_wrong_code_on_the_message_asks_to_correct_the_clock(
-    run_app: RunApp, connect: Connect, clock: Clock, steps: int | None
+    api: Api, clock: Clock, steps: int | None
 ) -> None:
     """The message is the same for every wrong code, since the code of a fast clock will be right later."""
-    async with run_app(otp_failures_before_backoff=100) as app:
-        api = connect(app)
-        member = await api.member()
+    member = await api.member()
+
+    async def message_of_a_wrong_code(challenge: Result) -> str:
         code = wrong_code(member.secret, clock()) if steps is None else code_at(member.secret, clock(), steps)
-        challenge, another = await api.challenge(), await api.challenge()
-        messages = [(await api.verify_otp(challenge, code))["message"] for _ in range(5)]
-        messages += [(await api.verify_otp(another, code))["message"]]
+        message: str = (await api.verify_otp(challenge, code))["message"]
+        return message
+
+    challenge, another = await api.challenge(), await api.challenge()
+    messages = [await message_of_a_wrong_code(challenge) for _ in range(5)]
+    clock.advance(60)
+    messages += [await message_of_a_wrong_code(another)]
     first = "This code is wrong. Enter the code that your authenticator app shows now."
     again = (
         "This code is wrong. Set the clock of your phone to automatic, then enter the code that your authenticator app "

@@ -97,14 +97,15 @@ async def test_an_address_may_try_ten_wrong_recovery_codes_in_five_minutes(
     assert signed_in["__typename"] == "SignedIn"
 
 
-@pytest.mark.parametrize("setting", ["otp_failures_before_backoff", "otp_failures_before_disabling"])
+@pytest.mark.parametrize(("failures", "failures_before_disabling"), [(5, 100), (1, 1)], ids=["blocked", "disabled"])
 async def test_a_recovery_code_works_while_one_time_codes_are_blocked_or_disabled(
-    run_app: RunApp, connect: Connect, clock: Clock, setting: str
+    run_app: RunApp, connect: Connect, clock: Clock, failures: int, failures_before_disabling: int
 ) -> None:
-    async with run_app(**{setting: 1}) as app:
+    async with run_app(otp_failures_before_disabling=failures_before_disabling) as app:
         api = connect(app)
         member = await api.member()
         challenge = await api.challenge()
-        await api.verify_otp(challenge, wrong_code(member.secret, clock()))
+        for _ in range(failures):
+            await api.verify_otp(await api.challenge(), wrong_code(member.secret, clock()))
         signed_in = await api.verify_recovery_code(challenge, member.recovery_codes[0])
         assert signed_in["__typename"] == "SignedIn"

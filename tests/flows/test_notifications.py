@@ -200,12 +200,13 @@ async def test_two_processes_deliver_one_event_of_an_account_at_a_time_and_no_ev
 
 
 async def test_a_slow_receiver_delays_neither_sign_ins_nor_events_of_other_accounts(
-    run_app: RunApp, connect: Connect, receiver: Receiver
+    run_app: RunApp, connect: Connect, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(notifications, "DELIVERY_SECONDS", 300)
     slow = [f"slow {number}" for number in range(notifications.MAX_DELIVERIES)]
     for name in slow:
         receiver.gates[name] = asyncio.Event()
-    async with run_app(on_event=receiver, event_delivery_seconds=300) as app:
+    async with run_app(on_event=receiver) as app:
         services = app.state.services
         for name in slow[1:]:
             await record(services, name, SecurityEventKind.SIGNED_IN)
@@ -226,10 +227,11 @@ async def test_a_slow_receiver_delays_neither_sign_ins_nor_events_of_other_accou
 
 
 async def test_a_delivery_past_the_time_limit_fails(
-    run_app: RunApp, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    run_app: RunApp, receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(notifications, "DELIVERY_SECONDS", 0.1)
     receiver.gates["alice"] = asyncio.Event()
-    async with run_app(on_event=receiver, event_delivery_seconds=1) as app:
+    async with run_app(on_event=receiver) as app:
         await record(app.state.services, "alice", SecurityEventKind.SIGNED_IN)
         await until(lambda: caplog.messages)
     assert caplog.messages == ["Delivering an event to hook failed, attempt 1: TimeoutError"]

@@ -170,9 +170,11 @@ async def test_a_response_that_never_ends_is_aborted_at_the_delivery_timeout(
     receiver: WebhookReceiver,
     configured: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("graphql_mfa.flows.notifications.DELIVERY_SECONDS", 1)
     receiver.answer, receiver.drips = b"HTTP/1.1 102 Processing\r\n\r\n", True
-    async with run_app(**configured, event_delivery_seconds=1) as app:
+    async with run_app(**configured) as app:
         await connect(app).register()
         await until_logged(caplog, "Delivering an event to webhook failed, attempt 1: TimeoutError")
     assert receiver.connections == 1

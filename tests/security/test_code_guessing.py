@@ -335,8 +335,11 @@ async def test_guesses_older_than_thirty_days(
 
 
 @on_each_engine
-async def test_parallel_guesses_do_not_exceed_the_hundredth(run_app: RunApp, connect: Connect) -> None:
-    async with run_app(otp_failures_before_disabling=7, otp_failures_before_backoff=1000) as app:
+async def test_parallel_guesses_do_not_exceed_the_hundredth(
+    run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphql_mfa.flows.limits.OTP_FAILURES_BEFORE_BACKOFF", 1000)
+    async with run_app(otp_failures_before_disabling=7) as app:
         api = connect(app)
         member = await api.member()
         challenges = [await api.challenge() for _ in range(10)]

@@ -1,7 +1,7 @@
 """Attack: text that one layer reads differently from the next: cut, normalised, folded, or not encodable at all."""
 
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -122,10 +122,10 @@ async def test_password_of_an_imported_account_cut_inside_a_character(api: Api, 
 
 
 @pytest.fixture
-async def patient(run_app: RunApp) -> AsyncIterator[FastAPI]:
+def patient(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> FastAPI:
     """An application in which wrong codes make no wait."""
-    async with run_app(otp_failures_before_backoff=100) as app:
-        yield app
+    monkeypatch.setattr("graphql_mfa.flows.limits.OTP_FAILURES_BEFORE_BACKOFF", 100)
+    return app
 
 
 async def test_code_in_characters_that_only_normalise_to_digits(

@@ -228,13 +228,15 @@ def test_a_rate_limit_blocks_the_button_for_its_wait(page: "Page", script: Path,
 
 
 def test_an_expired_challenge_leads_back_to_the_password(page: "Page", script: Path, serve: Serve) -> None:
-    server = serve(GRAPHQL_MFA_CHALLENGE_ATTEMPTS="2")
+    server = serve()
     app = App(page, script, server)
     device, recovery_codes = app.enroll()
 
     app.type_name_and_password("Sign in")
     app.verify(wrong_code(device))
     app.see("This code is wrong. Enter the code")
+    with closing(sqlite3.connect(server.folder / "graphql_mfa.db")) as database, database:
+        assert database.execute("UPDATE mfa_challenges SET attempts = 4 WHERE attempts = 1").rowcount == 1
     app.verify(wrong_code(device))
     app.see("This code is wrong, and it was the last try.")
 

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
 
 import pytest
 from fastapi import FastAPI
 
-from graphql_mfa.core.throttling import Rate
+from graphql_mfa.core.throttling import Limit, Rate
 from graphql_mfa.flows import limits, sign_in
 from tests.slow.fuzz.limits import MANY, NO_LIMITS
 
@@ -17,6 +18,9 @@ def no_constant_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_RECOVERY_CODES", "_ENROLLMENT_RESTARTS"):
         monkeypatch.setattr(limits, name, Rate.parse(f"{MANY}/1d"))
     monkeypatch.setattr(sign_in, "_OPEN_CHALLENGES", MANY)
+    monkeypatch.setattr(limits, "CHALLENGE_ATTEMPTS", MANY)
+    monkeypatch.setattr(limits, "OTP_FAILURES_BEFORE_BACKOFF", MANY)
+    monkeypatch.setattr(limits, "SESSION_REFRESHES", Limit(MANY, timedelta(days=1)))
 
 
 @pytest.fixture

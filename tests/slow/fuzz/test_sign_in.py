@@ -9,11 +9,13 @@ from functools import partial
 from itertools import count
 from typing import Any, TypeVar
 
+import pytest
 from fastapi import FastAPI
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
+from graphql_mfa.flows import accounts, limits
 from tests.api_client import PASSWORD, Api, Result
 from tests.authenticator import code_of_step
 from tests.conftest import Connect
@@ -26,8 +28,6 @@ T = TypeVar("T")
 SETTINGS = NO_LIMITS | {
     # Two steps of one secret then have the same code once in a hundred million times.
     "otp_digits": 8,
-    "challenge_attempts": 3,
-    "enrollment_lifetime_seconds": 366 * 86_400,
 }
 
 
@@ -275,8 +275,10 @@ class SignIn(RuleBasedStateMachine):
 
 
 def test_every_sign_in_takes_a_fresh_second_factor_and_each_secret_works_once(
-    run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect
+    run_app: Callable[..., AbstractAsyncContextManager[FastAPI]], connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(limits, "CHALLENGE_ATTEMPTS", 3)
+    monkeypatch.setattr(accounts, "ENROLLMENT_LIFETIME", timedelta(days=366))
     with asyncio.Runner() as runner:
         running = run_app(**SETTINGS)
         api = connect(runner.run(running.__aenter__()))

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from graphql_mfa.http_server import MAX_HEAD_BYTES as LONGEST_HEAD
 from tests.conftest import Server
 
-LONGEST_HEAD = 2048
-LIMITS = {"GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS": "1", "GRAPHQL_MFA_MAX_HEAD_BYTES": str(LONGEST_HEAD)}
 FAIL_SAFE_SECONDS = 60
 
 HEALTHZ = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
@@ -30,11 +29,11 @@ Serve = Callable[..., Server]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server with custom limits. It is killed at the end of the test if it still runs."""
+    """Start a server with custom settings. It is killed at the end of the test if it still runs."""
     servers: list[Server] = []
 
     def start(*arguments: str, **environment: str) -> Server:
-        servers.append(Server(tmp_path, *arguments, **(LIMITS | environment)))
+        servers.append(Server(tmp_path, *arguments, **environment))
         return servers[-1].start()
 
     yield start
@@ -45,8 +44,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server with a short head and a short patience."""
-    server = Server(tmp_path_factory.mktemp("server"), **LIMITS).start()
+    """A server with the default settings."""
+    server = Server(tmp_path_factory.mktemp("server")).start()
     yield server.url
     server.kill()
 
@@ -214,7 +213,7 @@ async def test_every_head_of_a_connection_has_the_same_time_limit(url: str, begu
 
 
 async def test_a_body_that_continues_after_the_response_is_not_read_forever(url: str) -> None:
-    head = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 1000000000\r\n\r\n"
+    head = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 1000000000000\r\n\r\n"
     async with connection(url) as (reader, writer):
         writer.write(head)
         assert statuses(await one_answer(reader)) == [415]
@@ -325,7 +324,7 @@ async def test_half_open_connections_block_no_client_and_are_closed(url: str) ->
 
 
 async def test_half_open_connections_beyond_the_maximum_block_no_client(serve: Serve) -> None:
-    server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="20", GRAPHQL_MFA_HEAD_TIMEOUT_SECONDS="600")
+    server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="20")
     unfinished = [b"", HEALTHZ[:-2], POST + b"Content-Length: 10\r\n\r\n"]
     attack = [asyncio.create_task(answers_of(server.url, request)) for request in unfinished * 20]
     async with httpx.AsyncClient(base_url=server.url) as client:
