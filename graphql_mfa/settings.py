@@ -1,4 +1,4 @@
-"""Every setting with its default and the rules for its value."""
+"""Every setting, with its default and the check of its value."""
 
 import logging
 import re
@@ -39,9 +39,9 @@ def _split(value: object) -> object:
 
 
 def default_cookie_name(*, dev: bool, port: int) -> str:
-    """The cookie's name where none is set. In development it has the port, since servers share a host there.
+    """The name of the cookie if none is set. In development it ends with the port, since servers share a host there.
 
-    port: 0 means any free port, and gives the name without one.
+    port: 0 means any free port, and adds nothing to the name.
     """
     return f"{_COOKIE_NAME}-{port}" if dev and port else _COOKIE_NAME
 
@@ -83,7 +83,7 @@ Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 
 
 class _Group(BaseSettings):
-    """Settings that the same person sets: a section of docs/settings.md, whose title is the docstring."""
+    """A section of docs/settings.md. The docstring is its title."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, hide_input_in_errors=True, defer_build=True)
 
@@ -94,15 +94,15 @@ class _Deployment(_Group):
     database_url: Annotated[str, Field(repr=False)] = "sqlite+aiosqlite:///./graphql_mfa.db"
     """SQLAlchemy URL of the database, with an async driver."""
     secret_keys: Annotated[SecretStr | None, Field(repr=False)] = None
-    """The key ring: entries of `graphql-mfa new-key`, separated by commas. The first encrypts and signs; all decrypt
-    and verify. `decrypt-only:` before an entry marks a leaked key. With SQLite and no value, a key is created beside
-    the database file."""
+    """The key ring: keys of `graphql-mfa new-key`, separated by commas. The first one encrypts and signs, all of them
+    decrypt and verify. `decrypt-only:` before a key marks it as leaked. Unset with SQLite: a key file is created beside
+    the database."""
     issuer: Annotated[str, Field(min_length=1, pattern="^[^:]*$")] = "GraphQL MFA"
-    """The name that authenticator apps show. It must fit into a QR code twice, percent-encoded."""
+    """The name that authenticator apps show. A QR code must have room for it twice, percent-encoded."""
     token_issuer: Annotated[str, Field(min_length=1)] = "graphql-mfa"
-    """The access tokens' `iss`."""
+    """The `iss` claim of access tokens."""
     token_audience: Annotated[str, Field(min_length=1)] = "graphql-mfa"
-    """The access tokens' `aud`."""
+    """The `aud` claim of access tokens."""
     registration_open: bool = True
     """Whether anyone may register."""
 
@@ -111,27 +111,27 @@ class _Clients(_Group):
     """Web applications and other clients"""
 
     cors_origins: Origins = ()
-    """Origins of the web applications that may call from a browser, separated by commas, as in
-    `https://app.example.com,capacitor://localhost`. `https://*.preview.example.com` matches any one label, `*` any
-    origin; neither is allowed in cookie mode."""
+    """Origins of web applications that may call the API from a browser, separated by commas, as in
+    `https://app.example.com,capacitor://localhost`. `https://*.preview.example.com` matches one label, `*` any origin;
+    neither is allowed in cookie mode."""
     session_transport: Literal["bearer", "cookie"] = "bearer"
     """`cookie`: browsers keep the refresh token in a cookie that scripts can't read."""
     cookie_name: Annotated[str, Field(pattern=r"^__Host-[A-Za-z0-9_-]{1,64}$")] = _COOKIE_NAME
     """The name of that cookie. Browsers send a cookie to every port of its host, so deployments on one host need
     different names. A change signs all users out."""
     token_client_id: str | None = None
-    """The access tokens' `client_id`, which RFC 9068 requires. Unset: the audience."""
+    """The `client_id` claim of access tokens, which RFC 9068 requires. Unset: the audience."""
     token_algorithm: Algorithm = "EdDSA"
-    """The algorithm that signs access tokens; `ES256` for services and gateways that can't verify `EdDSA`. Tokens of
-    both are accepted, and `/.well-known/jwks.json` has the keys of both."""
+    """Signs access tokens; `ES256` is for services and gateways that can't verify `EdDSA`. Tokens of both algorithms
+    are accepted, and `/.well-known/jwks.json` has the keys of both."""
     explorer: bool | None = None
     """Whether /graphql shows GraphiQL to every client. Unset: only with `graphql-mfa serve --dev`, and only to browsers
     on the same machine."""
     introspection: bool = True
-    """Whether clients may read the schema. Off: validation errors suggest no names either."""
+    """Whether clients may query the schema. Off: validation errors suggest no names either."""
     trusted_documents: Path | None = None
-    """A JSON file of documents by hash, as graphql-codegen's client preset writes it. Set: only these documents run,
-    sent by hash."""
+    """JSON file of documents by hash, as graphql-codegen's client preset writes it. Set: only these documents run, and
+    clients send their hashes."""
 
 
 class _Proxy(_Group):
@@ -140,20 +140,20 @@ class _Proxy(_Group):
     trusted_proxies: Networks = ()
     """Addresses or networks of the proxies whose `X-Forwarded-For` is trusted, separated by commas."""
     max_body_bytes: Count = 65_536
-    """Longest request body, and longest query string."""
+    """Longest request body, and longest query string of a URL."""
     request_timeout_seconds: Seconds = 30
     """How long a request may take, from its head to its response."""
     stop_seconds: Seconds = 10
-    """How long a stopping server finishes requests; it refuses new ones."""
+    """How long a stopping server waits for running requests; it refuses new ones."""
 
 
 class _Postgresql(_Group):
     """PostgreSQL"""
 
     database_schema: Annotated[str | None, Field(pattern="^[a-z_][a-z0-9_]{0,62}$")] = None
-    """The schema of the tables, which `graphql-mfa migrate` creates. Unset: the first one of the role's search path."""
+    """Schema of the tables; `graphql-mfa migrate` creates it. Unset: the first one of the role's search path."""
     database_pool_size: Count = 10
-    """Connections that one process may open."""
+    """Most connections of one process to the database."""
 
 
 class _Policy(_Group):
@@ -168,25 +168,25 @@ class _Policy(_Group):
     password_max_length: Annotated[int, Field(ge=64, le=1024)] = 128
     """Code points; NIST SP 800-63B-4 3.1.1.2 requires at least 64."""
     password_min_guesses_log10: Annotated[float, Field(ge=0, le=20)] = 8.0
-    """Decimal logarithm of the guesses that a password must need by the estimate of zxcvbn."""
+    """Decimal logarithm of the guesses that a password must take, as zxcvbn estimates them."""
     bcrypt_rounds: Annotated[int, Field(ge=4, le=HIGHEST_BCRYPT_ROUNDS)] = 12
-    """log2 of the rounds; fewer than 10 warn. After a change, a password is hashed again at its next login."""
+    """Binary logarithm of the rounds; below 10, it warns. A change rehashes each password at its next login."""
     challenge_lifetime_seconds: Seconds = 300
     """How long a challenge can be answered."""
     otp_digits: Annotated[int, Field(ge=6, le=8)] = 6
-    """Digits of a one-time code (RFC 4226 R4). Choose before the first account: a change breaks enrolled apps."""
+    """Digits of a one-time code (RFC 4226 R4). A change breaks enrolled authenticator apps."""
     otp_period_seconds: Annotated[int, Field(ge=15, le=120)] = 30
-    """Time step of one-time codes (RFC 6238 5.2). Choose before the first account: a change breaks enrolled apps."""
+    """Time step of one-time codes (RFC 6238 5.2). A change breaks enrolled authenticator apps."""
     otp_window_steps: Annotated[int, Field(ge=0, le=2)] = 1
     """Time steps accepted before and after the current one (RFC 6238 5.2)."""
     access_token_seconds: Seconds = 600
-    """Lifetime of an access token; other services may accept one that long after its session ended."""
+    """Lifetime of an access token. Other services may accept it this long after the end of its session."""
     session_idle_seconds: Seconds = 3600
-    """Time after the last refresh at which a session ends (NIST SP 800-63B-4 2.2.3)."""
+    """A session ends this long after its last refresh (NIST SP 800-63B-4 2.2.3)."""
     session_lifetime_seconds: Seconds = 86_400
-    """Age at which a session ends (NIST SP 800-63B-4 2.2.3)."""
+    """A session ends at this age (NIST SP 800-63B-4 2.2.3)."""
     refresh_grace_seconds: Annotated[int, Field(ge=0, le=60)] = 10
-    """How long a rotated refresh token still returns the same new pair, to the same client."""
+    """How long a rotated refresh token returns the same new pair again, to the same client."""
     reauthentication_seconds: Seconds = 300
     """How recently a second factor must have been verified for sensitive operations."""
 
@@ -197,19 +197,18 @@ class _AttemptLimits(_Group):
     registration_attempts: Attempts = Rate.parse("20/1h")
     """Registrations per address."""
     login_attempts: Attempts = Rate.parse("10/5m")
-    """Wrong passwords per account and address, before waits begin. Also refused password resets, and wrong current
-    passwords per session."""
+    """Wrong passwords per account and address, before waits begin. The same limit applies to refused password resets,
+    and to wrong current passwords per session."""
     login_address_attempts: Attempts = Rate.parse("30/5m")
-    """Wrong passwords per address; also refused password resets. Each account that signed in from the address before
-    has 3 more, and all those accounts together 10 times as many."""
+    """Wrong passwords per address, or refused password resets. Each account that signed in from the address before has
+    3 more, and all those accounts together 10 times as many."""
     login_address_total: Attempts = Rate.parse("300/5m")
-    """Logins per address, successful ones included; 10 times as many of accounts that signed in from the address
-    before."""
+    """Logins per address, successful ones included; 10 times as many for accounts that signed in from it before."""
     login_stranger_attempts: Attempts = Rate.parse("100/1h")
-    """Wrong passwords per account from all addresses that never signed in to it, taken together; beyond, those
-    addresses share one attempt per minute. Also refused password resets."""
+    """Wrong passwords, or refused password resets, per account from all addresses together that never signed in to it.
+    Beyond the limit, these addresses share one attempt per minute."""
     otp_failures_before_disabling: Attempts = Rate.parse("100/30d")
-    """Wrong codes of an account that switch its one-time codes off (NIST SP 800-63B-4 3.2.2)."""
+    """Wrong codes of an account that disable its one-time codes (NIST SP 800-63B-4 3.2.2)."""
     refresh_attempts: Attempts = Rate.parse("30/5m")
     """Refused refresh tokens per address."""
     account_changes: Attempts = Rate.parse("60/1h")
@@ -220,21 +219,21 @@ class _DocumentLimits(_Group):
     """Limits on GraphQL documents"""
 
     max_query_tokens: Count = 1000
-    """Lexical tokens of a document. A quarter of them may be fields, as written, unused fragments included."""
+    """Lexical tokens of a document. It may have a quarter as many fields, unused fragments included."""
     max_query_depth: Count = 20
-    """Nesting of an operation, fragments expanded."""
+    """Levels of an operation, fragments expanded."""
 
 
 class _Retention(_Group):
     """Retention"""
 
     security_event_days: Days = 365
-    """Days for which security events are kept."""
+    """How long security events are kept."""
     deleted_name_days: Days = 30
-    """Days for which the name of a deleted account can't be registered."""
+    """How long the name of a deleted account can't be registered."""
     deleted_account_events: Literal["anonymous", "remove"] = "anonymous"
-    """What happens to the security events of a deleted account. `anonymous`: they are kept as long as others, without
-    account, address and client."""
+    """The security events of a deleted account. `anonymous`: they are kept like others, without account, address and
+    client."""
 
 
 class _Operations(_Group):
@@ -243,34 +242,33 @@ class _Operations(_Group):
     log_format: Literal["auto", "json", "text"] = "auto"
     """Format of the log of `graphql-mfa serve`. `auto`: text at a terminal, otherwise JSON."""
     metrics_port: Annotated[int | None, Field(ge=0, le=_LAST_PORT)] = None
-    """Port at which `graphql-mfa serve` shows /metrics for Prometheus, of all its workers."""
+    """Port on which `graphql-mfa serve` exposes /metrics of all its workers to Prometheus."""
     metrics_host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
-    """Address of that port; keep it from strangers."""
+    """Address of that port. It must not be public."""
     metrics_token: Annotated[SecretStr | None, Field(repr=False, min_length=16)] = None
-    """Shows /metrics beside /graphql to clients that send this as `Authorization: Bearer`. With neither this nor that
-    port, nothing is counted."""
+    """Exposes /metrics beside /graphql to clients that send this as `Authorization: Bearer`. Without this and the port,
+    no metrics are collected."""
 
 
 class _Webhooks(_Group):
     """Webhooks and event hooks"""
 
     webhook_url: Annotated[Annotated[str, AfterValidator(_webhook_url)] | None, Field(repr=False)] = None
-    """Receiver of the security events, signed by the scheme of Standard Webhooks; see operations.md."""
+    """Receiver of the security events, signed as Standard Webhooks specifies; see operations.md."""
     webhook_secret: Annotated[Annotated[SecretStr, AfterValidator(_webhook_secrets)] | None, Field(repr=False)] = None
-    """Key that signs them: `whsec_…`. Several, separated by spaces or commas, sign each event."""
+    """Key that signs the events: `whsec_…`. Several keys, separated by spaces or commas, each sign every event."""
     webhook_allowed_networks: Networks = ()
-    """Networks, separated by commas, into which security events may be sent by plain http. By https they are sent to
-    any address."""
+    """Networks, separated by commas, to which events may be sent over plain http. Over https any address is allowed."""
 
 
 class _Tuning(_Group):
     """Tuning"""
 
     hashing_slots: Count = 64
-    """Slots for logins, registrations and new passwords that wait for the password hashing of a process, or are in it.
-    When all are taken, the address that has most of them gets RateLimited first."""
+    """Logins, registrations and new passwords of a process that may wait for hashing or be hashed at the same time.
+    When all slots are taken, the address that has the most of them gets `RateLimited` first."""
     max_connections: Count = 1000
-    """Connections per process; beyond, those without a complete request are closed for new ones."""
+    """Connections per process. Beyond that, those without a complete request are closed for new ones."""
     purge_interval_seconds: Seconds = 60
     """Pause between deletions of expired rows."""
 

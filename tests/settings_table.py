@@ -15,7 +15,7 @@ Each setting is an environment variable. None is needed to try the server; the R
 
 - A rate, such as `10/5m`, is a number of attempts and a window in seconds (`s`), minutes (`m`), hours (`h`) or days
   (`d`). A number alone keeps the window of the default.
-- An empty variable counts as unset. The log names empty and unknown variables at start.
+- An empty variable counts as unset. At start, the log names empty, unknown and former variables.
 - A variable marked "or `_FILE`" holds a secret, which can be in a file instead: append `_FILE` to the variable's name,
   and set it to the file's path. A final line break is dropped. Setting both is an error.
 """
