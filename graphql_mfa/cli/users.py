@@ -1,7 +1,6 @@
 """graphql-mfa users: inspect, repair and import accounts."""
 
 import asyncio
-import dataclasses
 import json
 from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
@@ -58,7 +57,11 @@ def list_(
 def show(name: Name, as_json: AsJson = False) -> None:
     """Print everything about an account except secrets."""
     details = _found(_run(lambda services: show_user(services, name)))
-    facts = _facts(details.user) | dataclasses.asdict(details.belongings)
+    facts = _facts(details.user) | {
+        "devices": details.devices,
+        "recovery_codes": details.user.account.recovery_codes_left,
+        "sessions": details.sessions,
+    }
     if as_json:
         events = [vars(event) for event in details.events]
         typer.echo(_json(facts | {"events": events}))

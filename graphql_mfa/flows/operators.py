@@ -1,10 +1,10 @@
 """What operators see of accounts and do to them. They have the database, and need no password."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-from typing import TypeVar
+from functools import partial, wraps
+from typing import Any, TypeVar
 
 from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.accounts import username_key
@@ -15,10 +15,19 @@ from graphql_mfa.flows.accounts import delete_personal_data
 from graphql_mfa.flows.purging import BATCH_ROWS
 from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Services, Transaction
-from graphql_mfa.store import Connection, accounts, operators, outbox, security_events, sign_in, throttles, totp
+from graphql_mfa.store import (
+    Connection,
+    accounts,
+    operators,
+    outbox,
+    security_events,
+    sessions,
+    sign_in,
+    throttles,
+    totp,
+)
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import Database
-from graphql_mfa.store.operators import Belongings
 from graphql_mfa.store.outbox import SinkState
 from graphql_mfa.store.security_events import StoredEvent
 
@@ -30,10 +39,11 @@ _SHOWN_EVENTS = 20
 
 @dataclass(frozen=True)
 class UserDetails:
-    """An account, what it has, and its latest events. No secret, nor the digest of one."""
+    """An account, how many confirmed devices and live sessions it has, and its latest events. No secret or digest."""
 
     user: StoredUser
-    belongings: Belongings
+    devices: int
+    sessions: int
     events: list[StoredEvent]
 
 
@@ -61,10 +71,38 @@ async def show_user(services: Services, username: str) -> UserDetails | None:
         user = operators.find(connection, username_key(username), now)
         if user is None:
             return None
-        belongings = operators.belongings(connection, user.id, now)
-        return UserDetails(user, belongings, security_events.newest(connection, user.id, _SHOWN_EVENTS))
+        return UserDetails(
+            user,
+            devices=totp.count_confirmed(connection, user.id),
+            sessions=operators.count_sessions(connection, user.id, now),
+            events=security_events.newest(connection, user.id, _SHOWN_EVENTS),
+        )
 
     return await services.database.read(show)
+
+
+def _locks_account(
+    use_case: Callable[[Transaction, StoredUser], T],
+) -> Callable[[Services, str], Coroutine[Any, Any, T | None]]:
+    """Run it in a transaction that locks the account of a username first. None: no such account."""
+
+    @wraps(use_case)
+    async def run(services: Services, username: str) -> T | None:
+        def transact(transaction: Transaction) -> T | None:
+            user = operators.lock(transaction.connection, username_key(username), transaction.now)
+            return None if user is None else use_case(transaction, user)
+
+        return await services.write(OPERATOR, transact)
+
+    return run
+
+
+@_locks_account
+def unlock(transaction: Transaction, user: StoredUser) -> bool:
+    """Switch one-time codes on again, and forget what was counted against the account."""
+    transaction.record(user.id, SecurityEventKind.UNLOCKED_BY_OPERATOR)
+    _forget_failures(transaction, user)
+    return True
 
 
 @dataclass(frozen=True)
@@ -74,70 +112,47 @@ class NeverConfirmed:
     expires_at: datetime
 
 
-async def unlock(services: Services, username: str) -> bool:
-    """Switch one-time codes on again, and forget what was counted against the account. False: no such account."""
-
-    def unlock(transaction: Transaction, user: StoredUser) -> bool:
-        transaction.record(user.id, SecurityEventKind.UNLOCKED_BY_OPERATOR)
-        _forget_failures(transaction, user)
-        return True
-
-    return bool(await _run(services, username, unlock))
-
-
-async def reset_mfa(services: Services, username: str) -> str | NeverConfirmed | None:
-    """Remove every factor, session and challenge; return the code that a new enrollment needs. None: no such account.
+@_locks_account
+def reset_mfa(transaction: Transaction, user: StoredUser) -> str | NeverConfirmed:
+    """Remove every factor, session and challenge; return the code that a new enrollment needs.
 
     What was counted against the account is forgotten as well: it was about factors that are gone. A registration that
     was never confirmed is left as it is: after a reset it would never expire.
     """
-
-    def reset(transaction: Transaction, user: StoredUser) -> str | NeverConfirmed:
-        if user.enrollment_expires_at:
-            return NeverConfirmed(user.enrollment_expires_at)
-        transaction.record(user.id, SecurityEventKind.MFA_RESET_BY_OPERATOR)
-        code = new_recovery_code()
-        operators.sign_out(transaction.connection, user.id)
-        operators.require_enrollment(transaction.connection, user.id, enrollment_code_digest(code))
-        _forget_failures(transaction, user)
-        return code
-
-    return await _run(services, username, reset)
+    if user.enrollment_expires_at:
+        return NeverConfirmed(user.enrollment_expires_at)
+    transaction.record(user.id, SecurityEventKind.MFA_RESET_BY_OPERATOR)
+    code = new_recovery_code()
+    _sign_out(transaction, user)
+    operators.require_enrollment(transaction.connection, user.id, enrollment_code_digest(code))
+    _forget_failures(transaction, user)
+    return code
 
 
-async def disable(services: Services, username: str) -> bool:
+@_locks_account
+def disable(transaction: Transaction, user: StoredUser) -> bool:
     """End every session and challenge, and refuse sign-ins as if there were no such account."""
-
-    def disable(transaction: Transaction, user: StoredUser) -> bool:
-        transaction.record(user.id, SecurityEventKind.DISABLED_BY_OPERATOR)
-        operators.sign_out(transaction.connection, user.id)
-        operators.set_disabled(transaction.connection, user.id, transaction.now)
-        return True
-
-    return bool(await _run(services, username, disable))
+    transaction.record(user.id, SecurityEventKind.DISABLED_BY_OPERATOR)
+    _sign_out(transaction, user)
+    operators.set_disabled(transaction.connection, user.id, transaction.now)
+    return True
 
 
-async def enable(services: Services, username: str) -> bool:
+@_locks_account
+def enable(transaction: Transaction, user: StoredUser) -> bool:
     """Let the owner of a disabled account sign in again."""
-
-    def enable(transaction: Transaction, user: StoredUser) -> bool:
-        if user.disabled:
-            transaction.record(user.id, SecurityEventKind.ENABLED_BY_OPERATOR)
-            operators.set_disabled(transaction.connection, user.id, None)
-        return True
-
-    return bool(await _run(services, username, enable))
+    if user.disabled:
+        transaction.record(user.id, SecurityEventKind.ENABLED_BY_OPERATOR)
+        operators.set_disabled(transaction.connection, user.id, None)
+    return True
 
 
-async def delete(services: Services, username: str) -> bool:
+@_locks_account
+def delete(transaction: Transaction, user: StoredUser) -> bool:
     """Delete the account with everything personal. Its name is reserved for a while if it was ever confirmed."""
-
-    def delete(transaction: Transaction, user: StoredUser) -> bool:
-        transaction.record(user.id, SecurityEventKind.DELETED_BY_OPERATOR)
-        delete_personal_data(transaction, user.account, reserve_name=user.enrollment_expires_at is None)
-        return True
-
-    return bool(await _run(services, username, delete))
+    transaction.record(user.id, SecurityEventKind.DELETED_BY_OPERATOR)
+    delete_personal_data(transaction, user.account, reserve_name=user.enrollment_expires_at is None)
+    return True
 
 
 async def release_name(services: Services, username: str) -> bool:
@@ -160,14 +175,9 @@ async def retry(database: Database, now: datetime) -> int:
     return total
 
 
-async def _run(services: Services, username: str, use_case: Callable[[Transaction, StoredUser], T]) -> T | None:
-    """Run a transaction that locks the account first. None: no such account."""
-
-    def run(transaction: Transaction) -> T | None:
-        user = operators.lock(transaction.connection, username_key(username), transaction.now)
-        return None if user is None else use_case(transaction, user)
-
-    return await services.write(OPERATOR, run)
+def _sign_out(transaction: Transaction, user: StoredUser) -> None:
+    sign_in.end_challenges(transaction.connection, user.id)
+    sessions.end_all(transaction.connection, user.id, transaction.now)
 
 
 def _forget_failures(transaction: Transaction, user: StoredUser) -> None:

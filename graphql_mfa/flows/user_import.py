@@ -81,7 +81,8 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
         return Refused(number, "it is not a JSON object")
     for member, value in given.items():
         if member not in _MEMBERS:
-            return Refused(number, f"it has an unknown member {_shown(member)}; known are {', '.join(_MEMBERS)}")
+            shown = json.dumps(member[:_SHOWN_CHARACTERS])
+            return Refused(number, f"it has an unknown member {shown}; known are {', '.join(_MEMBERS)}")
         if value is not None and not isinstance(value, str):
             return Refused(number, f"its {member} is not a string")
     given = {member: value for member, value in given.items() if value is not None}
@@ -122,11 +123,6 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
         if not has_offset or created_at > now:
             return Refused(number, "its createdAt has no offset from UTC, or is in the future")
     return NewUser(number, name, given["passwordHash"], secret, created_at)
-
-
-def _shown(member: str) -> str:
-    """A name of the operator's file on one line of a terminal."""
-    return json.dumps(member[:_SHOWN_CHARACTERS])
 
 
 def _add(transaction: Transaction, batch: list[NewUser | Refused]) -> list[Imported | Refused]:

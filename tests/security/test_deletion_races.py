@@ -163,7 +163,7 @@ async def test_race_of_a_detected_token_reuse_against_the_deletion(
     await api.refresh(member.refresh_token)
     api.clock.advance(11)
     end = sessions.end
-    deletions: list[asyncio.Task[bool]] = []
+    deletions: list[asyncio.Task[bool | None]] = []
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
