@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from graphql_mfa.cli.configuration import exit_on_wrong_configuration, read_settings, require_keys
+from graphql_mfa.cli.configuration import connected_database, exit_on_wrong_configuration, read_settings, require_keys
 from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.settings import Settings, default_cookie_name
-from graphql_mfa.store.database import Database, require_ready
+from graphql_mfa.store.database import require_ready
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
 
 if TYPE_CHECKING:
@@ -198,19 +198,14 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
 
 
 async def _require_ready(settings: Settings, key_ring: KeyRing) -> None:
-    """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz.
-
-    Raises UnusableDatabaseError and, for an SQLite file, UnavailableError.
-    """
-    database = Database(settings.database_url, schema=settings.database_schema)
-    try:
+    """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz."""
+    async with connected_database(settings) as database:
         if settings.embedded:
             await database.migrate()
-        await require_ready(database, key_ring)
-    except UnusableDatabaseError:
-        raise
-    except UnavailableError:
-        if settings.embedded:
+        try:
+            await require_ready(database, key_ring)
+        except UnusableDatabaseError:
             raise
-    finally:
-        await database.close()
+        except UnavailableError:
+            if settings.embedded:
+                raise
