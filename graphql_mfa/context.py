@@ -8,9 +8,8 @@ import strawberry
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account
-from graphql_mfa.services import Services
+from graphql_mfa.services import Client, Services
 
 INVALID_TOKEN = 'Bearer error="invalid_token"'
 

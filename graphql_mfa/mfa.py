@@ -18,7 +18,6 @@ from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.passwords import PasswordHasher
-from graphql_mfa.event_log import WEBHOOK, EventLog
 from graphql_mfa.flows.keys import load_key_ring
 from graphql_mfa.flows.notifications import Notifier, OnEvent
 from graphql_mfa.flows.purging import cause_of, purge
@@ -28,7 +27,7 @@ from graphql_mfa.http.router import build_router
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.http.signed_in import signed_in
 from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
-from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
+from graphql_mfa.services import WEBHOOK, BeforeRegistration, Claims, Clock, EventLog, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database, require_ready

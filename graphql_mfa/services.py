@@ -1,24 +1,27 @@
 """What every use case depends on, and the transactions that it runs."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from graphql_mfa.client import Client
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.keys import KeyRing
-from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.core.throttling import Limit
-from graphql_mfa.event_log import EventLog
 from graphql_mfa.hashing import HashingPool
 from graphql_mfa.metrics import Metrics
 from graphql_mfa.settings import Settings
-from graphql_mfa.store import Connection, throttles
+from graphql_mfa.store import Connection, outbox, security_events, throttles
 from graphql_mfa.store.database import Database
+from graphql_mfa.store.security_events import StoredEvent
 
 T = TypeVar("T")
+
+WEBHOOK = "webhook"
+
+_LONGEST_USER_AGENT = 255
 
 Clock = Callable[[], datetime]
 
@@ -26,6 +29,30 @@ Clock = Callable[[], datetime]
 def utc_now() -> datetime:
     """The clock of production."""
     return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Client:
+    """The client of a request. headers: of the request, by lower-case name.
+
+    address: the address or network that limits are counted by. ip_address: the client's own address. shares_address:
+    whether `address` may be a proxy's, and so that of any other client too.
+    """
+
+    address: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ip_address: str | None = None
+    shares_address: bool = False
+
+    @property
+    def user_agent(self) -> str | None:
+        """The `User-Agent` for lists of sessions and events: its printable characters, 255 at most."""
+        text = self.headers.get("user-agent", "")[:_LONGEST_USER_AGENT]
+        return "".join(character for character in text if character.isprintable()) or None
+
+
+OPERATOR = Client(address="")
+"""The client of what an operator does: its events have neither address nor user agent."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +88,54 @@ class ClaimsRequest:
 
 Claims = Callable[[ClaimsRequest], Mapping[str, object] | Awaitable[Mapping[str, object]]]
 """A host's claims for an access token, by name. It runs on the event loop, outside any transaction."""
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """The security events of a deployment. sinks: the receivers that the outbox delivers them to."""
+
+    sinks: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, settings: Settings) -> "EventLog":
+        """The event log of a process that has no receiver of its own."""
+        return cls((WEBHOOK,) if settings.webhook_url else ())
+
+    def record(
+        self,
+        connection: Connection,
+        user_id: UUID,
+        now: datetime,
+        client: Client,
+        *kinds: SecurityEventKind,
+        once_since: datetime | None = None,
+        refused_passwords: int = 0,
+    ) -> None:
+        """Record events in this order. At most one call in each transaction, since ids depend on the position.
+
+        Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
+        nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
+        not recorded if the account has one since then. refused_passwords: recorded as PASSWORDS_REFUSED, before the
+        others, unless it is 0.
+        """
+        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords)] if refused_passwords else []
+        events = [
+            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count)
+            for position, (kind, count) in enumerate([*counted, *((kind, None) for kind in kinds)])
+        ]
+        unbounded = [event for event in events if event.kind.most_per_hour is None]
+        if unbounded:
+            security_events.add(connection, user_id, unbounded)
+        recorded = [
+            event
+            for event in events
+            if event.kind.most_per_hour is None
+            or security_events.add_bounded(
+                connection, user_id, event, most_per_hour=event.kind.most_per_hour, once_since=once_since
+            )
+        ]
+        if self.sinks and recorded:
+            outbox.add(connection, user_id, self.sinks, recorded)
 
 
 @dataclass(frozen=True)

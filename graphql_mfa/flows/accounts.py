@@ -3,7 +3,6 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from graphql_mfa.client import Client
 from graphql_mfa.core import passwords
 from graphql_mfa.core.accounts import Account, FactorKind, Username, parse_new_username, username_key
 from graphql_mfa.core.inputs import Problem
@@ -13,7 +12,7 @@ from graphql_mfa.flows.sign_in import issue_challenge
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
 from graphql_mfa.flows.totp import enroll_device
 from graphql_mfa.hashing import Slot
-from graphql_mfa.services import Registration, Services, Transaction
+from graphql_mfa.services import Client, Registration, Services, Transaction
 from graphql_mfa.store import accounts, security_events, sign_in, throttles
 from graphql_mfa.types.accounts import (
     AccountDeleted,

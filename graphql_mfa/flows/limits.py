@@ -6,9 +6,9 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID
 
-from graphql_mfa.client import Client
 from graphql_mfa.core.addresses import networks
 from graphql_mfa.core.throttling import Backoff, Limit, Rate
+from graphql_mfa.services import Client
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.sign_in import LoginCandidate
 

@@ -6,7 +6,6 @@ from datetime import datetime
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.accounts import username_key
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
@@ -14,7 +13,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import delete_personal_data
 from graphql_mfa.flows.purging import BATCH_ROWS
 from graphql_mfa.flows.totp import enrollment_code_digest
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store import (
     Connection,
     accounts,

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from graphql_mfa.client import Client
 from graphql_mfa.core import passwords
 from graphql_mfa.core.accounts import lookup_key, username_key
 from graphql_mfa.core.inputs import Problem
@@ -14,7 +13,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, lock_recovery_code
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_with_recent_mfa
 from graphql_mfa.flows.totp import Verified, answer_with_otp, decoy_device, match_devices, otp_refusal
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import accounts, security_events, sessions, sign_in, throttles, totp
 from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput, RateLimited

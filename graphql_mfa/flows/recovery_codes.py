@@ -3,12 +3,11 @@
 from dataclasses import replace
 from uuid import UUID
 
-from graphql_mfa.client import Client
 from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT, new_recovery_code, parse_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import Connection, recovery_codes, sessions
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.recovery_codes import RecoveryCodes, RegenerateRecoveryCodesResult

@@ -8,7 +8,6 @@ from inspect import isawaitable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import UUID, uuid4
 
-from graphql_mfa.client import Client
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import Grant, amr
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind, NotAuthenticatedReason
@@ -29,7 +28,7 @@ from graphql_mfa.core.tokens import (
 )
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited
-from graphql_mfa.services import Claims, ClaimsRequest, Services, Transaction
+from graphql_mfa.services import Claims, ClaimsRequest, Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in
 from graphql_mfa.store.database import RolledBackError
 from graphql_mfa.store.sessions import StoredSession, TokenOwner

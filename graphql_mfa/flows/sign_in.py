@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TypeVar
 from uuid import UUID
 
-from graphql_mfa.client import Client
 from graphql_mfa.core import throttling
 from graphql_mfa.core.accounts import Account, FactorKind, lookup_key
 from graphql_mfa.core.passwords import PasswordVerdict
@@ -24,7 +23,7 @@ from graphql_mfa.flows.totp import (
     enrollment_code_digest,
     otp_refusal,
 )
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate

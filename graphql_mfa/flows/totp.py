@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from graphql_mfa.client import Client
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.core.inputs import Problem, parse_id_or_nil
 from graphql_mfa.core.keys import KeyRing, seal, sealed_by, unseal
@@ -28,7 +27,7 @@ from graphql_mfa.core.totp import (
 )
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import sessions, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge

@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 from uuid import UUID, uuid4
 
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core import totp
 from graphql_mfa.core.accounts import Username, parse_username
 from graphql_mfa.core.inputs import Problem, is_text
@@ -16,7 +15,7 @@ from graphql_mfa.core.passwords import stored_cost
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.totp import enrollment_code_digest, seal_secret
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.settings import HIGHEST_BCRYPT_ROUNDS, Settings
 from graphql_mfa.store import accounts, operators
 

@@ -12,12 +12,11 @@ from typing import Any, NoReturn
 
 from starlette.requests import Request
 
-from graphql_mfa.client import Client
 from graphql_mfa.core.addresses import Address, address_group, is_loopback, is_proxy, parse_address, source
 from graphql_mfa.core.inputs import is_text, quantity
 from graphql_mfa.http.documents import bare_hash
 from graphql_mfa.http.public_errors import ErrorCode
-from graphql_mfa.services import Services
+from graphql_mfa.services import Client, Services
 
 _DEEPEST_JSON = 64
 _MOST_JSON_VALUES = 1000  # variables are coerced one by one; an input of this schema has at most four

@@ -16,7 +16,7 @@ from strawberry.tools import merge_types
 
 import graphql_mfa
 from graphql_mfa import Authenticated, GraphQLMFA, PublicError, Registration, Settings, SignedIn
-from graphql_mfa.client import Client
+from graphql_mfa.services import Client
 from tests.api_client import PASSWORD, REGISTER_USER, Api
 from tests.clock import Clock
 from tests.devices import confirmed, first_device, remove

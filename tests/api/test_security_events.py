@@ -9,11 +9,10 @@ from fastapi import FastAPI
 from passlib.hash import bcrypt
 from sqlalchemy import Connection, select
 
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import import_users
-from graphql_mfa.services import Services
+from graphql_mfa.services import OPERATOR, Services
 from graphql_mfa.store.models import SecurityEventRow
 from tests.account import act, user_of
 from tests.api import scenarios

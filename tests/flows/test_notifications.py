@@ -15,12 +15,10 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import OperationalError
 
 from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.event_log import EventLog
 from graphql_mfa.flows import notifications
 from graphql_mfa.flows.operators import retry, undelivered
-from graphql_mfa.services import Services
+from graphql_mfa.services import OPERATOR, EventLog, Services
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import OutboxRow

@@ -7,10 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, select
 
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.totp import Accepted, AlreadyUsed, ClockBehind, CodeVerdict, Wrong, new_secret
 from graphql_mfa.flows.totp import match_devices, seal_secret
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store.models import TotpDeviceRow
 from graphql_mfa.store.totp import StoredDevice
 from tests.authenticator import code_of_step

@@ -9,10 +9,9 @@ from uuid import UUID
 from fastapi import FastAPI
 
 from graphql_mfa import SecurityEvent
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
-from graphql_mfa.services import Services
+from graphql_mfa.services import OPERATOR, Services
 from tests.clock import Clock
 from tests.store import rows
 

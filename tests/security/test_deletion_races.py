@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.util import await_only
 
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.accounts import Account
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.accounts import delete_personal_data
-from graphql_mfa.services import Services, Transaction
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store import sessions
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import SecurityEventRow

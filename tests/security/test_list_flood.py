@@ -5,9 +5,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Connection
 
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.services import Services
+from graphql_mfa.services import OPERATOR, Services
 from tests.api_client import Api, Member
 from tests.security.attacks import execute
 from tests.statements import statements

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from graphql_mfa import GraphQLMFA
-from graphql_mfa.client import OPERATOR
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.services import OPERATOR
 from graphql_mfa.store import accounts
 from tests.conftest import KEY
 from tests.store import rows
