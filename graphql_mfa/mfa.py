@@ -27,7 +27,7 @@ from graphql_mfa.http.router import build_router
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.http.signed_in import signed_in
 from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
-from graphql_mfa.services import WEBHOOK, BeforeRegistration, Claims, Clock, EventLog, Services, no_condition, utc_now
+from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database, require_ready
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("graphql_mfa")
 _HOOK = "hook"
+_WEBHOOK = "webhook"
 
 
 class GraphQLMFA:
@@ -82,7 +83,7 @@ class GraphQLMFA:
         if self.settings.webhook_url:
             from graphql_mfa.webhooks import Webhook
 
-            self._sinks[WEBHOOK] = Webhook(self.settings, clock).deliver
+            self._sinks[_WEBHOOK] = Webhook(self.settings, clock).deliver
         self._services: Services | None = None
 
     @property
@@ -154,7 +155,6 @@ async def open_services(
     closed.
     """
     key_ring = load_key_ring(settings, shared=engine is not None)
-    events = EventLog(tuple(notifier.sinks)) if notifier else EventLog.of(settings)
     database = _database(settings, engine, metrics)
     if notifier:
         database.after_commit(outbox.WRITTEN, notifier.wake)
@@ -176,7 +176,7 @@ async def open_services(
             ),
             hashing=hashing,
             clock=clock,
-            events=events,
+            sinks=tuple(notifier.sinks) if notifier else (_WEBHOOK,) * bool(settings.webhook_url),
             before_registration=before_registration,
             metrics=metrics,
             claims=claims,

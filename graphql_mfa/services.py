@@ -19,8 +19,6 @@ from graphql_mfa.store.security_events import StoredEvent
 
 T = TypeVar("T")
 
-WEBHOOK = "webhook"
-
 _LONGEST_USER_AGENT = 255
 
 Clock = Callable[[], datetime]
@@ -91,56 +89,8 @@ Claims = Callable[[ClaimsRequest], Mapping[str, object] | Awaitable[Mapping[str,
 
 
 @dataclass(frozen=True)
-class EventLog:
-    """The security events of a deployment. sinks: the receivers that the outbox delivers them to."""
-
-    sinks: Sequence[str] = ()
-
-    @classmethod
-    def of(cls, settings: Settings) -> "EventLog":
-        """The event log of a process that has no receiver of its own."""
-        return cls((WEBHOOK,) if settings.webhook_url else ())
-
-    def record(
-        self,
-        connection: Connection,
-        user_id: UUID,
-        now: datetime,
-        client: Client,
-        *kinds: SecurityEventKind,
-        once_since: datetime | None = None,
-        refused_passwords: int = 0,
-    ) -> None:
-        """Record events in this order. At most one call in each transaction, since ids depend on the position.
-
-        Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
-        nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
-        not recorded if the account has one since then. refused_passwords: recorded as PASSWORDS_REFUSED, before the
-        others, unless it is 0.
-        """
-        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords)] if refused_passwords else []
-        events = [
-            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count)
-            for position, (kind, count) in enumerate([*counted, *((kind, None) for kind in kinds)])
-        ]
-        unbounded = [event for event in events if event.kind.most_per_hour is None]
-        if unbounded:
-            security_events.add(connection, user_id, unbounded)
-        recorded = [
-            event
-            for event in events
-            if event.kind.most_per_hour is None
-            or security_events.add_bounded(
-                connection, user_id, event, most_per_hour=event.kind.most_per_hour, once_since=once_since
-            )
-        ]
-        if self.sinks and recorded:
-            outbox.add(connection, user_id, self.sinks, recorded)
-
-
-@dataclass(frozen=True)
 class Services:
-    """The dependencies of a use case."""
+    """The dependencies of a use case. sinks: the receivers that the outbox delivers security events to."""
 
     settings: Settings
     database: Database
@@ -148,7 +98,7 @@ class Services:
     access_tokens: AccessTokens
     hashing: HashingPool
     clock: Clock
-    events: EventLog
+    sinks: Sequence[str]
     before_registration: BeforeRegistration
     metrics: Metrics
     claims: Claims | None = None
@@ -176,16 +126,32 @@ class Transaction:
         once_since: datetime | None = None,
         refused_passwords: int = 0,
     ) -> None:
-        """Record security events of the account, as `EventLog.record` does."""
-        self.services.events.record(
-            self.connection,
-            user_id,
-            self.now,
-            self.client,
-            *kinds,
-            once_since=once_since,
-            refused_passwords=refused_passwords,
-        )
+        """Record security events in this order. At most one call in each transaction: ids depend on the position.
+
+        Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
+        nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
+        not recorded if the account has one since then. refused_passwords: recorded as PASSWORDS_REFUSED, before the
+        others, unless it is 0.
+        """
+        connection, now, client = self.connection, self.now, self.client
+        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords)] if refused_passwords else []
+        events = [
+            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count)
+            for position, (kind, count) in enumerate([*counted, *((kind, None) for kind in kinds)])
+        ]
+        unbounded = [event for event in events if event.kind.most_per_hour is None]
+        if unbounded:
+            security_events.add(connection, user_id, unbounded)
+        recorded = [
+            event
+            for event in events
+            if event.kind.most_per_hour is None
+            or security_events.add_bounded(
+                connection, user_id, event, most_per_hour=event.kind.most_per_hour, once_since=once_since
+            )
+        ]
+        if self.services.sinks and recorded:
+            outbox.add(connection, user_id, self.services.sinks, recorded)
 
     def limit(self, limits: Mapping[bytes, Limit]) -> timedelta | None:
         """Count an attempt under every limit; or, when one does not allow it, count nothing and return the wait."""

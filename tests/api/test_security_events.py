@@ -7,12 +7,12 @@ from uuid import UUID
 import pytest
 from fastapi import FastAPI
 from passlib.hash import bcrypt
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import import_users
-from graphql_mfa.services import OPERATOR, Services
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store.models import SecurityEventRow
 from tests.account import act, user_of
 from tests.api import scenarios
@@ -153,12 +153,12 @@ async def member_with_events(api: Api, services: Services, count: int) -> tuple[
     member = await api.member()
     user_id = UUID(member.session["user"]["id"])
 
-    def add(connection: Connection) -> None:
-        services.events.record(connection, user_id, api.clock(), OPERATOR, SecurityEventKind.SESSION_ENDED)
+    def add(transaction: Transaction) -> None:
+        transaction.record(user_id, SecurityEventKind.SESSION_ENDED)
 
     for _ in range(count - 3):
         api.clock.advance(0.5)
-        await services.database.write(add)
+        await services.write(OPERATOR, add)
     stored = select(SecurityEventRow.id).order_by(SecurityEventRow.id.desc())
     ids = await services.database.read(lambda connection: list(connection.scalars(stored)))
     assert len(ids) == count

@@ -4,6 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -11,14 +12,14 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Row, select
 from sqlalchemy.exc import OperationalError
 
 from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
 from graphql_mfa.flows.operators import retry, undelivered
-from graphql_mfa.services import OPERATOR, EventLog, Services
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import OutboxRow
@@ -104,8 +105,7 @@ async def until_empty(database: Database) -> None:
 async def record(services: Services, username: str, *kinds: SecurityEventKind) -> None:
     """Events of a new account."""
     user = await services.database.write(partial(rows.add_user, username=username))
-    now = services.clock()
-    await services.database.write(lambda connection: services.events.record(connection, user, now, OPERATOR, *kinds))
+    await services.write(OPERATOR, lambda transaction: transaction.record(user, *kinds))
 
 
 async def test_every_event_is_delivered_in_order_with_its_details(
@@ -122,24 +122,20 @@ async def test_every_event_is_delivered_in_order_with_its_details(
     assert (event.user_agent or "").startswith("python-httpx/")
 
 
-async def test_a_message_is_written_by_the_transaction_that_it_describes(
-    make_settings: Callable[..., Settings],
-) -> None:
-    database = Database(make_settings().database_url)
+async def test_a_message_is_written_by_the_transaction_that_it_describes(services: Services) -> None:
+    services = replace(services, sinks=("hook",))
 
-    def act(connection: Connection, *, fail: bool) -> None:
-        user = rows.add_user(connection)
-        log = EventLog(("hook",))
-        log.record(connection, user, rows.NOW, OPERATOR, SecurityEventKind.REGISTERED)
+    def act(transaction: Transaction, *, fail: bool) -> None:
+        user = rows.add_user(transaction.connection)
+        transaction.record(user, SecurityEventKind.REGISTERED)
         if fail:
             raise LookupError
 
     with pytest.raises(LookupError):
-        await database.write(partial(act, fail=True))
-    assert await messages(database) == []
-    await database.write(partial(act, fail=False))
-    assert [message.username for message in await messages(database)] == ["alice"]
-    await database.close()
+        await services.write(OPERATOR, partial(act, fail=True))
+    assert await messages(services.database) == []
+    await services.write(OPERATOR, partial(act, fail=False))
+    assert [message.username for message in await messages(services.database)] == ["alice"]
 
 
 async def test_without_a_sink_nothing_is_written(api: Api, services: Services) -> None:

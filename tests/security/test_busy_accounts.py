@@ -30,10 +30,8 @@ async def test_a_quiet_account_waits_for_one_event_of_each_busy_one(run_app: Run
     async def record(services: Services, user: UUID, count: int) -> None:
         for _ in range(count):
             clock.advance(0.001)
-            await services.database.write(
-                lambda connection: services.events.record(
-                    connection, user, services.clock(), OPERATOR, SecurityEventKind.SIGN_IN_FAILED
-                )
+            await services.write(
+                OPERATOR, lambda transaction: transaction.record(user, SecurityEventKind.SIGN_IN_FAILED)
             )
 
     async def on_event(event: SecurityEvent) -> None:

@@ -3,10 +3,9 @@
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Connection
 
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.services import OPERATOR, Services
+from graphql_mfa.services import OPERATOR, Services, Transaction
 from tests.api_client import Api, Member
 from tests.security.attacks import execute
 from tests.statements import statements
@@ -24,12 +23,12 @@ async def member_with_much(api: Api, services: Services) -> Member:
     member = await api.member()
     user_id = UUID(member.session["user"]["id"])
 
-    def add(connection: Connection) -> None:
+    def add(transaction: Transaction) -> None:
         for _ in range(120):
-            rows.add_session(connection, user_id, refreshed_at=api.clock())
-            services.events.record(connection, user_id, api.clock(), OPERATOR, SecurityEventKind.SIGNED_IN)
+            rows.add_session(transaction.connection, user_id, refreshed_at=api.clock())
+            transaction.record(user_id, SecurityEventKind.SIGNED_IN)
 
-    await services.database.write(add)
+    await services.write(OPERATOR, add)
     return member
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from graphql_mfa import GraphQLMFA
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.services import OPERATOR
+from graphql_mfa.services import OPERATOR, Transaction
 from graphql_mfa.store import accounts
 from tests.conftest import KEY
 from tests.store import rows
@@ -34,7 +34,7 @@ async def test_the_example_mails_important_events(tmp_path: Path, monkeypatch: p
     async with mfa.lifespan():
         user = await mfa.services.database.write(rows.add_user)
         await mfa.services.database.write(
-            lambda connection: mfa.services.events.record(connection, user, rows.NOW, OPERATOR, *kinds)
+            lambda connection: Transaction(connection, mfa.services, OPERATOR, rows.NOW).record(user, *kinds)
         )
         mail = await asyncio.wait_for(mails.get(), WAIT)
         assert (await mfa.services.database.read(lambda connection: accounts.find(connection, user))).username == mail[
