@@ -12,7 +12,7 @@ from functools import cache, reduce
 from importlib.resources import files
 from uuid import UUID
 
-from graphql_mfa.core.enums import Described
+from graphql_mfa.core import Described
 from graphql_mfa.core.inputs import FieldErrorCode, Problem, is_visible, quantity, trim
 from graphql_mfa.core.tokens import Purpose, digest
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import auto
 from uuid import UUID
 
-from graphql_mfa.core.enums import Described
+from graphql_mfa.core import Described
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # Invisible letters, marks and symbols: Unicode's Default_Ignorable_Code_Point, and the blank Braille pattern.

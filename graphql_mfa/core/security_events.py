@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import auto
 from uuid import UUID
 
-from graphql_mfa.core.enums import Described
+from graphql_mfa.core import Described
 
 _VERSION_AND_VARIANT = (7 << 76) | (0b10 << 62)
 

@@ -3,8 +3,8 @@
 import strawberry
 from strawberry.types.enum import StrawberryEnumDefinition
 
+from graphql_mfa.core import Described
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
-from graphql_mfa.core.enums import Described
 from graphql_mfa.core.inputs import FieldErrorCode
 from graphql_mfa.core.security_events import SecurityEventKind
 
