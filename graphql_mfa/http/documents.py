@@ -5,37 +5,64 @@ fields, so that a document of 2 KB can block the event loop for a third of a sec
 """
 
 import json
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
 from graphql import (
     DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
+    Node,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OverlappingFieldsCanBeMergedRule,
     ParallelVisitor,
+    SelectionNode,
+    SelectionSetNode,
     TypeInfo,
     TypeInfoVisitor,
     ValidationContext,
+    ValueNode,
     parse,
     specified_rules,
     visit,
 )
+from graphql.language.ast import QUERY_DOCUMENT_KEYS
 from graphql.validation.rules import ASTValidationRule
 from graphql.validation.validate import ValidationAbortedError, query_document_keys_to_validate
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from graphql_mfa.http.limits import INTROSPECTION_FIELDS, DocumentLimits, root_fields
+from graphql_mfa.http.public_errors import ErrorCode
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.errors import PublicError
 
 V = TypeVar("V")
 
+INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
+
+_MAX_DEFINITIONS = 100
+_MAX_ALIASES = 30
+_MAX_ROOT_FIELDS = 10
+_MAX_DIRECTIVES = 30
+_MAX_INTROSPECTIONS = 2
+# Inputs have at most four members. graphql-core prints the whole literal for each error in it.
+_MAX_VALUES = 200
+# Some rules of validation walk the fragments again for each operation.
+_MAX_EXPANDED_NODES = 2000
+# Usual documents have 6 to 10. The lexer calls a function for each character of a name.
+_CHARACTERS_PER_TOKEN = 14
+# Lists of the schema's types and fields. Nested ones multiply: 300 characters could select megabytes.
+_TYPE_LISTS = {"fields", "inputFields", "interfaces", "possibleTypes"}
+_NAMES = {"name", "alias", "description", "type", "type_condition"}
+_CHILDREN = {kind: tuple(key for key in keys if key not in _NAMES) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
 # A parsed document takes up to 150 bytes for each of its characters.
 _CACHED_CHARACTERS = 100_000
 # Each error may print the whole literal that it is about.
@@ -130,6 +157,210 @@ class WeighedCache(Generic[V]):
         while self._left < 0:
             _, (_, freed) = self._entries.popitem(last=False)
             self._left += freed
+
+
+@dataclass(slots=True)
+class Size:
+    """The size of a selection set, with its fragments expanded.
+
+    introspections: introspection fields, and the aliases in them. type_lists: how deep lists of types and fields are
+    nested; nested_introspection: whether they are nested in an introspection field. nodes: the AST's nodes, without
+    names and types.
+    """
+
+    levels: int = 0
+    aliases: int = 0
+    directives: int = 0
+    root_fields: int = 0
+    introspections: int = 0
+    type_lists: int = 0
+    nested_introspection: bool = False
+    credentials: int = 0
+    nodes: int = 0
+
+    def add(self, other: "Size") -> None:
+        """Add the size of a sibling selection."""
+        self.levels = max(self.levels, other.levels)
+        self.aliases += other.aliases
+        self.directives += other.directives
+        self.root_fields += other.root_fields
+        self.introspections += other.introspections
+        self.type_lists = max(self.type_lists, other.type_lists)
+        self.nested_introspection |= other.nested_introspection
+        self.credentials += other.credentials
+        self.nodes += other.nodes
+
+
+class DocumentLimits:
+    """Checks documents against the settings of a deployment."""
+
+    def __init__(self, settings: Settings, credential_fields: frozenset[str]) -> None:
+        self._settings = settings
+        self._credential_fields = credential_fields
+
+    def check_length(self, text: str) -> None:
+        """Raise PublicError for a document that is too long to parse."""
+        longest = _CHARACTERS_PER_TOKEN * self._settings.max_query_tokens
+        if len(text) > longest:
+            message = f"The document is longer than {longest} characters."
+            raise PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})
+
+    def errors(self, document: DocumentNode) -> list[GraphQLError]:
+        """The errors of a parsed document."""
+        try:
+            return list(self._errors(document))
+        except RecursionError:
+            return [PublicError("This operation is too large: it is nested too deep.")]
+
+    def _errors(self, document: DocumentNode) -> Iterator[PublicError]:
+        if len(document.definitions) > _MAX_DEFINITIONS:
+            yield PublicError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
+            return
+        measure = _Measure(document, self._credential_fields)
+        values = sum(count for kind, count in measure.written.items() if issubclass(kind, ValueNode))
+        for found, limit, what in (
+            (measure.written[FieldNode], self._settings.max_query_tokens // 4, "fields"),
+            (values, _MAX_VALUES, "values"),
+        ):
+            if found > limit:
+                yield PublicError(f"This document has too many {what}: at most {limit}.")
+                return
+        nodes = 0
+        for definition in document.definitions:
+            if not isinstance(definition, OperationDefinitionNode):
+                continue
+            size = measure.definition(definition)
+            nodes += size.nodes
+            for found, limit, what in (
+                (size.levels, self._settings.max_query_depth, "levels"),
+                (size.aliases, _MAX_ALIASES, "aliases"),
+                (size.directives, _MAX_DIRECTIVES, "directives"),
+                (size.root_fields, _MAX_ROOT_FIELDS, "root fields"),
+                (size.introspections, _MAX_INTROSPECTIONS, "introspections"),
+            ):
+                if found > limit:
+                    yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
+            if size.introspections and self._settings.introspection:
+                others = {*root_fields(document, definition)} - INTROSPECTION_FIELDS - {"__typename"}
+                if others:
+                    yield PublicError(
+                        "Introspection is an operation of its own: send other root fields in another one."
+                    )
+            if size.nested_introspection:
+                yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
+            if size.credentials > 1:
+                yield PublicError(
+                    "At most one of these fields per operation, aliases and fragments included: "
+                    f"{', '.join(sorted(self._credential_fields))}."
+                )
+        if nodes > _MAX_EXPANDED_NODES:
+            yield PublicError(
+                f"The operations of this document are too large together: at most {_MAX_EXPANDED_NODES} fields, "
+                "arguments, values, directives and fragments, fragments expanded."
+            )
+
+
+def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
+    """The names of an operation's root fields, fragments expanded."""
+    fragments = _fragments(document)
+    seen: set[str] = set()
+    left: list[SelectionSetNode | None] = [operation.selection_set]
+    while left:
+        selection_set = left.pop()
+        for selection in selection_set.selections if selection_set else ():
+            if isinstance(selection, FieldNode):
+                yield selection.name.value
+            elif isinstance(selection, FragmentSpreadNode):
+                if selection.name.value not in seen:
+                    seen.add(selection.name.value)
+                    if fragment := fragments.get(selection.name.value):
+                        left.append(fragment.selection_set)
+            elif isinstance(selection, InlineFragmentNode):
+                left.append(selection.selection_set)
+
+
+def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
+    return {
+        definition.name.value: definition
+        for definition in document.definitions
+        if isinstance(definition, FragmentDefinitionNode)
+    }
+
+
+def _nodes(definition: Node) -> Iterator[Node]:
+    """The nodes of a definition, without names and types."""
+    left = [definition]
+    while left:
+        node = left.pop()
+        yield node
+        for key in _CHILDREN.get(node.kind, ()):
+            child = getattr(node, key)
+            if isinstance(child, Node):
+                left.append(child)
+            elif child:
+                left.extend(child)
+
+
+class _Measure:
+    """Measures the definitions of a document. The size of each fragment is computed once."""
+
+    def __init__(self, document: DocumentNode, credential_fields: frozenset[str]) -> None:
+        self._credential_fields = credential_fields
+        self._fragments = _fragments(document)
+        self._sizes: dict[str, Size] = {}
+        # Keyed by identity, since the hash of a node includes all nodes below it.
+        kinds = {id(definition): Counter(map(type, _nodes(definition))) for definition in document.definitions}
+        self._nodes = {key: counted.total() for key, counted in kinds.items()}
+        self.written: Counter[type[Node]] = Counter()
+        for counted in kinds.values():
+            self.written.update(counted)
+
+    def definition(self, node: OperationDefinitionNode | FragmentDefinitionNode) -> Size:
+        size = self._selections(node.selection_set)
+        size.directives += len(node.directives or ())
+        size.nodes += self._nodes[id(node)]
+        return size
+
+    def _selections(self, selection_set: SelectionSetNode | None) -> Size:
+        total = Size()
+        for selection in selection_set.selections if selection_set else ():
+            total.add(self._selection(selection))
+        return total
+
+    def _selection(self, node: SelectionNode) -> Size:
+        directives = len(node.directives or ())
+        if isinstance(node, FragmentSpreadNode | InlineFragmentNode):
+            size = Size(directives=directives)
+            size.add(
+                self._fragment(node.name.value)
+                if isinstance(node, FragmentSpreadNode)
+                else self._selections(node.selection_set)
+            )
+            return size
+        field = cast("FieldNode", node)
+        inner = self._selections(field.selection_set)
+        name = field.name.value
+        introspects = name in INTROSPECTION_FIELDS
+        return Size(
+            levels=inner.levels + 1,
+            aliases=inner.aliases + (field.alias is not None),
+            directives=inner.directives + directives,
+            root_fields=1,
+            introspections=1 + inner.aliases if introspects else inner.introspections,
+            type_lists=inner.type_lists + (name in _TYPE_LISTS),
+            nested_introspection=inner.nested_introspection or (introspects and inner.type_lists > 1),
+            # At any depth, since a host may nest the mutations in a field of its own.
+            credentials=inner.credentials + (name in self._credential_fields),
+            nodes=inner.nodes,
+        )
+
+    def _fragment(self, name: str) -> Size:
+        if name not in self._sizes:
+            # Ends a cycle of fragments, which validation reports.
+            self._sizes[name] = Size()
+            if fragment := self._fragments.get(name):
+                self._sizes[name] = self.definition(fragment)
+        return self._sizes[name]
 
 
 class CheckedDocument(NamedTuple):

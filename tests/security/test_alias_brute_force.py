@@ -14,7 +14,7 @@ import pytest
 from fastapi import FastAPI
 from graphql import GraphQLBoolean, GraphQLInputObjectType, GraphQLInputType, get_named_type, parse, validate
 
-from graphql_mfa.http import limits
+from graphql_mfa.http import documents
 from graphql_mfa.services import Services
 from tests.account import SCHEMA, members_of, mutations
 from tests.api_client import Api, Member, Result
@@ -152,9 +152,9 @@ async def test_alias_brute_force_with_all_other_limits_raised(
     run_app: RunApp, connect: Connect, monkeypatch: pytest.MonkeyPatch, shape: Shape, count: int
 ) -> None:
     """That credentials are checked once per operation does not lean on how many tokens or aliases are allowed."""
-    monkeypatch.setattr(limits, "_MAX_ALIASES", 1_000_000)
-    monkeypatch.setattr(limits, "_MAX_ROOT_FIELDS", 1_000_000)
-    monkeypatch.setattr(limits, "_MAX_DIRECTIVES", 1_000_000)
+    monkeypatch.setattr(documents, "_MAX_ALIASES", 1_000_000)
+    monkeypatch.setattr(documents, "_MAX_ROOT_FIELDS", 1_000_000)
+    monkeypatch.setattr(documents, "_MAX_DIRECTIVES", 1_000_000)
     async with run_app(max_query_tokens=1_000_000, max_query_depth=1_000_000, max_body_bytes=10_000_000) as app:
         api = connect(app)
         member = await api.member()
