@@ -107,7 +107,15 @@ class GraphQLMFA:
 
         max_age: seconds within which the session must have verified a second factor.
         """
-        return signed_in(lambda: self.services, max_age)
+
+        async def session(request: Request) -> Authenticated:
+            try:
+                return await _session(self.services, bearer_token(request), max_age)
+            except _DeniedError as denied:
+                headers = {"WWW-Authenticate": denied.challenge, "Cache-Control": "no-store"}
+                raise HTTPException(401, {"code": denied.code, "message": denied.message}, headers) from None
+
+        return session
 
     async def migrate(self) -> None:
         """Migrate the store to this version, as `graphql-mfa migrate` does, before a deployment starts.
@@ -236,19 +244,6 @@ class RequireSession(FieldExtension):
             context.response_headers["WWW-Authenticate"] = denied.challenge
             raise PublicError(denied.message, extensions={"code": denied.code}) from None
         return await next_(source, info, **arguments)
-
-
-def signed_in(services: Callable[[], Services], max_age: int | None) -> Callable[[Request], Awaitable[Authenticated]]:
-    """A FastAPI dependency that returns the session, or raises HTTPException(401). `max_age` as in RequireSession."""
-
-    async def session(request: Request) -> Authenticated:
-        try:
-            return await _session(services(), bearer_token(request), max_age)
-        except _DeniedError as denied:
-            headers = {"WWW-Authenticate": denied.challenge, "Cache-Control": "no-store"}
-            raise HTTPException(401, {"code": denied.code, "message": denied.message}, headers) from None
-
-    return session
 
 
 class _DeniedError(Exception):
