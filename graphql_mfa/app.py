@@ -1,6 +1,7 @@
 """The service: an ASGI application with the GraphQL endpoint, health checks, public keys and metrics."""
 
-from collections.abc import AsyncIterator
+import secrets
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from graphql_mfa.core.access_tokens import JWKS_PATH, server_metadata
 from graphql_mfa.core.origins import wildcard_pattern
 from graphql_mfa.flows.notifications import OnEvent
 from graphql_mfa.http import cookie_mode
+from graphql_mfa.http.http_request import bearer_token
 from graphql_mfa.http.request_log import REQUEST_ID_HEADER
 from graphql_mfa.http.router import SECURITY_HEADERS, SecurityHeaders, shows_explorer
+from graphql_mfa.metrics import scraped_registry
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
@@ -103,9 +106,7 @@ def create_app(
 
         app.add_route(metadata_path, metadata)
     if registry and settings.metrics_token:
-        from graphql_mfa.http.metrics_endpoint import metrics_endpoint
-
-        app.add_route("/metrics", metrics_endpoint(registry, settings.metrics_token.get_secret_value()))
+        app.add_route("/metrics", _metrics_endpoint(registry, settings.metrics_token.get_secret_value()))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -121,3 +122,16 @@ def create_app(
     # Starlette sends this response outside of the middleware.
     app.add_exception_handler(Exception, lambda *_: Response("Internal Server Error", 500, SECURITY_HEADERS))
     return app
+
+
+def _metrics_endpoint(registry: "CollectorRegistry", token: str) -> Callable[[Request], Response]:
+    """An endpoint that shows a registry to requests with this bearer token."""
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    # Not `async`, so that Starlette runs it in a thread: reading the files of all workers would block the event loop.
+    def scrape(request: Request) -> Response:
+        if not secrets.compare_digest((bearer_token(request) or "").encode(), token.encode()):
+            return PlainTextResponse("Unauthorized", 401, {"WWW-Authenticate": "Bearer"})
+        return Response(generate_latest(scraped_registry(registry)), media_type=CONTENT_TYPE_LATEST)
+
+    return scrape

@@ -1,22 +1,27 @@
 """Instruments for Prometheus. Labels are names of the schema, the tables and this package, never clients' values."""
 
+import os
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from importlib import metadata
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 
 T = TypeVar("T")
 C = TypeVar("C")
 
 TransactionKind = Literal["read", "write"]
 Transaction = Callable[[C], T]
+
+MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable by which prometheus_client sums up the workers of one server."""
 
 _REQUEST_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _DATABASE_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -152,3 +157,30 @@ def metrics_in(registry: "CollectorRegistry | None") -> Metrics:
 
 
 NO_METRICS = metrics_in(None)
+
+
+def scraped_registry(registry: "CollectorRegistry") -> "CollectorRegistry":
+    """The registry to show: this one, or in a server of several workers one that sums up all of them."""
+    from prometheus_client import CollectorRegistry
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    directory = os.environ.get(MULTIPROCESS_DIRECTORY)
+    if directory is None:
+        return registry
+    folder = Path(directory)
+
+    class Workers(MultiProcessCollector):
+        """The workers that write to the directory. Counts of dead workers stay; their live gauges are removed."""
+
+        def collect(self) -> "Iterable[Metric]":
+            for file in folder.glob("gauge_live*.db"):
+                try:
+                    os.kill(int(file.stem.rpartition("_")[2]), 0)
+                except OSError:
+                    file.unlink(missing_ok=True)
+            found: Iterable[Metric] = super().collect()  # type: ignore[no-untyped-call]
+            return found
+
+    sums = CollectorRegistry()
+    Workers(sums, directory)  # type: ignore[no-untyped-call]
+    return sums

@@ -20,6 +20,7 @@ from graphql_mfa.cli.configuration import connected_database, exit_on_wrong_conf
 from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
+from graphql_mfa.metrics import MULTIPROCESS_DIRECTORY, scraped_registry
 from graphql_mfa.settings import Settings, default_cookie_name
 from graphql_mfa.store.database import require_ready
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
@@ -179,8 +180,6 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         yield
         return
     from prometheus_client import REGISTRY, start_http_server
-
-    from graphql_mfa.http.metrics_endpoint import MULTIPROCESS_DIRECTORY, scraped_registry
 
     with TemporaryDirectory(prefix="graphql-mfa-metrics-") as directory:
         if workers > 1:
