@@ -2,32 +2,44 @@
 
 import asyncio
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from graphql_mfa.cli import keys, users, webhooks
+from graphql_mfa.cli import users
 from graphql_mfa.cli.configuration import (
     connected_database,
     exit_on_wrong_configuration,
     opened_database,
     read_settings,
+    require_keys,
 )
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.inputs import quantity
-from graphql_mfa.core.keys import new_key
+from graphql_mfa.core.keys import KeyRing, new_key
+from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
+from graphql_mfa.flows.operators import retry as retry_all
+from graphql_mfa.flows.operators import undelivered
 from graphql_mfa.flows.purging import PurgeError
 from graphql_mfa.flows.purging import purge as delete_expired
 from graphql_mfa.services import utc_now
+from graphql_mfa.settings import Settings
+from graphql_mfa.store.outbox import SinkState
 
 # Typer's tracebacks print local variables, secrets included.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
 app.command()(serve)
-app.add_typer(keys.app, name="keys")
+keys = typer.Typer(no_args_is_help=True, help="See which keys are in use, and re-encrypt with the current one.")
+app.add_typer(keys, name="keys")
 app.add_typer(users.app, name="users")
-app.add_typer(webhooks.app, name="webhooks")
+webhooks = typer.Typer(
+    no_args_is_help=True, help="Show undelivered security events, and retry those that were given up."
+)
+app.add_typer(webhooks, name="webhooks")
+_OTHERS = {KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY}
 
 
 @app.callback(invoke_without_command=True)
@@ -118,3 +130,102 @@ def purge() -> None:
         raise typer.Exit(1) from None
     for table, rows in purged.items():
         typer.echo(f"{table}: {rows}")
+
+
+@keys.command("status")
+def keys_status() -> None:
+    """Print the use of each key, and whether it can be removed from the ring. Fails if a key is missing."""
+    settings = read_settings()
+    ring = require_keys(settings)
+
+    async def run() -> list[KeyUsage]:
+        async with opened_database(settings) as database:
+            return await key_usage(database, ring, settings, utc_now())
+
+    usages = asyncio.run(run())
+    typer.echo(_row("key", "place", "secrets", "sessions", "can it be removed from the ring?"))
+    for usage in usages:
+        typer.echo(_row(usage.id.hex(), usage.place, usage.secrets, usage.sessions, _advice(usage)))
+    typer.echo(
+        f"Tokens live {settings.access_token_seconds} s: keep a key that long after a server last signed with it."
+    )
+    raise typer.Exit(1 if any(usage.place is KeyPlace.MISSING for usage in usages) else 0)
+
+
+@keys.command("rotate")
+def keys_rotate() -> None:
+    """Re-encrypt all secrets with the current key. Safe beside running servers, and can be repeated."""
+    settings = read_settings()
+    ring = require_keys(settings)
+    raise typer.Exit(asyncio.run(_rotate(settings, ring)))
+
+
+async def _rotate(settings: Settings, ring: KeyRing) -> int:
+    async with opened_database(settings) as database:
+        usages = await key_usage(database, ring, settings, utc_now())
+        done, total = 0, _secrets(usages, _OTHERS)
+        async for batch in rotate_keys(database, ring):
+            done += batch.count
+            typer.echo(f"{done} of {quantity(total, 'secret')} re-encrypted")
+            for fault in batch.faults:
+                typer.echo(fault, err=True)
+        left = _secrets(await key_usage(database, ring, settings, utc_now()), {*_OTHERS, KeyPlace.MISSING})
+    if left:
+        typer.echo(f"Secrets still under another key: {left}. Run `graphql-mfa keys status`.", err=True)
+        return 1
+    typer.echo("All secrets are encrypted with the current key.")
+    return 0
+
+
+def _secrets(usages: list[KeyUsage], places: Collection[KeyPlace]) -> int:
+    return sum(usage.secrets for usage in usages if usage.place in places)
+
+
+def _row(key: str, place: str, secrets: object, sessions: object, advice: str) -> str:
+    return f"{key:8}  {place:12}  {secrets:>8}  {sessions:>8}  {advice}"
+
+
+def _advice(usage: KeyUsage) -> str:
+    if usage.place is KeyPlace.MISSING:
+        return "missing: add it again"
+    if usage.place is KeyPlace.CURRENT:
+        return "no: it encrypts and signs"
+    if usage.secrets:
+        return "no: run `graphql-mfa keys rotate`"
+    if usage.sessions:
+        return "no: wait until its tokens expire"
+    if usage.place is KeyPlace.DECRYPT_ONLY:
+        return "yes"
+    return "a new key: no, every server needs it before it is moved to the front; an old key: yes"
+
+
+@webhooks.command("status")
+def webhooks_status() -> None:
+    """Print how many events wait and how many were given up, with their last errors. Fails if any was given up."""
+    settings = read_settings()
+
+    async def run() -> list[SinkState]:
+        async with opened_database(settings) as database:
+            return await undelivered(database)
+
+    states = asyncio.run(run())
+    if not states:
+        typer.echo("Every event is delivered.")
+    for state in states:
+        typer.echo(f"{state.sink}: {state.waiting} waiting, {state.dead} given up, oldest of {state.oldest}")
+        for error, count in state.errors.items():
+            typer.echo(f"  {count} failed last with {error}")
+    raise typer.Exit(1 if any(state.dead for state in states) else 0)
+
+
+@webhooks.command("retry")
+def webhooks_retry() -> None:
+    """Make the events that were given up due again. A running server delivers them."""
+    settings = read_settings()
+
+    async def run() -> int:
+        async with opened_database(settings) as database:
+            return await retry_all(database, utc_now())
+
+    revived = asyncio.run(run())
+    typer.echo(f"{quantity(revived, 'event')} {'is' if revived == 1 else 'are'} due again.")
