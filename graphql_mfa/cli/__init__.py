@@ -1,8 +1,6 @@
 """The graphql-mfa command."""
 
 import asyncio
-import time
-from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib import metadata
 from typing import Annotated
@@ -13,21 +11,21 @@ from graphql_mfa.cli import users
 from graphql_mfa.cli.configuration import (
     connected_database,
     exit_on_wrong_configuration,
-    opened_database,
     read_settings,
     require_keys,
+    run_on_database,
 )
 from graphql_mfa.cli.serve import serve
 from graphql_mfa.core.inputs import quantity
-from graphql_mfa.core.keys import KeyRing, new_key
+from graphql_mfa.core.keys import new_key
+from graphql_mfa.core.totp import code_at, parse_secret
 from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
-from graphql_mfa.flows.operators import retry as retry_all
-from graphql_mfa.flows.operators import undelivered
+from graphql_mfa.flows.operators import retry, undelivered
 from graphql_mfa.flows.purging import PurgeError
 from graphql_mfa.flows.purging import purge as delete_expired
+from graphql_mfa.http.schema import Schema
 from graphql_mfa.services import utc_now
-from graphql_mfa.settings import Settings
-from graphql_mfa.store.outbox import SinkState
+from graphql_mfa.store.database import Database
 
 # Typer's tracebacks print local variables, secrets included.
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="Multi-factor sign-in as a GraphQL API.")
@@ -39,7 +37,6 @@ webhooks = typer.Typer(
     no_args_is_help=True, help="Show undelivered security events, and retry those that were given up."
 )
 app.add_typer(webhooks, name="webhooks")
-_OTHERS = {KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY}
 
 
 @app.callback(invoke_without_command=True)
@@ -71,8 +68,6 @@ def migrate() -> None:
 @app.command()
 def schema() -> None:
     """Print the GraphQL schema."""
-    from graphql_mfa.http.schema import Schema
-
     settings = read_settings()
     with exit_on_wrong_configuration():
         typer.echo(Schema(settings).as_str())
@@ -87,14 +82,13 @@ def print_new_key() -> None:
 @app.command()
 def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32.", metavar="SECRET")]) -> None:
     """Print the current code of a TOTP secret, for development without an authenticator app."""
-    from graphql_mfa.core.totp import code_at, parse_secret
-
     parameters = read_settings().totp
     stored = parse_secret(secret)
     if stored is None:
         raise typer.BadParameter("this is not a TOTP secret of at least 80 bits in base32")
-    typer.echo(code_at(stored, datetime.now(UTC), parameters))
-    left = parameters.period - int(time.time()) % parameters.period
+    now = datetime.now(UTC)
+    typer.echo(code_at(stored, now, parameters))
+    left = parameters.period - int(now.timestamp()) % parameters.period
     typer.echo(f"valid for {quantity(left, 'more second')}", err=True)
 
 
@@ -118,13 +112,8 @@ def demo(
 def purge() -> None:
     """Delete expired rows now. A running server does so periodically."""
     settings = read_settings()
-
-    async def run() -> dict[str, int]:
-        async with opened_database(settings) as database:
-            return await delete_expired(database, settings, utc_now())
-
     try:
-        purged = asyncio.run(run())
+        purged = run_on_database(settings, lambda database: delete_expired(database, settings, utc_now()))
     except PurgeError as error:
         typer.echo(f"Purging failed, other tables were purged: {error}", err=True)
         raise typer.Exit(1) from None
@@ -137,12 +126,7 @@ def keys_status() -> None:
     """Print the use of each key, and whether it can be removed from the ring. Fails if a key is missing."""
     settings = read_settings()
     ring = require_keys(settings)
-
-    async def run() -> list[KeyUsage]:
-        async with opened_database(settings) as database:
-            return await key_usage(database, ring, settings, utc_now())
-
-    usages = asyncio.run(run())
+    usages = run_on_database(settings, lambda database: key_usage(database, ring, settings, utc_now()))
     typer.echo(_row("key", "place", "secrets", "sessions", "can it be removed from the ring?"))
     for usage in usages:
         typer.echo(_row(usage.id.hex(), usage.place, usage.secrets, usage.sessions, _advice(usage)))
@@ -157,28 +141,24 @@ def keys_rotate() -> None:
     """Re-encrypt all secrets with the current key. Safe beside running servers, and can be repeated."""
     settings = read_settings()
     ring = require_keys(settings)
-    raise typer.Exit(asyncio.run(_rotate(settings, ring)))
 
-
-async def _rotate(settings: Settings, ring: KeyRing) -> int:
-    async with opened_database(settings) as database:
+    async def count(database: Database, *places: KeyPlace) -> int:
         usages = await key_usage(database, ring, settings, utc_now())
-        done, total = 0, _secrets(usages, _OTHERS)
+        return sum(usage.secrets for usage in usages if usage.place in places)
+
+    async def rotate(database: Database) -> int:
+        done, total = 0, await count(database, KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY)
         async for batch in rotate_keys(database, ring):
             done += batch.count
             typer.echo(f"{done} of {quantity(total, 'secret')} re-encrypted")
             for fault in batch.faults:
                 typer.echo(fault, err=True)
-        left = _secrets(await key_usage(database, ring, settings, utc_now()), {*_OTHERS, KeyPlace.MISSING})
-    if left:
+        return await count(database, KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY, KeyPlace.MISSING)
+
+    if left := run_on_database(settings, rotate):
         typer.echo(f"Secrets still under another key: {left}. Run `graphql-mfa keys status`.", err=True)
-        return 1
+        raise typer.Exit(1)
     typer.echo("All secrets are encrypted with the current key.")
-    return 0
-
-
-def _secrets(usages: list[KeyUsage], places: Collection[KeyPlace]) -> int:
-    return sum(usage.secrets for usage in usages if usage.place in places)
 
 
 def _row(key: str, place: str, secrets: object, sessions: object, advice: str) -> str:
@@ -202,13 +182,7 @@ def _advice(usage: KeyUsage) -> str:
 @webhooks.command("status")
 def webhooks_status() -> None:
     """Print how many events wait and how many were given up, with their last errors. Fails if any was given up."""
-    settings = read_settings()
-
-    async def run() -> list[SinkState]:
-        async with opened_database(settings) as database:
-            return await undelivered(database)
-
-    states = asyncio.run(run())
+    states = run_on_database(read_settings(), undelivered)
     if not states:
         typer.echo("Every event is delivered.")
     for state in states:
@@ -221,11 +195,5 @@ def webhooks_status() -> None:
 @webhooks.command("retry")
 def webhooks_retry() -> None:
     """Make the events that were given up due again. A running server delivers them."""
-    settings = read_settings()
-
-    async def run() -> int:
-        async with opened_database(settings) as database:
-            return await retry_all(database, utc_now())
-
-    revived = asyncio.run(run())
+    revived = run_on_database(read_settings(), lambda database: retry(database, utc_now()))
     typer.echo(f"{quantity(revived, 'event')} {'is' if revived == 1 else 'are'} due again.")

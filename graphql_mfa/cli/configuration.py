@@ -1,13 +1,14 @@
 """The settings, keys and database of a command. An error in one of them ends the command with a message."""
 
+import asyncio
 import logging
 import os
 import sys
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -21,6 +22,8 @@ from graphql_mfa.services import Services, utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
+
+T = TypeVar("T")
 
 _SQLITE_HEADER = b"SQLite format 3\0"
 
@@ -44,23 +47,30 @@ def require_keys(settings: Settings) -> KeyRing:
         return load_key_ring(settings)
 
 
-@asynccontextmanager
-async def opened_database(settings: Settings) -> AsyncIterator[Database]:
-    """The store at this version; an SQLite file is migrated to it. Errors of the database end the command."""
-    async with connected_database(settings) as database:
-        await (database.migrate() if settings.embedded else database.require_migrated())
-        yield database
+def run_on_database(settings: Settings, use_case: Callable[[Database], Awaitable[T]]) -> T:
+    """Run a use case on a store of this version; an SQLite file is migrated to it. Its errors end the command."""
+
+    async def run() -> T:
+        async with connected_database(settings) as database:
+            await (database.migrate() if settings.embedded else database.require_migrated())
+            return await use_case(database)
+
+    return asyncio.run(run())
 
 
-@asynccontextmanager
-async def opened_services(settings: Settings) -> AsyncIterator[Services]:
-    """The services of the use cases, on a store of this version. Errors of keys and database end the command."""
-    async with AsyncExitStack() as stack:
-        with exit_on_wrong_configuration():
-            services = await stack.enter_async_context(open_services(settings, utc_now))
-            await services.database.require_migrated()
-        with _exit_on_database_errors():
-            yield services
+def run_with_services(use_case: Callable[[Services], Awaitable[T]]) -> T:
+    """Run a use case with its services, on a store of this version. Errors of keys and database end the command."""
+    settings = read_settings()
+
+    async def run() -> T:
+        async with AsyncExitStack() as stack:
+            with exit_on_wrong_configuration():
+                services = await stack.enter_async_context(open_services(settings, utc_now))
+                await services.database.require_migrated()
+            with _exit_on_database_errors():
+                return await use_case(services)
+
+    return asyncio.run(run())
 
 
 @asynccontextmanager

@@ -1,13 +1,11 @@
 """graphql-mfa users: inspect, repair and import accounts."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
 
-from graphql_mfa.cli.configuration import opened_services, read_settings
+from graphql_mfa.cli.configuration import run_with_services
 from graphql_mfa.core.inputs import is_text, trim
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.operators import list_users, show_user
@@ -26,13 +24,13 @@ def _text(given: str) -> str:
     return given
 
 
-def _name(given: str) -> str:
-    return trim(_text(given))
-
-
 Name = Annotated[
     str,
-    typer.Argument(help="The username, in any case; surrounding spaces are ignored.", metavar="NAME", callback=_name),
+    typer.Argument(
+        help="The username, in any case; surrounding spaces are ignored.",
+        metavar="NAME",
+        callback=lambda given: trim(_text(given)),
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -50,13 +48,13 @@ def list_(
         async for user in list_users(services, prefix=prefix, limit=limit):
             typer.echo(_json(_facts(user)) if as_json else f"{user.account.username}\t{_state(user)}")
 
-    _run(run)
+    run_with_services(run)
 
 
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Print everything about an account except secrets."""
-    details = _found(_run(lambda services: show_user(services, name)))
+    details = _found(run_with_services(lambda services: show_user(services, name)))
     facts = _facts(details.user) | {
         "devices": details.devices,
         "recovery_codes": details.user.account.recovery_codes_left,
@@ -75,7 +73,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def unlock(name: Name) -> None:
     """Switch one-time codes on again, and reset the counts of wrong codes and passwords."""
-    _found(_run(lambda services: operators.unlock(services, name)))
+    _found(run_with_services(lambda services: operators.unlock(services, name)))
     typer.echo("Unlocked.")
 
 
@@ -83,7 +81,7 @@ def unlock(name: Name) -> None:
 def reset_mfa(name: Name, yes: Yes = False) -> None:
     """Remove every factor and session, and print a single-use code with which the owner enrolls again."""
     _confirm(yes, f"Remove every factor of {name}?")
-    code = _found(_run(lambda services: operators.reset_mfa(services, name)))
+    code = _found(run_with_services(lambda services: operators.reset_mfa(services, name)))
     if isinstance(code, operators.NeverConfirmed):
         typer.echo(f"This registration was never confirmed, and expires at {code.expires_at}.", err=True)
         raise typer.Exit(1)
@@ -95,14 +93,14 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
 def disable(name: Name, yes: Yes = False) -> None:
     """End every session, and refuse sign-ins until the account is enabled again."""
     _confirm(yes, f"End every session of {name}, and refuse sign-ins?")
-    _found(_run(lambda services: operators.disable(services, name)))
+    _found(run_with_services(lambda services: operators.disable(services, name)))
     typer.echo("Disabled.")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Allow the owner of a disabled account to sign in again."""
-    _found(_run(lambda services: operators.enable(services, name)))
+    _found(run_with_services(lambda services: operators.enable(services, name)))
     typer.echo("Enabled.")
 
 
@@ -113,14 +111,14 @@ def delete(name: Name, yes: Yes = False) -> None:
     Its name is reserved for a while, unless the registration was never confirmed.
     """
     _confirm(yes, f"Delete {name} for good?")
-    _found(_run(lambda services: operators.delete(services, name)))
+    _found(run_with_services(lambda services: operators.delete(services, name)))
     typer.echo("Deleted.")
 
 
 @app.command("release-name")
 def release_name(name: Name) -> None:
     """End the reservation of a deleted account's name, so that it can be registered."""
-    if not _run(lambda services: operators.release_name(services, name)):
+    if not run_with_services(lambda services: operators.release_name(services, name)):
         typer.echo("This name is not reserved.", err=True)
         raise typer.Exit(1)
     typer.echo("Released.")
@@ -154,19 +152,9 @@ def import_(
                 typer.echo(f"line {outcome.line}: {outcome.reason}", err=True)
         return imported, refused
 
-    imported, refused = _run(run)
+    imported, refused = run_with_services(run)
     typer.echo(f"{imported} imported, {refused} skipped.", err=True)
     raise typer.Exit(1 if refused else 0)
-
-
-def _run(use_case: Callable[[Services], Awaitable[T]]) -> T:
-    settings = read_settings()
-
-    async def run() -> T:
-        async with opened_services(settings) as services:
-            return await use_case(services)
-
-    return asyncio.run(run())
 
 
 def _found(result: T | None) -> T:
