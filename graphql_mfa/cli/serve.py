@@ -12,22 +12,24 @@ from errno import EADDRINUSE
 from functools import partial
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
 
+from graphql_mfa.app import create_app
 from graphql_mfa.cli.configuration import connected_database, exit_on_wrong_configuration, read_settings, require_keys
 from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.keys import KeyRing
+from graphql_mfa.http_server import BoundedProtocol
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.metrics import MULTIPROCESS_DIRECTORY, scraped_registry
 from graphql_mfa.settings import Settings, default_cookie_name
 from graphql_mfa.store.database import require_ready
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
-
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from uvicorn import Config
 
 _log = logging.getLogger("graphql_mfa")
 
@@ -47,8 +49,6 @@ def serve(
     # Before reading the settings, so that errors in them are formatted too.
     json = logs_json(os.environ.get("GRAPHQL_MFA_LOG_FORMAT", "auto"))
     format_reports(json=json)
-    from graphql_mfa.app import create_app
-
     settings = read_settings()
     if "cookie_name" not in settings.model_fields_set:
         settings = settings.model_copy(update={"cookie_name": default_cookie_name(dev=dev, port=port)})
@@ -68,10 +68,8 @@ def serve(
             _run(config, listener, f"Serving GraphQL at {_url(listener)} {hint}".strip())
 
 
-def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI":
+def create_served_app(settings: Settings, *, dev: bool, json: bool) -> FastAPI:
     """Create the application of one worker, and exempt its objects from garbage collection."""
-    from graphql_mfa.app import create_app
-
     format_reports(json=json)
     app = create_app(settings, dev=dev)
     gc.freeze()
@@ -79,11 +77,7 @@ def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI"
     return app
 
 
-def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> "Config":
-    import uvicorn
-
-    from graphql_mfa.http_server import BoundedProtocol
-
+def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> uvicorn.Config:
     return uvicorn.Config(
         partial(create_served_app, settings, dev=dev, json=json),
         factory=True,
@@ -140,11 +134,7 @@ def _explorer_hint(settings: Settings, host: str, *, dev: bool) -> str:
     return ""
 
 
-def _run(config: "Config", listener: socket, announcement: str) -> None:
-    import uvicorn
-    from uvicorn.config import STARTUP_FAILURE
-    from uvicorn.supervisors import Multiprocess
-
+def _run(config: uvicorn.Config, listener: socket, announcement: str) -> None:
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket] | None = None) -> None:
             await super().startup(sockets)
