@@ -46,7 +46,7 @@ from graphql_mfa.types.errors import PublicError
 
 V = TypeVar("V")
 
-INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
+_INTROSPECTION_FIELDS = frozenset({"__schema", "__type"})
 
 _MAX_DEFINITIONS = 100
 _MAX_ALIASES = 30
@@ -55,7 +55,6 @@ _MAX_DIRECTIVES = 30
 _MAX_INTROSPECTIONS = 2
 # Inputs have at most four members. graphql-core prints the whole literal for each error in it.
 _MAX_VALUES = 200
-# Some rules of validation walk the fragments again for each operation.
 _MAX_EXPANDED_NODES = 2000
 # Usual documents have 6 to 10. The lexer calls a function for each character of a name.
 _CHARACTERS_PER_TOKEN = 14
@@ -65,7 +64,6 @@ _NAMES = {"name", "alias", "description", "type", "type_condition"}
 _CHILDREN = {kind: tuple(key for key in keys if key not in _NAMES) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
 # A parsed document takes up to 150 bytes for each of its characters.
 _CACHED_CHARACTERS = 100_000
-# Each error may print the whole literal that it is about.
 _MOST_ERRORS = 5
 _ERRORS_WITH_SUGGESTIONS = 2
 # In graphql-core's unit: two for a pair of fields of one response name, one for a pair of fragments. Apollo adds
@@ -90,7 +88,7 @@ RULES: tuple[Rule, ...] = tuple(
 
 
 class _EnoughError(Exception):
-    """The maximum number of errors is reached."""
+    pass
 
 
 class _Context(ValidationContext):
@@ -103,33 +101,12 @@ class _Context(ValidationContext):
 
     @property
     def hide_suggestions(self) -> bool:
-        """Whether a rule omits suggestions."""
         return super().hide_suggestions or len(self.errors) >= _ERRORS_WITH_SUGGESTIONS
 
     def report_error(self, error: GraphQLError) -> None:
-        """Collect an error. Raises _EnoughError for the last one."""
         super().report_error(error)
         if len(self.errors) == _MOST_ERRORS:
             raise _EnoughError
-
-
-def validate(
-    schema: GraphQLSchema, document: DocumentNode, rules: Sequence[Rule], *, hide_suggestions: bool
-) -> list[GraphQLError]:
-    """The first errors of a document whose size is within the limits."""
-    context = _Context(schema, document, hide_suggestions=hide_suggestions)
-    visitor = ParallelVisitor([rule(context) for rule in rules])
-    try:
-        visit(document, TypeInfoVisitor(context.type_info, visitor), query_document_keys_to_validate)
-    except _EnoughError:
-        pass
-    except ValidationAbortedError:
-        context.errors.append(
-            PublicError("This document is too large: its fields and fragments have to be compared too often.")
-        )
-    except RecursionError:
-        context.errors.append(PublicError("This document is too large: it is nested too deep."))
-    return context.errors
 
 
 class WeighedCache(Generic[V]):
@@ -179,7 +156,6 @@ class Size:
     nodes: int = 0
 
     def add(self, other: "Size") -> None:
-        """Add the size of a sibling selection."""
         self.levels = max(self.levels, other.levels)
         self.aliases += other.aliases
         self.directives += other.directives
@@ -189,75 +165,6 @@ class Size:
         self.nested_introspection |= other.nested_introspection
         self.credentials += other.credentials
         self.nodes += other.nodes
-
-
-class DocumentLimits:
-    """Checks documents against the settings of a deployment."""
-
-    def __init__(self, settings: Settings, credential_fields: frozenset[str]) -> None:
-        self._settings = settings
-        self._credential_fields = credential_fields
-
-    def check_length(self, text: str) -> None:
-        """Raise PublicError for a document that is too long to parse."""
-        longest = _CHARACTERS_PER_TOKEN * self._settings.max_query_tokens
-        if len(text) > longest:
-            message = f"The document is longer than {longest} characters."
-            raise PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})
-
-    def errors(self, document: DocumentNode) -> list[GraphQLError]:
-        """The errors of a parsed document."""
-        try:
-            return list(self._errors(document))
-        except RecursionError:
-            return [PublicError("This operation is too large: it is nested too deep.")]
-
-    def _errors(self, document: DocumentNode) -> Iterator[PublicError]:
-        if len(document.definitions) > _MAX_DEFINITIONS:
-            yield PublicError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
-            return
-        measure = _Measure(document, self._credential_fields)
-        values = sum(count for kind, count in measure.written.items() if issubclass(kind, ValueNode))
-        for found, limit, what in (
-            (measure.written[FieldNode], self._settings.max_query_tokens // 4, "fields"),
-            (values, _MAX_VALUES, "values"),
-        ):
-            if found > limit:
-                yield PublicError(f"This document has too many {what}: at most {limit}.")
-                return
-        nodes = 0
-        for definition in document.definitions:
-            if not isinstance(definition, OperationDefinitionNode):
-                continue
-            size = measure.definition(definition)
-            nodes += size.nodes
-            for found, limit, what in (
-                (size.levels, self._settings.max_query_depth, "levels"),
-                (size.aliases, _MAX_ALIASES, "aliases"),
-                (size.directives, _MAX_DIRECTIVES, "directives"),
-                (size.root_fields, _MAX_ROOT_FIELDS, "root fields"),
-                (size.introspections, _MAX_INTROSPECTIONS, "introspections"),
-            ):
-                if found > limit:
-                    yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
-            if size.introspections and self._settings.introspection:
-                others = {*root_fields(document, definition)} - INTROSPECTION_FIELDS - {"__typename"}
-                if others:
-                    yield PublicError(
-                        "Introspection is an operation of its own: send other root fields in another one."
-                    )
-            if size.nested_introspection:
-                yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
-            if size.credentials > 1:
-                yield PublicError(
-                    "At most one of these fields per operation, aliases and fragments included: "
-                    f"{', '.join(sorted(self._credential_fields))}."
-                )
-        if nodes > _MAX_EXPANDED_NODES:
-            yield PublicError(
-                f"The operations of this document are too large together: at most {_MAX_EXPANDED_NODES} fields, "
-                "arguments, values, directives and fragments, fragments expanded."
-            )
 
 
 def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
@@ -340,7 +247,7 @@ class _Measure:
         field = cast("FieldNode", node)
         inner = self._selections(field.selection_set)
         name = field.name.value
-        introspects = name in INTROSPECTION_FIELDS
+        introspects = name in _INTROSPECTION_FIELDS
         return Size(
             levels=inner.levels + 1,
             aliases=inner.aliases + (field.alias is not None),
@@ -381,7 +288,7 @@ class DocumentChecks:
         """Raises ValueError when a trusted document would be refused."""
         self._schema = schema
         self._settings = settings
-        self._limits = DocumentLimits(settings, secret_fields)
+        self._secret_fields = secret_fields
         self._rules: Sequence[Rule] = (*RULES, MaybeNullValidationRule, OneOfInputValidationRule)
         if not settings.introspection:
             self._rules = (*self._rules, NoSchemaIntrospectionCustomRule)
@@ -399,32 +306,95 @@ class DocumentChecks:
         """Parse and check a document. Raises GraphQLError when it is too long or can't be parsed."""
         if known := self._valid.get(text):
             return known
-        self._limits.check_length(text)
+        longest = _CHARACTERS_PER_TOKEN * self._settings.max_query_tokens
+        if len(text) > longest:
+            message = f"The document is longer than {longest} characters."
+            raise PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})
         document = parse(text, max_tokens=self._settings.max_query_tokens)
+        errors: list[GraphQLError]
+        try:
+            errors = list(self._limit_errors(document))
+        except RecursionError:
+            errors = [PublicError("This operation is too large: it is nested too deep.")]
         # The limits come first, since some rules take more time than they do.
-        errors = self._limits.errors(document) or self.errors_by(self._rules, document)
+        errors = errors or self.errors_by(self._rules, document)
         if errors:
             return CheckedDocument(document, errors)
-        checked = CheckedDocument(document, introspections=_introspections(document))
+        introspections = {
+            operation_name(definition)
+            for definition in document.definitions
+            if isinstance(definition, OperationDefinitionNode)
+            and _INTROSPECTION_FIELDS & {*root_fields(document, definition)}
+        }
+        checked = CheckedDocument(document, introspections=introspections)
         self._valid.put(text, checked, len(text))
         return checked
 
+    def _limit_errors(self, document: DocumentNode) -> Iterator[PublicError]:
+        if len(document.definitions) > _MAX_DEFINITIONS:
+            yield PublicError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
+            return
+        measure = _Measure(document, self._secret_fields)
+        values = sum(count for kind, count in measure.written.items() if issubclass(kind, ValueNode))
+        for found, limit, what in (
+            (measure.written[FieldNode], self._settings.max_query_tokens // 4, "fields"),
+            (values, _MAX_VALUES, "values"),
+        ):
+            if found > limit:
+                yield PublicError(f"This document has too many {what}: at most {limit}.")
+                return
+        nodes = 0
+        for definition in document.definitions:
+            if not isinstance(definition, OperationDefinitionNode):
+                continue
+            size = measure.definition(definition)
+            nodes += size.nodes
+            for found, limit, what in (
+                (size.levels, self._settings.max_query_depth, "levels"),
+                (size.aliases, _MAX_ALIASES, "aliases"),
+                (size.directives, _MAX_DIRECTIVES, "directives"),
+                (size.root_fields, _MAX_ROOT_FIELDS, "root fields"),
+                (size.introspections, _MAX_INTROSPECTIONS, "introspections"),
+            ):
+                if found > limit:
+                    yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
+            if size.introspections and self._settings.introspection:
+                others = {*root_fields(document, definition)} - _INTROSPECTION_FIELDS - {"__typename"}
+                if others:
+                    yield PublicError(
+                        "Introspection is an operation of its own: send other root fields in another one."
+                    )
+            if size.nested_introspection:
+                yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
+            if size.credentials > 1:
+                yield PublicError(
+                    "At most one of these fields per operation, aliases and fragments included: "
+                    f"{', '.join(sorted(self._secret_fields))}."
+                )
+        if nodes > _MAX_EXPANDED_NODES:
+            yield PublicError(
+                f"The operations of this document are too large together: at most {_MAX_EXPANDED_NODES} fields, "
+                "arguments, values, directives and fragments, fragments expanded."
+            )
+
     def errors_by(self, rules: Sequence[Rule], document: DocumentNode) -> list[GraphQLError]:
-        """The first errors of a document by these rules of validation."""
-        return validate(self._schema, document, rules, hide_suggestions=not self._settings.introspection)
-
-
-def _introspections(document: DocumentNode) -> frozenset[str | None]:
-    return frozenset(
-        operation_name(definition)
-        for definition in document.definitions
-        if isinstance(definition, OperationDefinitionNode)
-        and INTROSPECTION_FIELDS & {*root_fields(document, definition)}
-    )
+        """The first errors of a document, whose size is within the limits, by these rules of validation."""
+        context = _Context(self._schema, document, hide_suggestions=not self._settings.introspection)
+        visitor = ParallelVisitor([rule(context) for rule in rules])
+        try:
+            visit(document, TypeInfoVisitor(context.type_info, visitor), query_document_keys_to_validate)
+        except _EnoughError:
+            pass
+        except ValidationAbortedError:
+            context.errors.append(
+                PublicError("This document is too large: its fields and fragments have to be compared too often.")
+            )
+        except RecursionError:
+            context.errors.append(PublicError("This document is too large: it is nested too deep."))
+        return context.errors
 
 
 def operation_name(operation: OperationDefinitionNode) -> str | None:
-    """The name of an operation, or None."""
     return operation.name.value if operation.name else None
 
 
