@@ -3,10 +3,9 @@
 import json
 import logging
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NoReturn
 
@@ -22,10 +21,9 @@ _DEEPEST_JSON = 64
 _MOST_JSON_VALUES = 1000  # variables are coerced one by one; an input of this schema has at most four
 JSON = "application/json"
 GRAPHQL_JSON = "application/graphql-response+json"
-_CACHED_HEADERS = 256
-_LONGEST_CACHED_HEADER = 256  # browsers send at most 150 characters
 # An unclosed quote extends to the end of the header; searching for its end repeatedly would take quadratic time.
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?$)', re.DOTALL)
+_QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 _log = logging.getLogger("graphql_mfa")
 
 _FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip")
@@ -96,7 +94,7 @@ async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str,
 def _document(parameters: dict[str, Any]) -> str:
     query = parameters.get("query")
     if query in (None, "") and _persisted_hash(parameters):
-        # The status is 200 as in Apollo Server: Apollo's iOS client reads errors of no other status.
+        # 200, since Apollo's iOS client reads errors of no other status.
         raise BadRequestError(200, "PersistedQueryNotSupported", code=ErrorCode.PERSISTED_QUERY_NOT_SUPPORTED)
     if not isinstance(query, str) or not query.strip():
         raise BadRequestError(400, "`query` must be a string with the document to run.")
@@ -130,7 +128,7 @@ def _require_json(headers: Mapping[str, str]) -> None:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequestError(415, "A compressed body is not accepted.")
     media_type, parameters = parse_media_type(headers.get("content-type", ""))
-    if media_type != "application/json":
+    if media_type != JSON:
         raise BadRequestError(415, "The body must be application/json.")
     if parameters.get("charset", "utf-8").lower() not in {"utf-8", "utf8"}:
         raise BadRequestError(415, "The body must be in UTF-8.")
@@ -176,20 +174,21 @@ def _require_bounded(value: object) -> None:
 
     Python's own limit of nesting depends on its version, and later steps have less stack left.
     """
-    level = [value]
+    level: list[Any] = [value]
     found = 0
     for _ in range(_DEEPEST_JSON):
-        level = [inner for outer in level if isinstance(outer, dict | list) for inner in _inside(outer)]
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
         found += len(level)
         if found > _MOST_JSON_VALUES:
             raise BadRequestError(400, f"The request has more than {_MOST_JSON_VALUES} JSON values.")
         if not level:
             return
     raise ValueError
-
-
-def _inside(outer: dict[str, Any] | list[Any]) -> Collection[Any]:
-    return outer.values() if isinstance(outer, dict) else outer
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -224,8 +223,9 @@ def bearer_token(request: Request) -> str | None:
 
 def response_media_type(request: Request) -> str:
     """The media type of a GraphQL response, from the Accept header: JSON when it prefers neither."""
-    accept = request.headers.get("accept", "")
-    return _preferred_cached(accept) if len(accept) <= _LONGEST_CACHED_HEADER else _preferred(accept)
+    accepted = accepted_media_types(request.headers.get("accept", ""))
+    weight = accepted.get(GRAPHQL_JSON)
+    return GRAPHQL_JSON if weight and weight >= accepted.get(JSON, 0) else JSON
 
 
 def accepted_media_types(header: str) -> dict[str, float]:
@@ -234,7 +234,8 @@ def accepted_media_types(header: str) -> dict[str, float]:
     # Quoted strings may hold separators; no parameter that is read here is quoted.
     for part in _QUOTED.sub("", header).split(","):
         media_type, parameters = parse_media_type(part)
-        weight = _weight(parameters.get("q", "1"))
+        quality = parameters.get("q", "1")
+        weight = float(quality) if _QUALITY.fullmatch(quality) else 1.0
         if weight > 0:
             weights[media_type] = weight
     return weights
@@ -245,19 +246,6 @@ def parse_media_type(text: str) -> tuple[str, dict[str, str]]:
     media_type, *parameters = text.split(";")
     pairs = (parameter.partition("=") for parameter in parameters)
     return media_type.strip().lower(), {name.strip().lower(): value.strip(' \t"') for name, _, value in pairs}
-
-
-def _preferred(accept: str) -> str:
-    accepted = accepted_media_types(accept)
-    weight = accepted.get(GRAPHQL_JSON)
-    return GRAPHQL_JSON if weight and weight >= accepted.get(JSON, 0) else JSON
-
-
-_preferred_cached = lru_cache(_CACHED_HEADERS)(_preferred)
-
-
-def _weight(text: str) -> float:
-    return float(text) if re.fullmatch(r"0(\.\d{0,3})?|1(\.0{0,3})?", text) else 1.0
 
 
 class UntrustedProxy:

@@ -9,7 +9,6 @@ from http import HTTPStatus
 from uuid import uuid4
 
 from opentelemetry import trace
-from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,9 +35,11 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
     started_at = time.perf_counter()
     in_flight = context.services.metrics.requests_in_flight
     in_span = trace.get_current_span().get_span_context().is_valid  # the host application's
+    # Without `tracestate`: OpenTelemetry logs the value of a malformed one.
+    caller = {"traceparent": context.request.headers.get("traceparent", "")}
     span = _tracer.start_span(
         "graphql",
-        context=None if in_span else _caller(context.request),
+        context=None if in_span else _propagator.extract(caller),
         kind=trace.SpanKind.INTERNAL if in_span else trace.SpanKind.SERVER,
     )
     # The message of an exception may contain values from the request.
@@ -77,12 +78,6 @@ def _count(context: RequestContext, status: int, seconds: float) -> None:
         operation, _, outcome = text.partition("=")
         metrics.outcomes.labels(operation, outcome).inc()
     metrics.request_seconds.labels(operation).observe(seconds)
-
-
-def _caller(request: Request) -> Context:
-    """The caller's span, from `traceparent` only: OpenTelemetry logs the value of a malformed `tracestate`."""
-    traceparent = request.headers.get("traceparent")
-    return _propagator.extract({"traceparent": traceparent}) if traceparent else Context()
 
 
 def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
