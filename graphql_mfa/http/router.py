@@ -57,18 +57,9 @@ _ALLOWED = {
 
 
 def build_router(
-    schema: Schema,
-    services: Callable[[], Services],
-    untrusted_proxy: UntrustedProxy,
-    *,
-    path: str = "/graphql",
-    dev: bool = False,
+    schema: Schema, services: Callable[[], Services], untrusted_proxy: UntrustedProxy, *, path: str, dev: bool
 ) -> APIRouter:
-    """A router with the GraphQL endpoint at `path`.
-
-    services: called for each request, so that a router can be made before the lifespan starts. dev: show the explorer
-    to browsers on this machine, unless `settings.explorer` is set.
-    """
+    """A router with the GraphQL endpoint at `path`. services: called for each request, to run within the lifespan."""
     endpoint = _Endpoint(schema, services, untrusted_proxy, dev=dev)
     return APIRouter(
         routes=[
@@ -92,7 +83,6 @@ class _Endpoint:
         self._dev = dev
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to one request."""
         response = await self._respond(Request(scope, receive, send))
         await response(scope, receive, send)
 
@@ -176,7 +166,6 @@ class _Endpoint:
         return shows_explorer(request, self._services().settings, dev=self._dev)
 
     async def asset(self, request: Request) -> Response:
-        """One of the explorer's files."""
         found = explorer.asset(request.path_params["name"]) if self._shows_explorer(request) else None
         if found is None:
             return await _not_found(request)
@@ -194,9 +183,9 @@ async def _not_found(_: Request) -> Response:
 
 
 def _wants_page(request: Request) -> bool:
-    """Whether a browser requests the page: it names text/html, while a GraphQL client may send `*/*`.
+    """Whether a browser requests the page, which shows the `query` of its URL, but no document given by its hash.
 
-    The page shows the `query` of its URL, but can't show a document that is given by its hash.
+    A browser names text/html; a GraphQL client may send `*/*`.
     """
     if request.method not in {"GET", "HEAD"}:
         return False

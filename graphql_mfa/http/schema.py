@@ -81,7 +81,7 @@ class Schema(strawberry.Schema):
         marks = secret_marks(self._schema)
         secret_fields = frozenset(name for name, takes_secret in marks.items() if takes_secret)
         _check_queries_lead_to_no_mutation(self._schema, secret_fields)
-        apply_outcomes(self._schema)
+        _apply_outcomes(self._schema)
         self.documents = DocumentChecks(settings, self._schema, secret_fields)
         self.introspection = Introspection(self._schema)
 
@@ -154,7 +154,7 @@ def _check_queries_lead_to_no_mutation(schema: GraphQLSchema, secret_fields: fro
             left += schema.get_possible_types(type_)
 
 
-def apply_outcomes(schema: GraphQLSchema) -> None:
+def _apply_outcomes(schema: GraphQLSchema) -> None:
     """Make each root field that returns a union, a host's too, apply its outcome to the response and the log."""
     for root in (schema.query_type, schema.mutation_type):
         for field in root.fields.values() if root else ():
