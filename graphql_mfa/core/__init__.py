@@ -10,7 +10,6 @@ class Described(StrEnum):
     description: str
 
     def __new__(cls, value: str, description: str) -> Self:
-        """Create a member with its description."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.description = description

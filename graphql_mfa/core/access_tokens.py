@@ -21,8 +21,7 @@ from graphql_mfa.core.keys import Key, KeyRing
 Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
 _ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 _CACHED_TOKENS = 4096  # about 1 kB each without host claims
-# Bytes of JSON: 5.5 KiB in base64. nginx and Apache refuse headers of more than 8 KiB.
-_MAX_HOST_CLAIMS = 4096
+_MAX_HOST_CLAIMS = 4096  # bytes of JSON, 5.5 KiB in base64: nginx and Apache refuse headers of more than 8 KiB
 _TYPE = "at+jwt"  # RFC 9068 2.1
 # RFC 8176 has no name for a look-up secret.
 _METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}
@@ -77,10 +76,7 @@ class AccessTokens:
         self._read_cached = lru_cache(_CACHED_TOKENS)(self._read)
 
     def sign(self, grant: Grant, key: Key, host_claims: Mapping[str, object] = MappingProxyType({})) -> str:
-        """Sign a token. Raises InvalidClaimsError.
-
-        EdDSA is deterministic (RFC 8032): the same grant, key and claims give the same token.
-        """
+        """Sign a token; by EdDSA, the same arguments give the same token (RFC 8032). Raises InvalidClaimsError."""
         claims: dict[str, object] = {
             "iss": self._issuer,
             "aud": self._audience,

@@ -4,11 +4,10 @@ import json
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import auto
-from functools import cache, reduce
+from functools import cache
 from importlib.resources import files
 from uuid import UUID
 
@@ -134,10 +133,7 @@ _BETWEEN_PARTS = re.compile(r"[@._\-\s]+")
 
 
 def skeleton(text: str) -> str:
-    """The skeleton, equal for texts that look alike (UTS #39 4): NFD, each character as its prototype, NFD again.
-
-    The text must not contain default-ignorable characters.
-    """
+    """The skeleton of a text without default-ignorable characters, equal for texts that look alike (UTS #39 4)."""
     prototypes, _, _ = _tables()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).translate(prototypes))
 
@@ -153,13 +149,11 @@ def mixes_scripts(text: str) -> bool:
 def _mixes_scripts(part: str) -> bool:
     found = [scripts for character in part if (scripts := _scripts_of(character))]
     beside_latin = [scripts for scripts in found if "Latn" not in scripts]
-    return not _common(found) and not _common([_WITH_LATIN, *beside_latin])
+    return not _have_common(found) and not _have_common([_WITH_LATIN, *beside_latin])
 
 
-def _common(scripts: Iterable[frozenset[str]]) -> bool:
-    """Whether all sets have a script in common."""
-    sets = list(scripts)
-    return not sets or bool(reduce(frozenset.__and__, sets))
+def _have_common(sets: list[frozenset[str]]) -> bool:
+    return not sets or bool(frozenset.intersection(*sets))
 
 
 def _scripts_of(character: str) -> frozenset[str]:

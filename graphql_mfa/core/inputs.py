@@ -16,7 +16,6 @@ _INVISIBLE = (
     | frozenset(map(chr, range(0xFE00, 0xFE10)))
     | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 )
-# Control, format, surrogate, private use, unassigned, line and paragraph separator.
 _REFUSED_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -39,10 +38,7 @@ _SHAPING = re.compile(
 
 
 def is_shown(text: str) -> bool:
-    """Whether every character is visible, or shapes adjacent visible ones, as in emoji and Persian.
-
-    For texts that are shown to their owner alone, since different texts can look alike.
-    """
+    """Whether every character is visible or shapes visible ones. Such texts can look alike: for their owner alone."""
     return all(map(is_visible, _SHAPING.sub("", text)))
 
 
@@ -68,7 +64,6 @@ _DASHES = "\u2212\u02d7\u30fc\uff70"
 _DOTS = ".\u00b7\u2022\u2024\u2027\u2219\u22c5\u3002\u30fb\uff0e\uff61\uff65"
 _QUOTES = "\"'`\u00b4\u201a\u201e\u2032\u2033\u301d\u301e\u301f\uff02\uff07\uff40"
 _SEPARATORS = frozenset(_DASHES + _DOTS + _QUOTES)
-# Spaces, dashes, opening and closing quotes, format characters.
 _SEPARATOR_CATEGORIES = frozenset({"Zs", "Zl", "Zp", "Pd", "Pi", "Pf", "Cf"})
 _LONGEST_TYPED_CODE = 256
 
@@ -82,19 +77,14 @@ def plain_code(raw: str) -> str:
     """
     if len(raw) > _LONGEST_TYPED_CODE:
         return ""
-    return "".join(_plain(character) for character in raw)
-
-
-def _plain(character: str) -> str:
-    if character.isspace() or character in _SEPARATORS or character in _INVISIBLE:
-        return ""
-    if unicodedata.category(character) in _SEPARATOR_CATEGORIES:
-        return ""
-    digit = unicodedata.decimal(character, None)
-    return character if digit is None else str(digit)
-
-
-_NIL = UUID(int=0)
+    return "".join(
+        str(unicodedata.decimal(character, character))
+        for character in raw
+        if not character.isspace()
+        and character not in _SEPARATORS
+        and character not in _INVISIBLE
+        and unicodedata.category(character) not in _SEPARATOR_CATEGORIES
+    )
 
 
 def parse_id(raw: str) -> UUID | None:
@@ -108,7 +98,7 @@ def parse_id(raw: str) -> UUID | None:
 
 def parse_id_or_nil(raw: str) -> UUID:
     """Read an id. Malformed ids become the nil UUID, so the lookup runs the same statements and misses."""
-    return parse_id(raw) or _NIL
+    return parse_id(raw) or UUID(int=0)
 
 
 class FieldErrorCode(Described):

@@ -138,10 +138,7 @@ def sealed_by(blob: bytes) -> bytes:
 
 
 def seal(ring: KeyRing, row: str, secret: bytes) -> bytes:
-    """Encrypt a secret for one row (`table.column:id`) by AES-256-GCM with a key per row.
-
-    The result is key id, nonce, and ciphertext with tag.
-    """
+    """Encrypt a secret for one row (`table.column:id`) by AES-256-GCM, to key id, nonce, and ciphertext with tag."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     return ring.current.id + nonce + _cipher(ring.current, row).encrypt(nonce, secret, row.encode())
 

@@ -46,10 +46,7 @@ def new_token(prefix: str) -> str:
 
 
 def digest(purpose: Purpose, secret: str) -> bytes:
-    """SHA-256 over purpose and secret. Unkeyed, so keys can be removed from the ring.
-
-    A fast hash is enough for secrets of 112 random bits or more.
-    """
+    """SHA-256, enough for secrets of 112 random bits or more. Unkeyed, so keys can be removed from the ring."""
     return hashlib.sha256(f"graphql-mfa {purpose.value}\0{secret}".encode("utf-8", "surrogatepass")).digest()
 
 
@@ -87,10 +84,7 @@ def retry_key_problem(retry_key: str) -> Problem | None:
 
 
 def retry_digest(token: str, retry_key: str) -> bytes:
-    """The digest that identifies a repeated refresh with a well-formed token.
-
-    It covers the token, so a weak key can't be guessed from a stolen database.
-    """
+    """The digest of a repeated refresh. It covers the token, so a stolen database doesn't reveal a weak key."""
     return digest(Purpose.RETRY_KEY, token + retry_key)
 
 

@@ -102,10 +102,7 @@ def secret_bits(secret: str) -> int:
 
 
 def provisioning_uri(secret: str, *, account: str, issuer: str, parameters: TotpParameters) -> str:
-    """The otpauth URI that authenticator apps read from the QR code.
-
-    The account name is a label for the owner; it is truncated if the URI does not fit into a QR code.
-    """
+    """The otpauth URI for a QR code. The account's name, a label, is truncated if the URI does not fit into one."""
     totp = pyotp.TOTP(secret, digits=parameters.digits, interval=parameters.period, issuer=issuer)
     uri = totp.provisioning_uri(name=account)
     while account and (excess := len(uri) - _QR_CODE_BYTES) > 0:
@@ -137,10 +134,7 @@ def code_at(secret: str, now: datetime, parameters: TotpParameters) -> str:
 
 
 def parse_code(raw: str, digits: int) -> str | None:
-    """A typed code in ASCII digits; None if malformed.
-
-    pyotp's normalisation (NFKC) would accept more spellings.
-    """
+    """A typed code in ASCII digits; None if malformed. pyotp's normalisation (NFKC) would accept more spellings."""
     code = plain_code(raw)
     return code if re.fullmatch(rf"[0-9]{{{digits}}}", code) else None
 
