@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-from graphql_mfa.core.keys import InvalidKeyError, Key, KeyRing, SealBrokenError, new_key
+from graphql_mfa.core.keys import InvalidKeyError, KeyRing, SealBrokenError, new_key
 from graphql_mfa.flows.sessions import REFRESH_RETRY_TIME
 from graphql_mfa.flows.totp import seal_secret, secret_of
 from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, keys
 from graphql_mfa.store.database import Database, is_of_another_program, sqlite_file
 from graphql_mfa.store.outages import UnsupportedDatabaseError
-from graphql_mfa.store.totp import StoredDevice
 
 
 class MissingKeyError(ValueError):
@@ -76,10 +75,9 @@ def _create(file: Path) -> None:
 
 
 class KeyPlace(StrEnum):
-    """Where a key is in the ring."""
+    """Where a key is in the ring. SPARE: a new key that will be moved to the front, or an old one."""
 
     CURRENT = "current"
-    # It only decrypts and verifies: a new key before it is moved to the front, or an old one after that.
     SPARE = "spare"
     DECRYPT_ONLY = "decrypt-only"
     MISSING = "missing"
@@ -109,20 +107,18 @@ async def key_usage(database: Database, ring: KeyRing, settings: Settings, now: 
     missing = sorted((sealed.keys() | tokens.keys()) - set(in_ring))
 
     def usage(id: bytes) -> KeyUsage:
-        place = _place(ring, ring.get(id))
+        key = ring.get(id)
+        if key is None:
+            place = KeyPlace.MISSING
+        elif key.decrypt_only:
+            place = KeyPlace.DECRYPT_ONLY
+        else:
+            place = KeyPlace.CURRENT if key is ring.current else KeyPlace.SPARE
         # Tokens of a leaked key are not accepted.
         live = 0 if place is KeyPlace.DECRYPT_ONLY else tokens.get(id, 0)
         return KeyUsage(id, place, sealed.get(id, 0), live)
 
     return [usage(key_id) for key_id in in_ring + missing]
-
-
-def _place(ring: KeyRing, key: Key | None) -> KeyPlace:
-    if key is None:
-        return KeyPlace.MISSING
-    if key.decrypt_only:
-        return KeyPlace.DECRYPT_ONLY
-    return KeyPlace.CURRENT if key is ring.current else KeyPlace.SPARE
 
 
 BATCH_ROWS = 500
@@ -139,25 +135,19 @@ class ReEncrypted:
 async def rotate_keys(database: Database, ring: KeyRing) -> AsyncIterator[ReEncrypted]:
     """Re-encrypt the secrets of the ring's other keys with the current one, in small transactions.
 
-    Sign-ins go on in between. After an interruption, another run continues with the rest. A secret that can't be
-    decrypted is left as it is.
+    After an interruption, another run continues. A secret that can't be decrypted is left as it is.
     """
     for key_id in await database.read(keys.sealing_keys):
         if key_id == ring.current.id or ring.get(key_id) is None:
             continue
         after = UUID(int=0)
         while devices := await database.read(partial(keys.sealed_by_key, key_id=key_id, after=after, rows=BATCH_ROWS)):
-            sealed, faults = _re_encrypt(ring, devices)
+            sealed, faults = [], []
+            for device in devices:
+                try:
+                    sealed.append((device, seal_secret(ring, device.id, secret_of(ring, device))))
+                except SealBrokenError as error:
+                    faults.append(str(error))
             await database.write(partial(keys.re_encrypt, devices=sealed))
             yield ReEncrypted(len(sealed), faults)
             after = devices[-1].id
-
-
-def _re_encrypt(ring: KeyRing, devices: list[StoredDevice]) -> tuple[list[tuple[StoredDevice, bytes]], list[str]]:
-    sealed, faults = [], []
-    for device in devices:
-        try:
-            sealed.append((device, seal_secret(ring, device.id, secret_of(ring, device))))
-        except SealBrokenError as error:
-            faults.append(str(error))
-    return sealed, faults

@@ -142,23 +142,20 @@ class _Worker:
     async def _attempt(self, message: Message) -> str | None:
         """Deliver, and return the error: a DeliveryError's text, or the class of another exception."""
         try:
+            event = SecurityEvent(
+                id=message.event_id,
+                kind=SecurityEventKind[message.kind],
+                at=message.at,
+                user_id=message.user_id,
+                username=message.username,
+                ip_address=message.ip_address,
+                user_agent=message.user_agent,
+                count=message.count,
+            )
             async with asyncio.timeout(DELIVERY_SECONDS):
-                await self._on_event(_event_of(message))
+                await self._on_event(event)
         except DeliveryError as error:
             return str(error)
         except Exception as error:  # noqa: BLE001 - of a host's function, or of the HTTP client
             return type(error).__name__[:_MAX_ERROR_LENGTH]
         return None
-
-
-def _event_of(message: Message) -> SecurityEvent:
-    return SecurityEvent(
-        id=message.event_id,
-        kind=SecurityEventKind[message.kind],
-        at=message.at,
-        user_id=message.user_id,
-        username=message.username,
-        ip_address=message.ip_address,
-        user_agent=message.user_agent,
-        count=message.count,
-    )

@@ -11,8 +11,7 @@ from graphql_mfa.store.outages import UnavailableError
 
 BATCH_ROWS = 500
 """Rows changed in one transaction, which keeps other writers waiting for that time only."""
-# Given-up events are kept for `graphql-mfa webhooks retry`.
-_OUTBOX_RETENTION = DELIVERY_TIME + timedelta(days=30)
+_OUTBOX_RETENTION = DELIVERY_TIME + timedelta(days=30)  # for `graphql-mfa webhooks retry`
 # After the last sign-in from the address. By then a dynamic address may have another user.
 _KNOWN_ADDRESS_RETENTION = timedelta(days=90)
 
@@ -21,7 +20,6 @@ class PurgeError(Exception):
     """Some tables could not be purged; the others were. The message names tables and types of errors."""
 
     def __init__(self, failed: Mapping[str, Exception]) -> None:
-        """failed: the error of each table."""
         super().__init__(", ".join(f"{table}: {cause_of(error)}" for table, error in failed.items()))
 
 
@@ -34,9 +32,7 @@ async def purge(database: Database, settings: Settings, now: datetime) -> dict[s
     """Delete every expired row, in small transactions, so that sign-ins go on in between.
 
     Tables take turns, a batch each, so that neither a backlog nor an error of one delays the others. Returns the number
-    of rows deleted per table, without those that a foreign key deletes.
-
-    Raises PurgeError; where no table can be purged, the error of the first one.
+    of rows deleted per table. Raises PurgeError; if no table can be purged, the error of the first one.
     """
     batches = purging.batches(
         now,

@@ -1,12 +1,12 @@
 """Importing accounts of another system: usernames, password hashes and, where there are any, TOTP secrets."""
 
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from graphql_mfa.core import totp
 from graphql_mfa.core.accounts import Username, parse_username
@@ -38,10 +38,7 @@ class NewUser:
 
 @dataclass(frozen=True)
 class Imported:
-    """An imported account.
-
-    enrollment_code: for its owner, when it has no second factor. warning: a weakness of it.
-    """
+    """An imported account. enrollment_code: for its owner, if it has no second factor. warning: a weakness of it."""
 
     line: int
     username: str
@@ -156,39 +153,28 @@ def _add_one(transaction: Transaction, entry: NewUser) -> Imported | Refused:
             return Refused(entry.line, reason)
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
-        _add_device(transaction, user_id, entry.totp_secret)
-    transaction.record(user_id, SecurityEventKind.IMPORTED_BY_OPERATOR)
-    warnings = filter(None, (_secret_warning(entry.totp_secret), _name_warning(entry.name, lookalike=added.lookalike)))
-    return Imported(entry.line, entry.name.shown, code, "; ".join(warnings) or None)
-
-
-def _secret_warning(secret: str | None) -> str | None:
-    bits = totp.secret_bits(secret) if secret else totp.RECOMMENDED_SECRET_BITS
-    if bits >= totp.RECOMMENDED_SECRET_BITS:
-        return None
-    return (
-        f"its totpSecret has {bits} bits, less than the {totp.RECOMMENDED_SECRET_BITS} of RFC 4226: ask its owner to "
-        "add the authenticator app again, and to remove this one"
-    )
-
-
-def _name_warning(name: Username, *, lookalike: bool) -> str | None:
-    """Why the name could not be registered; imported accounts keep theirs."""
-    if lookalike:
-        return "its username looks like that of another account"
-    return "its username mixes scripts, such as Latin and Cyrillic" if name.mixes_scripts else None
-
-
-def _add_device(transaction: Transaction, user_id: UUID, secret: str) -> None:
-    device_id, ring = uuid4(), transaction.services.key_ring
-    operators.add_device(
-        transaction.connection,
-        {
+        device_id, ring = uuid4(), transaction.services.key_ring
+        device = {
             "id": device_id,
             "user_id": user_id,
-            "sealed_secret": seal_secret(ring, device_id, secret),
+            "sealed_secret": seal_secret(ring, device_id, entry.totp_secret),
             "key_id": ring.current.id,
-            "created_at": transaction.now,
-            "confirmed_at": transaction.now,
-        },
-    )
+            "created_at": now,
+            "confirmed_at": now,
+        }
+        operators.add_device(connection, device)
+    transaction.record(user_id, SecurityEventKind.IMPORTED_BY_OPERATOR)
+    return Imported(entry.line, entry.name.shown, code, "; ".join(_warnings(entry, added)) or None)
+
+
+def _warnings(entry: NewUser, added: accounts.Added) -> Iterator[str]:
+    """Why the account could not be registered with this secret or name."""
+    if entry.totp_secret and (bits := totp.secret_bits(entry.totp_secret)) < totp.RECOMMENDED_SECRET_BITS:
+        yield (
+            f"its totpSecret has {bits} bits, less than the {totp.RECOMMENDED_SECRET_BITS} of RFC 4226: ask its owner "
+            "to add the authenticator app again, and to remove this one"
+        )
+    if added.lookalike:
+        yield "its username looks like that of another account"
+    elif entry.name.mixes_scripts:
+        yield "its username mixes scripts, such as Latin and Cyrillic"
