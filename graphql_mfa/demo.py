@@ -202,16 +202,13 @@ def _post(url: str, field: str, document: str, variables: dict[str, Any], token:
     body = json.dumps({"query": document, "variables": variables}).encode()
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL
-        with _opener(url).open(request, timeout=_TIMEOUT_SECONDS) as response:
+        # A proxy of the environment is not asked for a server on this machine.
+        own = is_loopback(urlsplit(url).hostname or "")
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({} if own else None))
+        with opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
             return json.load(response)
     except (OSError, ValueError, HTTPException) as error:
         raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error})") from error
-
-
-def _opener(url: str) -> urllib.request.OpenerDirector:
-    """An opener that uses the environment's proxy, except for a server on this machine."""
-    own = is_loopback(urlsplit(url).hostname or "")
-    return urllib.request.build_opener(urllib.request.ProxyHandler({} if own else None))
 
 
 @contextmanager

@@ -29,10 +29,9 @@ _RUNNING_FOR_ONE_ADDRESS = 4
 
 
 class Slot:
-    """The slot of one use case, which waits for its turn, runs, or is paused."""
+    """The slot of one use case, which waits for its turn, runs, or is paused. address: the client's address group."""
 
     def __init__(self, address: str) -> None:
-        """address: the address group of the client."""
         self.networks = networks(address)
         self.turn: asyncio.Future[timedelta | None] = asyncio.get_running_loop().create_future()
         self.had_turn = False
@@ -104,7 +103,6 @@ class HashingPool:
                 return function(*args, **kwargs)
             finally:
                 seconds = time.perf_counter() - started_at
-                # A moving average, since the load of the machine changes.
                 self._seconds_per_job += (seconds - self._seconds_per_job) / 4
                 self._metrics.hashing_threads_busy.dec()
                 self._metrics.hashing_seconds.observe(seconds)

@@ -18,7 +18,6 @@ _log = logging.getLogger("graphql_mfa")
 # Writes to the current sys.stderr, and is Python's handler until logging is configured.
 _stderr = logging.lastResort or logging.StreamHandler()
 
-# Attributes of every record, and uvicorn's for terminals.
 _STANDARD = {*vars(logging.makeLogRecord({})), "message", "color_message"}
 
 
@@ -53,10 +52,7 @@ def logs_json(log_format: str) -> bool:
 
 
 def report(message: str, level: int = logging.ERROR, error: BaseException | None = None, **added: str) -> None:
-    """Write a command's message to standard error: as text, or as JSON after `format_reports(json=True)`.
-
-    added: members of the JSON object; not in the text.
-    """
+    """Write a command's message to standard error; `format_reports` may make it JSON, which has the `added` members."""
     exc_info = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord("graphql_mfa.command", level, "", 0, message, (), exc_info)
     vars(record).update(added)
@@ -64,10 +60,7 @@ def report(message: str, level: int = logging.ERROR, error: BaseException | None
 
 
 def format_reports(*, json: bool) -> None:
-    """Format the messages of `report`, warnings and uncaught exceptions for the rest of this process.
-
-    Also records that are logged before `log_config` is applied.
-    """
+    """Format reports, warnings and uncaught exceptions of this process, and what is logged before `log_config`."""
     _stderr.setFormatter(JsonFormatter() if json else MessageFormatter())
     warnings.showwarning = report_warning
     sys.excepthook = lambda _, error, __: _report_exception(error)

@@ -136,7 +136,10 @@ class GraphQLMFA:
         async with open_services(
             self.settings, self._clock, self._before_registration, self._metrics, notifier, self._engine, self._claims
         ) as services:
-            await _log_if_not_ready(services)
+            try:
+                await require_ready(services.database, services.key_ring)
+            except UnavailableError as error:
+                _log.error("%s", error)
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:
@@ -159,11 +162,7 @@ async def open_services(
     engine: AsyncEngine | None = None,
     claims: Claims | None = None,
 ) -> AsyncIterator[Services]:
-    """Open the services, and migrate an SQLite database.
-
-    notifier: delivers events in this process; without one, other processes deliver them. engine: a host's; it is not
-    closed.
-    """
+    """Open the services, and migrate an SQLite database. Without a notifier, other processes deliver events."""
     key_ring = load_key_ring(settings, shared=engine is not None)
     database = _database(settings, engine, metrics)
     if notifier:
@@ -198,13 +197,6 @@ async def open_services(
 
 def _database(settings: Settings, engine: AsyncEngine | None, metrics: Metrics) -> Database:
     return Database(engine or settings.database_url, settings.database_pool_size, metrics, settings.database_schema)
-
-
-async def _log_if_not_ready(services: Services) -> None:
-    try:
-        await require_ready(services.database, services.key_ring)
-    except UnavailableError as error:
-        _log.error("%s", error)
 
 
 async def _purge_forever(services: Services) -> None:

@@ -101,10 +101,7 @@ def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> uvico
 
 
 def _bind(host: str, port: int, *, dev: bool) -> socket:
-    """Bind a socket. Connections are refused until a worker listens on it.
-
-    Failures exit with 1, not 2, since retrying can succeed.
-    """
+    """Bind a socket that doesn't listen yet. Failures exit with 1, not 2, since retrying can succeed."""
     listener = socket(AF_INET6 if ":" in host else AF_INET)
     listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
     try:

@@ -33,9 +33,8 @@ def require_own_page(request: Request, settings: Settings) -> None:
         return
     # Browsers send it with every POST (Fetch, 3.2); other programs don't.
     origin = request.headers.get("origin")
-    # The scheme is unknown, since a proxy may have terminated TLS.
     host = request.headers.get("host", "").lower()
-    own = {f"{scheme}://{host}" for scheme in ("http", "https")}
+    own = {f"http://{host}", f"https://{host}"}  # a proxy may have terminated TLS
     if origin is not None and origin not in own and origin not in settings.cors_origins:
         raise BadRequestError(
             403,

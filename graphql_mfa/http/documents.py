@@ -279,10 +279,7 @@ class CheckedDocument(NamedTuple):
 
 
 class DocumentChecks:
-    """Parses documents, and checks them against the limits and the schema.
-
-    trusted: the only documents that may run, by their hash; None when any document may.
-    """
+    """Checks documents against limits and schema. trusted: those that alone may run, by hash; None when any may."""
 
     def __init__(self, settings: Settings, schema: GraphQLSchema, secret_fields: frozenset[str]) -> None:
         """Raises ValueError when a trusted document would be refused."""
@@ -399,10 +396,7 @@ def operation_name(operation: OperationDefinitionNode) -> str | None:
 
 
 def load_trusted_documents(file: Path) -> Mapping[str, str]:
-    """The documents of a manifest by their hash, as graphql-codegen's client preset or Apollo's generator writes it.
-
-    Raises ValueError for a file of another format, and OSError when it can't be read.
-    """
+    """The documents by hash, from a manifest of graphql-codegen or of Apollo. Raises ValueError and OSError."""
     try:
         documents = json.loads(file.read_text("utf-8"))
         if isinstance(documents, dict) and "operations" in documents:

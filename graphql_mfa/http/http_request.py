@@ -170,10 +170,7 @@ def _json(data: bytes) -> object:
 
 
 def _require_bounded(value: object) -> None:
-    """Refuse a value that is nested too deep, or has too many values in it.
-
-    Python's own limit of nesting depends on its version, and later steps have less stack left.
-    """
+    """Refuse too deep and too many values. Python's own limit depends on its version and on the stack that is left."""
     level: list[Any] = [value]
     found = 0
     for _ in range(_DEEPEST_JSON):

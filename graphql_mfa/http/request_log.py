@@ -81,10 +81,7 @@ def _count(context: RequestContext, status: int, seconds: float) -> None:
 
 
 def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
-    """Set the attributes of a GraphQL span, except the document, which may contain secrets.
-
-    https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans
-    """
+    """Set the attributes of OpenTelemetry's conventions for GraphQL, except the document, which may contain secrets."""
     if not span.is_recording():
         return
     if context.operation:

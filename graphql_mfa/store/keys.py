@@ -7,10 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
 from graphql_mfa.core.keys import sealed_by
-from graphql_mfa.store.models import (
-    SessionRow,
-    TotpDeviceRow,
-)
+from graphql_mfa.store.models import SessionRow, TotpDeviceRow
 from graphql_mfa.store.sessions import lives
 from graphql_mfa.store.totp import StoredDevice, devices, new_seal, stored_device_of
 

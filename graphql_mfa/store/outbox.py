@@ -111,10 +111,7 @@ class Message:
 
 @dataclass(frozen=True)
 class SinkState:
-    """The undelivered messages of a sink: open ones, those given up, and the time of the oldest event of both.
-
-    errors: how many of them failed last with each error.
-    """
+    """The undelivered messages of a sink: open, given up, the oldest event's time, how many failed with each error."""
 
     sink: str
     waiting: int

@@ -121,19 +121,6 @@ def _create(url: URL, connect_args: dict[str, Any] | None = None, **options: Any
     return create_async_engine(address, hide_parameters=True, connect_args=arguments, **options)
 
 
-def _pooled(url: URL, pool_size: int) -> AsyncEngine:
-    """An engine whose every wait has a timeout."""
-    return _create(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=_POOL_SECONDS,
-        # Replaces connections that a restart or a firewall broke.
-        pool_pre_ping=True,
-        connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
-    )
-
-
 class Postgresql:
     """Runs transactions in READ COMMITTED. Cancelling a caller closes its connection."""
 
@@ -141,7 +128,17 @@ class Postgresql:
         """where: a host's engine stays open and has its own pool. schema: None is the search path."""
         self._url = where if isinstance(where, URL) else None
         self._options = {"schema_translate_map": {None: schema}} if schema else {}
-        engine = _pooled(where, pool_size) if isinstance(where, URL) else where
+        if isinstance(where, URL):
+            engine = _create(
+                where,
+                pool_size=pool_size,
+                max_overflow=0,
+                pool_timeout=_POOL_SECONDS,
+                pool_pre_ping=True,  # replaces connections that a restart or a firewall broke
+                connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": _STATEMENT_SECONDS},
+            )
+        else:
+            engine = where
         # Row locks serialise transactions. Under a stricter level, which may be the database's default, transactions
         # that waited for a row fail more often than they are retried.
         self.engine = engine.execution_options(isolation_level="READ COMMITTED", **self._options)

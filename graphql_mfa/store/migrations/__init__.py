@@ -77,15 +77,11 @@ def upgrade(connection: Connection, target: str = HEAD) -> str | None:
 
 
 def include_object(_object: SchemaItem, name: str | None, type_: str, *_: object) -> bool:
-    """Exclude this package's tables in a host's Alembic environment: `context.configure(include_object=…)`.
-
-    Otherwise `alembic revision --autogenerate` would drop them.
-    """
+    """For a host's `context.configure(include_object=…)`: keep `--autogenerate` from dropping this package's tables."""
     return type_ != "table" or (name not in Base.metadata.tables and name != VERSION_TABLE)
 
 
 def _alembic_config(connection: Connection) -> "Config":
-    """Alembic's configuration for commands on a connection."""
     from alembic.config import Config
 
     config = Config()
@@ -132,10 +128,7 @@ _OBJECTS = (
 
 
 def _find_unprefixed(connection: Connection) -> str | None:
-    """The revision of unprefixed tables, if all of them exist with exactly its columns; else None.
-
-    Reads only the names of tables and columns unless they match.
-    """
+    """The revision of unprefixed tables, if all exist with exactly its columns. Else only names are read: None."""
     inspector = inspect(connection)
     names = set(inspector.get_table_names())
     if _OLD_VERSION_TABLE not in names:
