@@ -167,7 +167,6 @@ class HashingPool:
 
 
 def _lower_priority() -> None:
-    # Linux has a priority for each thread; elsewhere the pool runs at normal priority.
-    with suppress(AttributeError, OSError):
+    with suppress(AttributeError, OSError):  # only Linux has a priority for each thread
         own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), min(own + _NICENESS, _NICEST))

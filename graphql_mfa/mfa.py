@@ -6,6 +6,7 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +78,15 @@ class GraphQLMFA:
         self.schema = Schema(self.settings, query=query, mutation=mutation, extensions=extensions, scalars=scalars)
         self.untrusted_proxy = UntrustedProxy()
         self._engine = engine
-        self._clock = clock
-        self._before_registration = before_registration
-        self._claims = claims
-        self._metrics = metrics_in(metrics)
+        self._open_services = partial(
+            open_services,
+            self.settings,
+            clock=clock,
+            before_registration=before_registration,
+            metrics=metrics_in(metrics),
+            engine=engine,
+            claims=claims,
+        )
         self._sinks = {_HOOK: on_event} if on_event else {}
         if self.settings.webhook_url:
             from graphql_mfa.webhooks import Webhook
@@ -133,9 +139,7 @@ class GraphQLMFA:
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
         """Run the services, the purge and the delivery of events: `FastAPI(lifespan=mfa.lifespan)`."""
         notifier = Notifier(self._sinks)
-        async with open_services(
-            self.settings, self._clock, self._before_registration, self._metrics, notifier, self._engine, self._claims
-        ) as services:
+        async with self._open_services(notifier=notifier) as services:
             try:
                 await require_ready(services.database, services.key_ring)
             except UnavailableError as error:

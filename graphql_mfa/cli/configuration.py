@@ -105,7 +105,6 @@ def exit_on_wrong_configuration() -> Iterator[None]:
         yield
     except ValidationError as error:
         _stop_for_configuration("; ".join(_fault(problem) for problem in error.errors()))
-    # ValueError: our own refusals; OSError: a file that can't be read or made.
     except (ValueError, OSError) as error:
         _stop_for_configuration(error)
     except UnavailableError as error:

@@ -82,8 +82,9 @@ def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> uvico
         partial(create_served_app, settings, dev=dev, json=json),
         factory=True,
         workers=workers,
-        # Annotated as a class, but only called.
-        http=partial(BoundedProtocol, max_connections=settings.max_connections),  # type: ignore[arg-type]
+        http=partial(  # type: ignore[arg-type]  # a class by its annotation, but only called
+            BoundedProtocol, max_connections=settings.max_connections
+        ),
         # uvicorn counts idle connections too, and requests whose clients have disconnected.
         limit_concurrency=2 * settings.max_connections,
         # Mutations over WebSockets would bypass the limits of HTTP.
@@ -175,7 +176,6 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
             try:
                 server, _ = start_http_server(settings.metrics_port, settings.metrics_host, scraped_registry(REGISTRY))
             except OSError as error:
-                # Exit with 1, as in _bind: the program that uses the port may end.
                 message = f"Can't show metrics on port {settings.metrics_port} of {settings.metrics_host}"
                 report(f"{message}: {error.strerror}. See GRAPHQL_MFA_METRICS_PORT and GRAPHQL_MFA_METRICS_HOST.")
                 sys.exit(1)

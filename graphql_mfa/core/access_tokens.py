@@ -23,8 +23,7 @@ _ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 _CACHED_TOKENS = 4096  # about 1 kB each without host claims
 _MAX_HOST_CLAIMS = 4096  # bytes of JSON, 5.5 KiB in base64: nginx and Apache refuse headers of more than 8 KiB
 _TYPE = "at+jwt"  # RFC 9068 2.1
-# RFC 8176 has no name for a look-up secret.
-_METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}
+_METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}  # RFC 8176 names no look-up secret
 _ACR = "aal2"  # NIST SP 800-63B-4 2.2: password and a second factor
 
 
@@ -114,7 +113,7 @@ class AccessTokens:
             algorithms=[key.algorithm_name],  # not the token's `alg` (RFC 8725 3.1)
             issuer=self._issuer,
             audience=self._audience,
-            # PyJWT checks times against the system clock.
+            # PyJWT would check times against the system clock.
             options={"verify_exp": False, "verify_iat": False, "verify_nbf": False, "require": ["exp", "sid"]},
         )
         return TokenSubject(UUID(claims["sub"]), UUID(claims["sid"])), datetime.fromtimestamp(claims["exp"], UTC)

@@ -97,8 +97,7 @@ def _scored_part(password: str) -> str:
     return start.translate(_UNREADABLE) if len(set(start) & set(_LEET_SYMBOLS)) > _READABLE_SYMBOLS else start
 
 
-# bcrypt ignores further bytes; bcrypt_sha256 hashes the whole password first.
-_BCRYPT_BYTES = 72
+_BCRYPT_BYTES = 72  # it ignores further bytes
 _BCRYPT_DIGEST_BYTES = 23
 
 _CHARACTER = "[./A-Za-z0-9]"
@@ -138,7 +137,11 @@ class PasswordHasher:
 
         Length settings don't apply: the password may be imported, or older than the setting.
         """
-        acceptable = _can_be_hashed(password)
+        acceptable = (
+            len(password) <= LONGEST_HASHED
+            and is_text(password)
+            and len(normalize_password(password)) <= LONGEST_HASHED
+        )
         candidate = password if acceptable else ""
         stored = stored_hash or self._dummy_hash
         right = self._matches(candidate, stored)
@@ -169,10 +172,6 @@ class PasswordHasher:
         """
         for cost in range(bcrypt_cost(stored), self._rounds):
             bcrypt.using(rounds=cost).hash("padding")
-
-
-def _can_be_hashed(password: str) -> bool:
-    return len(password) <= LONGEST_HASHED and is_text(password) and len(normalize_password(password)) <= LONGEST_HASHED
 
 
 def _dummy_hash(rounds: int) -> str:

@@ -133,12 +133,6 @@ def code_at(secret: str, now: datetime, parameters: TotpParameters) -> str:
     return _Totp(secret, digits=parameters.digits, interval=parameters.period).at(now)
 
 
-def parse_code(raw: str, digits: int) -> str | None:
-    """A typed code in ASCII digits; None if malformed. pyotp's normalisation (NFKC) would accept more spellings."""
-    code = plain_code(raw)
-    return code if re.fullmatch(rf"[0-9]{{{digits}}}", code) else None
-
-
 def verify_code(
     secret: str, raw_code: str, now: datetime, *, last_step: int | None, parameters: TotpParameters
 ) -> CodeVerdict:
@@ -147,8 +141,8 @@ def verify_code(
     `last_step` is the last accepted one: neither it nor an earlier step is accepted again (RFC 6238 5.2 MUST NOT). A
     code for a step after the window is reported as wrong, since it would become valid.
     """
-    code = parse_code(raw_code, parameters.digits)
-    if code is None:
+    code = plain_code(raw_code)
+    if not re.fullmatch(rf"[0-9]{{{parameters.digits}}}", code):
         return Wrong()
     totp = _Totp(secret, digits=parameters.digits, interval=parameters.period)
     current = time_step(now, parameters.period)

@@ -53,17 +53,14 @@ _MAX_ALIASES = 30
 _MAX_ROOT_FIELDS = 10
 _MAX_DIRECTIVES = 30
 _MAX_INTROSPECTIONS = 2
-# Inputs have at most four members. graphql-core prints the whole literal for each error in it.
 _MAX_VALUES = 200
 _MAX_EXPANDED_NODES = 2000
-# Usual documents have 6 to 10. The lexer calls a function for each character of a name.
-_CHARACTERS_PER_TOKEN = 14
+_CHARACTERS_PER_TOKEN = 14  # usual documents have 6 to 10
 # Lists of the schema's types and fields. Nested ones multiply: 300 characters could select megabytes.
 _TYPE_LISTS = {"fields", "inputFields", "interfaces", "possibleTypes"}
 _NAMES = {"name", "alias", "description", "type", "type_condition"}
 _CHILDREN = {kind: tuple(key for key in keys if key not in _NAMES) for kind, keys in QUERY_DOCUMENT_KEYS.items()}
-# A parsed document takes up to 150 bytes for each of its characters.
-_CACHED_CHARACTERS = 100_000
+_CACHED_CHARACTERS = 100_000  # a parsed document takes up to 150 bytes for each
 _MOST_ERRORS = 5
 _ERRORS_WITH_SUGGESTIONS = 2
 # In graphql-core's unit: two for a pair of fields of one response name, one for a pair of fragments. Apollo adds

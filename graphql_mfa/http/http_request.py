@@ -27,7 +27,6 @@ _QUALITY = re.compile(r"0(\.\d{0,3})?|1(\.0{0,3})?")
 _log = logging.getLogger("graphql_mfa")
 
 _FORWARDING_HEADERS = ("forwarded", "via", "x-real-ip")
-# Set by proxies, content delivery networks and tunnels that set none of the above.
 _OTHER_FORWARDING_HEADERS = re.compile(
     "x-forwarded-.*|x-original-.*|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|cdn-loop"
 )
@@ -163,7 +162,6 @@ def _json(data: bytes) -> object:
         _require_bounded(value)
     except UnicodeDecodeError:
         raise BadRequestError(400, "The request is not valid UTF-8.") from None
-    # ValueError includes numbers with thousands of digits.
     except (ValueError, RecursionError):
         raise BadRequestError(400, "The request is not valid JSON, nested too deep, or has a name twice.") from None
     return value

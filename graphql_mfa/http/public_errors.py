@@ -4,7 +4,7 @@ import re
 from enum import StrEnum
 from typing import Any
 
-from graphql import GraphQLError, GraphQLSyntaxError, Node, ObjectFieldNode, ValueNode, VariableNode
+from graphql import GraphQLError, GraphQLSyntaxError, ObjectFieldNode, ValueNode, VariableNode
 
 from graphql_mfa.types.errors import PublicError
 
@@ -89,18 +89,15 @@ def _public_message(error: GraphQLError) -> str:
         return variable[0][:_LONGEST_MESSAGE] + _matched(
             _VALUE, error.message[variable.end() :], "the value is not valid"
         )
-    if error.nodes and _is_value(error.nodes[0]):
+    node = error.nodes[0] if error.nodes else None
+    if isinstance(node, ValueNode | ObjectFieldNode) and not isinstance(node, VariableNode):
         return _matched(_VALUE, error.message, "This value is not valid")
     # A message without a location may be a scalar's, with the value in it.
-    return error.message[:_LONGEST_MESSAGE] if error.nodes else "The document is not valid."
+    return error.message[:_LONGEST_MESSAGE] if node else "The document is not valid."
 
 
 def _is_public(error: GraphQLError) -> bool:
     return isinstance(error, PublicError) or isinstance(error.original_error, PublicError)
-
-
-def _is_value(node: Node) -> bool:
-    return isinstance(node, ValueNode | ObjectFieldNode) and not isinstance(node, VariableNode)
 
 
 def _matched(pattern: re.Pattern[str], message: str, otherwise: str) -> str:

@@ -28,8 +28,7 @@ _UNUSABLE = {
 }
 _LOCKING = " FOR UPDATE"  # requires the right to UPDATE
 _VERB = re.compile(r"\s*([A-Z]+(?: [A-Z]+)*)\b")
-# asyncpg raises a plain ConnectionError with this text if the server refuses TLS.
-_NO_TLS = "rejected SSL upgrade"
+_NO_TLS = "rejected SSL upgrade"  # the text of asyncpg's plain ConnectionError
 # OpenSSL's X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT, _SELF_SIGNED_CERT_IN_CHAIN, _UNABLE_TO_GET_ISSUER_CERT_LOCALLY.
 _UNKNOWN_ISSUERS = (18, 19, 20)
 

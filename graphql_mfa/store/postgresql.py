@@ -26,7 +26,6 @@ _WORDS = {
 _OPTIONS = (*_WORDS, "sslrootcert", *_ADDRESS, *_TEXTS, *_COUNTS)
 _LAST_PORT = 65_535
 
-# Timeouts in seconds, so that requests end when the server stops answering.
 _CONNECT_SECONDS = 5
 _STATEMENT_SECONDS = 10
 _POOL_SECONDS = 5
