@@ -6,9 +6,8 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any
 
 from graphql_mfa.core.access_tokens import InvalidClaimsError
 from graphql_mfa.store.outages import UnavailableError
@@ -34,16 +33,10 @@ def log_unexpected(error: BaseException, where: str) -> None:
 
 def trace_of(error: BaseException) -> str:
     """The stack trace as Python prints it, without the exceptions' messages."""
-    return "".join(_trace(error))
-
-
-def _trace(error: BaseException) -> Iterator[str]:
     cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    if cause:
-        yield from _trace(cause)
-        yield "which led to\n"
-    yield from traceback.format_tb(error.__traceback__)
-    yield f"{type(error).__module__}.{type(error).__qualname__}\n"
+    before = f"{trace_of(cause)}which led to\n" if cause else ""
+    stack = "".join(traceback.format_tb(error.__traceback__))
+    return f"{before}{stack}{type(error).__module__}.{type(error).__qualname__}\n"
 
 
 def logs_json(log_format: str) -> bool:
@@ -126,12 +119,7 @@ def _event(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def report_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,  # noqa: ARG001 - warnings.showwarning has it
-    line: str | None = None,  # noqa: ARG001
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, *_: object, **__: object
 ) -> None:
     """Report a warning of Python's, as `warnings.showwarning`."""
     report(str(message), logging.WARNING, category=category.__name__, where=f"{filename}:{lineno}")
