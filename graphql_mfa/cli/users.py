@@ -1,6 +1,7 @@
 """graphql-mfa users: inspect, repair and import accounts."""
 
 import json
+from collections.abc import Awaitable, Callable
 from typing import Annotated, TypeVar
 
 import typer
@@ -54,7 +55,7 @@ def list_(
 @app.command()
 def show(name: Name, as_json: AsJson = False) -> None:
     """Print everything about an account except secrets."""
-    details = _found(run_with_services(lambda services: show_user(services, name)))
+    details = _run_on_account(show_user, name)
     facts = _facts(details.user) | {
         "devices": details.devices,
         "recovery_codes": details.user.account.recovery_codes_left,
@@ -73,7 +74,7 @@ def show(name: Name, as_json: AsJson = False) -> None:
 @app.command()
 def unlock(name: Name) -> None:
     """Switch one-time codes on again, and reset the counts of wrong codes and passwords."""
-    _found(run_with_services(lambda services: operators.unlock(services, name)))
+    _run_on_account(operators.unlock, name)
     typer.echo("Unlocked.")
 
 
@@ -81,7 +82,7 @@ def unlock(name: Name) -> None:
 def reset_mfa(name: Name, yes: Yes = False) -> None:
     """Remove every factor and session, and print a single-use code with which the owner enrolls again."""
     _confirm(yes, f"Remove every factor of {name}?")
-    code = _found(run_with_services(lambda services: operators.reset_mfa(services, name)))
+    code = _run_on_account(operators.reset_mfa, name)
     if isinstance(code, operators.NeverConfirmed):
         typer.echo(f"This registration was never confirmed, and expires at {code.expires_at}.", err=True)
         raise typer.Exit(1)
@@ -93,14 +94,14 @@ def reset_mfa(name: Name, yes: Yes = False) -> None:
 def disable(name: Name, yes: Yes = False) -> None:
     """End every session, and refuse sign-ins until the account is enabled again."""
     _confirm(yes, f"End every session of {name}, and refuse sign-ins?")
-    _found(run_with_services(lambda services: operators.disable(services, name)))
+    _run_on_account(operators.disable, name)
     typer.echo("Disabled.")
 
 
 @app.command()
 def enable(name: Name) -> None:
     """Allow the owner of a disabled account to sign in again."""
-    _found(run_with_services(lambda services: operators.enable(services, name)))
+    _run_on_account(operators.enable, name)
     typer.echo("Enabled.")
 
 
@@ -111,7 +112,7 @@ def delete(name: Name, yes: Yes = False) -> None:
     Its name is reserved for a while, unless the registration was never confirmed.
     """
     _confirm(yes, f"Delete {name} for good?")
-    _found(run_with_services(lambda services: operators.delete(services, name)))
+    _run_on_account(operators.delete, name)
     typer.echo("Deleted.")
 
 
@@ -157,7 +158,9 @@ def import_(
     raise typer.Exit(1 if refused else 0)
 
 
-def _found(result: T | None) -> T:
+def _run_on_account(use_case: Callable[[Services, str], Awaitable[T | None]], name: str) -> T:
+    """Run a use case on an account; without that account, end the command."""
+    result = run_with_services(lambda services: use_case(services, name))
     if not result:
         typer.echo("There is no account with that name.", err=True)
         raise typer.Exit(1)
