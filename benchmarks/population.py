@@ -143,7 +143,7 @@ def _add_visitor(rows: Rows, number: int, ring: KeyRing, tokens: AccessTokens, n
         session_id=_id("session", number),
         generation=0,
         authenticated_at=now,
-        factors=(FactorKind.TOTP,),
+        methods=("pwd", "otp"),
         issued_at=now,
         expires_at=now + _DAY,
     )

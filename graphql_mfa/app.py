@@ -105,6 +105,15 @@ def create_app(
             return JSONResponse(document, headers=_CACHEABLE)
 
         app.add_route(metadata_path, metadata)
+    pages = [origin for origin in settings.passkey_origins if origin.startswith("http")]
+    if len(pages) > 1:
+
+        async def related_origins(_: Request) -> Response:
+            return JSONResponse(
+                {"origins": pages}, headers=_CACHEABLE | {"Cross-Origin-Resource-Policy": "cross-origin"}
+            )
+
+        app.add_route("/.well-known/webauthn", related_origins)  # WebAuthn L3 5.11
     if registry and settings.metrics_token:
         app.add_route("/metrics", _metrics_endpoint(registry, settings.metrics_token.get_secret_value()))
     if settings.cors_origins:

@@ -18,6 +18,7 @@ from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
+from graphql_mfa.core import passkeys
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.flows.keys import load_key_ring
@@ -144,6 +145,9 @@ class GraphQLMFA:
                 await require_ready(services.database, services.key_ring)
             except UnavailableError as error:
                 _log.error("%s", error)
+            if self.settings.passkey_rp_id:
+                # A first answer would load it while its transaction has the write lock.
+                await asyncio.to_thread(passkeys.load_library)
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:

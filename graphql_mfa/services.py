@@ -7,6 +7,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from graphql_mfa.core.access_tokens import AccessTokens
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.core.throttling import Limit
@@ -125,19 +126,20 @@ class Transaction:
         *kinds: SecurityEventKind,
         once_since: datetime | None = None,
         refused_passwords: int = 0,
+        factor: FactorKind | None = None,
     ) -> None:
         """Record security events in this order. At most one call in each transaction: ids depend on the position.
 
         Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
         nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
         not recorded if the account has one since then. refused_passwords: recorded as PASSWORDS_REFUSED, before the
-        others, unless it is 0.
+        others, unless it is 0. factor: the kind of second factor that the kinds are about.
         """
         connection, now, client = self.connection, self.now, self.client
-        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords)] if refused_passwords else []
+        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords, None)] if refused_passwords else []
         events = [
-            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count)
-            for position, (kind, count) in enumerate([*counted, *((kind, None) for kind in kinds)])
+            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count, about)
+            for position, (kind, count, about) in enumerate([*counted, *((kind, None, factor) for kind in kinds)])
         ]
         unbounded = [event for event in events if event.kind.most_per_hour is None]
         if unbounded:

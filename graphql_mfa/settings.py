@@ -14,7 +14,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from graphql_mfa.core.access_tokens import Algorithm
 from graphql_mfa.core.addresses import Network, parse_address
 from graphql_mfa.core.inputs import is_shown, trim
-from graphql_mfa.core.origins import is_wildcard, parse_origin
+from graphql_mfa.core.origins import is_wildcard, parse_origin, passkey_problem
+from graphql_mfa.core.passkeys import RelyingParty
 from graphql_mfa.core.throttling import Rate
 from graphql_mfa.core.totp import TotpParameters, leaves_room_for
 from graphql_mfa.environment import (
@@ -36,14 +37,6 @@ _SAFE_BCRYPT_ROUNDS = 10  # OWASP Password Storage Cheat Sheet
 
 def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def default_cookie_name(*, dev: bool, port: int) -> str:
-    """The name of the cookie if none is set. In development it ends with the port, since servers share a host there.
-
-    port: 0 means any free port, and adds nothing to the name.
-    """
-    return f"{_COOKIE_NAME}-{port}" if dev and port else _COOKIE_NAME
 
 
 def _webhook_url(text: str) -> str:
@@ -98,7 +91,7 @@ class _Deployment(_Group):
     decrypt and verify. `decrypt-only:` before a key marks it as leaked. Unset with SQLite: a key file is created beside
     the database."""
     issuer: Annotated[str, Field(min_length=1, pattern="^[^:]*$")] = "GraphQL MFA"
-    """The name that authenticator apps show. A QR code must have room for it twice, percent-encoded."""
+    """The name that authenticator apps and passkeys show. A QR code must have room for it twice, percent-encoded."""
     token_issuer: Annotated[str, Field(min_length=1)] = "graphql-mfa"
     """The `iss` claim of access tokens."""
     token_audience: Annotated[str, Field(min_length=1)] = "graphql-mfa"
@@ -132,6 +125,22 @@ class _Clients(_Group):
     trusted_documents: Path | None = None
     """JSON file of documents by hash, as graphql-codegen's client preset writes it. Set: only these documents run, and
     clients send their hashes."""
+
+
+class _Passkeys(_Group):
+    """Passkeys"""
+
+    passkey_rp_id: str | None = None
+    """The domain that passkeys belong to, such as `example.com`, for all its subdomains. Unset: passkeys are off, but
+    `serve --dev` sets `localhost`. Choose before the first passkey: a change makes all of them unusable."""
+    passkey_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
+    """Origins of the pages that use passkeys, separated by commas, such as `https://app.example.com`; apps for Android
+    as `android:apk-key-hash:…`. Origins of other domains are listed at `/.well-known/webauthn`."""
+    passkey_rp_id_exclusive: bool = False
+    """Whether no other deployment has passkeys of this domain. On: browsers get the signal to delete passkeys that this
+    database does not have."""
+    passkey_trusted_after_seconds: Seconds = 86_400
+    """Age from which a passkey that verifies its user can replace the current password in `changePassword`."""
 
 
 class _Proxy(_Group):
@@ -276,6 +285,7 @@ class _Tuning(_Group):
 class Settings(
     _Deployment,
     _Clients,
+    _Passkeys,
     _Proxy,
     _Postgresql,
     _Policy,
@@ -303,6 +313,20 @@ class Settings(
             warnings.warn(deprecation(name), category, stacklevel=3)
         return init_settings, EnvironmentSource(settings_cls)
 
+    def for_development(self, port: int) -> Self:
+        """These settings with the defaults of a server at that port of the developer's machine.
+
+        The cookie's name has the port, since servers share a host there. Passkeys belong to `localhost`, for this
+        server's pages and those of CORS_ORIGINS there. port: 0 means any free port, and changes nothing.
+        """
+        defaults: dict[str, object] = {}
+        if port and "cookie_name" not in self.model_fields_set:
+            defaults["cookie_name"] = f"{_COOKIE_NAME}-{port}"
+        if port and self.passkey_rp_id is None:
+            pages = [origin for origin in self.cors_origins if urlsplit(origin).hostname == "localhost"]
+            defaults |= {"passkey_rp_id": "localhost", "passkey_origins": (f"http://localhost:{port}", *pages)}
+        return self.model_copy(update=defaults)
+
     @property
     def embedded(self) -> bool:
         """Whether the store is a file that this process may migrate by itself."""
@@ -319,6 +343,13 @@ class Settings(
         return TotpParameters(digits=self.otp_digits, period=self.otp_period_seconds, window=self.otp_window_steps)
 
     @property
+    def relying_party(self) -> RelyingParty | None:
+        """What passkeys belong to; None while they are off."""
+        if self.passkey_rp_id is None:
+            return None
+        return RelyingParty(self.passkey_rp_id, self.issuer, self.passkey_origins)
+
+    @property
     def webhook_secrets(self) -> list[str]:
         """The keys that sign security events."""
         return _listed(self.webhook_secret) if self.webhook_secret else []
@@ -327,6 +358,14 @@ class Settings(
     @classmethod
     def _use_current_names(cls, given: dict[str, Any]) -> dict[str, Any]:
         return with_current_names(cls, given)
+
+    @model_validator(mode="after")
+    def _check_passkeys(self) -> Self:
+        if (self.passkey_rp_id is None) is not (not self.passkey_origins):
+            raise ValueError("GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS need each other")
+        if self.passkey_rp_id is not None and (problem := passkey_problem(self.passkey_rp_id, self.passkey_origins)):
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _check_webhook(self) -> Self:

@@ -70,6 +70,7 @@ def body_of(event: SecurityEvent) -> str:
         "ipAddress": event.ip_address,
         "userAgent": event.user_agent,
         "count": event.count,
+        "factor": event.factor,
     }
     return json.dumps({"type": event.kind.type, "timestamp": at, "data": data}, separators=(",", ":"))
 

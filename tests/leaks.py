@@ -12,8 +12,9 @@ from graphql_mfa.core.inputs import plain_code
 
 _NAMES = {
     *("password", "secret", "otpauthUri", "token", "challengeToken", "otp", "recoveryCode", "recoveryCodes"),
-    *("enrollmentCode", "accessToken", "refreshToken", "retryKey"),
+    *("ceremonyToken", "enrollmentCode", "accessToken", "refreshToken", "retryKey"),
     *("currentPassword", "newPassword"),
+    *("ceremonyToken", "clientDataJSON", "authenticatorData", "attestationObject", "signature", "userHandle"),
 }
 _SHORTEST = 12  # characters; a shorter text, such as the password "password", is in a log for other reasons
 _HASH = "$bcrypt-sha256$"  # a hash from the database that a thief tries as a password is no secret

@@ -26,11 +26,13 @@ def test_secrets_are_recognised_by_field_name_at_any_depth() -> None:
             }
         }
     }
-    variables = {"input": {"username": "a long user name", "password": "short", "otp": "123456"}}
+    credential = {"id": "of the credential", "response": {"signature": "a signature", "userHandle": "a user handle"}}
+    passkey = {"ceremonyToken": "mfap_0123456789", "credential": credential}
+    variables = {"input": {"username": "a long user name", "password": "short", "otp": "123456", "passkey": passkey}}
 
     assert list(leaks.secrets_in([answer, variables, None, {"token": None}])) == [
         *("ABCDEFGHIJKLMNOP", "otpauth://totp/x?secret=A", "mfac_0123456789", "0000-1111-2222", "3333-4444-5555"),
-        "123456",
+        *("123456", "mfap_0123456789", "a user handle"),
     ]
 
 

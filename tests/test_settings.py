@@ -17,7 +17,6 @@ from graphql_mfa.flows.accounts import ENROLLMENT_LIFETIME
 from graphql_mfa.flows.notifications import DELIVERY_SECONDS
 from graphql_mfa.flows.sessions import REFRESH_RETRY_TIME
 from graphql_mfa.http_server import HEAD_TIMEOUT_SECONDS, MAX_HEAD_BYTES
-from graphql_mfa.settings import default_cookie_name
 from tests.settings_table import descriptions, groups
 
 KEY = "mfak_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh-zmLND"
@@ -370,11 +369,11 @@ def test_the_name_of_the_cookie_has_the_prefix_that_browsers_protect(subtests: p
 
 
 def test_the_name_of_the_cookie_differs_by_port_in_development_only() -> None:
-    names = [default_cookie_name(dev=dev, port=port) for dev in (True, False) for port in (8001, 8002)]
-    assert len(set(names)) == 3
-    assert names[2] == names[3] == default_cookie_name(dev=True, port=0) == settings().cookie_name
+    names = [settings().for_development(port).cookie_name for port in (8001, 8002)]
+    assert len({*names, settings().cookie_name}) == 3
+    assert settings().for_development(0).cookie_name == settings().cookie_name
     for name in names:
-        assert settings(cookie_name=name).cookie_name == name
+        assert settings(cookie_name=name).for_development(8001).cookie_name == name
 
 
 def test_settings_are_immutable() -> None:

@@ -26,8 +26,8 @@ class RegisterUserInput:
 class AccountMutation:
     @mutation(
         takes_secret=True,
-        description="Create an account and start its TOTP enrollment. The account is usable once its first code is "
-        "verified; unconfirmed accounts are deleted after a day.",
+        description="Create an account and start its TOTP enrollment. The account is usable once its first factor is "
+        "confirmed, by a one-time code or a passkey; unconfirmed accounts are deleted after a day.",
     )
     async def register_user(self, info: Info, input: Annotated[RegisterUserInput, INPUT]) -> RegisterUserResult:
         context = info.context

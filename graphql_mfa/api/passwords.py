@@ -12,7 +12,11 @@ from graphql_mfa.types.passwords import ChangePasswordResult, ResetPasswordResul
 
 @strawberry.input(description="The signed-in user's password, and the new one.")
 class ChangePasswordInput:
-    current_password: str = strawberry.field(description="The account's current password.")
+    current_password: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="The account's current password. Not required of a session that verified its user, within the last "
+        "five minutes, by a passkey that was added at least a day ago.",
+    )
     new_password: str = strawberry.field(
         description="Any characters; refused if unchanged, common or easily guessed. The allowed lengths are in "
         "`policy`."
@@ -43,13 +47,17 @@ class PasswordMutation:
     async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> ChangePasswordResult:
         context = info.context
         return await change_password(
-            context.services, context.access_token, input.current_password, input.new_password, context.client
+            context.services,
+            context.access_token,
+            input.current_password if isinstance(input.current_password, str) else None,
+            input.new_password,
+            context.client,
         )
 
     @mutation(
         takes_secret=True,
         description="Set a new password without the old one, with a one-time code and a recovery code: two independent "
-        "proofs. Ends all of the user's sessions, and opens none.",
+        "proofs. Requires an authenticator app. Ends all of the user's sessions, and opens none.",
     )
     async def reset_password(self, info: Info, input: Annotated[ResetPasswordInput, INPUT]) -> ResetPasswordResult:
         context = info.context

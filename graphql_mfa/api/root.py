@@ -3,6 +3,7 @@
 import strawberry
 
 from graphql_mfa.api.accounts import AccountMutation
+from graphql_mfa.api.passkeys import PasskeyMutation
 from graphql_mfa.api.passwords import PasswordMutation
 from graphql_mfa.api.recovery_codes import RecoveryCodeMutation
 from graphql_mfa.api.sessions import SessionMutation
@@ -42,10 +43,19 @@ class Query:
             otp_digits=settings.otp_digits,
             otp_period=settings.otp_period_seconds,
             recovery_code_count=RECOVERY_CODE_COUNT,
-            factors=list(FactorKind),
+            factors=[kind for kind in FactorKind if kind is not FactorKind.PASSKEY or settings.passkey_rp_id],
+            passkey_rp_id=settings.passkey_rp_id,
         )
 
 
 @strawberry.type(description="Write operations. Each returns a union of its outcomes: switch on `__typename`.")
-class Mutation(AccountMutation, SignInMutation, SessionMutation, TotpMutation, RecoveryCodeMutation, PasswordMutation):
+class Mutation(
+    AccountMutation,
+    SignInMutation,
+    SessionMutation,
+    TotpMutation,
+    PasskeyMutation,
+    RecoveryCodeMutation,
+    PasswordMutation,
+):
     pass

@@ -6,7 +6,10 @@ import strawberry
 
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
-from graphql_mfa.flows.sign_in import login, reauthenticate, restart_enrollment, verify_otp, verify_recovery_code
+from graphql_mfa.flows.passkeys import PasskeyAnswer
+from graphql_mfa.flows.sign_in import login, restart_enrollment, verify_otp, verify_recovery_code
+from graphql_mfa.flows.step_up import reauthenticate
+from graphql_mfa.types.passkeys import WebAuthnJSON
 from graphql_mfa.types.sign_in import (
     LoginResult,
     ReauthenticateResult,
@@ -28,7 +31,7 @@ class VerifyOtpInput:
     otp: str = strawberry.field(description=f"The code that the authenticator app shows, in {SPELLING}")
 
 
-@strawberry.input(description="The answer to a challenge without the device.")
+@strawberry.input(description="The answer to a challenge without the app or passkey.")
 class VerifyRecoveryCodeInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`.")
     recovery_code: str = strawberry.field(
@@ -41,17 +44,30 @@ class RestartEnrollmentInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
     enrollment_code: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="Issued by an operator; required for imported or reset accounts until their first one-time code is "
-        "verified. Accepted in the same spellings as recovery codes.",
+        description="Issued by an operator; required for imported or reset accounts until their first factor is "
+        "confirmed. Accepted in the same spellings as recovery codes.",
     )
 
 
-@strawberry.input(one_of=True, description="Either a one-time code or a recovery code.")
+@strawberry.input(description="The answer of a passkey.")
+class PasskeyAnswerInput:
+    ceremony_token: str = strawberry.field(
+        description="`PasskeyCeremony.ceremonyToken` of `beginPasskeyReauthentication`."
+    )
+    credential: WebAuthnJSON = strawberry.field(
+        description="What `toJSON()` of the browser's `PublicKeyCredential` returns."
+    )
+
+
+@strawberry.input(one_of=True, description="A one-time code, a recovery code, or a passkey.")
 class ReauthenticateInput:
     otp: strawberry.Maybe[str] = strawberry.field(
         description=f"The code that the authenticator app shows, in {SPELLING}"
     )
     recovery_code: strawberry.Maybe[str] = strawberry.field(description="One of the recovery codes, which is used up.")
+    passkey: strawberry.Maybe[PasskeyAnswerInput] = strawberry.field(
+        description="A passkey. In a session that no password opened, it has to verify its user."
+    )
 
 
 @strawberry.type
@@ -63,8 +79,8 @@ class SignInMutation:
 
     @mutation(
         takes_secret=True,
-        description="Answer a challenge with a one-time code. An account's first verified code confirms its second "
-        "factor.",
+        description="Answer a challenge with a one-time code. While enrollment is pending, it confirms the "
+        "authenticator app as the account's first factor.",
     )
     async def verify_otp(self, info: Info, input: Annotated[VerifyOtpInput, INPUT]) -> VerifyOtpResult:
         context = info.context
@@ -72,7 +88,7 @@ class SignInMutation:
 
     @mutation(
         takes_secret=True,
-        description="Answer a challenge with a recovery code instead of a one-time code.",
+        description="Answer a challenge with a recovery code instead of a one-time code or a passkey.",
     )
     async def verify_recovery_code(
         self, info: Info, input: Annotated[VerifyRecoveryCodeInput, INPUT]
@@ -83,7 +99,7 @@ class SignInMutation:
     @mutation(
         takes_secret=True,
         description="A fresh TOTP secret for an account whose enrollment was never confirmed. The old secret and all "
-        "open challenges stop working.",
+        "open challenges stop working, with the ceremonies of passkeys that they began.",
     )
     async def restart_enrollment(
         self, info: Info, input: Annotated[RestartEnrollmentInput, INPUT]
@@ -99,6 +115,12 @@ class SignInMutation:
     )
     async def reauthenticate(self, info: Info, input: Annotated[ReauthenticateInput, INPUT]) -> ReauthenticateResult:
         context = info.context
-        otp = input.otp.value if input.otp else None
-        recovery_code = input.recovery_code.value if input.recovery_code else None
-        return await reauthenticate(context.services, context.access_token, otp, recovery_code, context.client)
+        passkey = input.passkey.value if input.passkey else None
+        return await reauthenticate(
+            context.services,
+            context.access_token,
+            context.client,
+            otp=input.otp.value if input.otp else None,
+            recovery_code=input.recovery_code.value if input.recovery_code else None,
+            passkey=PasskeyAnswer(passkey.ceremony_token, passkey.credential) if passkey else None,
+        )

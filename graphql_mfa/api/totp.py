@@ -66,7 +66,8 @@ class TotpMutation:
 
     @mutation(
         needs_recent_factor=True,
-        description="Remove an authenticator app, unless it is the last one.",
+        description="Remove an authenticator app, unless it is the last second factor. Ends the other sessions that it "
+        "opened, or was last verified in.",
     )
     async def remove_totp_device(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`TotpDevice.id`.")]

@@ -12,24 +12,22 @@ from errno import EADDRINUSE
 from functools import partial
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOL_SOCKET, socket
 from tempfile import TemporaryDirectory
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-import uvicorn
-from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
-from graphql_mfa.app import create_app
 from graphql_mfa.cli.configuration import connected_database, exit_on_wrong_configuration, read_settings, require_keys
 from graphql_mfa.core.addresses import is_loopback
 from graphql_mfa.core.keys import KeyRing
-from graphql_mfa.http_server import BoundedProtocol
 from graphql_mfa.logs import format_reports, log_config, logs_json, report
 from graphql_mfa.metrics import MULTIPROCESS_DIRECTORY, scraped_registry
-from graphql_mfa.settings import Settings, default_cookie_name
+from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import require_ready
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from uvicorn import Config
 
 _log = logging.getLogger("graphql_mfa")
 
@@ -49,9 +47,11 @@ def serve(
     # Before reading the settings, so that errors in them are formatted too.
     json = logs_json(os.environ.get("GRAPHQL_MFA_LOG_FORMAT", "auto"))
     format_reports(json=json)
+    from graphql_mfa.app import create_app
+
     settings = read_settings()
-    if "cookie_name" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"cookie_name": default_cookie_name(dev=dev, port=port)})
+    if dev:
+        settings = settings.for_development(port)
     with exit_on_wrong_configuration():
         if dev and not is_loopback(host):
             raise ValueError("--dev serves this machine alone: --host must be a loopback address, such as 127.0.0.1.")
@@ -65,11 +65,15 @@ def serve(
         config = _config(settings, workers, dev=dev, json=json)
         with _metrics(settings, workers):
             hint = _explorer_hint(settings, host, dev=dev)
-            _run(config, listener, f"Serving GraphQL at {_url(listener)} {hint}".strip())
+            # Browsers allow passkeys at this name, and at no address.
+            name = "localhost" if settings.passkey_rp_id == "localhost" else None
+            _run(config, listener, f"Serving GraphQL at {_url(listener, name)} {hint}".strip())
 
 
-def create_served_app(settings: Settings, *, dev: bool, json: bool) -> FastAPI:
+def create_served_app(settings: Settings, *, dev: bool, json: bool) -> "FastAPI":
     """Create the application of one worker, and exempt its objects from garbage collection."""
+    from graphql_mfa.app import create_app
+
     format_reports(json=json)
     app = create_app(settings, dev=dev)
     gc.freeze()
@@ -77,7 +81,11 @@ def create_served_app(settings: Settings, *, dev: bool, json: bool) -> FastAPI:
     return app
 
 
-def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> uvicorn.Config:
+def _config(settings: Settings, workers: int, *, dev: bool, json: bool) -> "Config":
+    import uvicorn
+
+    from graphql_mfa.http_server import BoundedProtocol
+
     return uvicorn.Config(
         partial(create_served_app, settings, dev=dev, json=json),
         factory=True,
@@ -119,8 +127,9 @@ def _bind(host: str, port: int, *, dev: bool) -> socket:
     return listener
 
 
-def _url(listener: socket) -> str:
-    host, port = listener.getsockname()[:2]
+def _url(listener: socket, name: str | None) -> str:
+    address, port = listener.getsockname()[:2]
+    host = name or address
     return f"http://[{host}]:{port}/graphql" if ":" in host else f"http://{host}:{port}/graphql"
 
 
@@ -132,7 +141,11 @@ def _explorer_hint(settings: Settings, host: str, *, dev: bool) -> str:
     return ""
 
 
-def _run(config: uvicorn.Config, listener: socket, announcement: str) -> None:
+def _run(config: "Config", listener: socket, announcement: str) -> None:
+    import uvicorn
+    from uvicorn.config import STARTUP_FAILURE
+    from uvicorn.supervisors import Multiprocess
+
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket] | None = None) -> None:
             await super().startup(sockets)

@@ -187,6 +187,7 @@ def _facts(user: StoredUser) -> dict[str, object]:
         "username": account.username,
         "created_at": account.created_at,
         "mfa_enabled": account.mfa_enabled,
+        "passkeys": user.passkeys,
         "enrollment_expires_at": user.enrollment_expires_at,
         "otp_failures": user.otp_failures,
         "otp_blocked_until": user.otp_blocked_until,

@@ -15,7 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
+from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.core.keys import Key, KeyRing
 
 Algorithm = Literal["EdDSA", "ES256"]  # RFC 8037, RFC 7518
@@ -23,19 +23,18 @@ _ALGORITHMS: tuple[Algorithm, ...] = get_args(Algorithm)
 _CACHED_TOKENS = 4096  # about 1 kB each without host claims
 _MAX_HOST_CLAIMS = 4096  # bytes of JSON, 5.5 KiB in base64: nginx and Apache refuse headers of more than 8 KiB
 _TYPE = "at+jwt"  # RFC 9068 2.1
-_METHODS = {FactorKind.TOTP: "otp", FactorKind.RECOVERY_CODE: "recovery_code"}  # RFC 8176 names no look-up secret
-_ACR = "aal2"  # NIST SP 800-63B-4 2.2: password and a second factor
+_ACR = "aal2"  # NIST SP 800-63B-4 2.2: a password and a second factor, or a passkey that verified its user
 
 
 @dataclass(frozen=True)
 class Grant:
-    """The contents of one access token."""
+    """The contents of one access token. methods: of the session, without that there were several."""
 
     user_id: UUID
     session_id: UUID
     generation: int
     authenticated_at: datetime
-    factors: tuple[FactorKind, ...]
+    methods: tuple[str, ...]
     issued_at: datetime
     expires_at: datetime
 
@@ -85,7 +84,7 @@ class AccessTokens:
             "iat": int(grant.issued_at.timestamp()),
             "exp": int(grant.expires_at.timestamp()),
             "auth_time": int(grant.authenticated_at.timestamp()),
-            "amr": amr(grant.factors),
+            "amr": amr(grant.methods),
             "acr": _ACR,
         }
         checked = _checked(host_claims, {*claims, "jti"})
@@ -123,9 +122,9 @@ class AccessTokens:
         return {"keys": self._jwks}
 
 
-def amr(factors: Iterable[FactorKind]) -> tuple[str, ...]:
-    """The authentication methods of a session (RFC 8176)."""
-    return ("pwd", *(_METHODS[factor] for factor in factors), "mfa")
+def amr(methods: Iterable[str]) -> tuple[str, ...]:
+    """The `amr` of a session by these methods, which are several factors (RFC 8176 2)."""
+    return (*methods, "mfa")
 
 
 def _checked(given: object, own: Iterable[str]) -> dict[str, object]:

@@ -21,6 +21,32 @@ class FactorKind(Described):
 
     TOTP = auto(), "A one-time code of an authenticator app (RFC 6238)."
     RECOVERY_CODE = auto(), "A single-use recovery code."
+    PASSKEY = auto(), "A passkey (WebAuthn)."
+
+
+PASSWORD_METHOD = "pwd"
+"""In the methods of a session that began with a password (RFC 8176 2)."""
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A second factor that was just verified.
+
+    factor_id: the authenticator app or passkey. user_verified: whether a passkey verified its user, which makes it two
+    factors. synced: whether the passkey's provider keeps copies of it.
+    """
+
+    factor: FactorKind
+    factor_id: UUID | None = None
+    user_verified: bool = False
+    synced: bool = False
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Authentication methods (RFC 8176 2), which has no name for a look-up secret."""
+        if self.factor is FactorKind.PASSKEY:
+            return ("swk" if self.synced else "hwk", *["user"] * self.user_verified)
+        return ("otp",) if self.factor is FactorKind.TOTP else ("recovery_code",)
 
 
 class NotAuthenticatedReason(Described):

@@ -118,3 +118,18 @@ class Problem:
 
     code: FieldErrorCode
     message: str
+
+
+_LONGEST_FACTOR_NAME = 64
+
+
+def parse_factor_name(raw: str) -> str | Problem:
+    """Validate the name of an authenticator app or passkey: trimmed, 1 to 64 code points."""
+    name = trim(raw)
+    if not name:
+        return Problem(FieldErrorCode.TOO_SHORT, "A name has at least one visible character.")
+    if len(name) > _LONGEST_FACTOR_NAME:
+        return Problem(FieldErrorCode.TOO_LONG, f"A name has at most {_LONGEST_FACTOR_NAME} characters.")
+    if not is_shown(name):
+        return Problem(FieldErrorCode.INVALID_CHARACTERS, "A name has no control or invisible characters.")
+    return name

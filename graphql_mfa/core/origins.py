@@ -1,7 +1,8 @@
 """Web origins, as operators list them and browsers send them in `Origin` (RFC 6454 6.2)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from urllib.parse import urlsplit
 
 # Web views and browser extensions have custom schemes, and hosts whose case is preserved.
 _ORIGIN = re.compile(
@@ -44,6 +45,45 @@ def wildcard_pattern(origins: Iterable[str]) -> str | None:
     """A regular expression for entries such as `https://*.example.com`; None if there are none."""
     wildcards = [origin for origin in origins if is_wildcard(origin) and origin != "*"]
     return "|".join(re.escape(origin).replace(r"\*", _LABEL) for origin in wildcards) or None
+
+
+_RP_ID = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+_ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
+
+
+def passkey_problem(rp_id: str, origins: Collection[str]) -> str | None:
+    """Why browsers would refuse passkeys of that domain at these origins (WebAuthn L3 5.1.3 and 5.11).
+
+    At least one origin is at the domain or below it; others are related origins.
+    """
+    if not _RP_ID.fullmatch(rp_id) or not (rp_id == "localhost" or _is_registered(rp_id)):
+        return (
+            "GRAPHQL_MFA_PASSKEY_RP_ID is a registered domain in lower case, such as example.com, or localhost: no "
+            "address, no scheme and no port"
+        )
+    hosts = []
+    for origin in origins:
+        if _ANDROID_APP.fullmatch(origin):
+            continue
+        found = _ORIGIN.fullmatch(origin)
+        host = urlsplit(origin).hostname or ""
+        is_secure = found and (found["web"] == "https" or (found["web"] and _is_at(host, "localhost")))
+        if not is_secure or "*" in origin:
+            return (
+                f"GRAPHQL_MFA_PASSKEY_ORIGINS: {origin} can't use passkeys. Name each origin, as in "
+                "https://app.example.com or http://localhost:5173"
+            )
+        hosts.append(host)
+    if not any(_is_at(host, rp_id) for host in hosts):
+        return (
+            f"GRAPHQL_MFA_PASSKEY_ORIGINS: no origin is at {rp_id} or a subdomain of it, as GRAPHQL_MFA_PASSKEY_RP_ID "
+            "requires"
+        )
+    return None
+
+
+def _is_at(host: str, domain: str) -> bool:
+    return host == domain or host.endswith(f".{domain}")
 
 
 def _is_registered(domain: str) -> bool:

@@ -7,6 +7,7 @@ from enum import auto
 from uuid import UUID
 
 from graphql_mfa.core import Described
+from graphql_mfa.core.accounts import FactorKind
 
 _VERSION_AND_VARIANT = (7 << 76) | (0b10 << 62)
 
@@ -15,7 +16,7 @@ class SecurityEventKind(Described):
     """What happened to an account. New values may be added."""
 
     REGISTERED = auto(), "The account was created."
-    ENROLLMENT_CONFIRMED = auto(), "The first code was verified: the second factor is on."
+    ENROLLMENT_CONFIRMED = auto(), "The first second factor was verified: it is on."
     SIGNED_IN = auto(), "A sign-in succeeded."
     SIGN_IN_FAILED = (
         auto(),
@@ -34,7 +35,14 @@ class SecurityEventKind(Described):
     RECOVERY_CODES_REGENERATED = auto(), "The recovery codes were replaced by new ones."
     TOTP_DEVICE_ADDED = auto(), "An authenticator app was added."
     TOTP_DEVICE_REMOVED = auto(), "An authenticator app was removed."
-    PASSWORD_CHANGED = auto(), "The password was changed with the current one."
+    PASSKEY_ADDED = auto(), "A passkey was added."
+    PASSKEY_REMOVED = auto(), "A passkey was removed."
+    PASSKEY_COUNTER_REGRESSED = (
+        auto(),
+        "The sign counter of a passkey went back, so there may be a copy of it. It was refused, unless it is a synced "
+        "one.",
+    )
+    PASSWORD_CHANGED = auto(), "The password was changed by its owner."
     PASSWORD_RESET = auto(), "A new password was set without the old one."
     SESSION_ENDED = auto(), "A session was ended, or all of them were."
     REFRESH_TOKEN_REUSED = (
@@ -69,7 +77,12 @@ class SecurityEventKind(Described):
 
 _MOST_PER_HOUR = 10
 _CAUSED_BY_OTHERS = frozenset(
-    {SecurityEventKind.SIGN_IN_FAILED, SecurityEventKind.OTP_REPLAYED, SecurityEventKind.REFRESH_TOKEN_REUSED}
+    {
+        SecurityEventKind.SIGN_IN_FAILED,
+        SecurityEventKind.OTP_REPLAYED,
+        SecurityEventKind.PASSKEY_COUNTER_REGRESSED,
+        SecurityEventKind.REFRESH_TOKEN_REUSED,
+    }
 )
 
 
@@ -78,7 +91,8 @@ class SecurityEvent:
     """A security event, as it is delivered to `on_event` and webhooks.
 
     id: the same in each delivery. ip_address, user_agent: of the client; None for an operator's actions. count: of the
-    attempts that it sums up; None for other kinds.
+    attempts that it sums up; None for other kinds. factor: the kind of second factor that it is
+    about; None if it is about none.
     """
 
     id: UUID
@@ -89,6 +103,7 @@ class SecurityEvent:
     ip_address: str | None
     user_agent: str | None
     count: int | None = None
+    factor: FactorKind | None = None
 
 
 def event_id(now: datetime, position: int) -> UUID:

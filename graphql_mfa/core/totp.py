@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pyotp
 
-from graphql_mfa.core.inputs import FieldErrorCode, Problem, is_shown, plain_code, trim
+from graphql_mfa.core.inputs import plain_code
 
 RECOMMENDED_SECRET_BITS = 128  # minimum of RFC 4226 section 4, R6
 DEFAULT_DEVICE_NAME = "Authenticator app"
@@ -21,7 +21,6 @@ _SECRET_BYTES = 20
 _SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})
 _QR_CODE_BYTES = 2953  # of version 40, level L, in byte mode (ISO/IEC 18004, table 7)
 _QUOTED_CHARACTER = 12  # maximum bytes: four of UTF-8, percent-encoded
-_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True)
@@ -168,15 +167,3 @@ class Device:
     confirmed: bool
     created_at: datetime
     last_used_at: datetime | None = None
-
-
-def parse_device_name(raw: str) -> str | Problem:
-    """Validate a device name: trimmed, 1 to 64 code points."""
-    name = trim(raw)
-    if not name:
-        return Problem(FieldErrorCode.TOO_SHORT, "A name has at least one visible character.")
-    if len(name) > _LONGEST_NAME:
-        return Problem(FieldErrorCode.TOO_LONG, f"A name has at most {_LONGEST_NAME} characters.")
-    if not is_shown(name):
-        return Problem(FieldErrorCode.INVALID_CHARACTERS, "A name has no control or invisible characters.")
-    return name

@@ -28,6 +28,7 @@ SESSION_REFRESHES = Limit(*Rate.parse("120/10m"))
 _PASSWORD_BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=15))
 _NEW_ADDRESSES_BACKOFF = Backoff(timedelta(minutes=1), timedelta(minutes=1))
 _RECOVERY_CODES = Rate.parse("10/5m")
+_PASSKEY_SIGN_INS = Rate.parse("30/5m")
 _ENROLLMENT_RESTARTS = Rate.parse("10/1h")
 # How much higher the limits of an IPv6 /56 and /48 are than those of a /64: room for neighbours and for the networks
 # of one site, and far below the 256 and 65,536 networks of an attacker who owns the whole.
@@ -55,6 +56,16 @@ def login(settings: Settings, name: str, client: Client, candidate: LoginCandida
 def recovery_code(user_id: UUID, address: str) -> Limits:
     """Wrong recovery codes per account and address, so that a thief of the password can't lock the owner out."""
     return {_key("recovery code", str(user_id), address): Limit(*_RECOVERY_CODES)}
+
+
+def passkey_sign_in(settings: Settings, address: str) -> Limits:
+    """Refused passkeys per address: signing in with a passkey alone names no account to count them for.
+
+    All answers per address are limited too, since each stores a row, and a right one an event.
+    """
+    answers = Limit(*settings.login_address_total, counts_successes=True)
+    refused = Limit(*_PASSKEY_SIGN_INS)
+    return _per_address("passkey", address, refused) | _per_address("passkeys of address", address, answers)
 
 
 def enrollment_restart(user_id: UUID) -> Limits:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEvent, SecurityEventKind
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, outbox
@@ -151,6 +152,7 @@ class _Worker:
                 ip_address=message.ip_address,
                 user_agent=message.user_agent,
                 count=message.count,
+                factor=FactorKind[message.factor] if message.factor else None,
             )
             async with asyncio.timeout(DELIVERY_SECONDS):
                 await self._on_event(event)

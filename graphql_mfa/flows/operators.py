@@ -72,7 +72,7 @@ async def show_user(services: Services, username: str) -> UserDetails | None:
             return None
         return UserDetails(
             user,
-            devices=totp.count_confirmed(connection, user.id),
+            devices=user.devices if user.account.mfa_enabled else 0,
             sessions=operators.count_sessions(connection, user.id, now),
             events=security_events.newest(connection, user.id, _SHOWN_EVENTS),
         )

@@ -5,27 +5,31 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from graphql_mfa.core import passwords
-from graphql_mfa.core.accounts import lookup_key, username_key
+from graphql_mfa.core.accounts import FactorKind, Proof, lookup_key, username_key
 from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, lock_recovery_code
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_with_recent_mfa
-from graphql_mfa.flows.totp import Verified, answer_with_otp, decoy_device, match_devices, otp_refusal
+from graphql_mfa.flows.totp import answer_with_otp, decoy_device, match_devices, otp_refusal
 from graphql_mfa.services import Client, Services, Transaction
-from graphql_mfa.store import accounts, security_events, sessions, sign_in, throttles, totp
+from graphql_mfa.store import accounts, passkeys, security_events, sessions, sign_in, throttles, totp
+from graphql_mfa.store.passkeys import StoredPasskey
 from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput, RateLimited
 from graphql_mfa.types.passwords import ChangePasswordResult, PasswordChanged, ResetPasswordResult, ResetRejected
+from graphql_mfa.types.sessions import ReauthenticationRequired
 from graphql_mfa.types.sign_in import InvalidCredentials
 from graphql_mfa.types.totp import OtpAlreadyUsed
 
 
 async def change_password(
-    services: Services, access_token: str | None, current_password: str, new_password: str, client: Client
+    services: Services, access_token: str | None, current_password: str | None, new_password: str, client: Client
 ) -> ChangePasswordResult:
     """Compare the current password, check the new one, and store it if the compared one is still there.
+
+    current_password: None in a session that verified its user by a trusted passkey.
 
     A missing slot before the hashing threads is reported last: after a session that ended or is stale, and after a new
     password whose format is wrong.
@@ -36,13 +40,18 @@ async def change_password(
     )
     async with services.hashing.slot(client.address) as slot:
 
-        def admit(transaction: Transaction, caller: Caller) -> Caller | InvalidInput | RateLimited:
+        def admit(
+            transaction: Transaction, caller: Caller
+        ) -> Caller | InvalidInput | InvalidCredentials | ReauthenticationRequired | RateLimited:
             if problem:
                 return InvalidInput.of({"newPassword": problem})
             if isinstance(slot, timedelta):
                 return RateLimited.until(slot)
-            wait = transaction.limit(_limits_of(services, caller))
-            return caller if wait is None else RateLimited.until(wait)
+            if wait := transaction.limit(_limits_of(services, caller)):
+                return RateLimited.until(wait)
+            if current_password is None and not _is_by_trusted_passkey(transaction, caller):
+                return _require_trusted_passkey(transaction, caller)
+            return caller
 
         caller = await run_with_recent_mfa(services, client, access_token, admit)
         if not isinstance(caller, Caller):
@@ -54,23 +63,19 @@ async def _change(
     services: Services,
     access_token: str | None,
     before: Caller,
-    current_password: str,
+    current_password: str | None,
     new_password: str,
     client: Client,
 ) -> ChangePasswordResult:
     hashing = services.hashing
     stored_hash = before.user.password_hash
-    verdict = await hashing.run(hashing.hasher.verify, current_password, stored_hash)
-
-    def refuse(transaction: Transaction, caller: Caller) -> InvalidCredentials:
-        transaction.record(caller.user.id, SecurityEventKind.SIGN_IN_FAILED)
-        return InvalidCredentials(message="Your current password is wrong.")
-
-    if not verdict.right:
-        return await run_as_user(services, client, access_token, refuse)
-    problem = passwords.unchanged_problem(new_password, current_password) or await _guessability_problem(
-        services, username_key(before.user.account.username), new_password
-    )
+    problem = None
+    if current_password is not None:
+        verdict = await hashing.run(hashing.hasher.verify, current_password, stored_hash)
+        if not verdict.right:
+            return await run_as_user(services, client, access_token, _refuse_current)
+        problem = passwords.unchanged_problem(new_password, current_password)
+    problem = problem or await _guessability_problem(services, username_key(before.user.account.username), new_password)
     if problem:
         # The current password was right: choosing a weak new one three times is not guessing three times.
         await services.write(client, lambda transaction: transaction.release(_limits_of(services, before)))
@@ -78,12 +83,46 @@ async def _change(
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
     def replace(transaction: Transaction, caller: Caller) -> PasswordChanged | InvalidCredentials:
-        if caller.user.password_hash != stored_hash:
-            return refuse(transaction, caller)
+        # Meanwhile the passkey may have been removed, or another factor verified in its place.
+        if caller.user.password_hash != stored_hash or (
+            current_password is None and not _is_by_trusted_passkey(transaction, caller)
+        ):
+            return _refuse_current(transaction, caller)
         transaction.release(_limits_of(services, caller))
         return _replace_current(transaction, caller, new_hash)
 
     return await run_as_user(services, client, access_token, replace)
+
+
+def _refuse_current(transaction: Transaction, caller: Caller) -> InvalidCredentials:
+    transaction.record(caller.user.id, SecurityEventKind.SIGN_IN_FAILED)
+    return InvalidCredentials(message="Your current password is missing or wrong.")
+
+
+def _is_by_trusted_passkey(transaction: Transaction, caller: Caller) -> bool:
+    """Whether a passkey verified the user last, and is old enough.
+
+    Otherwise the thief of a fresh session could add a passkey and take the account over.
+    """
+    session = caller.session
+    if not session.user_verified or session.verified_by is None:
+        return False
+    passkey = passkeys.lock(transaction.connection, session.verified_by, caller.user.id)
+    return passkey is not None and _is_trusted(transaction, passkey)
+
+
+def _require_trusted_passkey(transaction: Transaction, caller: Caller) -> ReauthenticationRequired | InvalidCredentials:
+    found = passkeys.of_user(transaction.connection, caller.user.id)
+    if not any(passkey.user_verified and _is_trusted(transaction, passkey) for passkey in found):
+        return _refuse_current(transaction, caller)
+    transaction.release(_limits_of(transaction.services, caller))
+    return ReauthenticationRequired(factors=[FactorKind.PASSKEY])
+
+
+def _is_trusted(transaction: Transaction, passkey: StoredPasskey) -> bool:
+    settings = transaction.services.settings
+    age = transaction.now - passkey.created_at
+    return settings.passkey_rp_id is not None and age >= timedelta(seconds=settings.passkey_trusted_after_seconds)
 
 
 async def _guessability_problem(services: Services, name_key: str, new_password: str) -> Problem | None:
@@ -190,19 +229,19 @@ def _reserve(transaction: Transaction, request: _Request) -> limits.Limits | Rat
 def _prove(transaction: Transaction, request: _Request) -> UUID | None:
     """The account that both codes prove, with both used up; None, with neither used up, otherwise.
 
-    An account that never confirmed a factor counts as none. Every refusal runs as many statements as a wrong one-time
+    An account without an authenticator app counts as none. Every refusal runs as many statements as a wrong one-time
     code does; those that have nothing to do run for a decoy id.
     """
     connection, now = transaction.connection, transaction.now
     decoy = uuid4()
     user = accounts.lock_by_name(connection, request.name_key, now)
-    owner = user if user and user.account.mfa_enabled else None
+    owner = user if user and user.account.mfa_enabled and user.devices else None
     owner_id = owner.id if owner else decoy
     has_code = lock_recovery_code(connection, owner_id, request.recovery_code)
     devices = totp.of_user(connection, owner_id, confirmed=True)
     if owner and has_code and not otp_refusal(owner, now):
         answer = answer_with_otp(transaction, owner, devices, request.otp)
-        if isinstance(answer, Verified):
+        if isinstance(answer, Proof):
             consume_recovery_code(connection, owner_id, request.recovery_code)
             return owner_id
         if isinstance(answer, OtpAlreadyUsed):

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from functools import wraps
 from inspect import isawaitable
 from typing import Any, Concatenate, ParamSpec, TypeVar
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import Grant, amr
-from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind, NotAuthenticatedReason
+from graphql_mfa.core.accounts import PASSWORD_METHOD, SESSIONS_PER_ACCOUNT, Account, NotAuthenticatedReason, Proof
 from graphql_mfa.core.addresses import address_group, parse_address
 from graphql_mfa.core.inputs import parse_id_or_nil
 from graphql_mfa.core.keys import Key
@@ -30,6 +30,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited
 from graphql_mfa.services import Claims, ClaimsRequest, Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in
+from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import RolledBackError
 from graphql_mfa.store.sessions import StoredSession, TokenOwner
 from graphql_mfa.store.sign_in import LockedChallenge
@@ -284,22 +285,24 @@ async def revoke_session(
 
 
 def open_session(
-    transaction: Transaction, challenge: LockedChallenge, factor: FactorKind, device_id: UUID | None = None
+    transaction: Transaction, user: StoredUser, proof: Proof, challenge: LockedChallenge | None
 ) -> tuple[StoredSession, TokenPair]:
-    """Open a session for an account that has answered a challenge; the one used least recently may end for it.
+    """Open a session for an account that verified a factor; the one used least recently may end for it.
 
-    device_id: the authenticator app that answered it, if one did.
+    challenge: the one that the factor answered, which the password opened; None for a passkey alone.
     """
     connection, services = transaction.connection, transaction.services
-    client, now, user = transaction.client, transaction.now, challenge.user
+    client, now = transaction.client, transaction.now
     key = services.key_ring.current
     refresh_token = first_refresh_token()
     ends_at = now + timedelta(seconds=services.settings.session_lifetime_seconds)
     session = StoredSession(
         id=uuid4(),
         user_id=user.id,
+        created_at=now,
         authenticated_at=now,
-        factors=(factor,),
+        factors=(proof.factor,),
+        methods=((PASSWORD_METHOD,) if challenge else ()) + proof.methods,
         ends_at=ends_at,
         expires_at=min(_idle_end(services, now), ends_at),
         generation=0,
@@ -309,13 +312,14 @@ def open_session(
         family_digest=family_digest(refresh_token),
         ip_address=client.ip_address,
         user_agent=client.user_agent,
-        opened_by=device_id,
-        verified_by=device_id,
+        opened_by=proof.factor_id,
+        verified_by=proof.factor_id,
+        user_verified=proof.user_verified,
     )
     if user.sessions > SESSIONS_PER_ACCOUNT - _UNCOUNTED:
         sessions.end_beyond(connection, user.id, now, SESSIONS_PER_ACCOUNT - 1)
     sessions.add(connection, session)
-    if client.address != challenge.latest_address:
+    if challenge is None or client.address != challenge.latest_address:
         sign_in.remember_address(connection, user.id, client.address, now)
     return session, _token_pair(services, user.account, session, refresh_token, now, key, opening=True)
 
@@ -358,7 +362,7 @@ def access_token_of(
         session_id=session.id,
         generation=session.generation,
         authenticated_at=session.authenticated_at,
-        factors=session.factors,
+        methods=session.methods,
         issued_at=issued_at,
         expires_at=expires_at,
     )
@@ -367,7 +371,7 @@ def access_token_of(
         username=account.username,
         session_id=None if opening else session.id,
         authenticated_at=session.authenticated_at,
-        amr=amr(session.factors),
+        amr=amr(session.methods),
     )
     return services.access_tokens.sign(grant, key, claims_for(services, request)), expires_at
 

@@ -7,31 +7,24 @@ from typing import TypeVar
 from uuid import UUID
 
 from graphql_mfa.core import throttling
-from graphql_mfa.core.accounts import Account, FactorKind, lookup_key
+from graphql_mfa.core.accounts import FactorKind, Proof, lookup_key
 from graphql_mfa.core.passwords import PasswordVerdict
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.tokens import CHALLENGE_PREFIX, Purpose, digest, new_token, token_digest
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, replace_recovery_codes
-from graphql_mfa.flows.sessions import access_token_of, asking_for_claims, open_session
-from graphql_mfa.flows.signed_in import Caller, run_rate_limited
-from graphql_mfa.flows.totp import (
-    Verified,
-    answer_with_otp,
-    enroll_device,
-    enrollment_code_digest,
-    otp_refusal,
-)
+from graphql_mfa.flows.second_factors import usable_factors
+from graphql_mfa.flows.sessions import asking_for_claims, open_session
+from graphql_mfa.flows.totp import answer_with_otp, enroll_device, enrollment_code_digest, otp_refusal
 from graphql_mfa.services import Client, Services, Transaction
-from graphql_mfa.store import accounts, sessions, sign_in, throttles, totp
+from graphql_mfa.store import accounts, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
 from graphql_mfa.store.throttles import Reserved
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.errors import RateLimited
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
-from graphql_mfa.types.sessions import Reauthenticated, seconds_until
 from graphql_mfa.types.sign_in import (
     AlreadyEnrolled,
     Challenge,
@@ -42,7 +35,6 @@ from graphql_mfa.types.sign_in import (
     InvalidCredentials,
     LoginResult,
     OtpRequired,
-    ReauthenticateResult,
     RestartEnrollmentResult,
     SignedIn,
     VerifyOtpResult,
@@ -107,13 +99,14 @@ def _require_second_factor(
     connection, now = transaction.connection, transaction.now
     if verdict.new_hash:
         accounts.replace_password_hash(connection, user.id, verdict.new_hash)
-    enabled = user.account.mfa_enabled
-    has_device = enabled or bool(totp.of_user(connection, user.id, confirmed=False))
-    factors = user.usable_factors(now, has_device=has_device)
     challenge = issue_challenge(
-        transaction, user.id, factors=factors, otp_wait=user.otp_wait(now), refused_passwords=refused_passwords
+        transaction,
+        user.id,
+        factors=usable_factors(transaction.services, user, now),
+        otp_wait=user.otp_wait(now) if user.expects_codes else None,
+        refused_passwords=refused_passwords,
     )
-    return OtpRequired(challenge=challenge, enrollment_pending=not enabled)
+    return OtpRequired(challenge=challenge, enrollment_pending=not user.account.mfa_enabled)
 
 
 @asking_for_claims
@@ -130,37 +123,65 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
             return refusal
         devices = totp.of_user(connection, user.id, confirmed=user.account.mfa_enabled)
         answer = answer_with_otp(transaction, user, devices, otp, challenge)
-        if not isinstance(answer, Verified):
+        if not isinstance(answer, Proof):
             sign_in.count_attempt(connection, challenge.digest)
             return answer
+        if not user.account.mfa_enabled:
+            return confirm_enrollment(transaction, challenge, answer)
         sign_in.consume_challenge(connection, challenge.digest)
-        return _sign_in(transaction, challenge, answer)
+        return complete_sign_in(transaction, user, answer, challenge)
 
-    return await _run_with_challenge(services, client, challenge_token, verify)
+    return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), verify)
 
 
-def _sign_in(
-    transaction: Transaction, challenge: LockedChallenge, verified: Verified
-) -> SignedIn | EnrollmentConfirmed:
+def confirm_enrollment(transaction: Transaction, challenge: LockedChallenge, proof: Proof) -> EnrollmentConfirmed:
+    """Switch the second factor on with the first one, and open a session.
+
+    Every challenge ends, and with it the ceremonies of passkeys that were begun with it.
+    """
     user = challenge.user
-    session, tokens = open_session(transaction, challenge, FactorKind.TOTP, verified.device_id)
-    refused = _refused_passwords(transaction, challenge)
-    if user.account.mfa_enabled:
-        transaction.record(user.id, SecurityEventKind.SIGNED_IN, refused_passwords=refused)
-        return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
+    sign_in.end_challenges(transaction.connection, user.id)
+    session, tokens = open_session(transaction, user, proof, challenge)
     accounts.enable_mfa(transaction.connection, user.id, transaction.now)
     codes = replace_recovery_codes(transaction, user.id)
-    kinds = (SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN)
-    transaction.record(user.id, *kinds, refused_passwords=refused)
+    transaction.record(
+        user.id,
+        SecurityEventKind.ENROLLMENT_CONFIRMED,
+        SecurityEventKind.SIGNED_IN,
+        factor=proof.factor,
+        refused_passwords=_refused_passwords(transaction, user, challenge),
+    )
     account = replace(user.account, mfa_enabled=True, recovery_codes_left=len(codes))
     return EnrollmentConfirmed(tokens=tokens, user=User.of(account, session.id), recovery_codes=codes)
 
 
-def _refused_passwords(transaction: Transaction, challenge: LockedChallenge) -> int:
+def complete_sign_in(
+    transaction: Transaction,
+    user: StoredUser,
+    proof: Proof,
+    challenge: LockedChallenge | None = None,
+    *kinds: SecurityEventKind,
+) -> SignedIn:
+    """Open a session. challenge: the one that was answered and consumed; None for a passkey alone.
+
+    kinds: of events to record before the sign-in.
+    """
+    session, tokens = open_session(transaction, user, proof, challenge)
+    transaction.record(
+        user.id,
+        *kinds,
+        SecurityEventKind.SIGNED_IN,
+        factor=proof.factor,
+        refused_passwords=_refused_passwords(transaction, user, challenge),
+    )
+    return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
+
+
+def _refused_passwords(transaction: Transaction, user: StoredUser, challenge: LockedChallenge | None) -> int:
     """How many were refused since the last sign-in: reported by one of the sign-ins that know of them."""
-    number = challenge.refused_passwords
-    key = limits.refused_passwords(challenge.user.key)
-    return number if number and throttles.subtract(transaction.connection, key, number) else 0
+    connection, key = transaction.connection, limits.refused_passwords(user.key)
+    number = challenge.refused_passwords if challenge else throttles.attempts(connection, key)
+    return number if number and throttles.subtract(connection, key, number) else 0
 
 
 @asking_for_claims
@@ -179,16 +200,15 @@ async def verify_recovery_code(
             return RateLimited.until(wait)
         if not consume_recovery_code(connection, user.id, recovery_code):
             sign_in.count_attempt(connection, challenge.digest)
-            transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED)
+            transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.RECOVERY_CODE)
             return InvalidRecoveryCode.of(challenge.attempts_left)
         sign_in.consume_challenge(connection, challenge.digest)
         transaction.release(counted)
-        session, tokens = open_session(transaction, challenge, FactorKind.RECOVERY_CODE)
-        kinds = (SecurityEventKind.RECOVERY_CODE_USED, SecurityEventKind.SIGNED_IN)
-        transaction.record(user.id, *kinds, refused_passwords=_refused_passwords(transaction, challenge))
-        return SignedIn(tokens=tokens, user=User.of(accounts.find(connection, user.id), session.id))
+        user = replace(user, account=accounts.find(connection, user.id))
+        proof = Proof(FactorKind.RECOVERY_CODE)
+        return complete_sign_in(transaction, user, proof, challenge, SecurityEventKind.RECOVERY_CODE_USED)
 
-    return await _run_with_challenge(services, client, challenge_token, verify)
+    return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), verify)
 
 
 async def restart_enrollment(
@@ -208,7 +228,7 @@ async def restart_enrollment(
         counted = limits.enrollment_restart(user.id)
         if wait := transaction.limit(counted):
             return RateLimited.until(wait)
-        if not _may_enroll(user, enrollment_code):
+        if not may_enroll(user, enrollment_code):
             # Counted for the challenge only: guesses must not use up the owner's restarts.
             sign_in.count_attempt(connection, challenge.digest)
             transaction.release(counted)
@@ -222,69 +242,13 @@ async def restart_enrollment(
         )
         return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
 
-    return await _run_with_challenge(services, client, challenge_token, restart)
+    return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), restart)
 
 
-def _may_enroll(user: StoredUser, enrollment_code: str | None) -> bool:
+def may_enroll(user: StoredUser, enrollment_code: str | None) -> bool:
+    """Whether an account that was never confirmed may add its first factor, with that code of an operator."""
     return not user.needs_enrollment_code or user.enrollment_code_digest == enrollment_code_digest(
         enrollment_code or ""
-    )
-
-
-@asking_for_claims
-async def reauthenticate(
-    services: Services, access_token: str | None, otp: str | None, recovery_code: str | None, client: Client
-) -> ReauthenticateResult:
-    """Count and compare as at sign-in, then renew the session's `auth_time`; its refresh token stays as it is.
-
-    Give one of the two: a one-time code or a recovery code.
-    """
-
-    def verify(transaction: Transaction, caller: Caller) -> ReauthenticateResult:
-        user = caller.user
-        if otp is not None:
-            if refusal := otp_refusal(user, transaction.now):
-                return refusal
-            devices = totp.of_user(transaction.connection, user.id, confirmed=True)
-            answer = answer_with_otp(transaction, user, devices, otp)
-            if not isinstance(answer, Verified):
-                return answer
-            return _renew(transaction, caller, user.account, FactorKind.TOTP, answer.device_id)
-        if refused := _answer_with_recovery_code(transaction, user.id, recovery_code or ""):
-            return refused
-        account = accounts.find(transaction.connection, user.id)
-        return _renew(transaction, caller, account, FactorKind.RECOVERY_CODE)
-
-    return await run_rate_limited(services, client, access_token, verify)
-
-
-def _answer_with_recovery_code(
-    transaction: Transaction, user_id: UUID, recovery_code: str
-) -> InvalidRecoveryCode | RateLimited | None:
-    counted = limits.recovery_code(user_id, transaction.client.address)
-    if wait := transaction.limit(counted):
-        return RateLimited.until(wait)
-    if not consume_recovery_code(transaction.connection, user_id, recovery_code):
-        transaction.record(user_id, SecurityEventKind.SIGN_IN_FAILED)
-        return InvalidRecoveryCode.of(throttles.attempts_left(transaction.connection, counted))
-    transaction.release(counted)
-    transaction.record(user_id, SecurityEventKind.RECOVERY_CODE_USED)
-    return None
-
-
-def _renew(
-    transaction: Transaction, caller: Caller, account: Account, factor: FactorKind, device_id: UUID | None = None
-) -> Reauthenticated:
-    services, now = transaction.services, transaction.now
-    factors = tuple(dict.fromkeys((*caller.session.factors, factor)))
-    session = replace(caller.session, authenticated_at=now, factors=factors, verified_by=device_id)
-    sessions.reauthenticate(transaction.connection, session)
-    token, expires_at = access_token_of(services, account, session, now, services.key_ring.current)
-    return Reauthenticated(
-        access_token=token,
-        access_token_expires_at=expires_at,
-        access_token_expires_in=seconds_until(expires_at, now),
-        user=User.of(account, session.id),
     )
 
 
@@ -319,16 +283,16 @@ def issue_challenge(
     )
 
 
-async def _run_with_challenge(
-    services: Services, client: Client, challenge_token: str, use_case: Callable[[Transaction, LockedChallenge], T]
+async def run_with_challenge(
+    services: Services, client: Client, digest: bytes | None, use_case: Callable[[Transaction, LockedChallenge], T]
 ) -> T | ChallengeExpired:
-    """Run a transaction that locks the open challenge of the token, and its account, first."""
-    token = token_digest(Purpose.CHALLENGE, challenge_token)
-    if token is None:
+    """Run a transaction that locks the open challenge of that digest, and its account, first."""
+    if digest is None:
         return ChallengeExpired()
 
     def run(transaction: Transaction) -> T | ChallengeExpired:
-        challenge = sign_in.lock_by_challenge(transaction.connection, token, transaction.now, limits.CHALLENGE_ATTEMPTS)
+        connection, now = transaction.connection, transaction.now
+        challenge = sign_in.lock_by_challenge(connection, digest, now, limits.CHALLENGE_ATTEMPTS)
         return ChallengeExpired() if challenge is None else use_case(transaction, challenge)
 
     return await services.write(client, run)

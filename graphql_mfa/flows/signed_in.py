@@ -12,6 +12,7 @@ from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import TokenSubject
 from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.second_factors import usable_factors
 from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions
 from graphql_mfa.store.accounts import StoredUser
@@ -88,7 +89,8 @@ async def run_with_recent_mfa(
     def run(transaction: Transaction, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
         oldest = transaction.now - timedelta(seconds=services.settings.reauthentication_seconds)
         if caller.session.stale_since or caller.session.authenticated_at < oldest:
-            return ReauthenticationRequired(factors=caller.user.usable_factors(transaction.now))
+            factors = usable_factors(services, caller.user, transaction.now, caller.session)
+            return ReauthenticationRequired(factors=factors)
         return _run_counted(use_case, transaction, caller)
 
     return await run_as_user(services, client, access_token, run)

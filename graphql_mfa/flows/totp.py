@@ -1,12 +1,12 @@
 """Authenticator apps: their devices, their secrets, and verifying their codes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from graphql_mfa.core.accounts import Account
-from graphql_mfa.core.inputs import Problem, parse_id_or_nil
+from graphql_mfa.core.accounts import Account, FactorKind, Proof
+from graphql_mfa.core.inputs import Problem, parse_factor_name, parse_id_or_nil
 from graphql_mfa.core.keys import KeyRing, seal, sealed_by, unseal
 from graphql_mfa.core.recovery_codes import parse_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
@@ -20,19 +20,19 @@ from graphql_mfa.core.totp import (
     Device,
     Wrong,
     new_secret,
-    parse_device_name,
     provisioning_uri,
     seconds_until_step,
     verify_code,
 )
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
 from graphql_mfa.services import Client, Services, Transaction
-from graphql_mfa.store import sessions, totp
+from graphql_mfa.store import totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.store.totp import StoredDevice
-from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, shown_id
+from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited
 from graphql_mfa.types.totp import (
     AddTotpDeviceResult,
     ConfirmTotpDeviceResult,
@@ -61,7 +61,7 @@ async def add_totp_device(
 
     def add(transaction: Transaction, caller: Caller) -> TotpDeviceAdded | InvalidInput | TooManyDevices:
         now = transaction.now
-        shown_name = parse_device_name(name)
+        shown_name = parse_factor_name(name)
         if isinstance(shown_name, Problem):
             return InvalidInput.of({"name": shown_name})
         if totp.count(transaction.connection, caller.user.id, now) >= limits.TOTP_DEVICES_PER_USER:
@@ -84,15 +84,16 @@ async def confirm_totp_device(
     def confirm(transaction: Transaction, caller: Caller) -> ConfirmTotpDeviceResult:
         user, now = caller.user, transaction.now
         locked = totp.lock(transaction.connection, device_id, user.id, now)
-        if locked is None or locked.session_id != caller.session.id:
+        # A session becomes stale when the factor that added the device is removed or replaced.
+        if locked is None or locked.session_id != caller.session.id or caller.session.stale_since:
             return NotFound()
         if refusal := otp_refusal(user, now):
             return refusal
         answer = answer_with_otp(transaction, user, [locked.stored], otp)
-        if not isinstance(answer, Verified):
+        if not isinstance(answer, Proof):
             return answer
         if not locked.shown.confirmed:
-            transaction.record(user.id, SecurityEventKind.TOTP_DEVICE_ADDED)
+            transaction.record(user.id, SecurityEventKind.TOTP_DEVICE_ADDED, factor=FactorKind.TOTP)
         device = replace(locked.shown, confirmed=True, last_used_at=now)
         return TotpDeviceConfirmed(device=TotpDevice.of(device), user=caller.shown)
 
@@ -106,11 +107,11 @@ async def rename_totp_device(
     device_id = parse_id_or_nil(id)
 
     def rename(transaction: Transaction, caller: Caller) -> TotpDeviceRenamed | InvalidInput | NotFound:
-        shown_name = parse_device_name(name)
+        shown_name = parse_factor_name(name)
         if isinstance(shown_name, Problem):
             return InvalidInput.of({"name": shown_name})
         device = totp.rename(transaction.connection, device_id, caller.user.id, shown_name, transaction.now)
-        return TotpDeviceRenamed(device=TotpDevice.of(device)) if device else NotFound()
+        return TotpDeviceRenamed(device=TotpDevice.of(device), user=caller.shown) if device else NotFound()
 
     return await run_as_user(services, client, access_token, rename)
 
@@ -118,44 +119,32 @@ async def rename_totp_device(
 async def remove_totp_device(
     services: Services, access_token: str | None, id: str, client: Client
 ) -> RemoveFactorResult:
-    """Remove a device, unless it is the last confirmed one. Removing an unconfirmed one records no event.
-
-    The other sessions that it opened or verified last may be a thief's: they end. This session, if it verified the
-    device last, has to verify another factor before sensitive operations.
-    """
+    """Remove a device, unless it is the last factor. Removing an unconfirmed one records no event."""
     device_id = parse_id_or_nil(id)
 
     def remove(transaction: Transaction, caller: Caller) -> FactorRemoved | LastFactor | NotFound:
-        connection, now, user_id, session = transaction.connection, transaction.now, caller.user.id, caller.session
-        locked = totp.lock(connection, device_id, user_id, now)
+        connection, user = transaction.connection, caller.user
+        locked = totp.lock(connection, device_id, user.id, transaction.now)
         if locked is None:
             return NotFound()
         if locked.shown.confirmed:
-            if totp.count_confirmed(connection, user_id) == 1:
+            if is_last_factor(transaction, user.id, FactorKind.TOTP):
                 return LastFactor()
-            transaction.record(user_id, SecurityEventKind.TOTP_DEVICE_REMOVED)
+            transaction.record(user.id, SecurityEventKind.TOTP_DEVICE_REMOVED, factor=FactorKind.TOTP)
         totp.remove(connection, device_id)
-        ended = sessions.end_others_of_device(connection, device_id, session.id, user_id, now)
-        if session.verified_by == device_id:
-            sessions.make_stale(connection, session.id, now)
-        return FactorRemoved(id=shown_id(device_id), user=caller.shown, sessions_ended=ended)
+        return factor_removed(transaction, user, caller.session, device_id)
 
     return await run_with_recent_mfa(services, client, access_token, remove)
 
 
 def otp_refusal(user: StoredUser, now: datetime) -> FactorDisabled | RateLimited | None:
     """Why one-time codes are not accepted now. A refused code is not counted."""
+    if not user.expects_codes:
+        return None
     if user.otp_disabled:
         return FactorDisabled()
     wait = user.otp_wait(now)
     return RateLimited.until(wait) if wait else None
-
-
-@dataclass(frozen=True)
-class Verified:
-    """A right one-time code, and the device that showed it."""
-
-    device_id: UUID | None
 
 
 def answer_with_otp(
@@ -164,7 +153,7 @@ def answer_with_otp(
     devices: Sequence[StoredDevice],
     otp: str,
     challenge: LockedChallenge | None = None,
-) -> Verified | InvalidOtp | OtpAlreadyUsed:
+) -> Proof | InvalidOtp | OtpAlreadyUsed:
     """Compare a code with the devices; a right one claims its time step and ends the row of wrong ones.
 
     A wrong one is counted for the account, whatever the device: more devices are no more guesses. The account's row is
@@ -182,11 +171,11 @@ def answer_with_otp(
         case Accepted():
             if user.otp_failures:
                 totp.set_otp_state(transaction.connection, user.id)
-            return Verified(device.id if device else None)
+            return Proof(FactorKind.TOTP, device.id if device else None)
         case AlreadyUsed(step):
             # Once for each code that was accepted, however often it is sent again.
             accepted_at = device.last_used_at if device else None
-            transaction.record(user.id, SecurityEventKind.OTP_REPLAYED, once_since=accepted_at)
+            transaction.record(user.id, SecurityEventKind.OTP_REPLAYED, once_since=accepted_at, factor=FactorKind.TOTP)
             retry_after = seconds_until_step(step + 1, transaction.now, settings.otp_period_seconds)
             return OtpAlreadyUsed(retry_after=retry_after, attempts_left=attempts_left)
         case ClockBehind(seconds):
@@ -223,13 +212,13 @@ def match_devices(
 
 
 def _count_failure(transaction: Transaction, user: StoredUser) -> None:
-    """Count a wrong code for the account, except for a new registration, where only the challenge counts it.
+    """Count a wrong code for the account, unless it has no app, or is a new registration: then only the challenge does.
 
     Operator-started enrollments never expire, so their failures count against the account.
     """
     settings, now = transaction.services.settings, transaction.now
     events = [SecurityEventKind.SIGN_IN_FAILED]
-    if user.account.mfa_enabled or user.needs_enrollment_code:
+    if user.expects_codes and (user.account.mfa_enabled or user.needs_enrollment_code):
         disabling = settings.otp_failures_before_disabling
         in_window = totp.add_otp_failure(transaction.connection, user.id, uuid4(), now, now - disabling.window)
         in_a_row = user.otp_failures + 1
@@ -243,7 +232,7 @@ def _count_failure(transaction: Transaction, user: StoredUser) -> None:
             disabled_at=now if disabled else None,
         )
         events += [SecurityEventKind.FACTOR_DISABLED] * disabled
-    transaction.record(user.id, *events)
+    transaction.record(user.id, *events, factor=FactorKind.TOTP)
 
 
 def enroll_device(transaction: Transaction, account: Account) -> TotpEnrollment:

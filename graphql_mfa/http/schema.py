@@ -41,6 +41,7 @@ from graphql_mfa.logs import log_unexpected
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.accounts import AccountDeleted
 from graphql_mfa.types.errors import PublicError
+from graphql_mfa.types.passkeys import WEBAUTHN_JSON, WebAuthnJSON
 from graphql_mfa.types.sessions import LogoutSuccess, NotAuthenticated, SessionExpired, SessionRevoked
 from graphql_mfa.types.sign_in import SignInSuccess
 
@@ -75,7 +76,7 @@ class Schema(strawberry.Schema):
         super().__init__(
             query=query,
             mutation=mutation,
-            config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, **scalars}),
+            config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, WebAuthnJSON: WEBAUTHN_JSON, **scalars}),
             extensions=(_CheckDocument, *extensions),
         )
         marks = secret_marks(self._schema)

@@ -22,10 +22,10 @@ from sqlalchemy import (
     update,
 )
 
-from graphql_mfa.core.accounts import Account, FactorKind, Username, skeleton_digest
+from graphql_mfa.core.accounts import Account, Username, skeleton_digest
 from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.store import insert_by_engine, insert_unless_there, security_events
-from graphql_mfa.store.models import RecoveryCodeRow, ReservedNameRow, SessionRow, UserRow
+from graphql_mfa.store.models import PasskeyRow, RecoveryCodeRow, ReservedNameRow, SessionRow, TotpDeviceRow, UserRow
 
 _unexpired = ReservedNameRow.ends_at > bindparam("now")
 name_is_reserved = exists().where(ReservedNameRow.digest == bindparam("name_digest"), _unexpired)
@@ -49,11 +49,25 @@ ACCOUNT_COLUMNS = (UserRow.id, UserRow.username, UserRow.created_at, UserRow.mfa
 # Nor one that an operator disabled: its name stays taken.
 may_sign_in = and_(is_live, UserRow.disabled_at.is_(None))
 _sessions = select(func.count()).select_from(SessionRow).where(SessionRow.user_id == UserRow.id).correlate(UserRow)
+_devices = (
+    select(func.count())
+    .select_from(TotpDeviceRow)
+    # While the enrollment is pending, the first device is not confirmed.
+    .where(
+        TotpDeviceRow.user_id == UserRow.id,
+        or_(TotpDeviceRow.confirmed_at.is_not(None), UserRow.mfa_enabled_at.is_(None)),
+    )
+    .correlate(UserRow)
+)
+_passkeys = select(func.count()).select_from(PasskeyRow).where(PasskeyRow.user_id == UserRow.id).correlate(UserRow)
 select_users = select(
     *ACCOUNT_COLUMNS,
     UserRow.username_key,
     UserRow.password_hash,
     _sessions.scalar_subquery().label("sessions"),
+    _devices.scalar_subquery().label("devices"),
+    _passkeys.scalar_subquery().label("passkeys"),
+    _passkeys.where(PasskeyRow.user_verified).scalar_subquery().label("verifying_passkeys"),
     UserRow.enrollment_expires_at,
     UserRow.enrollment_code_digest,
     UserRow.otp_failures,
@@ -79,6 +93,7 @@ def account_of(row: "Row[*tuple[object, ...]]") -> Account:
 class StoredUser:
     """An account with everything that its row has. key: of the username. sessions: rows, expired ones included.
 
+    devices: authenticator apps that can answer a challenge. verifying_passkeys: passkeys that verified their user last.
     enrollment_expires_at: of a registration that its owner has not confirmed. enrollment_code_digest: of the operator's
     code, if one was issued and the account was not confirmed since. disabled: by an operator.
     """
@@ -87,6 +102,9 @@ class StoredUser:
     key: str
     password_hash: str
     sessions: int
+    devices: int
+    passkeys: int
+    verifying_passkeys: int
     enrollment_expires_at: datetime | None
     enrollment_code_digest: bytes | None
     otp_failures: int
@@ -104,10 +122,10 @@ class StoredUser:
         """Whether a password alone can't start an enrollment: it can for a registration that expires, with no code."""
         return self.enrollment_expires_at is None or self.enrollment_code_digest is not None
 
-    def usable_factors(self, now: datetime, *, has_device: bool = True) -> list[FactorKind]:
-        """The second factors that can answer now."""
-        factors = [FactorKind.TOTP] if has_device and not self.otp_wait(now) and not self.otp_disabled else []
-        return factors + [FactorKind.RECOVERY_CODE] * bool(self.account.recovery_codes_left)
+    @property
+    def expects_codes(self) -> bool:
+        """Whether one-time codes can be right: not for a confirmed account with passkeys alone."""
+        return self.devices > 0 or not self.account.mfa_enabled
 
     def otp_wait(self, now: datetime) -> timedelta | None:
         """How long one-time codes are refused after wrong ones; None when they are not, or are off."""
@@ -253,6 +271,9 @@ def user_of(row: "Row[*tuple[Any, ...]]") -> StoredUser:
         key=row.username_key,
         password_hash=row.password_hash,
         sessions=row.sessions,
+        devices=row.devices,
+        passkeys=row.passkeys,
+        verifying_passkeys=row.verifying_passkeys,
         enrollment_expires_at=row.enrollment_expires_at,
         enrollment_code_digest=row.enrollment_code_digest,
         otp_failures=row.otp_failures,
@@ -260,6 +281,27 @@ def user_of(row: "Row[*tuple[Any, ...]]") -> StoredUser:
         otp_disabled=row.otp_disabled_at is not None,
         disabled=row.disabled_at is not None,
     )
+
+
+@dataclass(frozen=True)
+class FactorCounts:
+    """Confirmed authenticator apps, and passkeys."""
+
+    devices: int
+    passkeys: int
+
+
+_COUNT_FACTORS = select(
+    _devices.scalar_subquery().label("devices"), _passkeys.scalar_subquery().label("passkeys")
+).where(_that_user)
+
+
+def count_factors(connection: Connection, id: UUID) -> FactorCounts:
+    """Count the factors of a confirmed account whose row is locked.
+
+    PostgreSQL waits for the lock in the statement of `lock`, whose own counts are those from before it waited.
+    """
+    return FactorCounts(**connection.execute(_COUNT_FACTORS, {"user": id}).mappings().one())
 
 
 _FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
@@ -278,11 +320,19 @@ def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
     connection.execute(_REPLACE_PASSWORD_HASH, {"user": id, "new_hash": new})
 
 
+_IS_ENABLED = select(UserRow.mfa_enabled_at.is_not(None)).where(_that_user)
+
+
+def is_enabled(connection: Connection, id: UUID) -> bool:
+    """Whether the account exists and verified a second factor."""
+    return bool(connection.scalar(_IS_ENABLED, {"user": id}))
+
+
 _ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None, enrollment_code_digest=None)
 
 
 def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
-    """The account verified its first code: it stays, and the operator's enrollment code is used up."""
+    """The account verified its first second factor: it stays, and the operator's enrollment code is used up."""
     connection.execute(_ENABLE_MFA, {"user": id, "now": now})
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     String,
     TypeDecorator,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -96,6 +97,8 @@ class UserRow(Base):
     otp_disabled_at: Mapped[datetime | None]
     # Set by an operator: sign-ins are refused.
     disabled_at: Mapped[datetime | None]
+    # Names the account to authenticators for its life (WebAuthn L3 14.6.1). Null until it first adds a passkey.
+    webauthn_handle: Mapped[bytes | None] = mapped_column(LargeBinary(64), index=True, unique=True)
 
 
 class OtpFailureRow(Base):
@@ -141,6 +144,49 @@ class TotpDeviceRow(Base):
     expires_at: Mapped[datetime | None] = mapped_column(index=True)
     last_step: Mapped[int | None]
     last_used_at: Mapped[datetime | None]
+
+
+class PasskeyRow(Base):
+    """A passkey: its public key, and what its authenticator said of it."""
+
+    __tablename__ = "mfa_passkeys"
+    bounds = Bounds(
+        per_account="10",
+        per_address="as its accounts",
+        deleted="by its owner; by an operator's reset; with the account",
+    )
+
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    user_id: Mapped[OwnerId] = mapped_column(index=True)
+    credential_id: Mapped[bytes] = mapped_column(LargeBinary(1023), unique=True)
+    public_key: Mapped[bytes]
+    sign_count: Mapped[int] = mapped_column(BigInteger)
+    backup_eligible: Mapped[bool]
+    backed_up: Mapped[bool]
+    # Of the last answer.
+    user_verified: Mapped[bool]
+    # Null if the client did not say.
+    discoverable: Mapped[bool | None]
+    aaguid: Mapped[UUID]
+    # Separated by spaces.
+    transports: Mapped[str]
+    name: Mapped[str]
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+
+
+class UsedCeremonyRow(Base):
+    """A ceremony of a passkey that was answered, so that it is answered once."""
+
+    __tablename__ = "mfa_used_ceremonies"
+    bounds = Bounds(
+        per_account="one for each answer: 5 for each challenge, 60 an hour in a session",
+        per_address="300 in five minutes without an account",
+        deleted="after 5 minutes",
+    )
+
+    digest: Mapped[Digest] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class RecoveryCodeRow(Base):
@@ -193,9 +239,13 @@ class SessionRow(Base):
     # When a second factor was verified last, and the kinds verified in this session, separated by spaces.
     authenticated_at: Mapped[datetime]
     factors: Mapped[str] = mapped_column("factor", key="factors")
-    # The authenticator apps that opened it and that were verified last. Null for recovery codes, or if unknown.
+    # The authenticator apps or passkeys that opened it and were verified last. Null for recovery codes, or if unknown.
     opened_by: Mapped[UUID | None]
     verified_by: Mapped[UUID | None]
+    # Whether the last one was a passkey that verified its user.
+    user_verified: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Of authentication (RFC 8176), separated by spaces. Null if an earlier release opened it: password and factors.
+    methods: Mapped[str | None]
     # Since when that verification no longer allows sensitive operations; null while it may.
     stale_since: Mapped[datetime | None]
     # Of the client that signed in or refreshed last.
@@ -285,6 +335,8 @@ class SecurityEventRow(Base):
     user_agent: Mapped[str | None]
     # Of the attempts that it sums up.
     count: Mapped[int | None]
+    # The kind of second factor that it is about.
+    factor: Mapped[str | None]
 
 
 class DeletionRow(Base):
@@ -341,6 +393,7 @@ class OutboxRow(Base):
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
     count: Mapped[int | None]
+    factor: Mapped[str | None]
     # The time of the first attempt and the number of attempts. due_at is in the future during delivery and before a
     # retry. It is null once delivery is given up.
     since: Mapped[datetime] = mapped_column(index=True)

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, update
 
-from graphql_mfa.store import totp
+from graphql_mfa.store import passkeys, totp
 from graphql_mfa.store.accounts import StoredUser, is_live, select_users, that_name, user_of
 from graphql_mfa.store.models import RecoveryCodeRow, SessionRow, TotpDeviceRow, UserRow
 from graphql_mfa.store.sessions import lives
@@ -64,6 +64,7 @@ def add_device(connection: Connection, row: dict[str, Any]) -> None:
 def require_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
     """Remove every factor, and require that code for a new enrollment."""
     totp.remove_all(connection, id)
+    passkeys.remove_all(connection, id)
     connection.execute(_REMOVE_RECOVERY_CODES, {"user": id})
     connection.execute(_REQUIRE_ENROLLMENT, {"user": id, "code": code_digest})
 

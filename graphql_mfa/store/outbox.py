@@ -103,6 +103,7 @@ class Message:
     ip_address: str | None
     user_agent: str | None
     count: int | None
+    factor: str | None
     since: datetime
     attempts: int
     due_at: datetime
@@ -133,6 +134,7 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
             "ip_address": event.ip_address,
             "user_agent": event.user_agent,
             "count": event.count,
+            "factor": event.factor and event.factor.value,
             "since": event.at,
             "due_at": event.at,
         }

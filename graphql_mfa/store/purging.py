@@ -17,6 +17,7 @@ from graphql_mfa.store.models import (
     SessionRow,
     ThrottleRow,
     TotpDeviceRow,
+    UsedCeremonyRow,
     UserRow,
 )
 
@@ -47,6 +48,7 @@ def batches(
         "outbox": _batch(OutboxRow, OutboxRow.since <= now - outbox_retention, rows),
         "known_addresses": _batch(KnownAddressRow, KnownAddressRow.last_used_at <= now - known_address_retention, rows),
         "reserved_names": _batch(ReservedNameRow, ReservedNameRow.ends_at <= now, rows),
+        "used_ceremonies": _batch(UsedCeremonyRow, UsedCeremonyRow.expires_at <= now, rows),
         "totp_devices": _batch(TotpDeviceRow, TotpDeviceRow.expires_at <= now, rows),
         "throttles": _batch(ThrottleRow, and_(ThrottleRow.window_ends_at <= now, idle), rows),
     }

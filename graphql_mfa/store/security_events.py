@@ -5,8 +5,22 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import Connection, String, Uuid, and_, bindparam, delete, exists, func, insert, select, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    String,
+    Uuid,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    update,
+)
 
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind, first_event_id
 from graphql_mfa.store.models import (
     DeletionRow,
@@ -23,7 +37,10 @@ _ADD_DELETION = insert(DeletionRow)
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """A security event: its kind, its time, and the client that caused it. count: of the attempts that it sums up."""
+    """A security event: its kind, its time, and the client that caused it. count: of the attempts that it sums up.
+
+    factor: the kind of second factor that it is about.
+    """
 
     id: UUID
     kind: SecurityEventKind
@@ -31,6 +48,7 @@ class StoredEvent:
     ip_address: str | None
     user_agent: str | None
     count: int | None = None
+    factor: FactorKind | None = None
 
 
 _ADD = insert(SecurityEventRow)
@@ -38,7 +56,11 @@ _ADD = insert(SecurityEventRow)
 
 def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
     """Insert events."""
-    connection.execute(_ADD, [vars(event) | {"user_id": user_id, "kind": event.kind.value} for event in events])
+    connection.execute(_ADD, [_row(event) | {"user_id": user_id} for event in events])
+
+
+def _row(event: StoredEvent) -> dict[str, object]:
+    return vars(event) | {"kind": event.kind.value, "factor": event.factor and event.factor.value}
 
 
 _HOUR = timedelta(hours=1)
@@ -54,7 +76,7 @@ _of_last_hour = (
 )
 _since = exists().where(_of_kind, SecurityEventRow.id >= bindparam("once_since", type_=Uuid()))
 _ADD_BOUNDED = insert(SecurityEventRow).from_select(
-    ["id", "user_id", "kind", "at", "ip_address", "user_agent"],
+    ["id", "user_id", "kind", "at", "ip_address", "user_agent", "factor"],
     select(
         bindparam("new_id", type_=Uuid()),
         bindparam("of_user", type_=Uuid()),
@@ -62,6 +84,7 @@ _ADD_BOUNDED = insert(SecurityEventRow).from_select(
         bindparam("now", type_=UtcDateTime),
         bindparam("from_address", type_=String),
         bindparam("from_agent", type_=String),
+        bindparam("of_factor", type_=String),
     ).where(select(func.count()).select_from(_of_last_hour).scalar_subquery() < bindparam("most"), ~_since),
 )
 
@@ -77,6 +100,7 @@ def add_bounded(
         "now": event.at,
         "from_address": event.ip_address,
         "from_agent": event.user_agent,
+        "of_factor": event.factor and event.factor.value,
         "hour_ago": first_event_id(event.at - _HOUR),
         "most": most_per_hour,
         "once_since": LAST_ID if once_since is None else first_event_id(once_since),
@@ -92,6 +116,7 @@ _NEWEST = (
         SecurityEventRow.ip_address,
         SecurityEventRow.user_agent,
         SecurityEventRow.count,
+        SecurityEventRow.factor,
     )
     .where(_of_user, SecurityEventRow.id < bindparam("before"))
     .order_by(SecurityEventRow.id.desc())
@@ -102,7 +127,12 @@ _NEWEST = (
 def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
     """The latest events of an account, newest first: those before the event with that id."""
     found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
-    return [StoredEvent(**{**row, "kind": SecurityEventKind[row["kind"]]}) for row in found.mappings()]
+    return [_event_of(row) for row in found.mappings()]
+
+
+def _event_of(row: RowMapping) -> StoredEvent:
+    factor = FactorKind[row["factor"]] if row["factor"] else None
+    return StoredEvent(**{**row, "kind": SecurityEventKind[row["kind"]], "factor": factor})
 
 
 def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | None, now: datetime) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, update
 
-from graphql_mfa.core.accounts import Account, FactorKind
+from graphql_mfa.core.accounts import PASSWORD_METHOD, Account, FactorKind, Proof
 from graphql_mfa.store.accounts import ACCOUNT_COLUMNS, account_of
 from graphql_mfa.store.models import SessionRow, UsedRefreshTokenRow, UserRow
 
@@ -15,6 +15,7 @@ lives = SessionRow.expires_at > bindparam("now")
 _COLUMNS = (
     SessionRow.id,
     SessionRow.user_id,
+    SessionRow.created_at,
     SessionRow.authenticated_at,
     # By the attribute's name: the column has another one.
     SessionRow.factors.label("factors"),
@@ -33,6 +34,8 @@ _COLUMNS = (
     SessionRow.opened_by,
     SessionRow.verified_by,
     SessionRow.stale_since,
+    SessionRow.user_verified,
+    SessionRow.methods.label("methods"),
 )
 _is_current = SessionRow.refresh_digest == bindparam("token")
 # A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
@@ -53,12 +56,14 @@ class StoredSession:
     """A session and its current pair of tokens.
 
     ends_at: the absolute end. expires_at: the earlier one unless the session is refreshed. retry_digest: of the refresh
-    that made the pair, if the client sent a key. opened_by, verified_by: authenticator apps. stale_since: since when
-    the verified factor counts no more.
+    that made the pair, if the client sent a key. methods: of authentication (RFC 8176). opened_by, verified_by:
+    authenticator apps or passkeys. user_verified: whether the last one was a passkey that verified its user.
+    stale_since: since when the verified factor counts no more.
     """
 
     id: UUID
     user_id: UUID
+    created_at: datetime
     authenticated_at: datetime
     factors: tuple[FactorKind, ...]
     ends_at: datetime
@@ -70,12 +75,19 @@ class StoredSession:
     family_digest: bytes | None
     ip_address: str | None
     user_agent: str | None
+    methods: tuple[str, ...]
     retry_digest: bytes | None = None
     refreshes: int = 0
     refresh_window_ends_at: datetime | None = None
     opened_by: UUID | None = None
     verified_by: UUID | None = None
+    user_verified: bool = False
     stale_since: datetime | None = None
+
+    @property
+    def by_password(self) -> bool:
+        """Whether it began with a password, and not with a passkey alone."""
+        return PASSWORD_METHOD in self.methods
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,15 @@ class ListedSession:
 
 
 def _session_of(row: RowMapping | None) -> StoredSession | None:
-    return None if row is None else StoredSession(**{**row, "factors": _factors_of(row["factors"])})
+    if row is None:
+        return None
+    factors = _factors_of(row["factors"])
+    methods = tuple(row["methods"].split()) if row["methods"] else _methods_of_earlier_release(factors)
+    return StoredSession(**{**row, "factors": factors, "methods": methods})
+
+
+def _methods_of_earlier_release(factors: Iterable[FactorKind]) -> tuple[str, ...]:
+    return (PASSWORD_METHOD, *(method for factor in factors for method in Proof(factor).methods))
 
 
 def _factors_of(names: str) -> tuple[FactorKind, ...]:
@@ -117,7 +137,10 @@ _ADD = insert(SessionRow)
 
 def add(connection: Connection, session: StoredSession) -> None:
     """Open a session."""
-    values = vars(session) | {"factors": _names_of(session.factors), "created_at": session.authenticated_at}
+    values = vars(session) | {
+        "factors": _names_of(session.factors),
+        "methods": " ".join(session.methods),
+    }
     connection.execute(_ADD, values)
 
 
@@ -214,7 +237,9 @@ _REAUTHENTICATE = (
     .values(
         authenticated_at=bindparam("at"),
         factors=bindparam("verified"),
-        verified_by=bindparam("device"),
+        methods=bindparam("by_methods"),
+        verified_by=bindparam("factor_id"),
+        user_verified=bindparam("by_user"),
         stale_since=None,
     )
 )
@@ -226,7 +251,9 @@ def reauthenticate(connection: Connection, session: StoredSession) -> None:
         "session": session.id,
         "at": session.authenticated_at,
         "verified": _names_of(session.factors),
-        "device": session.verified_by,
+        "by_methods": " ".join(session.methods),
+        "factor_id": session.verified_by,
+        "by_user": session.user_verified,
     }
     connection.execute(_REAUTHENTICATE, given)
 
@@ -249,15 +276,15 @@ def end_others(connection: Connection, id: UUID, user_id: UUID, now: datetime) -
     return connection.execute(_END_OTHERS, {"session": id, "user": user_id, "now": now}).rowcount
 
 
-_END_OTHERS_OF_DEVICE = _END_OTHERS.where(
-    or_(SessionRow.opened_by == bindparam("device"), SessionRow.verified_by == bindparam("device"))
+_END_OTHERS_OF_FACTOR = _END_OTHERS.where(
+    or_(SessionRow.opened_by == bindparam("factor_id"), SessionRow.verified_by == bindparam("factor_id"))
 )
 
 
-def end_others_of_device(connection: Connection, device_id: UUID, id: UUID, user_id: UUID, now: datetime) -> int:
-    """End the account's other live sessions that the device opened or verified last; return how many were ended."""
-    given = {"device": device_id, "session": id, "user": user_id, "now": now}
-    return connection.execute(_END_OTHERS_OF_DEVICE, given).rowcount
+def end_others_of_factor(connection: Connection, factor_id: UUID, id: UUID, user_id: UUID, now: datetime) -> int:
+    """End the account's other live sessions that the app or passkey opened or verified last; return how many."""
+    given = {"factor_id": factor_id, "session": id, "user": user_id, "now": now}
+    return connection.execute(_END_OTHERS_OF_FACTOR, given).rowcount
 
 
 _MAKE_STALE = _make_stale.where(SessionRow.id == bindparam("session"))

@@ -79,6 +79,17 @@ def reserve_first(
     return decision
 
 
+def find_wait(connection: Connection, limits: Mapping[bytes, Limit], now: datetime) -> timedelta | None:
+    """The wait that these limits impose now; None if they allow an attempt. Counts nothing."""
+    decision = _decide(_used(connection, sorted(limits), now), [limits], now)
+    return decision.wait if isinstance(decision, Refusal) else None
+
+
+def attempts(connection: Connection, key: bytes) -> int:
+    """How many attempts are counted under a key."""
+    return sum(row.attempts for row in connection.execute(_usages(1), _named([key])))
+
+
 def attempts_left(connection: Connection, limits: Mapping[bytes, Limit]) -> int:
     """Attempts that the tightest of these limits still allows. They have no back-off, and one attempt was reserved."""
     used = connection.execute(_usages(len(limits)), _named(limits))

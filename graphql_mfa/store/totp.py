@@ -201,18 +201,6 @@ def count(connection: Connection, user_id: UUID, now: datetime) -> int:
     return connection.scalar(_COUNT, {"user": user_id, "now": now}) or 0
 
 
-_COUNT_CONFIRMED = (
-    select(func.count())
-    .select_from(TotpDeviceRow)
-    .where(TotpDeviceRow.user_id == bindparam("user"), TotpDeviceRow.confirmed_at.is_not(None))
-)
-
-
-def count_confirmed(connection: Connection, user_id: UUID) -> int:
-    """How many confirmed devices the account has."""
-    return connection.scalar(_COUNT_CONFIRMED, {"user": user_id}) or 0
-
-
 _LOCK = (
     select(*_shown, TotpDeviceRow.sealed_secret, TotpDeviceRow.last_step, TotpDeviceRow.session_id)
     .where(*_that_one)

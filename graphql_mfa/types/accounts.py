@@ -11,9 +11,11 @@ from strawberry.types.nodes import SelectedField, Selection
 from graphql_mfa.context import Info
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
 from graphql_mfa.core.inputs import parse_id
+from graphql_mfa.core.passkeys import accepted_credentials_signal, user_details_signal
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
-from graphql_mfa.store import security_events, sessions, totp
+from graphql_mfa.store import passkeys, security_events, sessions, totp
 from graphql_mfa.types.errors import InvalidInput, PublicError, RateLimited, UserError, fixed_message, outcomes_of
+from graphql_mfa.types.passkeys import Passkey, PasskeySignals, WebAuthnJSON
 from graphql_mfa.types.security_events import AccountEvent
 from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequired, Session
 from graphql_mfa.types.sign_in import Challenge
@@ -54,7 +56,7 @@ _MAX_EVENTS = 100
 
 @strawberry.type(description="The configuration that a sign-in form needs.")
 class AuthPolicy:
-    issuer: str = strawberry.field(description="The name that authenticator apps show beside the account.")
+    issuer: str = strawberry.field(description="The name that authenticator apps and passkeys show beside the account.")
     registration_open: bool = strawberry.field(description="Whether `registerUser` accepts registrations.")
     username_min_length: int = strawberry.field(description="Shortest username, in Unicode code points.")
     username_max_length: int = strawberry.field(description="Longest username, in Unicode code points.")
@@ -64,6 +66,9 @@ class AuthPolicy:
     otp_period: int = strawberry.field(description="Seconds for which an authenticator app shows a code.")
     recovery_code_count: int = strawberry.field(description="Recovery codes in a set.")
     factors: list[FactorKind] = strawberry.field(description="The second factors that this server supports.")
+    passkey_rp_id: str | None = strawberry.field(
+        description="The domain that passkeys belong to; null if they are off."
+    )
 
 
 @strawberry.type(description="An account. Visible to its owner only.")
@@ -87,6 +92,37 @@ class User:
         found = await services.database.read(lambda connection: totp.shown(connection, UUID(self.id), now))
         weigh_rows(info, (None for _ in found))
         return [TotpDevice.of(device) for device in found]
+
+    @strawberry.field(description="The passkeys, oldest first.")
+    async def passkeys(self, info: Info) -> list[Passkey]:
+        weigh_list(info)
+        database = info.context.services.database
+        found = await database.read(lambda connection: passkeys.of_user(connection, UUID(self.id)))
+        weigh_rows(info, (None for _ in found))
+        return [Passkey.of(passkey) for passkey in found]
+
+    @strawberry.field(
+        description="For the browser, when the passkeys have changed. Null while passkeys are off, and before the "
+        "account began to add one."
+    )
+    async def passkey_signals(self, info: Info) -> PasskeySignals | None:
+        services = info.context.services
+        party = services.settings.relying_party
+        if party is None:
+            return None
+        weigh_list(info)
+        user_id = UUID(self.id)
+        handle, found = await services.database.read(
+            lambda connection: (passkeys.find_handle(connection, user_id), passkeys.of_user(connection, user_id))
+        )
+        if handle is None:
+            return None
+        return PasskeySignals(
+            all_accepted_credentials=WebAuthnJSON(
+                accepted_credentials_signal(party, handle, [passkey.credential_id for passkey in found])
+            ),
+            current_user_details=WebAuthnJSON(user_details_signal(party, handle, self.username)),
+        )
 
     @strawberry.field(description="The account's sessions, most recently used first: 100 at most.")
     async def sessions(self, info: Info) -> list[Session]:
@@ -134,9 +170,9 @@ class User:
 
 
 @strawberry.type(
-    description="The account was created. It can be used once its first code is verified.\n\n"
+    description="The account was created. It can be used once its first factor is confirmed.\n\n"
     "Show `enrollment.qrCode`, which is returned only once. Ask for a code, and call `verifyOtp` with "
-    "`challenge.token`."
+    "`challenge.token`. Or add a passkey instead: `beginPasskeyRegistration` with `challenge.token`."
 )
 class RegisterUserSuccess:
     user: User = strawberry.field(description="The new account.")

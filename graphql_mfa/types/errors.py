@@ -82,7 +82,7 @@ class NotFound(UserError):
 
 @strawberry.type(
     description="The call was refused, without checking or counting anything.\n\n"
-    "Retry after `retryAfter` seconds. After `verifyOtp`, offer a recovery code too, since the wait can "
+    "Retry after `retryAfter` seconds. After `verifyOtp`, offer a passkey or a recovery code too, since the wait can "
     "outlast the challenge."
 )
 class RateLimited(UserError):

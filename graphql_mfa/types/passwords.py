@@ -19,8 +19,8 @@ class PasswordChanged:
 
 
 @strawberry.type(
-    description="The one-time code or the recovery code is wrong, used, or not accepted now, or the account doesn't "
-    "exist; the answer doesn't reveal which. The attempt was counted.\n\n"
+    description="The one-time code or the recovery code is wrong, used, or not accepted now, or the account has no "
+    "authenticator app or doesn't exist; the answer doesn't reveal which. The attempt was counted.\n\n"
     "Ask for all three again."
 )
 class ResetRejected(UserError):

@@ -15,7 +15,8 @@ from graphql_mfa.types.totp import ATTEMPTS_LEFT
 )
 class RecoveryCodes:
     recovery_codes: list[str] = strawberry.field(
-        description="Single-use codes for signing in without the device. Shown only once: ask the user to store them."
+        description="Single-use codes for signing in without the app or passkey. Shown only once: ask the user to "
+        "store them."
     )
     user: LazyUser = strawberry.field(description="The owner.")
 

@@ -91,10 +91,11 @@ class NotAuthenticated(UserError):
 
 @strawberry.type(
     description="The operation requires a second factor that was verified recently in this session.\n\n"
-    "Ask for one of `factors`, call `reauthenticate`, then retry with the new access token."
+    "Ask for one of `factors`, call `reauthenticate`, then retry with the new access token. From `changePassword` "
+    "without `currentPassword`: ask for a passkey, or for the current password."
 )
 class ReauthenticationRequired(UserError):
-    message: str = fixed_message("Confirm with a code that it is you, then try again.")
+    message: str = fixed_message("Confirm that it is you, then try again.")
     factors: list[FactorKind] = strawberry.field(description="The factors that are accepted now.")
 
 

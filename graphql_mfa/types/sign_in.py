@@ -7,8 +7,24 @@ import strawberry
 
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.types.errors import InvalidInput, RateLimited, UserError, fixed_message, outcomes_of
+from graphql_mfa.types.passkeys import (
+    PasskeyAdded,
+    PasskeyCeremony,
+    PasskeyRejected,
+    PasskeyUnavailable,
+    PasskeyUnknown,
+    TooManyPasskeys,
+    UserVerificationRequired,
+)
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
-from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, Reauthenticated, SessionExpired, TokenPair
+from graphql_mfa.types.sessions import (
+    LazyUser,
+    NotAuthenticated,
+    Reauthenticated,
+    ReauthenticationRequired,
+    SessionExpired,
+    TokenPair,
+)
 from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed, TotpEnrollment
 
 
@@ -27,12 +43,12 @@ class Challenge:
 
 
 @strawberry.type(
-    description="The challenge is unknown, answered, or expired.\n\n"
-    "Show the login form. If a registration was not finished, `restartEnrollment` gives a new QR code "
-    "after `login`."
+    description="The challenge, or the ceremony of a passkey, is unknown, answered, or expired.\n\n"
+    "Show the login form; in a session, begin another ceremony. If a registration was not finished, "
+    "`restartEnrollment` gives a new QR code after `login`."
 )
 class ChallengeExpired(UserError):
-    message: str = fixed_message("This sign-in has expired. Log in again.")
+    message: str = fixed_message("This attempt has expired. Start again.")
 
 
 @strawberry.interface(description="Common fields of the results that open or renew a session.")
@@ -52,25 +68,28 @@ class SignedIn(SignInSuccess):
 )
 class EnrollmentConfirmed(SignInSuccess):
     recovery_codes: list[str] = strawberry.field(
-        description="Single-use codes for signing in without the device. Shown only once: ask the user to store them."
+        description="Single-use codes for signing in without the app or passkey. Shown only once: ask the user to "
+        "store them."
     )
 
 
 @strawberry.type(
     description="The password is right; the second factor is required.\n\n"
-    "Ask for a one-time code and call `verifyOtp`, or for a recovery code and call `verifyRecoveryCode`. "
-    "If `enrollmentPending` is true, offer `restartEnrollment` too."
+    "Ask for one of `challenge.factors`: a one-time code (`verifyOtp`), a passkey (`beginPasskeyLogin`) or a recovery "
+    "code (`verifyRecoveryCode`). If `enrollmentPending` is true, offer `restartEnrollment` and "
+    "`beginPasskeyRegistration` too."
 )
 class OtpRequired:
-    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` or `verifyRecoveryCode`.")
+    challenge: Challenge = strawberry.field(description="Answer it with one of its `factors`.")
     enrollment_pending: bool = strawberry.field(
-        description="True until the account verifies its first code; `restartEnrollment` issues a new secret."
+        description="True until the account confirms its first factor. `restartEnrollment` issues a new secret; "
+        "`beginPasskeyRegistration` adds a passkey instead."
     )
 
 
 @strawberry.type(
     description="The username or the password is wrong; the answer and its timing don't reveal which. In "
-    "`changePassword`: the current password is wrong.\n\n"
+    "`changePassword`: the current password is missing or wrong.\n\n"
     "Ask again."
 )
 class InvalidCredentials(UserError):
@@ -88,7 +107,7 @@ class EnrollmentRestarted:
 
 @strawberry.type(
     description="The account was imported or reset: the operator's enrollment code is required. It is valid until "
-    "the first one-time code is verified.\n\n"
+    "the account confirms its first factor.\n\n"
     "Ask for the enrollment code."
 )
 class EnrollmentCodeRequired(UserError):
@@ -96,11 +115,11 @@ class EnrollmentCodeRequired(UserError):
 
 
 @strawberry.type(
-    description="The account's second factor is confirmed; its secret can't be replaced this way.\n\n"
-    "Ask for a one-time code."
+    description="The account has confirmed its second factor; a challenge can't enroll another one.\n\n"
+    "Show the login form, and ask for the second factor."
 )
 class AlreadyEnrolled(UserError):
-    message: str = fixed_message("This account is already set up. Enter the code that your authenticator app shows.")
+    message: str = fixed_message("This account is already set up. Log in with your second factor.")
 
 
 LoginResult = Annotated[OtpRequired | InvalidCredentials | RateLimited, outcomes_of("login")]
@@ -115,6 +134,37 @@ RestartEnrollmentResult = Annotated[
     EnrollmentRestarted | EnrollmentCodeRequired | ChallengeExpired | AlreadyEnrolled | RateLimited,
     outcomes_of("restartEnrollment"),
 ]
+BeginPasskeyRegistrationResult = Annotated[
+    PasskeyCeremony
+    | PasskeyUnavailable
+    | TooManyPasskeys
+    | AlreadyEnrolled
+    | EnrollmentCodeRequired
+    | ChallengeExpired
+    | NotAuthenticated
+    | ReauthenticationRequired
+    | RateLimited,
+    outcomes_of("beginPasskeyRegistration"),
+]
+FinishPasskeyRegistrationResult = Annotated[
+    PasskeyAdded
+    | EnrollmentConfirmed
+    | PasskeyRejected
+    | TooManyPasskeys
+    | AlreadyEnrolled
+    | InvalidInput
+    | ChallengeExpired
+    | NotAuthenticated
+    | RateLimited,
+    outcomes_of("finishPasskeyRegistration"),
+]
+BeginPasskeyLoginResult = Annotated[
+    PasskeyCeremony | PasskeyUnavailable | ChallengeExpired | RateLimited, outcomes_of("beginPasskeyLogin")
+]
+FinishPasskeyLoginResult = Annotated[
+    SignedIn | UserVerificationRequired | PasskeyUnknown | PasskeyRejected | ChallengeExpired | RateLimited,
+    outcomes_of("finishPasskeyLogin"),
+]
 RefreshSessionResult = Annotated[SignedIn | SessionExpired | InvalidInput | RateLimited, outcomes_of("refreshSession")]
 ReauthenticateResult = Annotated[
     Reauthenticated
@@ -122,6 +172,9 @@ ReauthenticateResult = Annotated[
     | OtpAlreadyUsed
     | InvalidRecoveryCode
     | FactorDisabled
+    | UserVerificationRequired
+    | PasskeyRejected
+    | ChallengeExpired
     | NotAuthenticated
     | RateLimited,
     outcomes_of("reauthenticate"),

@@ -104,12 +104,12 @@ class OtpAlreadyUsed(UserError):
 @strawberry.type(
     description="Too many wrong codes: one-time codes are off for this account until its owner sets a new password, "
     "or an operator helps.\n\n"
-    "Ask for a recovery code. After the sign-in, `changePassword` turns one-time codes on again."
+    "Ask for a passkey or a recovery code. After the sign-in, `changePassword` turns one-time codes on again."
 )
 class FactorDisabled(UserError):
     message: str = fixed_message(
-        "One-time codes are switched off after too many wrong ones. Sign in with a recovery code, then change your "
-        "password: that switches them on again."
+        "One-time codes are switched off after too many wrong ones. Sign in with a passkey or a recovery code, then "
+        "change your password: that switches them on again."
     )
 
 
@@ -135,6 +135,7 @@ class TotpDeviceConfirmed:
 @strawberry.type(description="The authenticator app has the new name.\n\nShow the name.")
 class TotpDeviceRenamed:
     device: TotpDevice = strawberry.field(description="The app.")
+    user: LazyUser = strawberry.field(description="The owner.")
 
 
 @strawberry.type(

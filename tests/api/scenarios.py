@@ -10,14 +10,18 @@ from fastapi import FastAPI
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import Registration, Services
+from graphql_mfa.testing import SoftwarePasskey
+from tests import passkeys
 from tests.account import act
 from tests.api_client import PASSWORD, REFRESH_SESSION, Api, Member, Result
 from tests.authenticator import code_at, wrong_code
 from tests.devices import add, added, confirm, confirmed, first_device, remove, rename
+from tests.passkeys import PASSKEYS
 from tests.store import rows
 
 NO_CHALLENGE = {"token": "mfac_" + "A" * 43}
 NO_REFRESH_TOKEN = "mfar_" + "A" * 43
+NO_PASSKEY_ANSWER = {"ceremonyToken": "mfap_" + "A" * 43, "credential": {}}
 NO_ID = "00000000-0000-4000-8000-000000000000"
 NO_RECOVERY_CODE = "0000-0000-0000-0000-0000-0000"
 NEW_PASSWORD = "nine otters row upstream"
@@ -290,6 +294,29 @@ async def verify_a_code_after_five_wrong_ones(api: Api, services: Services) -> R
     return await reauthenticate(api, member.access_token, otp=code_at(member.secret, api.clock()))
 
 
+@reaches("ReauthenticateResult", "UserVerificationRequired", **PASSKEYS)
+async def verify_a_passkey_without_user_verification_in_a_session_without_password(
+    api: Api, services: Services
+) -> Result:
+    key = await key_of_member(api)
+    signed_in = await passkeys.sign_in(api, key)
+    key.verifies_user = False
+    return await passkeys.step_up(api, signed_in["tokens"]["accessToken"], key)
+
+
+@reaches("ReauthenticateResult", "PasskeyRejected", **PASSKEYS)
+async def verify_another_passkey(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await passkeys.add_passkey(api, member.access_token, SoftwarePasskey())
+    return await passkeys.step_up(api, member.access_token, SoftwarePasskey())
+
+
+@reaches("ReauthenticateResult", "ChallengeExpired", **PASSKEYS)
+async def verify_a_passkey_of_no_ceremony(api: Api, services: Services) -> Result:
+    member = await api.member()
+    return await act(api, "reauthenticate", member.access_token, input={"passkey": NO_PASSKEY_ANSWER})
+
+
 @reaches("ReauthenticateResult", "NotAuthenticated")
 async def verify_a_code_without_a_session(api: Api, services: Services) -> Result:
     return await reauthenticate(api, None, otp="000000")
@@ -439,11 +466,25 @@ async def rename_a_device_without_a_session(api: Api, services: Services) -> Res
 # ------------------------------------------------------------------------------------------------ removeTotpDevice
 
 
-@reaches("RemoveFactorResult", "FactorRemoved")
 async def remove_a_device(api: Api, services: Services) -> Result:
     member = await api.member()
     device = await confirmed(api, member.access_token)
     return await remove(api, member.access_token, device.id)
+
+
+async def remove_a_passkey(api: Api, services: Services) -> Result:
+    member = await api.member()
+    passkey = await passkeys.added(api, member.access_token)
+    return await passkeys.remove(api, member.access_token, passkey["id"])
+
+
+@reaches("RemoveFactorResult", "FactorRemoved", **PASSKEYS)
+async def remove_an_app_and_a_passkey(api: Api, services: Services) -> Result:
+    member = await api.member()
+    device = await confirmed(api, member.access_token)
+    passkey = await passkeys.added(api, member.access_token)
+    await remove(api, member.access_token, device.id)
+    return await passkeys.remove(api, member.access_token, passkey["id"])
 
 
 @reaches("RemoveFactorResult", "LastFactor")
@@ -594,6 +635,251 @@ async def revoke_no_session_twice(api: Api, services: Services) -> Result:
     member = await api.member()
     await act(api, "revokeSession", member.access_token, id=NO_ID)
     return await act(api, "revokeSession", member.access_token, id=NO_ID)
+
+
+# --------------------------------------------------------------------------------------- beginPasskeyRegistration
+
+
+async def key_of_member(api: Api, **kind: Any) -> SoftwarePasskey:
+    """The passkey of a new member, beside an authenticator app. kind: of the authenticator."""
+    key = SoftwarePasskey(**kind)
+    await passkeys.add_passkey(api, (await api.member()).access_token, key)
+    return key
+
+
+async def begin_to_add(api: Api, token: str | None = None, **options: Any) -> Result:
+    return await act(api, "beginPasskeyRegistration", token, input=options)
+
+
+@reaches("BeginPasskeyRegistrationResult", "PasskeyCeremony", **PASSKEYS)
+@reaches("BeginPasskeyRegistrationResult", "PasskeyUnavailable")
+async def begin_to_add_a_passkey(api: Api, services: Services) -> Result:
+    return await begin_to_add(api, (await api.member()).access_token)
+
+
+@reaches("BeginPasskeyRegistrationResult", "TooManyPasskeys", **PASSKEYS)
+async def begin_to_add_an_eleventh_passkey(api: Api, services: Services) -> Result:
+    member = await api.member()
+    for _ in range(10):
+        await passkeys.add_passkey(api, member.access_token, SoftwarePasskey())
+    return await begin_to_add(api, member.access_token)
+
+
+@reaches("BeginPasskeyRegistrationResult", "AlreadyEnrolled", **PASSKEYS)
+async def begin_to_enroll_with_a_passkey_twice(api: Api, services: Services) -> Result:
+    await api.member()
+    return await begin_to_add(api, challengeToken=(await api.challenge())["token"])
+
+
+@reaches("BeginPasskeyRegistrationResult", "EnrollmentCodeRequired", **PASSKEYS)
+async def begin_to_enroll_an_imported_account_with_a_passkey(api: Api, services: Services) -> Result:
+    await import_user(services, "imported", enrollment_code_digest=enrollment_code_digest(new_recovery_code()))
+    return await begin_to_add(api, challengeToken=(await api.challenge(password="imported"))["token"])
+
+
+@reaches("BeginPasskeyRegistrationResult", "ChallengeExpired", **PASSKEYS)
+async def begin_to_enroll_with_a_passkey_without_a_challenge(api: Api, services: Services) -> Result:
+    return await begin_to_add(api, challengeToken=NO_CHALLENGE["token"])
+
+
+@reaches("BeginPasskeyRegistrationResult", "NotAuthenticated", **PASSKEYS)
+async def begin_to_add_a_passkey_without_a_session(api: Api, services: Services) -> Result:
+    return await begin_to_add(api)
+
+
+@reaches("BeginPasskeyRegistrationResult", "ReauthenticationRequired", **PASSKEYS)
+async def begin_to_add_a_passkey_too_late(api: Api, services: Services) -> Result:
+    member = await api.member()
+    api.clock.advance(300)
+    return await begin_to_add(api, member.access_token)
+
+
+@reaches("BeginPasskeyRegistrationResult", "RateLimited", account_changes=1, **PASSKEYS)
+async def begin_to_add_a_passkey_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await begin_to_add(api, member.access_token)
+    return await begin_to_add(api, member.access_token)
+
+
+# -------------------------------------------------------------------------------------- finishPasskeyRegistration
+
+
+async def finish_to_add(api: Api, token: str | None, **answer: Any) -> Result:
+    return await act(api, "finishPasskeyRegistration", token, input=answer)
+
+
+@reaches("FinishPasskeyRegistrationResult", "PasskeyAdded", **PASSKEYS)
+@reaches("FinishPasskeyRegistrationResult", "RateLimited", account_changes=1, **PASSKEYS)
+async def add_a_passkey(api: Api, services: Services) -> Result:
+    return await passkeys.add_passkey(api, (await api.member()).access_token, SoftwarePasskey())
+
+
+@reaches("FinishPasskeyRegistrationResult", "EnrollmentConfirmed", **PASSKEYS)
+async def enroll_with_a_passkey(api: Api, services: Services) -> Result:
+    return await passkeys.enroll(api, (await api.register())["challenge"], SoftwarePasskey())
+
+
+@reaches("FinishPasskeyRegistrationResult", "PasskeyRejected", **PASSKEYS)
+async def add_a_passkey_twice(api: Api, services: Services) -> Result:
+    member, key = await api.member(), SoftwarePasskey()
+    await passkeys.add_passkey(api, member.access_token, key)
+    return await passkeys.add_passkey(api, member.access_token, key)
+
+
+@reaches("FinishPasskeyRegistrationResult", "TooManyPasskeys", **PASSKEYS)
+async def add_eleven_passkeys(api: Api, services: Services) -> Result:
+    token = (await api.member()).access_token
+    begun = [await begin_to_add(api, token) for _ in range(11)]
+    answers = [await finish_to_add(api, token, **passkeys.answer(each, SoftwarePasskey())) for each in begun]
+    return answers[-1]
+
+
+@reaches("FinishPasskeyRegistrationResult", "AlreadyEnrolled", **PASSKEYS)
+async def enroll_with_a_passkey_after_a_code(api: Api, services: Services) -> Result:
+    registered = await api.register()
+    begun = await begin_to_add(api, challengeToken=registered["challenge"]["token"])
+    await api.verify_otp(registered["challenge"], code_at(registered["enrollment"]["secret"], api.clock()))
+    return await finish_to_add(api, None, **passkeys.answer(begun, SoftwarePasskey()))
+
+
+@reaches("FinishPasskeyRegistrationResult", "InvalidInput", **PASSKEYS)
+async def add_a_passkey_without_a_name(api: Api, services: Services) -> Result:
+    return await finish_to_add(api, (await api.member()).access_token, **NO_PASSKEY_ANSWER, name="")
+
+
+@reaches("FinishPasskeyRegistrationResult", "ChallengeExpired", **PASSKEYS)
+async def add_a_passkey_of_no_ceremony(api: Api, services: Services) -> Result:
+    return await finish_to_add(api, (await api.member()).access_token, **NO_PASSKEY_ANSWER)
+
+
+@reaches("FinishPasskeyRegistrationResult", "NotAuthenticated", **PASSKEYS)
+async def add_a_passkey_without_a_session(api: Api, services: Services) -> Result:
+    begun = await begin_to_add(api, (await api.member()).access_token)
+    return await finish_to_add(api, None, **passkeys.answer(begun, SoftwarePasskey()))
+
+
+# ----------------------------------------------------------------------------------------------- beginPasskeyLogin
+
+
+@reaches("BeginPasskeyLoginResult", "PasskeyCeremony", **PASSKEYS)
+@reaches("BeginPasskeyLoginResult", "PasskeyUnavailable")
+async def begin_to_sign_in_with_a_passkey_alone(api: Api, services: Services) -> Result:
+    return await act(api, "beginPasskeyLogin")
+
+
+@reaches("BeginPasskeyLoginResult", "ChallengeExpired", **PASSKEYS)
+async def begin_to_answer_no_challenge_with_a_passkey(api: Api, services: Services) -> Result:
+    return await act(api, "beginPasskeyLogin", input={"challengeToken": NO_CHALLENGE["token"]})
+
+
+async def refuse_many_passkeys(api: Api) -> None:
+    """Use up the refusals of one address."""
+    begun = await act(api, "beginPasskeyLogin")
+    for _ in range(30):
+        await finish_login(api, ceremonyToken=begun["ceremonyToken"], credential={})
+
+
+@reaches("BeginPasskeyLoginResult", "RateLimited", **PASSKEYS)
+async def begin_to_sign_in_after_many_refused_passkeys(api: Api, services: Services) -> Result:
+    await refuse_many_passkeys(api)
+    return await act(api, "beginPasskeyLogin")
+
+
+# ---------------------------------------------------------------------------------------------- finishPasskeyLogin
+
+
+async def finish_login(api: Api, **answer: Any) -> Result:
+    return await act(api, "finishPasskeyLogin", input=answer)
+
+
+@reaches("FinishPasskeyLoginResult", "SignedIn", **PASSKEYS)
+async def sign_in_with_a_passkey(api: Api, services: Services) -> Result:
+    """As the second factor, and alone."""
+    key = await key_of_member(api)
+    await passkeys.sign_in(api, key, await api.challenge())
+    return await passkeys.sign_in(api, key)
+
+
+@reaches("FinishPasskeyLoginResult", "UserVerificationRequired", **PASSKEYS)
+async def sign_in_with_a_passkey_alone_without_user_verification(api: Api, services: Services) -> Result:
+    return await passkeys.sign_in(api, await key_of_member(api, verifies_user=False))
+
+
+@reaches("FinishPasskeyLoginResult", "PasskeyUnknown", **PASSKEYS)
+async def sign_in_with_an_unknown_passkey(api: Api, services: Services) -> Result:
+    return await passkeys.sign_in(api, SoftwarePasskey())
+
+
+@reaches("FinishPasskeyLoginResult", "PasskeyRejected", **PASSKEYS)
+async def answer_with_another_passkey(api: Api, services: Services) -> Result:
+    await key_of_member(api)
+    return await passkeys.sign_in(api, SoftwarePasskey(), await api.challenge())
+
+
+@reaches("FinishPasskeyLoginResult", "ChallengeExpired", **PASSKEYS)
+async def sign_in_with_a_passkey_of_no_ceremony(api: Api, services: Services) -> Result:
+    return await finish_login(api, **NO_PASSKEY_ANSWER)
+
+
+@reaches("FinishPasskeyLoginResult", "RateLimited", **PASSKEYS)
+async def sign_in_after_many_refused_passkeys(api: Api, services: Services) -> Result:
+    begun = await act(api, "beginPasskeyLogin")
+    await refuse_many_passkeys(api)
+    return await finish_login(api, ceremonyToken=begun["ceremonyToken"], credential={})
+
+
+# ----------------------------------------------------------------------------------- beginPasskeyReauthentication
+
+
+@reaches("BeginPasskeyReauthenticationResult", "PasskeyCeremony", **PASSKEYS)
+async def begin_to_verify_a_passkey_again(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await passkeys.add_passkey(api, member.access_token, SoftwarePasskey())
+    return await act(api, "beginPasskeyReauthentication", member.access_token)
+
+
+@reaches("BeginPasskeyReauthenticationResult", "PasskeyUnavailable", **PASSKEYS)
+async def begin_to_verify_no_passkey(api: Api, services: Services) -> Result:
+    return await act(api, "beginPasskeyReauthentication", (await api.member()).access_token)
+
+
+@reaches("BeginPasskeyReauthenticationResult", "NotAuthenticated", **PASSKEYS)
+async def begin_to_verify_a_passkey_without_a_session(api: Api, services: Services) -> Result:
+    return await act(api, "beginPasskeyReauthentication")
+
+
+@reaches("BeginPasskeyReauthenticationResult", "RateLimited", account_changes=1, **PASSKEYS)
+async def begin_to_verify_a_passkey_twice(api: Api, services: Services) -> Result:
+    member = await api.member()
+    await act(api, "beginPasskeyReauthentication", member.access_token)
+    return await act(api, "beginPasskeyReauthentication", member.access_token)
+
+
+# --------------------------------------------------------------------------------------------------- renamePasskey
+
+
+@reaches("RenamePasskeyResult", "PasskeyRenamed", **PASSKEYS)
+async def rename_a_passkey(api: Api, services: Services) -> Result:
+    member = await api.member()
+    passkey = await passkeys.added(api, member.access_token)
+    return await passkeys.rename(api, member.access_token, passkey["id"])
+
+
+@reaches("RenamePasskeyResult", "InvalidInput", **PASSKEYS)
+async def take_a_passkeys_name_away(api: Api, services: Services) -> Result:
+    member = await api.member()
+    passkey = await passkeys.added(api, member.access_token)
+    return await passkeys.rename(api, member.access_token, passkey["id"], "")
+
+
+@reaches("RenamePasskeyResult", "NotFound", **PASSKEYS)
+async def rename_no_passkey(api: Api, services: Services) -> Result:
+    return await passkeys.rename(api, (await api.member()).access_token, NO_ID)
+
+
+@reaches("RenamePasskeyResult", "NotAuthenticated", **PASSKEYS)
+async def rename_a_passkey_without_a_session(api: Api, services: Services) -> Result:
+    return await passkeys.rename(api, None, NO_ID)
 
 
 # --------------------------------------------------------------------------------------------------- deleteAccount

@@ -9,11 +9,13 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from tests.api.scenarios import RunApp
+from graphql_mfa.services import Services
+from tests.api.scenarios import RunApp, reauthenticate
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
+from tests.security.attacks import execute
 
 Claims = dict[str, Any]
 
@@ -53,6 +55,17 @@ async def test_another_service_can_check_a_token_with_the_published_keys(api: Ap
         "amr": ["pwd", "otp", "mfa"],
         "acr": "aal2",
     }
+
+
+@on_each_engine
+async def test_a_session_of_an_earlier_release_keeps_the_methods_of_its_factors(api: Api, services: Services) -> None:
+    member = await api.member()
+    await execute(services, "UPDATE mfa_sessions SET methods = NULL")
+    refreshed = await api.refresh(member.refresh_token)
+    claims = await verified(api, refreshed["tokens"]["accessToken"])
+    assert claims["amr"] == ["pwd", "otp", "mfa"]
+    renewed = await reauthenticate(api, member.access_token, recoveryCode=member.recovery_codes[0])
+    assert (await verified(api, renewed["accessToken"]))["amr"] == ["pwd", "otp", "recovery_code", "mfa"]
 
 
 async def test_an_altered_token_fails_verification(api: Api) -> None:

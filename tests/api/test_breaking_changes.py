@@ -42,7 +42,7 @@ def test_clients_of_the_last_release_still_work() -> None:
         ("    refreshToken: String\n", "    refreshToken: String!\n", "ARG_CHANGED_KIND"),
         ("everywhere: Boolean! = false", "everywhere: Boolean! = true", "ARG_DEFAULT_VALUE_CHANGE"),
         ("input LoginInput {", "input LoginInput {\n  captcha: String!", "REQUIRED_INPUT_FIELD_ADDED"),
-        ("  enrollmentCode: String\n", "  enrollmentCode: String!\n", "FIELD_CHANGED_KIND"),
+        ("  currentPassword: String\n", "  currentPassword: String!\n", "FIELD_CHANGED_KIND"),
         ("OtpRequired | InvalidCredentials", "OtpRequired", "TYPE_REMOVED_FROM_UNION"),
         ("  TOO_COMMON\n", "  TOO_WEAK\n", "VALUE_REMOVED_FROM_ENUM"),
         ("type RateLimited implements UserError", "type RateLimited", "IMPLEMENTED_INTERFACE_REMOVED"),

@@ -13,12 +13,15 @@ from fastapi import FastAPI
 
 from graphql_mfa import ClaimsRequest, PublicError
 from graphql_mfa.services import Services
+from graphql_mfa.testing import SoftwarePasskey
+from tests import passkeys
 from tests.account import act, document
-from tests.api.scenarios import RunApp
+from tests.api.scenarios import RunApp, begin_to_add, key_of_member
 from tests.api_client import REFRESH_SESSION, VERIFY_OTP, VERIFY_RECOVERY_CODE, Api, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
+from tests.passkeys import PASSKEYS
 from tests.security.attacks import at_once, events_of, failures_counted, kinds, sessions_of
 
 pytestmark = on_each_engine
@@ -49,7 +52,7 @@ def host() -> Host:
 
 @pytest.fixture
 async def app(run_app: RunApp, host: Host) -> AsyncIterator[FastAPI]:
-    async with run_app(claims=host) as app:
+    async with run_app(claims=host, **PASSKEYS) as app:
         yield app
 
 
@@ -102,9 +105,39 @@ async def reauthenticate_by_recovery_code(api: Api) -> Request:
     return document("reauthenticate"), {"input": {"recoveryCode": member.recovery_codes[0]}}, member.access_token
 
 
+async def set_up_passkey(api: Api) -> Request:
+    challenge = (await api.register())["challenge"]
+    begun = await begin_to_add(api, challengeToken=challenge["token"])
+    return document("finishPasskeyRegistration"), {"input": passkeys.answer(begun, SoftwarePasskey())}, None
+
+
+async def sign_in_by_passkey(api: Api) -> Request:
+    key = await key_of_member(api)
+    begun = await act(api, "beginPasskeyLogin", input={"challengeToken": (await api.challenge())["token"]})
+    return document("finishPasskeyLogin"), {"input": passkeys.answer(begun, key)}, None
+
+
+async def sign_in_by_passkey_alone(api: Api) -> Request:
+    key = await key_of_member(api)
+    begun = await act(api, "beginPasskeyLogin")
+    return document("finishPasskeyLogin"), {"input": passkeys.answer(begun, key)}, None
+
+
+async def reauthenticate_by_passkey(api: Api) -> Request:
+    member, key = await api.member(), SoftwarePasskey()
+    await passkeys.added(api, member.access_token, key)
+    begun = await act(api, "beginPasskeyReauthentication", member.access_token)
+    return document("reauthenticate"), {"input": {"passkey": passkeys.answer(begun, key)}}, member.access_token
+
+
+OPENINGS = [
+    *(set_up_otp, sign_in_by_otp, sign_in_by_recovery_code),
+    *(set_up_passkey, sign_in_by_passkey, sign_in_by_passkey_alone),
+]
 ISSUES = [
-    *(set_up_otp, sign_in_by_otp, sign_in_by_recovery_code, refresh, repeat_a_refresh),
-    *(reauthenticate_by_otp, reauthenticate_by_recovery_code),
+    *OPENINGS,
+    *(refresh, repeat_a_refresh),
+    *(reauthenticate_by_otp, reauthenticate_by_recovery_code, reauthenticate_by_passkey),
 ]
 each_issue = pytest.mark.parametrize("prepare", ISSUES)
 
@@ -132,8 +165,7 @@ async def test_every_access_token_has_the_claims_of_the_host(
     (asked,) = host.asked
     assert (str(asked.user_id), asked.username) == (claims["sub"], "alice")
     assert asked.authenticated_at.timestamp() == claims["auth_time"]
-    opens = prepare in {set_up_otp, sign_in_by_otp, sign_in_by_recovery_code}
-    assert asked.session_id is None if opens else str(asked.session_id) == claims["sid"]
+    assert asked.session_id is None if prepare in OPENINGS else str(asked.session_id) == claims["sid"]
     assert await api.me(issued) is not None
 
 
@@ -179,7 +211,7 @@ async def test_nothing_is_consumed_when_the_hosts_function_fails(
     host.first = None
     answer = await api.run(query, variables, token=token)
     assert claims_of(token_in(answer))["role"] == "admin"
-    if prepare is set_up_otp:
+    if prepare in {set_up_otp, set_up_passkey}:
         assert len(answer["recoveryCodes"]) == 10
 
 

@@ -1,6 +1,7 @@
 """renameTotpDevice."""
 
 from graphql_mfa.services import Services
+from tests.account import user_of
 from tests.api.answers import failure
 from tests.api_client import Api
 from tests.authenticator import code_at
@@ -13,7 +14,8 @@ async def test_renaming_changes_only_the_name(api: Api, services: Services) -> N
     (before,) = await devices_of(api, member.access_token)
     events = await events_of(services)
     answer = await rename(api, member.access_token, before["id"], "Zoë's phone")
-    assert answer == {"__typename": "TotpDeviceRenamed", "device": before | {"name": "Zoë's phone"}}
+    user = await user_of(api, member.access_token)
+    assert answer == {"__typename": "TotpDeviceRenamed", "device": before | {"name": "Zoë's phone"}, "user": user}
     assert await devices_of(api, member.access_token) == [before | {"name": "Zoë's phone"}]
     assert await events_of(services) == events
 

@@ -14,6 +14,7 @@ from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import import_users
 from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store.models import SecurityEventRow
+from tests import passkeys
 from tests.account import act, user_of
 from tests.api import scenarios
 from tests.api.scenarios import NO_ID, RunApp
@@ -21,6 +22,8 @@ from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
+from tests.devices import confirmed, remove
+from tests.passkeys import PASSKEYS
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, events_of, kinds
 
 # --------------------------------------------------------------------------------------------------- what is recorded
@@ -58,6 +61,34 @@ records(*MEMBER, Kind.PASSWORD_CHANGED)(scenarios.choose_another_password)
 records(*MEMBER, Kind.RECOVERY_CODE_USED, Kind.PASSWORD_RESET)(scenarios.reset_a_password)
 records(*MEMBER, Kind.TOTP_DEVICE_ADDED)(scenarios.confirm_a_device)
 records(*MEMBER, Kind.TOTP_DEVICE_ADDED, Kind.TOTP_DEVICE_REMOVED)(scenarios.remove_a_device)
+
+OWNER = (*MEMBER, Kind.PASSKEY_ADDED)
+records(*MEMBER, **PASSKEYS)(scenarios.enroll_with_a_passkey)
+records(*OWNER, **PASSKEYS)(scenarios.add_a_passkey)
+records(*OWNER, **PASSKEYS)(scenarios.add_a_passkey_twice)
+records(*OWNER, Kind.SIGNED_IN, Kind.SIGNED_IN, **PASSKEYS)(scenarios.sign_in_with_a_passkey)
+records(*OWNER, Kind.SIGN_IN_FAILED, **PASSKEYS)(scenarios.answer_with_another_passkey)
+records(*OWNER, Kind.SIGN_IN_FAILED, **PASSKEYS)(scenarios.verify_another_passkey)
+records(*OWNER, **PASSKEYS)(scenarios.sign_in_with_a_passkey_alone_without_user_verification)
+records(**PASSKEYS)(scenarios.sign_in_with_an_unknown_passkey)
+records(*OWNER, **PASSKEYS)(scenarios.rename_a_passkey)
+records(*OWNER, Kind.PASSKEY_REMOVED, **PASSKEYS)(scenarios.remove_a_passkey)
+
+
+async def sign_in_with_an_old_counter(api: Api, **kind: Any) -> None:
+    key = await scenarios.key_of_member(api, counter=7, **kind)
+    key.counter = 5
+    await passkeys.sign_in(api, key, await api.challenge())
+
+
+@records(*OWNER, Kind.PASSKEY_COUNTER_REGRESSED, Kind.SIGN_IN_FAILED, **PASSKEYS)
+async def answer_with_a_copied_passkey(api: Api, services: Services) -> None:
+    await sign_in_with_an_old_counter(api)
+
+
+@records(*OWNER, Kind.PASSKEY_COUNTER_REGRESSED, Kind.SIGNED_IN, **PASSKEYS)
+async def sign_in_with_another_copy_of_a_synced_passkey(api: Api, services: Services) -> None:
+    await sign_in_with_an_old_counter(api, synced=True)
 
 
 @records(
@@ -185,8 +216,39 @@ async def test_an_event_is_shown_with_its_client(api: Api, clock: Clock) -> None
         "at": registered_at,
         "ipAddress": "10.0.0.1",
         "userAgent": "Firefox 145",
+        "factor": None,
         "count": None,
     }
+
+
+async def test_an_event_names_its_factor(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+    async with run_app(**PASSKEYS) as app:
+        api = connect(app)
+        member = await api.member()
+
+        device = await confirmed(api, member.access_token)
+        clock.advance(1)
+        passkey = await passkeys.added(api, member.access_token)
+        clock.advance(1)
+        await passkeys.remove(api, member.access_token, passkey["id"])
+        clock.advance(1)
+        await remove(api, member.access_token, device.id)
+        clock.advance(1)
+        await api.verify_otp(await api.challenge(), wrong_code(member.secret, clock()))
+        clock.advance(1)
+        await scenarios.reauthenticate(api, member.access_token, recoveryCode=member.recovery_codes[0])
+        clock.advance(1)
+        await scenarios.change_password(api, member.access_token)
+        shown = [(event["kind"], event["factor"]) for event in await events_shown(api, member)]
+    assert shown[:7] == [
+        ("PASSWORD_CHANGED", None),
+        ("RECOVERY_CODE_USED", "RECOVERY_CODE"),
+        ("SIGN_IN_FAILED", "TOTP"),
+        ("TOTP_DEVICE_REMOVED", "TOTP"),
+        ("PASSKEY_REMOVED", "PASSKEY"),
+        ("PASSKEY_ADDED", "PASSKEY"),
+        ("TOTP_DEVICE_ADDED", "TOTP"),
+    ]
 
 
 async def events_shown(api: Api, member: Member) -> list[dict[str, Any]]:

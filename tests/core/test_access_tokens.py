@@ -24,7 +24,7 @@ from graphql_mfa.core.access_tokens import (
     InvalidClaimsError,
     TokenSubject,
 )
-from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
+from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason, Proof
 from graphql_mfa.core.keys import Key, KeyRing
 from tests.core.texts import any_text
 
@@ -38,7 +38,7 @@ GRANT = Grant(
     session_id=UUID("00000000-0000-4000-8000-000000000002"),
     generation=3,
     authenticated_at=NOW - timedelta(minutes=5),
-    factors=(FactorKind.TOTP,),
+    methods=("pwd", "otp"),
     issued_at=NOW,
     expires_at=NOW + timedelta(minutes=10),
 )
@@ -154,18 +154,31 @@ def test_a_token_fits_into_the_8_kib_header_limit_of_proxies() -> None:
         TOKENS.sign(GRANT, KEY, {"groups": "x" * (room + 1)})
 
 
+def amr_of(*proofs: Proof, by_password: bool = True) -> object:
+    """The claim of a session in which these factors were verified."""
+    methods = ("pwd",) * by_password + tuple(method for proof in proofs for method in proof.methods)
+    return parts(sign(methods=methods))[1]["amr"]
+
+
 def test_amr_does_not_call_a_recovery_code_a_one_time_code() -> None:
-    _, claims = parts(sign(factors=(FactorKind.RECOVERY_CODE,)))
-    assert claims["amr"] == ["pwd", "recovery_code", "mfa"]
+    assert amr_of(Proof(FactorKind.RECOVERY_CODE)) == ["pwd", "recovery_code", "mfa"]
 
 
 def test_amr_lists_all_factors_that_the_session_verified() -> None:
-    _, claims = parts(sign(factors=(FactorKind.TOTP, FactorKind.RECOVERY_CODE)))
-    assert claims["amr"] == ["pwd", "otp", "recovery_code", "mfa"]
+    proofs = (Proof(FactorKind.TOTP), Proof(FactorKind.RECOVERY_CODE))
+    assert amr_of(*proofs) == ["pwd", "otp", "recovery_code", "mfa"]
+
+
+def test_amr_says_whether_a_passkey_is_a_copy_and_whether_it_verified_its_user() -> None:
+    """RFC 8176 2."""
+    assert amr_of(Proof(FactorKind.PASSKEY)) == ["pwd", "hwk", "mfa"]
+    assert amr_of(Proof(FactorKind.PASSKEY, synced=True)) == ["pwd", "swk", "mfa"]
+    alone = Proof(FactorKind.PASSKEY, user_verified=True)
+    assert amr_of(alone, by_password=False) == ["hwk", "user", "mfa"]
 
 
 def test_every_factor_has_an_amr_value() -> None:
-    assert all(parts(sign(factors=(factor,)))[1]["amr"] for factor in FactorKind)
+    assert all(Proof(factor).methods for factor in FactorKind)
 
 
 def test_the_same_grant_and_key_give_the_same_token() -> None:

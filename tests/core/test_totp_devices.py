@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given
 
-from graphql_mfa.core.inputs import FieldErrorCode, Problem
-from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME, parse_device_name
+from graphql_mfa.core.inputs import FieldErrorCode, Problem, parse_factor_name
+from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME
 from tests.core.texts import any_text
 
 
 def refusal(name: str) -> FieldErrorCode | None:
-    problem = parse_device_name(name)
+    problem = parse_factor_name(name)
     if not isinstance(problem, Problem):
         return None
     assert not name.strip() or name not in problem.message
@@ -37,18 +37,18 @@ def refusal(name: str) -> FieldErrorCode | None:
     ids=ascii,
 )
 def test_a_visible_name_is_kept_as_typed(name: str) -> None:
-    assert parse_device_name(name) == name
+    assert parse_factor_name(name) == name
 
 
 @pytest.mark.parametrize(
     "typed", ["iPhone ", "\tiPhone", "\u3000iPhone\u00a0", "iPhone\n", "\u200eiPhone\u200c"], ids=ascii
 )
 def test_spaces_at_the_ends_are_removed(typed: str) -> None:
-    assert parse_device_name(typed) == "iPhone"
+    assert parse_factor_name(typed) == "iPhone"
 
 
 def test_removed_spaces_do_not_count_towards_the_length() -> None:
-    assert parse_device_name(" " * 100 + "x" * 64 + " ") == "x" * 64
+    assert parse_factor_name(" " * 100 + "x" * 64 + " ") == "x" * 64
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_an_invalid_name_is_refused(name: str, code: FieldErrorCode) -> None:
 
 @given(any_text)
 def test_a_name_that_is_accepted_is_short_and_has_no_space_around_it(raw: str) -> None:
-    name = parse_device_name(raw)
+    name = parse_factor_name(raw)
     if isinstance(name, str):
         assert 1 <= len(name.strip()) == len(name) <= 64
-        assert parse_device_name(name) == name
+        assert parse_factor_name(name) == name

@@ -16,6 +16,7 @@ from sqlalchemy import Row, select
 from sqlalchemy.exc import OperationalError
 
 from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
 from graphql_mfa.flows.operators import retry, undelivered
@@ -24,11 +25,14 @@ from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import OutboxRow
 from graphql_mfa.store.models import SecurityEventRow as StoredEvent
+from graphql_mfa.testing import SoftwarePasskey
+from tests import passkeys
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reset_password
 from tests.api_client import Api
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
 from tests.metrics import Scrape
+from tests.passkeys import PASSKEYS
 from tests.store import rows
 
 pytestmark = on_each_engine
@@ -120,6 +124,27 @@ async def test_every_event_is_delivered_in_order_with_its_details(
     assert str(event.user_id) == member.session["user"]["id"]
     assert (event.ip_address, event.at) == ("192.0.2.7", now)
     assert (event.user_agent or "").startswith("python-httpx/")
+
+
+async def test_a_delivered_event_names_its_factor(run_app: RunApp, connect: Connect, receiver: Receiver) -> None:
+    async with run_app(on_event=receiver, **PASSKEYS) as app:
+        api = connect(app)
+        member, key = await api.member(), SoftwarePasskey()
+        await passkeys.added(api, member.access_token, key)
+        await passkeys.sign_in(api, key)
+        await passkeys.sign_in(api, SoftwarePasskey(), await api.challenge())
+        await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0])
+        await until_empty(app.state.services.database)
+    assert [(event.kind.value, event.factor) for event in receiver.received] == [
+        ("REGISTERED", None),
+        ("ENROLLMENT_CONFIRMED", FactorKind.TOTP),
+        ("SIGNED_IN", FactorKind.TOTP),
+        ("PASSKEY_ADDED", FactorKind.PASSKEY),
+        ("SIGNED_IN", FactorKind.PASSKEY),
+        ("SIGN_IN_FAILED", FactorKind.PASSKEY),
+        ("RECOVERY_CODE_USED", FactorKind.RECOVERY_CODE),
+        ("SIGNED_IN", FactorKind.RECOVERY_CODE),
+    ]
 
 
 async def test_a_message_is_written_by_the_transaction_that_it_describes(services: Services) -> None:

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from graphql_mfa.http.public_errors import public_error
+from tests.account import document
 from tests.api_client import LOGIN, LOGOUT, REGISTER_USER, RESTART_ENROLLMENT, VERIFY_OTP, Api
 from tests.http.requests import assert_quiet, messages, operation, post
 
@@ -63,12 +64,15 @@ NAMES = st.sampled_from(
         "recoveryCode",
         "enrollmentCode",
         "refreshToken",
+        "ceremonyToken",
+        "credential",
         "input",
         "x",
         "",
     ]
 )
-DOCUMENTS = [LOGIN, REGISTER_USER, VERIFY_OTP, RESTART_ENROLLMENT, LOGOUT]
+PASSKEY_DOCUMENTS = [document("finishPasskeyLogin"), document("finishPasskeyRegistration")]
+DOCUMENTS = [LOGIN, REGISTER_USER, VERIFY_OTP, RESTART_ENROLLMENT, LOGOUT, *PASSKEY_DOCUMENTS]
 VARIABLES = ["input", "everywhere", "refreshToken"]
 
 

@@ -20,11 +20,14 @@ from graphql_mfa import SecurityEvent
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.flows import notifications, operators
 from graphql_mfa.services import utc_now
+from graphql_mfa.testing import SoftwarePasskey
 from graphql_mfa.webhooks import Webhook
+from tests import passkeys
 from tests.api.scenarios import RunApp
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
+from tests.passkeys import PASSKEYS
 from tests.receiver import SECRET, Request, WebhookReceiver, receiving
 from tests.security.attacks import WRONG_PASSWORD
 from tests.security.test_secret_leaks import texts_of, whole_story
@@ -93,8 +96,22 @@ async def test_a_sign_in_is_sent_as_the_specification_says(
             "ipAddress": "192.0.2.7",
             "userAgent": agent,
             "count": None,
+            "factor": "TOTP",
         },
     }
+
+
+async def test_the_factor_of_an_event_is_sent(
+    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, configured: dict[str, Any]
+) -> None:
+    async with run_app(**configured, **PASSKEYS) as app:
+        await passkeys.enroll(connect(app), (await connect(app).register())["challenge"], SoftwarePasskey())
+        events = [request.event for request in await all_until(receiver, "SIGNED_IN")]
+    assert [(event["type"], event["data"]["factor"]) for event in events] == [
+        ("user.registered", None),
+        ("user.enrollment_confirmed", "PASSKEY"),
+        ("user.signed_in", "PASSKEY"),
+    ]
 
 
 async def test_the_number_of_refused_passwords_is_sent(

@@ -9,6 +9,7 @@ import pytest
 
 from tests.api_client import Api
 from tests.conftest import Server
+from tests.passkeys import ORIGIN
 from tests.security.attacks import real_api
 
 
@@ -18,7 +19,8 @@ def two_servers(
 ) -> Iterator[list[str]]:
     """Their base URLs."""
     folder = tmp_path_factory.mktemp("two-servers")
-    environment = new_environment()
+    passkeys = {"GRAPHQL_MFA_PASSKEY_RP_ID": "localhost", "GRAPHQL_MFA_PASSKEY_ORIGINS": ORIGIN}
+    environment = new_environment() | passkeys
     servers = [Server(folder, **environment).start(), Server(folder, **environment).start()]
     yield [server.url for server in servers]
     for server in servers:

@@ -1,6 +1,7 @@
 """Attack: add an authenticator app to an account with a stolen session."""
 
 from graphql_mfa.services import Services
+from tests.account import act
 from tests.api.answers import failure
 from tests.api_client import Api
 from tests.authenticator import code_at
@@ -43,3 +44,15 @@ async def test_device_confirmed_after_its_session_was_ended(api: Api, clock: Clo
     clock.advance(600)
     token = (await api.refresh(own["tokens"]["refreshToken"]))["tokens"]["accessToken"]
     assert await names_of(api, token) == ["Authenticator app"]
+
+
+async def test_device_confirmed_after_its_session_became_stale(api: Api, clock: Clock, services: Services) -> None:
+    """The owner makes new recovery codes in another session, since the thief may have used an old one."""
+    member = await api.member()
+    stolen = (await api.verify_recovery_code(await api.challenge(), member.recovery_codes[0]))["tokens"]["accessToken"]
+    device = await added(api, stolen, "thief")
+    renewed = await act(api, "regenerateRecoveryCodes", member.access_token)
+    assert renewed["__typename"] == "RecoveryCodes"
+    assert await confirm(api, stolen, device.id, code_at(device.secret, clock())) == failure("NotFound")
+    confirmed = "SELECT count(*) FROM mfa_totp_devices WHERE confirmed_at IS NOT NULL"
+    assert await scalar(services, confirmed) == 1

@@ -242,10 +242,13 @@ HOSTILE = {
 _STRINGS = """{
   __schema {
     mutationType { fields { name args { name type { ...T } } } }
-    types { name kind inputFields { name type { ...T } } }
+    types { name kind inputFields { name defaultValue type { ...T } } }
   }
 }
 fragment T on __Type { name kind ofType { name kind ofType { name kind ofType { name kind } } } }"""
+
+
+_TEXTS = {"String", "ID", "WebAuthnJSON"}
 
 
 def _named(type_: Result) -> tuple[str, bool]:
@@ -268,13 +271,15 @@ def _calls(schema: Result) -> list[tuple[str, str, dict[str, Any], list[str | in
             name, required = _named(argument["type"])
             declared.append((argument["name"], name + "!" * required))
             if name in inputs:
-                variables[argument["name"]] = {inner["name"]: "x" for inner in inputs[name] if _named(inner["type"])[1]}
-                paths += [
-                    [argument["name"], inner["name"]]
+                variables[argument["name"]] = {
+                    inner["name"]: "x"
                     for inner in inputs[name]
-                    if _named(inner["type"])[0] in {"String", "ID"}
+                    if _named(inner["type"])[1] and inner["defaultValue"] is None
+                }
+                paths += [
+                    [argument["name"], inner["name"]] for inner in inputs[name] if _named(inner["type"])[0] in _TEXTS
                 ]
-            elif name in {"String", "ID"}:
+            elif name in _TEXTS:
                 paths.append([argument["name"]])
         parameters = ", ".join(f"${name}: {type_}" for name, type_ in declared)
         arguments = ", ".join(f"{name}: ${name}" for name, _ in declared)

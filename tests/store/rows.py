@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, insert, select, update
 
-from graphql_mfa.store.models import Base, ChallengeRow, OutboxRow, SessionRow, TotpDeviceRow, UserRow
+from graphql_mfa.store.models import Base, ChallengeRow, OutboxRow, PasskeyRow, SessionRow, TotpDeviceRow, UserRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -22,6 +22,24 @@ def add_device(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
     """An authenticator app that was never used."""
     row = {"user_id": user_id, "sealed_secret": b"key1", "key_id": b"key1", "created_at": NOW}
     return _add(connection, TotpDeviceRow, row | columns)
+
+
+def add_passkey(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
+    """A device-bound passkey that verified its user and was never used. `columns` override."""
+    row = {
+        "user_id": user_id,
+        "credential_id": uuid4().bytes,
+        "public_key": b"key",
+        "sign_count": 0,
+        "backup_eligible": False,
+        "backed_up": False,
+        "user_verified": True,
+        "aaguid": UUID(int=0),
+        "transports": "internal",
+        "name": "Passkey",
+        "created_at": NOW,
+    }
+    return _add(connection, PasskeyRow, row | columns)
 
 
 def add_session(connection: Connection, user_id: UUID, **columns: Any) -> UUID:

@@ -18,6 +18,7 @@ from graphql_mfa.store.models import (
     ReservedNameRow,
     SecurityEventRow,
     ThrottleRow,
+    UsedCeremonyRow,
     UsedRefreshTokenRow,
 )
 from tests.conftest import on_each_engine
@@ -72,6 +73,8 @@ async def test_only_expired_rows_are_purged(database: Database, expires_at: date
         connection.execute(insert(KnownAddressRow).values(known))
         rows.add_message(connection, since=expires_at - OUTBOX_RETENTION, due_at=None)
         connection.execute(insert(ReservedNameRow).values(digest=b"reserved", ends_at=expires_at))
+        connection.execute(insert(UsedCeremonyRow).values(digest=b"answered", expires_at=expires_at))
+        rows.add_passkey(connection, user)
         abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
         rows.add_device(connection, abandoned)
         rows.add_device(connection, user, expires_at=expires_at)
@@ -82,7 +85,7 @@ async def test_only_expired_rows_are_purged(database: Database, expires_at: date
     gone = 1 - kept
     purged = (
         *("challenges", "sessions", "users", "otp_failures", "throttles", "security_events", "outbox"),
-        *("known_addresses", "reserved_names"),
+        *("known_addresses", "reserved_names", "used_ceremonies"),
     )
     assert await purge(database) == dict.fromkeys((*purged, "totp_devices"), gone) | {"deletions": 0}
     tables = dict.fromkeys((*purged, "used_refresh_tokens"), gone) | {"totp_devices": 2 * gone}
@@ -93,6 +96,7 @@ async def test_all_rows_of_an_abandoned_account_are_purged_with_it(database: Dat
     def fill(connection: Connection, **columns: Any) -> None:
         user = rows.add_user(connection, **columns)
         rows.add_device(connection, user)
+        rows.add_passkey(connection, user)
         rows.add_challenge(connection, user)
         session = rows.add_session(connection, user)
         connection.execute(insert(UsedRefreshTokenRow).values(digest=session.bytes, session_id=session, generation=0))
@@ -108,6 +112,7 @@ async def test_all_rows_of_an_abandoned_account_are_purged_with_it(database: Dat
         "outbox",
         "reserved_names",
         "deletions",
+        "used_ceremonies",
     }
     await database.write(lambda connection: fill(connection, username="abandoned", enrollment_expires_at=NOW))
     assert (await purge(database))["users"] == 1

@@ -19,7 +19,7 @@ from graphql_mfa.store.outages import UnusableDatabaseError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0009"
+HEAD = "0010"
 VERSION_TABLE = "mfa_version"
 
 _COMPATIBLE = re.compile("0(?!000)[0-9]{3}")

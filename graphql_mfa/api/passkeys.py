@@ -1,0 +1,154 @@
+"""Ceremonies of passkeys, and managing passkeys."""
+
+from typing import Annotated
+
+import strawberry
+
+from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.context import Info
+from graphql_mfa.flows.passkeys import (
+    PasskeyAnswer,
+    begin_passkey_login,
+    begin_passkey_registration,
+    finish_passkey_login,
+    finish_passkey_registration,
+    remove_passkey,
+    rename_passkey,
+)
+from graphql_mfa.flows.step_up import begin_passkey_reauthentication
+from graphql_mfa.types.passkeys import BeginPasskeyReauthenticationResult, RenamePasskeyResult, WebAuthnJSON
+from graphql_mfa.types.sign_in import (
+    BeginPasskeyLoginResult,
+    BeginPasskeyRegistrationResult,
+    FinishPasskeyLoginResult,
+    FinishPasskeyRegistrationResult,
+)
+from graphql_mfa.types.totp import RemoveFactorResult
+
+_CEREMONY_TOKEN = "`PasskeyCeremony.ceremonyToken`. An answer uses it up, even one that is refused."
+_CREDENTIAL = "What `toJSON()` of the browser's `PublicKeyCredential` returns."
+
+
+@strawberry.input(description="The account that adds a passkey: the signed-in user's, unless a challenge names it.")
+class BeginPasskeyRegistrationInput:
+    challenge_token: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="`Challenge.token`, while enrollment is pending: the passkey becomes the account's first factor.",
+    )
+    enrollment_code: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="Issued by an operator; required for imported or reset accounts until their first factor is "
+        "confirmed. Accepted in the same spellings as recovery codes.",
+    )
+    conditional: bool = strawberry.field(
+        default=False,
+        description='For `mediation: "conditional"`: the browser adds the passkey without a dialogue, right after a '
+        "sign-in with password and second factor.",
+    )
+
+
+@strawberry.input(description="The new passkey.")
+class FinishPasskeyRegistrationInput:
+    ceremony_token: str = strawberry.field(description=_CEREMONY_TOKEN)
+    credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
+    name: str | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="1 to 64 characters. By default the kind of authenticator.",
+    )
+
+
+@strawberry.input(description="What to sign in with.")
+class BeginPasskeyLoginInput:
+    challenge_token: str | None = strawberry.field(
+        default=strawberry.UNSET, description="`Challenge.token`, for the second factor after a password."
+    )
+
+
+@strawberry.input(description="The answer of a passkey.")
+class FinishPasskeyLoginInput:
+    ceremony_token: str = strawberry.field(description=_CEREMONY_TOKEN)
+    credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
+
+
+@strawberry.input(description="The passkey to rename.")
+class RenamePasskeyInput:
+    id: strawberry.ID = strawberry.field(description="`Passkey.id`.")
+    name: str = strawberry.field(description="1 to 64 characters; need not be unique.")
+
+
+@strawberry.type
+class PasskeyMutation:
+    @mutation(
+        takes_secret=True,
+        description="Begin to add a passkey. With the challenge of an account whose enrollment is pending: its first "
+        "factor, in place of an authenticator app. Signed in: another factor.",
+        needs_recent_factor=True,
+    )
+    async def begin_passkey_registration(
+        self, info: Info, input: Annotated[BeginPasskeyRegistrationInput | None, INPUT] = strawberry.UNSET
+    ) -> BeginPasskeyRegistrationResult:
+        context = info.context
+        given = input or BeginPasskeyRegistrationInput()
+        return await begin_passkey_registration(
+            context.services,
+            context.access_token,
+            context.client,
+            challenge_token=given.challenge_token if isinstance(given.challenge_token, str) else None,
+            enrollment_code=given.enrollment_code or None,
+            conditional=given.conditional,
+        )
+
+    @mutation(
+        takes_secret=True,
+        description="Add the passkey that the browser created. The first factor of an account opens a session.",
+    )
+    async def finish_passkey_registration(
+        self, info: Info, input: Annotated[FinishPasskeyRegistrationInput, INPUT]
+    ) -> FinishPasskeyRegistrationResult:
+        context = info.context
+        answer = PasskeyAnswer(input.ceremony_token, input.credential)
+        name = input.name if isinstance(input.name, str) else None
+        return await finish_passkey_registration(context.services, context.access_token, answer, name, context.client)
+
+    @mutation(
+        takes_secret=True,
+        description="Begin to sign in with a passkey: as the second factor of a challenge or, without one, alone. "
+        "Alone, the passkey has to verify its user, which makes it two factors.",
+    )
+    async def begin_passkey_login(
+        self, info: Info, input: Annotated[BeginPasskeyLoginInput | None, INPUT] = strawberry.UNSET
+    ) -> BeginPasskeyLoginResult:
+        context = info.context
+        token = input.challenge_token if input else None
+        return await begin_passkey_login(context.services, token if isinstance(token, str) else None, context.client)
+
+    @mutation(takes_secret=True, description="Sign in with the passkey's answer.")
+    async def finish_passkey_login(
+        self, info: Info, input: Annotated[FinishPasskeyLoginInput, INPUT]
+    ) -> FinishPasskeyLoginResult:
+        context = info.context
+        answer = PasskeyAnswer(input.ceremony_token, input.credential)
+        return await finish_passkey_login(context.services, answer, context.client)
+
+    @mutation(
+        description="Begin to verify a passkey again within the current session. `reauthenticate` takes the answer."
+    )
+    async def begin_passkey_reauthentication(self, info: Info) -> BeginPasskeyReauthenticationResult:
+        context = info.context
+        return await begin_passkey_reauthentication(context.services, context.access_token, context.client)
+
+    @mutation(description="Rename a passkey.")
+    async def rename_passkey(self, info: Info, input: Annotated[RenamePasskeyInput, INPUT]) -> RenamePasskeyResult:
+        context = info.context
+        return await rename_passkey(context.services, context.access_token, input.id, input.name, context.client)
+
+    @mutation(
+        needs_recent_factor=True,
+        description="Remove a passkey, unless it is the last second factor. Ends the other sessions that it opened, or "
+        "was last verified in.",
+    )
+    async def remove_passkey(
+        self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`Passkey.id`.")]
+    ) -> RemoveFactorResult:
+        context = info.context
+        return await remove_passkey(context.services, context.access_token, id, context.client)

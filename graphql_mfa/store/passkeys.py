@@ -1,0 +1,196 @@
+"""Passkeys: add, find, use, name, remove; and ceremonies that were answered."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    Connection,
+    LargeBinary,
+    Row,
+    String,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    update,
+)
+
+from graphql_mfa.core.passkeys import Assertion, NewPasskey, PasskeyKey
+from graphql_mfa.store import insert_unless_there
+from graphql_mfa.store.accounts import StoredUser, is_live, select_users, user_of
+from graphql_mfa.store.models import PasskeyRow, UsedCeremonyRow, UserRow
+
+_columns = tuple(column for column in PasskeyRow.__table__.columns if column.key != "user_id")
+_of_user = PasskeyRow.user_id == bindparam("user")
+_that_one = (PasskeyRow.id == bindparam("passkey"), _of_user)
+
+
+@dataclass(frozen=True)
+class StoredPasskey:
+    """A stored passkey. user_verified: at its last answer. discoverable: None if the client didn't say."""
+
+    id: UUID
+    credential_id: bytes
+    public_key: bytes
+    sign_count: int
+    backup_eligible: bool
+    backed_up: bool
+    user_verified: bool
+    discoverable: bool | None
+    aaguid: UUID
+    transports: tuple[str, ...]
+    name: str
+    created_at: datetime
+    last_used_at: datetime | None
+
+    @property
+    def key(self) -> PasskeyKey:
+        """What its answers are checked with."""
+        return PasskeyKey(self.credential_id, self.public_key, self.sign_count, self.backup_eligible)
+
+
+def _passkey_of(row: "Row[*tuple[Any, ...]]") -> StoredPasskey:
+    found = {column.key: getattr(row, column.key) for column in _columns}
+    return StoredPasskey(**found | {"transports": tuple(row.transports.split())})
+
+
+def use_ceremony(connection: Connection, digest: bytes, expires_at: datetime) -> bool:
+    """Store that a ceremony was answered: true for exactly one caller."""
+    return insert_unless_there(connection, UsedCeremonyRow, [{"digest": digest, "expires_at": expires_at}]) == 1
+
+
+_HANDLE = select(UserRow.webauthn_handle).where(UserRow.id == bindparam("user"))
+_SET_HANDLE = update(UserRow).where(UserRow.id == bindparam("user")).values(webauthn_handle=bindparam("new_handle"))
+
+
+def find_handle(connection: Connection, user_id: UUID) -> bytes | None:
+    """The name that authenticators know the account by; None before it first began to add a passkey."""
+    return connection.scalar(_HANDLE, {"user": user_id})
+
+
+def set_handle(connection: Connection, user_id: UUID, handle: bytes) -> None:
+    """Name an account, whose row is locked, for its life."""
+    connection.execute(_SET_HANDLE, {"user": user_id, "new_handle": handle})
+
+
+def add(
+    connection: Connection, *, id: UUID, user_id: UUID, passkey: NewPasskey, name: str, now: datetime
+) -> StoredPasskey | None:
+    """Add a passkey; None if any account has its credential id."""
+    values = vars(passkey) | {"id": id, "name": name, "created_at": now, "last_used_at": None}
+    row = values | {"user_id": user_id, "transports": " ".join(passkey.transports)}
+    return StoredPasskey(**values) if insert_unless_there(connection, PasskeyRow, [row]) else None
+
+
+_OF_USER = select(*_columns).where(_of_user).order_by(PasskeyRow.created_at, PasskeyRow.id)
+
+
+def of_user(connection: Connection, user_id: UUID) -> list[StoredPasskey]:
+    """The passkeys of the account, oldest first."""
+    return [_passkey_of(row) for row in connection.execute(_OF_USER, {"user": user_id})]
+
+
+_LOCK = select(*_columns).where(*_that_one).with_for_update()
+
+
+def lock(connection: Connection, id: UUID, user_id: UUID) -> StoredPasskey | None:
+    """Lock that passkey of that account."""
+    row = connection.execute(_LOCK, {"passkey": id, "user": user_id}).one_or_none()
+    return None if row is None else _passkey_of(row)
+
+
+_FIND_BY_CREDENTIAL = (
+    select(*_columns)
+    .join(UserRow, UserRow.id == PasskeyRow.user_id)
+    .where(
+        PasskeyRow.credential_id == bindparam("credential"),
+        _of_user,
+        UserRow.webauthn_handle == func.coalesce(bindparam("handle", type_=LargeBinary), UserRow.webauthn_handle),
+    )
+)
+
+
+def find_of_user(
+    connection: Connection, credential_id: bytes, user_id: UUID, handle: bytes | None
+) -> StoredPasskey | None:
+    """The passkey of that credential id, if it is the account's, whose row is locked, and so is the handle."""
+    given = {"credential": credential_id, "user": user_id, "handle": handle}
+    row = connection.execute(_FIND_BY_CREDENTIAL, given).one_or_none()
+    return None if row is None else _passkey_of(row)
+
+
+@dataclass(frozen=True)
+class PasskeyOwner:
+    """The account of a passkey, whose row is locked. handle: of the account."""
+
+    user: StoredUser
+    handle: bytes | None
+
+
+_LOCK_OWNER = (
+    select_users.add_columns(UserRow.webauthn_handle)
+    .join(PasskeyRow, PasskeyRow.user_id == UserRow.id)
+    .where(PasskeyRow.credential_id == bindparam("credential"), is_live)
+    .with_for_update(of=UserRow)
+)
+
+
+def lock_owner(connection: Connection, credential_id: bytes, now: datetime) -> PasskeyOwner | None:
+    """Lock the account that has that credential id, a disabled one too."""
+    row = connection.execute(_LOCK_OWNER, {"credential": credential_id, "now": now}).one_or_none()
+    return None if row is None else PasskeyOwner(user_of(row), row.webauthn_handle)
+
+
+_counter: BindParameter[int] = bindparam("counter", type_=BigInteger)
+_USE = (
+    update(PasskeyRow)
+    .where(PasskeyRow.id == bindparam("passkey"))
+    .values(
+        sign_count=case((PasskeyRow.sign_count < _counter, _counter), else_=PasskeyRow.sign_count),
+        backed_up=bindparam("copied"),
+        user_verified=bindparam("verified"),
+        last_used_at=bindparam("now"),
+    )
+)
+
+
+def use(connection: Connection, id: UUID, assertion: Assertion, now: datetime) -> None:
+    """Store a right answer. The sign counter never goes back."""
+    given = {
+        "passkey": id,
+        "counter": assertion.sign_count,
+        "copied": assertion.backed_up,
+        "verified": assertion.user_verified,
+        "now": now,
+    }
+    connection.execute(_USE, given)
+
+
+_RENAME = update(PasskeyRow).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_columns)
+
+
+def rename(connection: Connection, id: UUID, user_id: UUID, name: str) -> StoredPasskey | None:
+    """Rename that passkey of that account; None when it has none of that id."""
+    row = connection.execute(_RENAME, {"passkey": id, "user": user_id, "new_name": name}).one_or_none()
+    return None if row is None else _passkey_of(row)
+
+
+_REMOVE_ALL = delete(PasskeyRow).where(_of_user)
+
+
+def remove_all(connection: Connection, user_id: UUID) -> None:
+    """Remove every passkey of the account."""
+    connection.execute(_REMOVE_ALL, {"user": user_id})
+
+
+_REMOVE = delete(PasskeyRow).where(PasskeyRow.id == bindparam("passkey"))
+
+
+def remove(connection: Connection, id: UUID) -> None:
+    """Remove a passkey whose account is locked."""
+    connection.execute(_REMOVE, {"passkey": id})
