@@ -4,7 +4,7 @@ const config: CodegenConfig = {
   schema: "../../schema.graphql",
   documents: "src/operations.ts",
   importExtension: ".js",
-  config: { scalars: { DateTime: "string" }, strictScalars: true, useTypeImports: true },
+  config: { scalars: { DateTime: "string", WebAuthnJSON: "unknown" }, strictScalars: true, useTypeImports: true },
   generates: {
     "src/generated/": {
       preset: "client",

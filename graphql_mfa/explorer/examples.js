@@ -85,6 +85,7 @@ query Account {
     recoveryCodesLeft
     recoveryCodesLow
     totpDevices { id name confirmed lastUsedAt }
+    passkeys { id name lastUsedAt }
     sessions {
       id
       current

@@ -40,11 +40,12 @@ def page() -> "Iterator[Page]":
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server in cookie mode, with custom settings."""
+    """Start a server in cookie mode, with more arguments and custom settings."""
     servers: list[Server] = []
 
-    def start(**environment: str) -> Server:
-        servers.append(Server(tmp_path, "--dev", GRAPHQL_MFA_SESSION_TRANSPORT="cookie", **environment).start())
+    def start(*arguments: str, **environment: str) -> Server:
+        cookie = {"GRAPHQL_MFA_SESSION_TRANSPORT": "cookie"}
+        servers.append(Server(tmp_path, "--dev", *arguments, **cookie | environment).start())
         return servers[-1]
 
     yield start

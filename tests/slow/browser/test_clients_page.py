@@ -28,7 +28,7 @@ ESBUILD = "esbuild src/main.tsx --bundle --jsx=automatic --outfile=app.js"
 HTML = '<!doctype html><meta charset="utf-8"><title>App</title><div id="root"></div><script src="/app.js"></script>'
 POLICY = "default-src 'self'; img-src data:"
 UNREACHABLE = "The server can't be reached. Check your connection, and try again."
-EXPIRED = "This sign-in has expired. Log in again."
+EXPIRED = "This attempt has expired. Start again."
 
 
 def copy_snippets(folder: Path) -> None:

@@ -9,7 +9,7 @@ import { buildSchema, isUnionType } from "graphql";
 const schema = fileURLToPath(new URL("../../../schema.graphql", import.meta.url));
 const types = Object.values(buildSchema(readFileSync(schema, "utf8")).getTypeMap());
 const outcomes = new Set(types.filter(isUnionType).flatMap((union) => union.getTypes().map(({ name }) => name)));
-const values = ["AuthPolicy", "Challenge", "FieldError", "TokenPair", "TotpEnrollment"];
+const values = ["AuthPolicy", "Challenge", "FieldError", "PasskeySignals", "TokenPair", "TotpEnrollment"];
 
 export default [
   {
