@@ -14,8 +14,9 @@ help: ## List the targets
 run: .venv/installed ## Serve the API on SQLite, with the explorer, at http://127.0.0.1:8000/graphql (PORT=8000)
 	@$(BIN)/graphql-mfa serve --dev --port $(PORT)
 
-demo: .venv/installed ## Run a whole sign-in against a server of its own and print its steps
+demo: .venv/installed ## Run whole sign-ins against a server of their own and print their steps
 	$(BIN)/graphql-mfa demo
+	$(BIN)/graphql-mfa demo --passkey
 
 test: .venv/installed ## Run the tests of everything that the product promises, on SQLite
 	$(PYTEST) --ignore tests/slow

@@ -68,6 +68,50 @@ _ME = """query Me {
     securityEvents { kind }
   }
 }"""
+_POLICY = "query Policy { policy { __typename passkeyRpId } }"
+_BEGIN_PASSKEY_REGISTRATION = """mutation BeginRegistration($input: BeginPasskeyRegistrationInput!) {
+  beginPasskeyRegistration(input: $input) {
+    __typename
+    ... on PasskeyCeremony { ceremonyToken publicKey }
+    ... on UserError { message }
+  }
+}"""
+_FINISH_PASSKEY_REGISTRATION = """mutation FinishRegistration($input: FinishPasskeyRegistrationInput!) {
+  finishPasskeyRegistration(input: $input) {
+    __typename
+    ... on EnrollmentConfirmed { user { mfaEnabled } tokens { accessToken accessTokenExpiresIn } recoveryCodes }
+    ... on UserError { message }
+  }
+}"""
+_BEGIN_PASSKEY_LOGIN = """mutation BeginLogin($input: BeginPasskeyLoginInput) {
+  beginPasskeyLogin(input: $input) {
+    __typename
+    ... on PasskeyCeremony { ceremonyToken publicKey }
+    ... on UserError { message }
+  }
+}"""
+_FINISH_PASSKEY_LOGIN = """mutation FinishLogin($input: FinishPasskeyLoginInput!) {
+  finishPasskeyLogin(input: $input) {
+    __typename
+    ... on SignInSuccess { user { username } tokens { accessToken accessTokenExpiresIn } }
+    ... on UserError { message }
+  }
+}"""
+_BEGIN_PASSKEY_REAUTHENTICATION = """mutation BeginReauthentication {
+  beginPasskeyReauthentication {
+    __typename
+    ... on PasskeyCeremony { ceremonyToken publicKey }
+    ... on UserError { message }
+  }
+}"""
+_MY_PASSKEYS = """query Me {
+  me {
+    __typename username
+    passkeys { name }
+    sessions { userAgent }
+    securityEvents { kind }
+  }
+}"""
 
 
 class UnexpectedAnswerError(Exception):
@@ -103,20 +147,31 @@ class _Story:
         return result
 
 
-def converse(url: str) -> bool:
-    """Run the demo against a server. False after an unexpected answer."""
+def converse(url: str, *, passkey: bool = False) -> bool:
+    """Run the demo against a server, with a passkey or an authenticator app. False after an unexpected answer."""
+    story = _Story(url)
     try:
-        username = _sign_in_by_totp(_Story(url))
+        if passkey:
+            username, means = _sign_in_by_passkey(story, url), "a passkey, after a password and without one"
+        else:
+            username, means = _sign_in_by_totp(story), "a password and a one-time code"
     except UnexpectedAnswerError as error:
         print(f"\nThe demo failed: {error}.")
         return False
-    print(f"\nSigned in as {username} with a password and a one-time code.")
+    print(f"\nSigned in as {username} with {means}.")
     return True
+
+
+def origin_of(url: str, domain: str) -> str:
+    """The origin of a page at the URL; the domain replaces a host outside it, such as 127.0.0.1."""
+    parts = urlsplit(url)
+    inside = parts.hostname and parts.hostname.endswith(f".{domain}")
+    return f"{parts.scheme}://{parts.hostname if inside else domain}" + (f":{parts.port}" if parts.port else "")
 
 
 def _sign_in_by_totp(story: _Story) -> str:
     """Register, sign in, step up and look at the account. Returns the username."""
-    account = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
+    account = _new_account()
 
     story.step(
         "Register", "A username and a password create an account, and a challenge to set up an authenticator app."
@@ -167,6 +222,80 @@ def _sign_in_by_totp(story: _Story) -> str:
     return account["username"]
 
 
+def _sign_in_by_passkey(story: _Story, url: str) -> str:
+    """Enroll with a passkey, sign in with it, step up and look at the account. Returns the username."""
+    from graphql_mfa.testing import SoftwarePasskey
+
+    account = _new_account()
+
+    story.step("Ask for the domain of passkeys", "A browser uses a passkey on the pages of its domain only.")
+    domain = story.ask("policy", _POLICY, "AuthPolicy")["passkeyRpId"]
+    if domain is None:
+        raise UnexpectedAnswerError(
+            "passkeys are off on this server; GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS turn them on"
+        )
+    origin = origin_of(url, domain)
+    authenticator = SoftwarePasskey(origin)
+    print(f"  The demo is a browser with a page of {origin}, and an authenticator.")
+
+    story.step("Register", "A username and a password create an account, and a challenge to set up a second factor.")
+    challenge = story.ask("registerUser", _REGISTER, "RegisterUserSuccess", account)["challenge"]
+
+    story.step(
+        "Add a passkey",
+        "In place of an authenticator app. The new passkey enables the second factor and signs in. Recovery codes are"
+        " shown once.",
+    )
+    values = {"challengeToken": challenge["token"]}
+    begun = story.ask("beginPasskeyRegistration", _BEGIN_PASSKEY_REGISTRATION, "PasskeyCeremony", values)
+    created = {"ceremonyToken": begun["ceremonyToken"], "credential": authenticator.create(begun["publicKey"])}
+    confirmed = story.ask("finishPasskeyRegistration", _FINISH_PASSKEY_REGISTRATION, "EnrollmentConfirmed", created)
+    _check("mfaEnabled is true", confirmed["user"]["mfaEnabled"])
+    story.ask("logout", _LOG_OUT, "LogoutSuccess", token=confirmed["tokens"]["accessToken"])
+
+    def answer(begun: dict[str, Any]) -> dict[str, Any]:
+        return {"ceremonyToken": begun["ceremonyToken"], "credential": authenticator.get(begun["publicKey"])}
+
+    story.step(
+        "Log in with the password and the passkey",
+        "The passkey signs the challenge of a ceremony. Its answer is used up, and refused a second time.",
+    )
+    values = {"challengeToken": story.ask("login", _LOG_IN, "OtpRequired", account)["challenge"]["token"]}
+    signed = answer(story.ask("beginPasskeyLogin", _BEGIN_PASSKEY_LOGIN, "PasskeyCeremony", values))
+    story.ask("finishPasskeyLogin", _FINISH_PASSKEY_LOGIN, "SignedIn", signed)
+    story.ask("finishPasskeyLogin", _FINISH_PASSKEY_LOGIN, "ChallengeExpired", signed)
+
+    story.step(
+        "Sign in with the passkey alone",
+        "It names the account. It verifies its user, by a PIN or a fingerprint, which makes it two factors.",
+    )
+    begun = story.ask("beginPasskeyLogin", _BEGIN_PASSKEY_LOGIN, "PasskeyCeremony")
+    signed_in = story.ask("finishPasskeyLogin", _FINISH_PASSKEY_LOGIN, "SignedIn", answer(begun))
+    _check("the passkey names the account", signed_in["user"]["username"] == account["username"])
+    token = signed_in["tokens"]["accessToken"]
+
+    story.step(
+        "Replace the recovery codes",
+        "A sensitive operation: it requires a second factor verified within the last five minutes, here the passkey"
+        " again.",
+    )
+    begun = story.ask("beginPasskeyReauthentication", _BEGIN_PASSKEY_REAUTHENTICATION, "PasskeyCeremony", token=token)
+    stepped_up = story.ask("reauthenticate", _REAUTHENTICATE, "Reauthenticated", {"passkey": answer(begun)}, token)
+    token = stepped_up["accessToken"]
+    renewed = story.ask("regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
+    _check("the recovery codes are new", not set(confirmed["recoveryCodes"]) & set(renewed["recoveryCodes"]))
+
+    story.step("Look at the account", "The data of an account page, with the events of the steps above.")
+    me = story.ask("me", _MY_PASSKEYS, "User", token=token)
+    _check("`me` is the account of step 2", me["username"] == account["username"])
+    _check("the account has one passkey", len(me["passkeys"]) == 1)
+    return account["username"]
+
+
+def _new_account() -> dict[str, str]:
+    return {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
+
+
 def _answer(asked: dict[str, Any], otp: str) -> dict[str, Any]:
     return {"challengeToken": asked["challenge"]["token"], "otp": otp}
 
@@ -212,7 +341,7 @@ def _post(url: str, field: str, document: str, variables: dict[str, Any], token:
 
 
 @contextmanager
-def own_server() -> Iterator[str]:
+def own_server(*, passkeys: bool = False) -> Iterator[str]:
     """Run a server on a free port with a temporary database. Yields its URL."""
     import uvicorn
 
@@ -220,14 +349,16 @@ def own_server() -> Iterator[str]:
     from graphql_mfa.settings import Settings
 
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
-        settings = Settings(database_url=f"sqlite+aiosqlite:///{folder}/demo.db")
+        port = listener.getsockname()[1]
+        on: dict[str, Any] = {"passkey_rp_id": "localhost", "passkey_origins": f"http://localhost:{port}"}
+        settings = Settings(database_url=f"sqlite+aiosqlite:///{folder}/demo.db", **(on if passkeys else {}))
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
             while not server.started and thread.is_alive():
                 time.sleep(_POLL_SECONDS)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
+            yield f"http://127.0.0.1:{port}/graphql"
         finally:
             server.should_exit = True
             thread.join()

@@ -95,16 +95,19 @@ def totp(secret: Annotated[str, typer.Argument(help="The TOTP secret in base32."
 @app.command()
 def demo(
     url: Annotated[str | None, typer.Option(help="The /graphql of a server. By default one is started.")] = None,
+    passkey: Annotated[
+        bool, typer.Option("--passkey", help="Sign in with a passkey, not with an authenticator app.")
+    ] = False,
 ) -> None:
     """Run a complete sign-in over HTTP, and print each step with its outcomes."""
     from graphql_mfa.demo import converse, own_server
 
     if url is not None:
-        succeeded = converse(url)
+        succeeded = converse(url, passkey=passkey)
     else:
         read_settings()
-        with own_server() as own_url:
-            succeeded = converse(own_url)
+        with own_server(passkeys=passkey) as own_url:
+            succeeded = converse(own_url, passkey=passkey)
     raise typer.Exit(0 if succeeded else 1)
 
 

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from graphql_mfa.cli import app
+from graphql_mfa.demo import origin_of, own_server
 
 OUTCOMES = [
     ("Register", ["registerUser -> RegisterUserSuccess"]),
@@ -21,17 +22,90 @@ OUTCOMES = [
     ("Replace the recovery codes", ["reauthenticate -> Reauthenticated", "regenerateRecoveryCodes -> RecoveryCodes"]),
     ("Look at the account", ["me -> User"]),
 ]
+OUTCOMES_BY_PASSKEY = [
+    ("Ask for the domain of passkeys", ["policy -> AuthPolicy"]),
+    ("Register", ["registerUser -> RegisterUserSuccess"]),
+    (
+        "Add a passkey",
+        [
+            "beginPasskeyRegistration -> PasskeyCeremony",
+            "finishPasskeyRegistration -> EnrollmentConfirmed",
+            "logout -> LogoutSuccess",
+        ],
+    ),
+    (
+        "Log in with the password and the passkey",
+        [
+            "login -> OtpRequired",
+            "beginPasskeyLogin -> PasskeyCeremony",
+            "finishPasskeyLogin -> SignedIn",
+            "finishPasskeyLogin -> ChallengeExpired",
+        ],
+    ),
+    (
+        "Sign in with the passkey alone",
+        ["beginPasskeyLogin -> PasskeyCeremony", "finishPasskeyLogin -> SignedIn"],
+    ),
+    (
+        "Replace the recovery codes",
+        [
+            "beginPasskeyReauthentication -> PasskeyCeremony",
+            "reauthenticate -> Reauthenticated",
+            "regenerateRecoveryCodes -> RecoveryCodes",
+        ],
+    ),
+    ("Look at the account", ["me -> User"]),
+]
+
+
+def outcomes(ran: Result) -> list[tuple[str, list[str]]]:
+    """The printed steps, and the outcomes of each."""
+    steps = re.split(r"^\d+\. (.+)\n-+\n", ran.stdout, flags=re.MULTILINE)[1:]
+    found = [re.findall(r"^  (\w+ -> \w+)$", text, re.MULTILINE) for text in steps[1::2]]
+    return list(zip(steps[::2], found, strict=True))
 
 
 def test_the_demo_shows_a_sign_in_on_its_own_server() -> None:
     ran = CliRunner().invoke(app, ["demo"])
     assert ran.exit_code == 0, ran.output
     assert "█" in ran.stdout, "the QR code"
-    steps = re.split(r"^\d+\. (.+)\n-+\n", ran.stdout, flags=re.MULTILINE)[1:]
-    outcomes = [re.findall(r"^  (\w+ -> \w+)$", text, re.MULTILINE) for text in steps[1::2]]
-    assert list(zip(steps[::2], outcomes, strict=True)) == OUTCOMES
+    assert outcomes(ran) == OUTCOMES
     assert len(ran.stdout.splitlines()) < 120
     assert ran.stdout.endswith("with a password and a one-time code.\n")
+
+
+def test_the_demo_shows_a_passkey_as_first_factor_second_factor_alone_and_stepping_up() -> None:
+    ran = CliRunner().invoke(app, ["demo", "--passkey"])
+    assert ran.exit_code == 0, ran.output
+    assert outcomes(ran) == OUTCOMES_BY_PASSKEY
+    assert len(ran.stdout.splitlines()) < 140
+    assert ran.stdout.endswith("with a passkey, after a password and without one.\n")
+
+
+def test_the_demo_with_a_passkey_works_with_a_running_server() -> None:
+    with own_server(passkeys=True) as url:
+        ran = CliRunner().invoke(app, ["demo", "--passkey", "--url", url])
+    assert ran.exit_code == 0, ran.output
+
+
+def test_the_demo_with_a_passkey_reports_a_server_without_passkeys(live_server: str) -> None:
+    ran = CliRunner().invoke(app, ["demo", "--passkey", "--url", f"{live_server}/graphql"])
+    assert ran.exit_code == 1
+    assert "The demo failed: passkeys are off on this server" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("url", "domain", "origin"),
+    [
+        ("http://127.0.0.1:8000/graphql", "localhost", "http://localhost:8000"),
+        ("http://[::1]:8000/graphql", "localhost", "http://localhost:8000"),
+        ("https://example.com/graphql", "example.com", "https://example.com"),
+        ("https://api.example.com:8443/graphql", "example.com", "https://api.example.com:8443"),
+        ("https://notexample.com/graphql", "example.com", "https://example.com"),
+    ],
+)
+def test_the_demo_opens_a_page_of_the_domain(url: str, domain: str, origin: str) -> None:
+    assert origin_of(url, domain) == origin
 
 
 def test_the_demo_works_with_a_running_server(live_server: str) -> None:
