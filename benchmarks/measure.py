@@ -19,7 +19,14 @@ from benchmarks.client import Job, Sample, connected, drive, pace
 from benchmarks.server import CORES, ONE_CORE, Server, pinned, serving
 from benchmarks.target import OperationName, Target, UnexpectedAnswerError, User
 
-OPERATIONS: tuple[OperationName, ...] = ("registerUser", "login", "verifyOtp", "me", "refreshSession")
+OPERATIONS: tuple[OperationName, ...] = (
+    "registerUser",
+    "login",
+    "verifyOtp",
+    "me",
+    "refreshSession",
+    "finishPasskeyLogin",
+)
 CHEAP_ROUNDS = 4
 DEAR_ROUNDS = 12
 STORM_LOGINS = 16
@@ -185,6 +192,8 @@ class _Load:
             users += new[:done]
         users += await self._register(self._plan.users - len(users))
         await confirm(self._target, self._server.port, users)
+        if "finishPasskeyLogin" in self._plan.operations:
+            await _run(self._target, "addPasskey", self._server.port, users)
         # Those of the last number of connections are all of them, with codes of the next time step.
         part = len(users) // max(1, len(levels) - 1)
         for position, connections in enumerate(levels):
@@ -206,6 +215,9 @@ class _Load:
             signed_in = users[:_BATCH]
         await self._measure("me", connections, signed_in[:_READERS], again=True)
         await self._measure("refreshSession", connections, signed_in)
+        if "finishPasskeyLogin" in self._plan.operations:
+            await _run(self._target, "beginPasskeyLogin", self._server.port, users)
+            await self._measure("finishPasskeyLogin", connections, users)
 
     async def _measure(
         self, operation: OperationName, connections: int, users: Sequence[User], *, again: bool = False

@@ -97,7 +97,13 @@ def _ratios(figures: Mapping[str, Any]) -> str:
 
 def _peers(figures: Mapping[str, Any]) -> str:
     """How many times as fast this API is, beside those that do the same work."""
-    targets, operations = figures["targets"], figures["plan"]["operations"]
+    targets = figures["targets"]
+    peers = [peer.name for peer in PEERS if {"ours", peer.name} <= targets.keys()]
+    operations = [
+        operation
+        for operation in figures["plan"]["operations"]
+        if any(operation in targets[peer]["operations"] for peer in peers)
+    ]
     last = str(figures["plan"]["connections"][-1])
 
     def times(name: str, operation: str) -> str:
@@ -107,8 +113,7 @@ def _peers(figures: Mapping[str, Any]) -> str:
     lines = ["| beside | " + " | ".join(operations) + " |", "|---|" + "---|" * len(operations)]
     lines += [
         f"| {targets[name]['description']} | {' | '.join(times(name, operation) for operation in operations)} |"
-        for name in (peer.name for peer in PEERS)
-        if {"ours", name} <= targets.keys()
+        for name in peers
     ]
     return "\n".join(lines) + "\n"
 

@@ -6,7 +6,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-OperationName = Literal["registerUser", "confirm", "login", "verifyOtp", "me", "refreshSession"]
+from graphql_mfa.testing import SoftwarePasskey
+
+OperationName = Literal[
+    "registerUser",
+    "confirm",
+    "addPasskey",
+    "login",
+    "verifyOtp",
+    "me",
+    "refreshSession",
+    "beginPasskeyLogin",
+    "finishPasskeyLogin",
+]
 
 
 class UnexpectedAnswerError(Exception):
@@ -63,7 +75,7 @@ class User:
     secret: the TOTP secret in base32, which `read` of the registration sets. code: the one-time code to send, which the
     harness sets before it asks for a request of `confirm` or `verifyOtp`. state: whatever else the target has to keep
     between requests, such as a challenge, an access token, or cookies, under names of its own. last_step: the time step
-    of the last code, kept by the harness.
+    of the last code, kept by the harness. passkey: the user's authenticator, at http://localhost:8000.
     """
 
     name: str
@@ -72,6 +84,7 @@ class User:
     code: str = ""
     state: dict[str, str] = field(default_factory=dict)
     last_step: int = 0
+    passkey: SoftwarePasskey = field(default_factory=SoftwarePasskey)
 
     @property
     def email(self) -> str:
@@ -111,7 +124,8 @@ class Target(Protocol):
     operations: for each, the requests that it takes, one after the other on one connection; it is timed as a whole. One
     that the service does not have is left out, and has a dash in the table. `confirm` is not timed: what it takes after
     `registerUser` until `login` asks for a code. After `login` and `verifyOtp` the user is signed in, for `me` and
-    `refreshSession`, each of which is run several times for one user.
+    `refreshSession`, each of which is run several times for one user. `addPasskey` of a user who is signed in, and
+    `beginPasskeyLogin`, are not timed either; `finishPasskeyLogin` then signs in without a password.
     ready: a request that is answered with 2xx once the service can do its work.
     """
 

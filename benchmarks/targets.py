@@ -63,9 +63,26 @@ _REFRESH = f"""mutation Refresh($input: RefreshSessionInput!) {{
   refreshSession(input: $input) {{ __typename ... on SignedIn {{ {_SESSION} }} ... on UserError {{ message }} }}
 }}"""
 _ME = "query Me { me { id username mfaEnabled recoveryCodesLeft } }"
+_CEREMONY = "{ __typename ... on PasskeyCeremony { ceremonyToken publicKey } ... on UserError { message } }"
+_BEGIN_REGISTRATION = f"mutation BeginRegistration {{ beginPasskeyRegistration {_CEREMONY} }}"
+_FINISH_REGISTRATION = """mutation FinishRegistration($input: FinishPasskeyRegistrationInput!) {
+  finishPasskeyRegistration(input: $input) {
+    __typename
+    ... on PasskeyAdded { passkey { id } }
+    ... on UserError { message }
+  }
+}"""
+_BEGIN_PASSKEY_LOGIN = f"mutation BeginLogin {{ beginPasskeyLogin {_CEREMONY} }}"
+_FINISH_PASSKEY_LOGIN = f"""mutation FinishLogin($input: FinishPasskeyLoginInput!) {{
+  finishPasskeyLogin(input: $input) {{
+    __typename
+    ... on SignInSuccess {{ {_SESSION} }}
+    ... on UserError {{ message }}
+  }}
+}}"""
 
 
-def _ask(document: str, user: User, **input: str) -> Request:
+def _ask(document: str, user: User, **input: Any) -> Request:
     headers = {"Content-Type": "application/json"}
     if token := user.state.get("access token"):
         headers["Authorization"] = f"Bearer {token}"
@@ -103,6 +120,34 @@ def _verify(read: Callable[[User, Answer], None]) -> Step:
     return Step(lambda user: _ask(_VERIFY, user, challengeToken=user.state["challenge"], otp=user.code), read)
 
 
+def _answered(field: str) -> Callable[[User, Answer], None]:
+    def read(user: User, answer: Answer) -> None:
+        ceremony = _result(answer, field, "PasskeyCeremony")
+        options = ceremony["publicKey"]
+        credential = user.passkey.create(options) if "rp" in options else user.passkey.get(options)
+        user.state |= {"ceremony": ceremony["ceremonyToken"], "credential": json.dumps(credential)}
+
+    return read
+
+
+def _finish(document: str, read: Callable[[User, Answer], None]) -> Step:
+    def request(user: User) -> Request:
+        credential = json.loads(user.state["credential"])
+        return _ask(document, user, ceremonyToken=user.state["ceremony"], credential=credential)
+
+    return Step(request, read)
+
+
+def _demand_passkey(_: User, answer: Answer) -> None:
+    _result(answer, "finishPasskeyRegistration", "PasskeyAdded")
+
+
+_ADD_PASSKEY = (
+    Step(lambda user: _ask(_BEGIN_REGISTRATION, user), _answered("beginPasskeyRegistration")),
+    _finish(_FINISH_REGISTRATION, _demand_passkey),
+)
+
+
 def _graphql_operations(me: Callable[[User, Answer], None]) -> Mapping[OperationName, Sequence[Step]]:
     return {
         "registerUser": [
@@ -118,6 +163,8 @@ def _graphql_operations(me: Callable[[User, Answer], None]) -> Mapping[Operation
                 _opened("refreshSession", "SignedIn"),
             )
         ],
+        "beginPasskeyLogin": [Step(lambda user: _ask(_BEGIN_PASSKEY_LOGIN, user), _answered("beginPasskeyLogin"))],
+        "finishPasskeyLogin": [_finish(_FINISH_PASSKEY_LOGIN, _opened("finishPasskeyLogin", "SignedIn"))],
     }
 
 
@@ -167,6 +214,8 @@ def _serve(port: int, rounds: int, environment: Mapping[str, str]) -> Launch:
         [sys.executable, "-m", "graphql_mfa", "serve", "--port", str(port)],
         {
             "GRAPHQL_MFA_BCRYPT_ROUNDS": str(rounds),
+            "GRAPHQL_MFA_PASSKEY_RP_ID": "localhost",
+            "GRAPHQL_MFA_PASSKEY_ORIGINS": "http://localhost:8000",
             **{f"GRAPHQL_MFA_{name}": "1000000" for name in _LIMITS},
             **environment,
         },
@@ -183,7 +232,7 @@ def ours(environment: Mapping[str, str] = MappingProxyType({})) -> Target:
         description=f"graphql-mfa {version('graphql-mfa')}",
         hashes=True,
         codes_once=True,
-        operations=_graphql_operations(_demand_same_user),
+        operations={**_graphql_operations(_demand_same_user), "addPasskey": _ADD_PASSKEY},
         ready=_READY,
         start=lambda port, rounds: _serve(port, rounds, environment),
     )

@@ -8,6 +8,7 @@ import strawberry
 from fastapi import FastAPI
 from strawberry.extensions import ParserCache, ValidationCache
 from strawberry.fastapi import GraphQLRouter
+from strawberry.scalars import JSON
 
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -108,6 +109,12 @@ class EnrollmentConfirmed(SignInSuccess):
     recovery_codes: list[str]
 
 
+@strawberry.type
+class PasskeyCeremony:
+    ceremony_token: str
+    public_key: JSON
+
+
 @strawberry.input
 class RegisterUserInput:
     username: str
@@ -131,17 +138,29 @@ class RefreshSessionInput:
     refresh_token: str | None = None
 
 
+@strawberry.input
+class FinishPasskeyLoginInput:
+    ceremony_token: str
+    credential: JSON
+
+
 RegisterUserResult = Annotated[RegisterUserSuccess | InvalidInput | RateLimited, strawberry.union("RegisterUserResult")]
 LoginResult = Annotated[OtpRequired | InvalidInput | RateLimited, strawberry.union("LoginResult")]
 VerifyOtpResult = Annotated[
     SignedIn | EnrollmentConfirmed | InvalidOtp | RateLimited, strawberry.union("VerifyOtpResult")
 ]
 RefreshSessionResult = Annotated[SignedIn | RateLimited, strawberry.union("RefreshSessionResult")]
+BeginPasskeyLoginResult = Annotated[PasskeyCeremony | RateLimited, strawberry.union("BeginPasskeyLoginResult")]
+FinishPasskeyLoginResult = Annotated[SignedIn | RateLimited, strawberry.union("FinishPasskeyLoginResult")]
 
 _USER = User()
 _REGISTERED = RegisterUserSuccess(user=_USER, enrollment=TotpEnrollment(), challenge=Challenge())
 _OTP_REQUIRED = OtpRequired(challenge=Challenge(), enrollment_pending=False)
 _SIGNED_IN = SignedIn(tokens=TokenPair(), user=_USER)
+_CEREMONY = PasskeyCeremony(
+    ceremony_token="p" * 100,
+    public_key=JSON({"challenge": "c" * 43, "rpId": "localhost", "allowCredentials": []}),
+)
 
 
 @strawberry.type
@@ -167,6 +186,14 @@ class Mutation:
 
     @strawberry.mutation
     async def refresh_session(self, input: RefreshSessionInput) -> RefreshSessionResult:  # noqa: ARG002
+        return _SIGNED_IN
+
+    @strawberry.mutation
+    async def begin_passkey_login(self) -> BeginPasskeyLoginResult:
+        return _CEREMONY
+
+    @strawberry.mutation
+    async def finish_passkey_login(self, input: FinishPasskeyLoginInput) -> FinishPasskeyLoginResult:  # noqa: ARG002
         return _SIGNED_IN
 
 

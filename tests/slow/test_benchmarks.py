@@ -52,6 +52,14 @@ def test_goals_are_compared_where_both_sides_were_measured(figures: dict[str, An
     assert "verifyOtp a second, beside django-allauth" not in judged
 
 
+def test_the_table_of_peers_leaves_out_what_no_peer_does(figures: dict[str, Any]) -> None:
+    bare = figures["targets"]["bare"]
+    operations = {name: levels for name, levels in bare["operations"].items() if name != "finishPasskeyLogin"}
+    targets = figures["targets"] | {"better-auth": bare | {"operations": operations}}
+    header = report.sections(figures | {"targets": targets})["peers"].splitlines()[0]
+    assert header == "| beside | registerUser | login | verifyOtp | me | refreshSession |"
+
+
 def test_the_report_is_written_between_its_markers(
     figures: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
