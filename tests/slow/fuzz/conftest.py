@@ -1,4 +1,4 @@
-"""An application whose limits no number of examples reaches."""
+"""An application with passkeys whose limits no number of examples reaches."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,13 +9,14 @@ from fastapi import FastAPI
 
 from graphql_mfa.core.throttling import Limit, Rate
 from graphql_mfa.flows import limits, sign_in
+from tests.passkeys import PASSKEYS
 from tests.slow.fuzz.limits import MANY, NO_LIMITS
 
 
 @pytest.fixture(autouse=True)
 def no_constant_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for limits that no setting changes."""
-    for name in ("_RECOVERY_CODES", "_ENROLLMENT_RESTARTS"):
+    for name in ("_RECOVERY_CODES", "_ENROLLMENT_RESTARTS", "_PASSKEY_SIGN_INS"):
         monkeypatch.setattr(limits, name, Rate.parse(f"{MANY}/1d"))
     monkeypatch.setattr(sign_in, "_OPEN_CHALLENGES", MANY)
     monkeypatch.setattr(limits, "CHALLENGE_ATTEMPTS", MANY)
@@ -25,5 +26,5 @@ def no_constant_limits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def app(run_app: Callable[..., AbstractAsyncContextManager[FastAPI]]) -> AsyncIterator[FastAPI]:
-    async with run_app(**NO_LIMITS) as app:
+    async with run_app(**NO_LIMITS, **PASSKEYS) as app:
         yield app

@@ -7,11 +7,23 @@ from typing import Any
 
 import pytest
 import schemathesis
-from graphql import ArgumentNode, ObjectFieldNode, StringValueNode, Visitor, parse, print_ast, validate, visit
+from graphql import (
+    ArgumentNode,
+    NameNode,
+    ObjectFieldNode,
+    StringValueNode,
+    ValueNode,
+    Visitor,
+    parse,
+    print_ast,
+    validate,
+    visit,
+)
 from hypothesis import given, note
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from schemathesis import Case, GenerationMode
+from schemathesis.graphql import nodes
 
 from tests.account import SCHEMA as GRAPHQL_SCHEMA
 from tests.account import document
@@ -29,8 +41,31 @@ from tests.api_client import (
 from tests.devices import first_device
 from tests.http.requests import JSON, post
 from tests.slow.fuzz.answers import FUZZ, MARKER, assert_answer
-from tests.slow.fuzz.texts import CODES, RECOVERY_CODES, SECRETS, TEXTS, TOKENS
+from tests.slow.fuzz.texts import CODES, CREDENTIALS, RECOVERY_CODES, SECRETS, TEXTS, TOKENS
 
+
+def literal(value: object) -> ValueNode:
+    """JSON as a literal of GraphQL."""
+    match value:
+        case None:
+            return nodes.Null
+        case bool():
+            return nodes.Boolean(value)
+        case int():
+            return nodes.Int(value)
+        case float():
+            return nodes.Float(value)
+        case list():
+            return nodes.List([literal(item) for item in value])
+        case dict():
+            return nodes.Object(
+                [ObjectFieldNode(name=NameNode(value=name), value=literal(item)) for name, item in value.items()]
+            )
+    return nodes.String(str(value).encode(errors="replace").decode())  # a document has no lone surrogates
+
+
+# No type of GraphQL tells Schemathesis what it can be.
+schemathesis.graphql.scalar("WebAuthnJSON", CREDENTIALS.map(literal))
 SCHEMA = schemathesis.graphql.from_path(Path(__file__).parents[3] / "schema.graphql")
 AnyCase = Case[Any]
 
@@ -38,10 +73,9 @@ AnyCase = Case[Any]
 class _MarkSecrets(Visitor):
     """Put the marker into every string but the name, which is no secret."""
 
-    def enter_string_value(
-        self, node: StringValueNode, _key: object, parent: ArgumentNode | ObjectFieldNode, *_: object
-    ) -> StringValueNode:
-        return node if parent.name.value == "username" else replace(node, value=node.value + MARKER)
+    def enter_string_value(self, node: StringValueNode, _key: object, parent: object, *_: object) -> StringValueNode:
+        is_name = isinstance(parent, ArgumentNode | ObjectFieldNode) and parent.name.value == "username"
+        return node if is_name else replace(node, value=node.value + MARKER)
 
 
 def with_marked_secrets(case: AnyCase) -> str:
@@ -77,6 +111,10 @@ def of_input(**fields: SearchStrategy[Any]) -> SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({"input": st.fixed_dictionaries(fields)})
 
 
+def answers() -> SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({"ceremonyToken": TOKENS, "credential": CREDENTIALS})
+
+
 # {} stands for a challenge that is open.
 CHALLENGES = TOKENS | st.just("{}")
 # {} stands for a device of alice's.
@@ -102,7 +140,7 @@ CALLS = {
     ),
     "reauthenticate": (
         document("reauthenticate"),
-        of_input(otp=CODES) | of_input(recoveryCode=RECOVERY_CODES),
+        of_input(otp=CODES) | of_input(recoveryCode=RECOVERY_CODES) | of_input(passkey=answers()),
     ),
     "changePassword": (document("changePassword"), of_input(currentPassword=SECRETS, newPassword=SECRETS)),
     "resetPassword": (
@@ -116,6 +154,19 @@ CALLS = {
     "confirmTotpDevice": (document("confirmTotpDevice"), of_input(id=IDS, otp=CODES)),
     "renameTotpDevice": (document("renameTotpDevice"), of_input(id=IDS, name=TEXTS)),
     "removeTotpDevice": (document("removeTotpDevice"), st.fixed_dictionaries({"id": IDS})),
+    "beginPasskeyRegistration": (
+        document("beginPasskeyRegistration"),
+        of_input(challengeToken=CHALLENGES | st.none(), enrollmentCode=SECRETS | st.none(), conditional=st.booleans()),
+    ),
+    "finishPasskeyRegistration": (
+        document("finishPasskeyRegistration"),
+        of_input(ceremonyToken=TOKENS, credential=CREDENTIALS, name=TEXTS | st.none()),
+    ),
+    "beginPasskeyLogin": (document("beginPasskeyLogin"), of_input(challengeToken=CHALLENGES | st.none())),
+    "finishPasskeyLogin": (document("finishPasskeyLogin"), st.fixed_dictionaries({"input": answers()})),
+    "beginPasskeyReauthentication": (document("beginPasskeyReauthentication"), st.just({})),
+    "renamePasskey": (document("renamePasskey"), of_input(id=IDS, name=TEXTS)),
+    "removePasskey": (document("removePasskey"), st.fixed_dictionaries({"id": IDS})),
 }
 # Without the token of a fresh session, with which the others get as far as the store: that would be the end of alice.
 WITHOUT_TOKEN = {"deleteAccount", "logout"}

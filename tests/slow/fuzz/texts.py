@@ -1,4 +1,4 @@
-"""Text that layers interpret differently, and secrets that contain it."""
+"""Text that layers interpret differently, and secrets and JSON that contain it."""
 
 from hypothesis import strategies as st
 
@@ -32,6 +32,26 @@ HOSTILE = [
 TEXTS = st.text(st.characters(), max_size=40) | st.sampled_from(HOSTILE)
 SECRETS = st.builds("{}{}{}".format, TEXTS, st.just(MARKER), TEXTS)
 # Well-formed, so that they reach the store.
-TOKENS = SECRETS | st.from_regex(rf"\Amfa[cr]_{MARKER}[A-Za-z0-9_-]{{35}}\Z")
+TOKENS = SECRETS | st.from_regex(rf"\Amfa[crp]_{MARKER}[A-Za-z0-9_-]{{35}}\Z")
 CODES = SECRETS | st.from_regex(r"\A[0-9 ]{6,9}\Z") | st.from_regex(r"\A[0-9]{6}\Z")
 RECOVERY_CODES = SECRETS | st.from_regex(rf"\A{MARKER}(-?[0-9A-TV-Z]{{4}}){{4}}\Z")
+
+MEMBERS = [
+    *("id", "rawId", "type", "authenticatorAttachment", "clientExtensionResults", "credProps", "rk", "response"),
+    *("clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle", "transports"),
+]
+"""Of what `toJSON()` of a passkey returns."""
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([2**31, 2**63, -(2**64), 10**400])
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | SECRETS
+    | st.sampled_from(["public-key", "AA", "A", "====", "e30", "oA"])
+)
+CREDENTIALS: st.SearchStrategy[object] = st.recursive(
+    VALUES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(MEMBERS), inner, max_size=6),
+    max_leaves=20,
+).filter(lambda value: value is not None)
