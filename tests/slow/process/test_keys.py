@@ -210,7 +210,7 @@ class LoadBalancer(httpx.AsyncBaseTransport):
 
 
 class Visitors:
-    """Clients that sign up, refresh and read `me` all the time, of whom one keeps its session throughout."""
+    """Clients that sign up, refresh and read `me` all the time, of whom one keeps its session for a hundred rounds."""
 
     def __init__(self, api: Api) -> None:
         self.api, self.open, self.rounds, self.round_done = api, True, 0, asyncio.Condition()
@@ -220,8 +220,9 @@ class Visitors:
         tokens = (await real_member(self.api, name)).session["tokens"]
         while self.open:
             newcomer = await real_member(self.api, f"{name} {self.rounds}")
-            await self.read_and_refresh(newcomer.session["tokens"])
-            tokens = await self.read_and_refresh(tokens)
+            new = await self.read_and_refresh(newcomer.session["tokens"])
+            # A session has 120 refreshes in ten minutes.
+            tokens = await self.read_and_refresh(tokens if self.rounds % 100 else new)
             async with self.round_done:
                 self.rounds += 1
                 self.round_done.notify_all()
