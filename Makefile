@@ -11,7 +11,7 @@ PYTEST := $(BIN)/pytest --numprocesses auto
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: .venv/installed ## Serve the API on SQLite, with the explorer, at http://127.0.0.1:8000/graphql (PORT=8000)
+run: .venv/installed ## Serve the API on SQLite, with the explorer, at http://localhost:8000/graphql (PORT=8000)
 	@$(BIN)/graphql-mfa serve --dev --port $(PORT)
 
 demo: .venv/installed ## Run whole sign-ins against a server of their own and print their steps
