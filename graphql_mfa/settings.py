@@ -135,7 +135,8 @@ class _Passkeys(_Group):
     `serve --dev` sets `localhost`. Choose before the first passkey: a change makes all of them unusable."""
     passkey_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     """Origins of the pages that use passkeys, separated by commas, such as `https://app.example.com`; apps for Android
-    as `android:apk-key-hash:…`. Origins of other domains are listed at `/.well-known/webauthn`."""
+    as `android:apk-key-hash:…`. Several web origins are listed at `/.well-known/webauthn`. Unset, `serve --dev`
+    uses its own, and those of `GRAPHQL_MFA_CORS_ORIGINS` at `localhost`."""
     passkey_rp_id_exclusive: bool = False
     """Whether no other deployment has passkeys of this domain. On: browsers get the signal to delete passkeys that this
     database does not have."""
