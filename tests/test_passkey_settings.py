@@ -64,6 +64,8 @@ def test_a_domain_that_no_browser_accepts_is_refused(rp_id: str) -> None:
     [
         "http://example.com",
         "https://example.com/",
+        "https://example.com:443",
+        "https://example.com:99999",
         "https://*.example.com",
         "*",
         "example.com",

@@ -68,7 +68,8 @@ def show(name: Name, as_json: AsJson = False) -> None:
     for label, value in facts.items():
         typer.echo(f"{label}: {value}")
     for event in details.events:
-        typer.echo(" ".join(str(part) for part in (event.at, event.kind, event.ip_address, event.user_agent) if part))
+        parts = (event.at, event.kind, event.factor, event.ip_address, event.user_agent)
+        typer.echo(" ".join(str(part) for part in parts if part))
 
 
 @app.command()

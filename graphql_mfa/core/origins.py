@@ -23,8 +23,8 @@ def parse_origin(text: str) -> str:
     """
     if text == "*":
         return text
-    found = _ORIGIN.fullmatch(text)
-    if not found or found.group("web", "port") in _DEFAULT_PORTS or int(found["port"] or 0) > _MAX_PORT:
+    found = _match(text)
+    if found is None:
         raise ValueError(
             "an origin is as browsers send it: https://example.com, http://localhost:5173 or capacitor://localhost"
         )
@@ -34,6 +34,13 @@ def parse_origin(text: str) -> str:
             "can register a name"
         )
     return text
+
+
+def _match(text: str) -> "re.Match[str] | None":
+    found = _ORIGIN.fullmatch(text)
+    if found and (found.group("web", "port") in _DEFAULT_PORTS or int(found["port"] or 0) > _MAX_PORT):
+        return None
+    return found
 
 
 def is_wildcard(origin: str) -> bool:
@@ -65,8 +72,8 @@ def passkey_problem(rp_id: str, origins: Collection[str]) -> str | None:
     for origin in origins:
         if _ANDROID_APP.fullmatch(origin):
             continue
-        found = _ORIGIN.fullmatch(origin)
-        host = urlsplit(origin).hostname or ""
+        found = _match(origin)
+        host = (urlsplit(origin).hostname or "") if found else ""
         is_secure = found and (found["web"] == "https" or (found["web"] and _is_at(host, "localhost")))
         if not is_secure or "*" in origin:
             return (
