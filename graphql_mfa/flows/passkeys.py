@@ -213,9 +213,9 @@ def _sign_in_by_passkey_alone(
     may_sign_in = owner is not None and not owner.user.disabled and owner.handle == user_handle_of(credential)
     user = owner.user if owner and may_sign_in else None
     verified = verify_answer(transaction, party, ceremony, credential, user, verification=True)
+    if user and verified.events and not isinstance(verified.outcome, Proof):
+        transaction.record(user.id, *verified.events, factor=FactorKind.PASSKEY)
     if isinstance(verified.outcome, PasskeyRejected):
-        if user and verified.events:
-            transaction.record(user.id, *verified.events, factor=FactorKind.PASSKEY)
         if owner is None and credential_id:
             signal = WebAuthnJSON(unknown_credential_signal(party, credential_id))
             return PasskeyUnknown(signal=signal if services.settings.passkey_rp_id_exclusive else None)

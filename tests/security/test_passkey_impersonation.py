@@ -313,6 +313,16 @@ async def test_copies_of_a_synced_passkey_do_not_lock_its_owner_out(
     assert await scalar(services, "SELECT sign_count FROM mfa_passkeys") == 10
 
 
+@pytest.mark.parametrize("answer_with", [alone, step_up])
+async def test_a_copy_that_verified_nobody_raises_no_alarm(api: Api, services: Services, answer_with: Answer) -> None:
+    """Its answer is refused for another reason, and the account has a copied passkey all the same."""
+    _, key = await member_with_passkey(api, counter=10, synced=True)
+    token = token_of(await sign_in(api, key))
+    key.counter, key.verifies_user = 4, False
+    assert (await answer_with(api, token, key))["__typename"] == "UserVerificationRequired"
+    assert (await events_of(services))["PASSKEY_COUNTER_REGRESSED"] == 1
+
+
 async def test_an_alarm_raised_without_the_passkey(api: Api, services: Services) -> None:
     """The counter is compared after the signature, so that a stranger can't make events of somebody's."""
     _, key = await member_with_passkey(api, counter=10)
