@@ -17,7 +17,8 @@ from tests.api_client import Api
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
-from tests.passkeys import PASSKEYS, added, answer, passkeys_of, sign_in
+from tests.core.ceremonies import BS, HostilePasskey
+from tests.passkeys import ORIGIN, PASSKEYS, added, answer, passkeys_of, sign_in
 from tests.security.attacks import WRONG_PASSWORD, attempts_on, events_of, scalar, sessions_of
 from tests.statements import changed_rows
 
@@ -100,6 +101,17 @@ async def test_whether_a_passkey_verified_its_user_is_of_its_last_answer(api: Ap
     key.verifies_user = True
     token = (await sign_in(api, key, await api.challenge()))["tokens"]["accessToken"]
     assert [each["userVerified"] for each in await passkeys_of(api, token)] == [True]
+
+
+async def test_whether_a_passkey_has_a_backup_is_of_its_last_answer(api: Api, services: Services) -> None:
+    member, key = await api.member(), HostilePasskey(origin=ORIGIN, synced=True, flipped=BS)
+    await added(api, member.access_token, key)
+    stored = [await scalar(services, "SELECT backed_up FROM mfa_passkeys")]
+    for flipped in (0, BS):
+        key.flipped = flipped
+        await sign_in(api, key)
+        stored.append(await scalar(services, "SELECT backed_up FROM mfa_passkeys"))
+    assert stored == [False, True, False]
 
 
 async def test_a_refused_passkey_counts_on_its_challenge_and_not_on_the_account(api: Api, services: Services) -> None:

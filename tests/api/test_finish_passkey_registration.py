@@ -74,6 +74,27 @@ async def test_the_options_of_a_registration_name_the_account_and_exclude_its_pa
     assert [each["id"] for each in second["excludeCredentials"]] == [key.create(second)["id"]]
 
 
+async def test_options_say_how_the_browser_reaches_each_passkey(api: Api) -> None:
+    token = (await api.member()).access_token
+    await added(api, token, SoftwarePasskey())
+    challenge = await api.challenge()
+    excluded = (await begin_to_add(api, token))["publicKey"]["excludeCredentials"]
+    assert [each["transports"] for each in excluded] == [["hybrid", "internal"]]
+    second = await act(api, "beginPasskeyLogin", input={"challengeToken": challenge["token"]})
+    again = await act(api, "beginPasskeyReauthentication", token)
+    assert second["publicKey"]["allowCredentials"] == again["publicKey"]["allowCredentials"] == excluded
+
+
+async def test_a_client_that_does_not_say_whether_a_passkey_is_discoverable(api: Api) -> None:
+    token = (await api.member()).access_token
+    begun = await begin_to_add(api, token)
+    assert begun["publicKey"]["extensions"] == {"credProps": True}
+    given = answer(begun, SoftwarePasskey())
+    given["credential"]["clientExtensionResults"] = {}
+    assert (await finish_to_add(api, token, **given))["__typename"] == "PasskeyAdded"
+    assert [passkey["discoverable"] for passkey in await passkeys_of(api, token)] == [None]
+
+
 async def test_a_passkey_without_a_name_is_named_after_its_kind(api: Api) -> None:
     token = (await api.member()).access_token
     await added(api, token)

@@ -373,6 +373,18 @@ async def test_a_ceremony_ends_with_the_challenge_that_a_code_answered(api: Api)
     assert (await finish_sign_in(api, answer(begun, key)))["__typename"] == "ChallengeExpired"
 
 
+async def test_ceremonies_end_with_the_lifetime_of_their_challenge(run_app: RunApp, connect: Connect) -> None:
+    async with run_app(**PASSKEYS, challenge_lifetime_seconds=60) as app:
+        api = connect(app)
+        _, ceremonies = await begin_each(api)
+        of_challenges = {CeremonyPurpose.SECOND_FACTOR, CeremonyPurpose.ENROLL}
+        api.clock.advance(60)
+        for begun in ceremonies:
+            outcome = await begun.finish(answer(begun.options, begun.key))
+            expected = "ChallengeExpired" if begun.purpose in of_challenges else begun.succeeds_as
+            assert outcome["__typename"] == expected, begun.purpose
+
+
 async def test_an_addition_ends_when_its_session_has_to_verify_again(api: Api) -> None:
     """A thief's session begins; the owner makes it stale, by new recovery codes or by removing its passkey."""
     member, key = await member_with_passkey(api)

@@ -18,10 +18,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from graphql_mfa.testing import SoftwarePasskey
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Server, require_program
+from tests.passkeys import enroll
+from tests.slow.test_proxy import free_port
 
 KILLED_AFTER = 20  # registrations
 
@@ -130,6 +133,15 @@ def test_serve_dev_shows_the_explorer_at_the_address_that_it_prints(serve: Serve
     server = serve("--dev", "--host", host, "--workers", "2" if host == "localhost" else "1")
     with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as http:
         assert http.get(f"{server.url}/graphql", headers={"Accept": "text/html"}).status_code == 200
+
+
+async def test_passkeys_work_at_the_address_that_serve_dev_prints(serve: Serve) -> None:
+    """Browsers have none at 127.0.0.1."""
+    server = serve("--dev", "--port", str(free_port()))
+    assert urlsplit(server.url).hostname == "localhost"
+    async with client(server.url) as api:
+        confirmed = await enroll(api, (await api.register())["challenge"], SoftwarePasskey(server.url))
+    assert confirmed["__typename"] == "EnrollmentConfirmed"
 
 
 def test_every_line_of_a_json_log_is_an_event(serve: Serve) -> None:
