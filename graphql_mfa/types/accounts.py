@@ -177,7 +177,9 @@ class User:
 class RegisterUserSuccess:
     user: User = strawberry.field(description="The new account.")
     enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
-    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
+    challenge: Challenge = strawberry.field(
+        description="For `verifyOtp` or `beginPasskeyRegistration`, to confirm the enrollment."
+    )
 
 
 @strawberry.type(

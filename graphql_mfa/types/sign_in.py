@@ -102,7 +102,9 @@ class InvalidCredentials(UserError):
 )
 class EnrollmentRestarted:
     enrollment: TotpEnrollment = strawberry.field(description="The secret to set up the authenticator app with.")
-    challenge: Challenge = strawberry.field(description="Answer it with `verifyOtp` to confirm the enrollment.")
+    challenge: Challenge = strawberry.field(
+        description="For `verifyOtp` or `beginPasskeyRegistration`, to confirm the enrollment."
+    )
 
 
 @strawberry.type(

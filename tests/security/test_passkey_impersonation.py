@@ -14,7 +14,7 @@ from graphql_mfa.testing import SoftwarePasskey
 from tests.account import act, document
 from tests.api_client import Api, Result
 from tests.clock import Clock
-from tests.conftest import Connect
+from tests.conftest import Connect, on_each_engine
 from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up
 from tests.security.attacks import attempts_on, events_of, scalar, sessions_of
 from tests.security.passkey_attacks import (
@@ -281,6 +281,7 @@ ANSWERS: list[tuple[Answer, str]] = [
 ]
 
 
+@on_each_engine
 @pytest.mark.parametrize(("answer_with", "succeeds_as"), ANSWERS)
 async def test_a_copy_of_a_passkey_that_cannot_be_copied(
     api: Api, services: Services, answer_with: Answer, succeeds_as: str
@@ -302,6 +303,7 @@ async def test_a_copy_of_a_passkey_that_cannot_be_copied(
     assert (await answer_with(api, member.access_token, key))["__typename"] == succeeds_as
 
 
+@on_each_engine
 @pytest.mark.parametrize(("answer_with", "succeeds_as"), ANSWERS)
 async def test_copies_of_a_synced_passkey_do_not_lock_its_owner_out(
     api: Api, services: Services, answer_with: Answer, succeeds_as: str
@@ -321,6 +323,16 @@ async def test_a_copy_that_verified_nobody_raises_no_alarm(api: Api, services: S
     key.counter, key.verifies_user = 4, False
     assert (await answer_with(api, token, key))["__typename"] == "UserVerificationRequired"
     assert (await events_of(services))["PASSKEY_COUNTER_REGRESSED"] == 1
+
+
+@on_each_engine
+async def test_a_counter_that_has_counted_very_far(api: Api, services: Services) -> None:
+    """Up to 2^32 - 1 (WebAuthn L3 6.1)."""
+    _, key = await member_with_passkey(api, counter=2**31)
+    assert (await sign_in(api, key))["__typename"] == "SignedIn"
+    key.counter = 2**32 - 2
+    assert (await sign_in(api, key, await api.challenge()))["__typename"] == "SignedIn"
+    assert await scalar(services, "SELECT sign_count FROM mfa_passkeys") == 2**32 - 1
 
 
 async def test_an_alarm_raised_without_the_passkey(api: Api, services: Services) -> None:
