@@ -211,6 +211,17 @@ async def test_a_security_key_without_a_pin_can_be_the_first_factor(api: Api) ->
     assert (await sign_in(api, key, await api.challenge()))["__typename"] == "SignedIn"
 
 
+async def test_the_session_of_an_enrollment_ends_with_its_passkey(api: Api) -> None:
+    key = SoftwarePasskey(synced=True)
+    enrolled = (await enroll(api, (await api.register())["challenge"], key))["tokens"]["accessToken"]
+    assert claims_of(enrolled)["amr"] == ["pwd", "swk", "user", "mfa"]
+    (passkey,) = await passkeys_of(api, enrolled)
+    token = (await sign_in(api, key))["tokens"]["accessToken"]
+    await added(api, token)
+    assert (await remove(api, token, passkey["id"]))["sessionsEnded"] == 1
+    assert await api.me(enrolled) is None
+
+
 async def test_an_account_with_a_passkey_alone_can_add_an_app(api: Api, clock: Clock) -> None:
     confirmed = await enroll(api, (await api.register())["challenge"], SoftwarePasskey())
     token = confirmed["tokens"]["accessToken"]

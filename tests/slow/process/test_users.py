@@ -25,6 +25,7 @@ from tests.api_client import PASSWORD, Api
 from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import KEY, Connect, on_each_engine
+from tests.passkeys import PASSKEYS, added
 
 pytestmark = on_each_engine
 
@@ -414,6 +415,16 @@ async def test_an_account_is_shown_with_its_events_and_without_a_secret(api: Api
     assert "UNLOCKED_BY_OPERATOR" in text
     for secret in (member.secret, *member.recovery_codes, "bcrypt"):
         assert secret not in f"{shown}{text}"
+
+
+async def test_an_account_is_shown_with_the_number_of_its_passkeys(
+    run_app: RunApp, connect: Connect, users: Users
+) -> None:
+    async with run_app(**PASSKEYS) as app:
+        member = await connect(app).member()
+        for _ in range(2):
+            await added(connect(app), member.access_token)
+        assert json.loads((await users("show", "alice", "--json")).stdout)["passkeys"] == 2
 
 
 async def test_the_events_of_an_account_are_shown_with_their_clients(api: Api, users: Users, clock: Clock) -> None:
