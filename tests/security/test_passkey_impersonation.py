@@ -18,6 +18,7 @@ from tests.conftest import Connect, on_each_engine
 from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up
 from tests.security.attacks import attempts_on, events_of, scalar, sessions_of
 from tests.security.passkey_attacks import (
+    ELSEWHERE,
     RunApp,
     begin_adding,
     begin_sign_in,
@@ -28,6 +29,7 @@ from tests.security.passkey_attacks import (
     member_with_passkey,
     passkey_account,
     passkeys_of,
+    refused_answer,
     remove_passkey,
     token_of,
 )
@@ -110,6 +112,20 @@ async def test_an_id_that_differs_from_the_raw_id(api: Api) -> None:
         given = answer(await begin_sign_in(api), own)
         given["credential"][member] = key.get({"challenge": "", "rpId": ""})["id"]
         assert (await finish_sign_in(api, given))["__typename"] == "PasskeyRejected"
+
+
+async def test_a_page_elsewhere_that_the_request_names_in_its_headers(api: Api) -> None:
+    """A phishing site that relays requests and answers. RP ID and origins are settings."""
+    member, key = await member_with_passkey(api)
+    api.http.headers.update({"Host": "elsewhere.example", "Origin": ELSEWHERE, "X-Forwarded-Host": "elsewhere.example"})
+    options = [await begin_sign_in(api), await begin_sign_in(api, await api.challenge())]
+    added = await begin_adding(api, member.access_token)
+    assert {begun["publicKey"]["rpId"] for begun in options} == {added["publicKey"]["rp"]["id"]} == {"localhost"}
+    for begun in options:
+        assert (await finish_sign_in(api, refused_answer(begun, key)))["__typename"] == "PasskeyRejected"
+    refused = await finish_adding(api, member.access_token, refused_answer(added, SoftwarePasskey()))
+    assert refused["__typename"] == "PasskeyRejected"
+    assert (await sign_in(api, key))["__typename"] == "SignedIn"
 
 
 async def test_a_credential_id_registered_again(api: Api, services: Services) -> None:
