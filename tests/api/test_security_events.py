@@ -14,6 +14,7 @@ from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import import_users
 from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store.models import SecurityEventRow
+from graphql_mfa.testing import SoftwarePasskey
 from tests import passkeys
 from tests.account import act, user_of
 from tests.api import scenarios
@@ -248,6 +249,30 @@ async def test_an_event_names_its_factor(run_app: RunApp, connect: Connect, cloc
         ("PASSKEY_REMOVED", "PASSKEY"),
         ("PASSKEY_ADDED", "PASSKEY"),
         ("TOTP_DEVICE_ADDED", "TOTP"),
+    ]
+
+
+async def test_a_refused_answer_names_its_factor(run_app: RunApp, connect: Connect, clock: Clock) -> None:
+    async with run_app(**PASSKEYS) as app:
+        api = connect(app)
+        member, key = await api.member(), SoftwarePasskey(counter=10)
+        await passkeys.added(api, member.access_token, key)
+        key.counter = 3
+        clock.advance(1)
+        await passkeys.sign_in(api, key)
+        clock.advance(1)
+        await passkeys.step_up(api, member.access_token, key)
+        clock.advance(1)
+        await api.verify_recovery_code(await api.challenge(), NO_RECOVERY_CODE)
+        clock.advance(1)
+        await scenarios.reauthenticate(api, member.access_token, recoveryCode=NO_RECOVERY_CODE)
+        shown = [(event["kind"], event["factor"]) for event in await events_shown(api, member)]
+    assert shown[:5] == [
+        ("SIGN_IN_FAILED", "RECOVERY_CODE"),
+        ("SIGN_IN_FAILED", "RECOVERY_CODE"),
+        ("SIGN_IN_FAILED", "PASSKEY"),
+        ("PASSKEY_COUNTER_REGRESSED", "PASSKEY"),
+        ("PASSKEY_COUNTER_REGRESSED", "PASSKEY"),
     ]
 
 
