@@ -31,7 +31,8 @@ _SEALED_AS = "passkeys.ceremony_token"
 _EDDSA, _ES256, _RS256 = -8, -7, -257
 _STRINGS, _TAG = (2, 3), 6  # major types of CBOR: RFC 8949 3.1
 _LONGEST_ARGUMENT = 27  # higher values are reserved, or of indefinite length: RFC 8949 3
-_LONGEST_ATTESTATION = 16_384  # bytes; a TPM's has about 5,000, and decoding 60 kB can take 160 ms
+_LONGEST_ATTESTATION = 16_384  # bytes; a TPM's has about 5,000
+_MOST_ITEMS = 256  # of CBOR; a TPM's attestation has about 40, and decoding 40,000 can take 150 ms
 _EXTENSIONS_FLAG, _CREDENTIAL_FLAG = 0x80, 0x40  # ED and AT: WebAuthn L3 6.1
 _FLAGS_AT, _EXTENSIONS_AT = 32, 37  # offsets in authenticator data: WebAuthn L3 6.1
 _ID_LENGTH_AT, _ID_AT = 53, 55  # WebAuthn L3 6.5.1
@@ -434,14 +435,16 @@ def _is_assertion_data(data: bytes) -> bool:
 
 
 def _is_plain(cbor: bytes) -> bool:
-    """Whether CBOR has no tags, such as references, and no items of indefinite length: CTAP 2.1 8 forbids both.
+    """Whether CBOR has no tags, such as references, and no items of indefinite length: CTAP 2.1 8 forbids both. Nor has
+    it many items: the keys of a map may be lists whose hashes are equal, and each is compared with the others.
 
     Reads the head of each item in turn (RFC 8949 3).
     """
-    at = 0
+    at = items = 0
     while at < len(cbor):
+        items += 1
         major, short = divmod(cbor[at], 32)
-        if major == _TAG or short > _LONGEST_ARGUMENT:
+        if major == _TAG or short > _LONGEST_ARGUMENT or items > _MOST_ITEMS:
             return False
         size = {24: 1, 25: 2, 26: 4, 27: 8}.get(short, 0)
         argument = int.from_bytes(cbor[at + 1 : at + 1 + size]) if size else short

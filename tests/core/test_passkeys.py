@@ -6,6 +6,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -596,6 +597,23 @@ def test_references_that_multiply_content_are_not_followed(subtests: pytest.Subt
     with subtests.test("attested credential data of an assertion"):
         attested = bytes(16) + b"\0\1x" + bomb
         assert sign_in(HostilePasskey(flipped=AT, appended=attested)) is None
+
+
+def test_maps_whose_keys_collide_are_not_decoded() -> None:
+    """The hashes of -1 and -2 are equal, and so are those of lists of them. Decoding four times as many takes 150 ms,
+    during which the transaction keeps the database locked.
+    """
+    lists = product((b"\x20", b"\x21"), repeat=10)
+    keys = [b"\x8a" + b"".join(items) for items in lists]
+    slow, passkey = b"\xb9" + len(keys).to_bytes(2) + b"\0".join(keys) + b"\0", honest()
+    assert sign_in(HostilePasskey(flipped=ED, appended=slow)) is None
+    assert register(passkey, with_key(b"\xa6" + encode_cbor(passkey.cose_key())[1:] + b"\x05" + slow)) is None
+
+
+@pytest.mark.parametrize(("items", "is_accepted"), [(255, True), (256, False)])
+def test_extensions_of_many_items_are_refused(items: int, is_accepted: bool) -> None:
+    passkey = HostilePasskey(flipped=ED, appended=encode_cbor([0] * items))
+    assert (sign_in(passkey) is not None) is is_accepted
 
 
 def test_authenticator_data_of_another_length_is_refused() -> None:
