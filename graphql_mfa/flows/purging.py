@@ -14,6 +14,8 @@ BATCH_ROWS = 500
 _OUTBOX_RETENTION = DELIVERY_TIME + timedelta(days=30)  # for `graphql-mfa webhooks retry`
 # After the last sign-in from the address. By then a dynamic address may have another user.
 _KNOWN_ADDRESS_RETENTION = timedelta(days=90)
+# A server whose clock is behind, or a request that waited for a lock, takes an expired ceremony for an open one.
+_CEREMONY_RETENTION = timedelta(hours=1)
 
 
 class PurgeError(Exception):
@@ -41,6 +43,7 @@ async def purge(database: Database, settings: Settings, now: datetime) -> dict[s
         event_retention=timedelta(days=settings.security_event_days),
         known_address_retention=_KNOWN_ADDRESS_RETENTION,
         outbox_retention=_OUTBOX_RETENTION,
+        ceremony_retention=_CEREMONY_RETENTION,
     )
     purged = dict.fromkeys(batches, 0)
     failed: dict[str, Exception] = {}

@@ -182,7 +182,7 @@ class UsedCeremonyRow(Base):
     bounds = Bounds(
         per_account="one for each answer: 5 for each challenge, 60 an hour in a session",
         per_address="300 in five minutes without an account",
-        deleted="after 5 minutes",
+        deleted="an hour after it expired",
     )
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)

@@ -32,10 +32,12 @@ def batches(
     event_retention: timedelta,
     known_address_retention: timedelta,
     outbox_retention: timedelta,
+    ceremony_retention: timedelta,
 ) -> dict[str, Batch]:
     """One transaction per table: it deletes up to `rows` expired rows and returns how many.
 
     outbox_retention: of messages that were given up, and of those for a sink that no process serves any more.
+    ceremony_retention: of ceremonies that were used, after they expired.
     """
     idle = or_(ThrottleRow.blocked_until.is_(None), ThrottleRow.blocked_until <= now)
     return {
@@ -48,7 +50,7 @@ def batches(
         "outbox": _batch(OutboxRow, OutboxRow.since <= now - outbox_retention, rows),
         "known_addresses": _batch(KnownAddressRow, KnownAddressRow.last_used_at <= now - known_address_retention, rows),
         "reserved_names": _batch(ReservedNameRow, ReservedNameRow.ends_at <= now, rows),
-        "used_ceremonies": _batch(UsedCeremonyRow, UsedCeremonyRow.expires_at <= now, rows),
+        "used_ceremonies": _batch(UsedCeremonyRow, UsedCeremonyRow.expires_at <= now - ceremony_retention, rows),
         "totp_devices": _batch(TotpDeviceRow, TotpDeviceRow.expires_at <= now, rows),
         "throttles": _batch(ThrottleRow, and_(ThrottleRow.window_ends_at <= now, idle), rows),
     }

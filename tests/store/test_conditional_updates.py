@@ -172,6 +172,7 @@ async def test_a_device_is_confirmed_at_its_last_moment_or_purged_but_never_both
         event_retention=day,
         known_address_retention=day,
         outbox_retention=day,
+        ceremony_retention=day,
     )
     purge = batches["totp_devices"]
     outcomes = await asyncio.gather(

@@ -32,6 +32,7 @@ WINDOW = timedelta(days=30)
 RETENTION = timedelta(days=365)
 ADDRESS_RETENTION = timedelta(days=90)
 OUTBOX_RETENTION = timedelta(days=33)
+CEREMONY_RETENTION = timedelta(hours=1)
 
 
 async def purge(database: Database, *, rows: int = 100) -> dict[str, int]:
@@ -43,6 +44,7 @@ async def purge(database: Database, *, rows: int = 100) -> dict[str, int]:
         event_retention=RETENTION,
         known_address_retention=ADDRESS_RETENTION,
         outbox_retention=OUTBOX_RETENTION,
+        ceremony_retention=CEREMONY_RETENTION,
     )
     return {table: await database.write(batch) for table, batch in batches.items()}
 
@@ -73,7 +75,8 @@ async def test_only_expired_rows_are_purged(database: Database, expires_at: date
         connection.execute(insert(KnownAddressRow).values(known))
         rows.add_message(connection, since=expires_at - OUTBOX_RETENTION, due_at=None)
         connection.execute(insert(ReservedNameRow).values(digest=b"reserved", ends_at=expires_at))
-        connection.execute(insert(UsedCeremonyRow).values(digest=b"answered", expires_at=expires_at))
+        answered = {"digest": b"answered", "expires_at": expires_at - CEREMONY_RETENTION}
+        connection.execute(insert(UsedCeremonyRow).values(answered))
         rows.add_passkey(connection, user)
         abandoned = rows.add_user(connection, "abandoned", enrollment_expires_at=expires_at)
         rows.add_device(connection, abandoned)
