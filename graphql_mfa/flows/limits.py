@@ -58,14 +58,23 @@ def recovery_code(user_id: UUID, address: str) -> Limits:
     return {_key("recovery code", str(user_id), address): Limit(*_RECOVERY_CODES)}
 
 
-def passkey_sign_in(settings: Settings, address: str) -> Limits:
-    """Refused passkeys per address: signing in with a passkey alone names no account to count them for.
+def passkey_answers(settings: Settings, address: str) -> dict[bytes, Limit]:
+    """All answers of passkeys alone per address, since each stores a row, and a right one an event."""
+    return _per_address("passkeys of address", address, Limit(*settings.login_address_total, counts_successes=True))
 
-    All answers per address are limited too, since each stores a row, and a right one an event.
+
+def passkey_sign_in(settings: Settings, client: Client, known_owner: UUID | None) -> Sequence[Limits]:
+    """Refused passkeys per address, and all answers. Alternatives as in `_guesses_by_name`.
+
+    known_owner: of the passkey that the answer names, if the account signed in from the address before. Without one the
+    first alternative refuses, so that the statements are the same.
     """
-    answers = Limit(*settings.login_address_total, counts_successes=True)
-    refused = Limit(*_PASSKEY_SIGN_INS)
-    return _per_address("passkey", address, refused) | _per_address("passkeys of address", address, answers)
+    answers, refused = passkey_answers(settings, client.address), Limit(*_PASSKEY_SIGN_INS)
+    usual = answers | _per_address("passkey", client.address, refused)
+    known = answers | _per_address("known passkey", client.address, refused, factor=_KNOWN_ACCOUNTS_FACTOR)
+    own = _key("known passkey", str(known_owner), client.address)
+    failures = 0 if known_owner is None or client.shares_address else _FAILURES_AT_A_KNOWN_ADDRESS
+    return [known | {own: replace(refused, attempts=failures)}, usual]
 
 
 def enrollment_restart(user_id: UUID) -> Limits:

@@ -27,6 +27,7 @@ from graphql_mfa.core.passkeys import (
     verify_registration,
 )
 from graphql_mfa.core.security_events import SecurityEventKind
+from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.sessions import asking_for_claims
@@ -81,7 +82,7 @@ def session_digest(caller: Caller) -> bytes:
 
 
 def use_ceremony(transaction: Transaction, ceremony: Ceremony) -> bool:
-    """Use a ceremony up, before anything of its answer is read: true for exactly one caller, until it expires."""
+    """Use a ceremony up, before its answer is checked: true for exactly one caller, until it expires."""
     if ceremony.expires_at <= transaction.now:
         return False
     return passkeys.use_ceremony(transaction.connection, ceremony.digest, ceremony.expires_at)
@@ -161,7 +162,7 @@ async def begin_passkey_login(
     party = services.settings.relying_party
     if party is None:
         return PasskeyUnavailable()
-    now, counted = services.clock(), limits.passkey_sign_in(services.settings, client.address)
+    now, counted = services.clock(), limits.passkey_answers(services.settings, client.address)
     wait = await services.database.read(lambda connection: throttles.find_wait(connection, counted, now))
     if wait:
         return RateLimited.until(wait)
@@ -203,12 +204,14 @@ def _sign_in_by_passkey_alone(
 ) -> SignedIn | UserVerificationRequired | PasskeyUnknown | PasskeyRejected | ChallengeExpired | RateLimited:
     """The answer names the account. One that is unknown or disabled takes as long as a wrong signature."""
     connection, services = transaction.connection, transaction.services
-    counted = limits.passkey_sign_in(services.settings, transaction.client.address)
-    if wait := transaction.limit(counted):
-        return RateLimited.until(wait)
+    credential_id, client = credential_id_of(credential), transaction.client
+    known_owner = passkeys.find_known_owner(connection, credential_id or b"", client.address)
+    choices = limits.passkey_sign_in(services.settings, client, known_owner)
+    counted = throttles.reserve_first(connection, choices, transaction.now)
+    if isinstance(counted, Refusal):
+        return RateLimited.by(counted)
     if not use_ceremony(transaction, ceremony):
         return ChallengeExpired()
-    credential_id = credential_id_of(credential)
     owner = passkeys.lock_owner(connection, credential_id or b"", transaction.now)
     may_sign_in = owner is not None and not owner.user.disabled and owner.handle == user_handle_of(credential)
     user = owner.user if owner and may_sign_in else None
@@ -220,7 +223,7 @@ def _sign_in_by_passkey_alone(
             signal = WebAuthnJSON(unknown_credential_signal(party, credential_id))
             return PasskeyUnknown(signal=signal if services.settings.passkey_rp_id_exclusive else None)
         return verified.outcome
-    transaction.release(counted)
+    transaction.release(counted.limits)
     if user is None or isinstance(verified.outcome, UserVerificationRequired):
         return UserVerificationRequired()
     return complete_sign_in(transaction, user, verified.outcome, None, *verified.events)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from graphql_mfa.core.passkeys import Assertion, NewPasskey, PasskeyKey
 from graphql_mfa.store import insert_unless_there
 from graphql_mfa.store.accounts import StoredUser, is_live, select_users, user_of
-from graphql_mfa.store.models import PasskeyRow, UsedCeremonyRow, UserRow
+from graphql_mfa.store.models import KnownAddressRow, PasskeyRow, UsedCeremonyRow, UserRow
 
 _columns = tuple(column for column in PasskeyRow.__table__.columns if column.key != "user_id")
 _of_user = PasskeyRow.user_id == bindparam("user")
@@ -144,6 +144,18 @@ def lock_owner(connection: Connection, credential_id: bytes, now: datetime) -> P
     """Lock the account that has that credential id, a disabled one too."""
     row = connection.execute(_LOCK_OWNER, {"credential": credential_id, "now": now}).one_or_none()
     return None if row is None else PasskeyOwner(user_of(row), row.webauthn_handle)
+
+
+_FIND_KNOWN_OWNER = (
+    select(PasskeyRow.user_id)
+    .join(KnownAddressRow, KnownAddressRow.user_id == PasskeyRow.user_id)
+    .where(PasskeyRow.credential_id == bindparam("credential"), KnownAddressRow.address == bindparam("address"))
+)
+
+
+def find_known_owner(connection: Connection, credential_id: bytes, address: str) -> UUID | None:
+    """The account that has that credential id, if it ever signed in from that address."""
+    return connection.scalar(_FIND_KNOWN_OWNER, {"credential": credential_id, "address": address})
 
 
 _counter: BindParameter[int] = bindparam("counter", type_=BigInteger)

@@ -779,8 +779,8 @@ async def refuse_many_passkeys(api: Api) -> None:
         await finish_login(api, ceremonyToken=begun["ceremonyToken"], credential={})
 
 
-@reaches("BeginPasskeyLoginResult", "RateLimited", **PASSKEYS)
-async def begin_to_sign_in_after_many_refused_passkeys(api: Api, services: Services) -> Result:
+@reaches("BeginPasskeyLoginResult", "RateLimited", **PASSKEYS, login_address_total=30)
+async def begin_to_sign_in_after_many_answers_of_passkeys(api: Api, services: Services) -> Result:
     await refuse_many_passkeys(api)
     return await act(api, "beginPasskeyLogin")
 

@@ -6,11 +6,14 @@ from contextlib import AbstractAsyncContextManager
 import pytest
 from fastapi import FastAPI
 
+from graphql_mfa.testing import SoftwarePasskey
 from tests.api.scenarios import NO_RECOVERY_CODE, reset_password, reset_with_both_codes
 from tests.api_client import LOGIN, PASSWORD, Api
 from tests.clock import Clock
 from tests.conftest import Connect
+from tests.passkeys import PASSKEYS, sign_in
 from tests.security.attacks import WRONG_PASSWORD, at_once, kinds
+from tests.security.passkey_attacks import member_with_passkey
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
@@ -49,6 +52,28 @@ async def test_a_guest_does_not_block_resets_of_known_accounts_of_the_address(ap
     assert (await reset_password(office, "000000", NO_RECOVERY_CODE, "nobody"))["__typename"] == "RateLimited"
 
     assert (await reset_with_both_codes(office, member))["__typename"] == "PasswordChanged"
+
+
+@pytest.mark.parametrize("failures", [2, 3])
+async def test_a_guest_does_not_block_passkeys_of_known_accounts_of_the_address(
+    run_app: RunApp, connect: Connect, failures: int
+) -> None:
+    """Who knows the id of a passkey can fail with it three times more."""
+    async with run_app(**PASSKEYS) as app:
+        office, home = connect(app, OFFICE), connect(app, HOME)
+        (_, key), (_, colleague) = await member_with_passkey(office), await member_with_passkey(office, "carol")
+        _, elsewhere = await member_with_passkey(home, "bob")
+        for _ in range(30):
+            assert (await sign_in(office, SoftwarePasskey()))["__typename"] == "PasskeyUnknown"
+        assert (await sign_in(office, SoftwarePasskey()))["__typename"] == "RateLimited"
+        assert (await sign_in(office, elsewhere))["__typename"] == "RateLimited"
+        assert kinds([await sign_in(office, key) for _ in range(5)]) == {"SignedIn": 5}
+
+        wrong = SoftwarePasskey()
+        wrong.id = key.id
+        assert kinds([await sign_in(office, wrong) for _ in range(failures)]) == {"PasskeyRejected": failures}
+        assert (await sign_in(office, key))["__typename"] == ("SignedIn" if failures < 3 else "RateLimited")
+        assert (await sign_in(office, colleague))["__typename"] == "SignedIn"
 
 
 @pytest.mark.parametrize("failures", [3, 4])
