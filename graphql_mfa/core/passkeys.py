@@ -3,7 +3,7 @@
 import base64
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -132,28 +132,24 @@ class Ceremony:
 
 
 @dataclass(frozen=True)
-class NewPasskey:
-    """A passkey that an authenticator created. public_key: a COSE key. discoverable: None if the client didn't say."""
+class PasskeyKey:
+    """What an answer of a passkey is checked with. public_key: a COSE key."""
 
     credential_id: bytes
     public_key: bytes
     sign_count: int
-    user_verified: bool
     backup_eligible: bool
+
+
+@dataclass(frozen=True)
+class CredentialRecord(PasskeyKey):
+    """A passkey (WebAuthn L3 4). user_verified: at its last answer. discoverable: None if the client didn't say."""
+
+    user_verified: bool
     backed_up: bool
     discoverable: bool | None
     aaguid: UUID
     transports: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PasskeyKey:
-    """What an answer of a passkey is checked with."""
-
-    credential_id: bytes
-    public_key: bytes
-    sign_count: int
-    backup_eligible: bool
 
 
 @dataclass(frozen=True)
@@ -177,9 +173,9 @@ def registration_options(
     *,
     handle: bytes,
     username: str,
-    existing: Sequence[tuple[bytes, Sequence[str]]],
+    existing: Collection[CredentialRecord],
 ) -> dict[str, Any]:
-    """PublicKeyCredentialCreationOptionsJSON (WebAuthn L3 5.1.8). existing: the account's passkeys and transports."""
+    """PublicKeyCredentialCreationOptionsJSON (WebAuthn L3 5.1.8). existing: the account's passkeys."""
     return {
         "rp": {"id": party.id, "name": party.name},
         "user": {"id": _encode(handle), "name": username, "displayName": username},
@@ -202,7 +198,7 @@ def authentication_options(
     party: RelyingParty,
     ceremony: Ceremony,
     *,
-    allowed: Sequence[tuple[bytes, Sequence[str]]],
+    allowed: Collection[CredentialRecord],
     verification: bool,
 ) -> dict[str, Any]:
     """PublicKeyCredentialRequestOptionsJSON (WebAuthn L3 5.1.9). allowed: empty only where no account is named."""
@@ -247,7 +243,7 @@ def user_handle_of(credential: object) -> bytes | None:
     return _decode(_member(_member(credential, "response"), "userHandle"))
 
 
-def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: object) -> NewPasskey | None:
+def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: object) -> CredentialRecord | None:
     """Check the answer to `registration_options` (WebAuthn L3 7.1); None if it is refused."""
     from webauthn import verify_registration_response
     from webauthn.helpers import structs
@@ -274,7 +270,7 @@ def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: obj
         return None
     discoverable = _member(_member(_member(credential, "clientExtensionResults"), "credProps"), "rk")
     transports = _member(_member(credential, "response"), "transports")
-    return NewPasskey(
+    return CredentialRecord(
         credential_id=credential_id,
         public_key=verified.credential_public_key,
         sign_count=verified.sign_count,
@@ -479,10 +475,11 @@ def authenticator_name(aaguid: UUID) -> str | None:
     return _authenticators().get(str(aaguid))
 
 
-def _descriptors(passkeys: Collection[tuple[bytes, Sequence[str]]]) -> list[dict[str, Any]]:
+def _descriptors(passkeys: Collection[CredentialRecord]) -> list[dict[str, Any]]:
     return [
-        {"type": "public-key", "id": _encode(credential_id)} | ({"transports": list(transports)} if transports else {})
-        for credential_id, transports in passkeys
+        {"type": "public-key", "id": _encode(passkey.credential_id)}
+        | ({"transports": list(passkey.transports)} if passkey.transports else {})
+        for passkey in passkeys
     ]
 
 

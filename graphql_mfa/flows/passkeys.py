@@ -99,7 +99,7 @@ def authentication_ceremony(
     allowed = passkeys.of_user(transaction.connection, ceremony.user_id) if ceremony.user_id else []
     if party is None or not allowed:
         return PasskeyUnavailable()
-    options = authentication_options(party, ceremony, allowed=_descriptors(allowed), verification=verification)
+    options = authentication_options(party, ceremony, allowed=allowed, verification=verification)
     return _begun(transaction.services, ceremony, options)
 
 
@@ -131,8 +131,7 @@ def verify_answer(
     # A handle need not be there; if it is, it names the account (WebAuthn L3 7.2, step 6).
     handle = user_handle_of(credential) or None
     passkey = passkeys.find_of_user(transaction.connection, credential_id, owner_id, handle)
-    key = passkey.key if passkey else decoy_key(credential_id)
-    assertion = verify_assertion(party, ceremony, credential, key)
+    assertion = verify_assertion(party, ceremony, credential, passkey or decoy_key(credential_id))
     if passkey is None or assertion is None:
         return VerifiedAnswer(PasskeyRejected())
     events = [SecurityEventKind.PASSKEY_COUNTER_REGRESSED] * assertion.counter_went_back
@@ -381,7 +380,7 @@ def _registration_ceremony(
     if handle is None:
         handle = secrets.token_bytes(HANDLE_BYTES)
         passkeys.set_handle(connection, user.id, handle)
-    existing = _descriptors(passkeys.of_user(connection, user.id))
+    existing = passkeys.of_user(connection, user.id)
     options = registration_options(party, ceremony, handle=handle, username=user.account.username, existing=existing)
     return _begun(transaction.services, ceremony, options)
 
@@ -393,7 +392,3 @@ def _begun(services: Services, ceremony: Ceremony, options: dict[str, object]) -
         expires_at=ceremony.expires_at,
         expires_in=seconds_until(ceremony.expires_at, services.clock()),
     )
-
-
-def _descriptors(found: Sequence[StoredPasskey]) -> list[tuple[bytes, Sequence[str]]]:
-    return [(passkey.credential_id, passkey.transports) for passkey in found]

@@ -20,7 +20,7 @@ from sqlalchemy import (
     update,
 )
 
-from graphql_mfa.core.passkeys import Assertion, NewPasskey, PasskeyKey
+from graphql_mfa.core.passkeys import Assertion, CredentialRecord
 from graphql_mfa.store import insert_unless_there
 from graphql_mfa.store.accounts import StoredUser, is_live, select_users, user_of
 from graphql_mfa.store.models import KnownAddressRow, PasskeyRow, UsedCeremonyRow, UserRow
@@ -31,27 +31,13 @@ _that_one = (PasskeyRow.id == bindparam("passkey"), _of_user)
 
 
 @dataclass(frozen=True)
-class StoredPasskey:
-    """A stored passkey. user_verified: at its last answer. discoverable: None if the client didn't say."""
+class StoredPasskey(CredentialRecord):
+    """A passkey of an account."""
 
     id: UUID
-    credential_id: bytes
-    public_key: bytes
-    sign_count: int
-    backup_eligible: bool
-    backed_up: bool
-    user_verified: bool
-    discoverable: bool | None
-    aaguid: UUID
-    transports: tuple[str, ...]
     name: str
     created_at: datetime
     last_used_at: datetime | None
-
-    @property
-    def key(self) -> PasskeyKey:
-        """What its answers are checked with."""
-        return PasskeyKey(self.credential_id, self.public_key, self.sign_count, self.backup_eligible)
 
 
 def _passkey_of(row: "Row[*tuple[Any, ...]]") -> StoredPasskey:
@@ -79,7 +65,7 @@ def set_handle(connection: Connection, user_id: UUID, handle: bytes) -> None:
 
 
 def add(
-    connection: Connection, *, id: UUID, user_id: UUID, passkey: NewPasskey, name: str, now: datetime
+    connection: Connection, *, id: UUID, user_id: UUID, passkey: CredentialRecord, name: str, now: datetime
 ) -> StoredPasskey | None:
     """Add a passkey; None if any account has its credential id."""
     values = vars(passkey) | {"id": id, "name": name, "created_at": now, "last_used_at": None}

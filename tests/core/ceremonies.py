@@ -12,7 +12,7 @@ from graphql_mfa.core.passkeys import (
     Assertion,
     Ceremony,
     CeremonyPurpose,
-    NewPasskey,
+    CredentialRecord,
     PasskeyKey,
     RelyingParty,
     authentication_options,
@@ -77,16 +77,16 @@ def unchanged(answer: Json) -> Json:
 
 def register(
     passkey: SoftwarePasskey, change: Callable[[Json], Json] = unchanged, *, conditional: bool = False
-) -> NewPasskey | None:
+) -> CredentialRecord | None:
     """The result of a registration whose answer was changed on its way, which no signature prevents."""
     ceremony, options = begin_registration(conditional=conditional)
     return verify_registration(PARTY, ceremony, change(passkey.create(options)))
 
 
-def registered(passkey: SoftwarePasskey) -> PasskeyKey:
+def registered(passkey: SoftwarePasskey) -> CredentialRecord:
     new = register(passkey)
     assert new
-    return PasskeyKey(new.credential_id, new.public_key, new.sign_count, new.backup_eligible)
+    return new
 
 
 def key_of(passkey: SoftwarePasskey, sign_count: int = 0) -> PasskeyKey:

@@ -28,7 +28,6 @@ from graphql_mfa.core.passkeys import (
     Assertion,
     Ceremony,
     CeremonyPurpose,
-    PasskeyKey,
     RelyingParty,
     authentication_options,
     authenticator_name,
@@ -87,7 +86,7 @@ def test_a_passkey_registers_and_signs_in(passkey: SoftwarePasskey) -> None:
     assert (new.credential_id, new.public_key) == (passkey.id, encode_cbor(passkey.cose_key()))
     assert new.discoverable is True
     assert new.transports == ("hybrid", "internal")
-    assertion = sign_in(passkey, key=PasskeyKey(new.credential_id, new.public_key, new.sign_count, new.backup_eligible))
+    assertion = sign_in(passkey, key=new)
     assert assertion == Assertion(sign_count=0, user_verified=True, backed_up=False, counter_went_back=False)
 
 
@@ -306,7 +305,11 @@ def test_a_passkey_of_a_conditional_create_needs_no_presence_and_counts_as_not_v
 
 def test_the_options_of_a_registration() -> None:
     ceremony = Ceremony.begin(CeremonyPurpose.ADD, NOW)
-    existing = [(b"first", ["usb", "nfc"]), (b"second", [])]
+    first = registered(honest())
+    existing = [
+        dataclasses.replace(first, credential_id=b"first", transports=("usb", "nfc")),
+        dataclasses.replace(first, credential_id=b"second", transports=()),
+    ]
     options = registration_options(PARTY, ceremony, handle=HANDLE, username="alice", existing=existing)
     assert options == {
         "rp": {"id": "example.com", "name": "Example"},
@@ -333,7 +336,8 @@ def test_the_options_of_a_registration() -> None:
 @pytest.mark.parametrize(("verification", "expected"), [(True, "required"), (False, "preferred")])
 def test_the_options_of_a_sign_in(verification: bool, expected: str) -> None:
     ceremony = Ceremony.begin(CeremonyPurpose.SECOND_FACTOR, NOW)
-    options = authentication_options(PARTY, ceremony, allowed=[(b"first", ["usb"])], verification=verification)
+    allowed = dataclasses.replace(registered(honest()), credential_id=b"first", transports=("usb",))
+    options = authentication_options(PARTY, ceremony, allowed=[allowed], verification=verification)
     assert options == {
         "challenge": bytes_to_base64url(ceremony.challenge),
         "timeout": 300_000,

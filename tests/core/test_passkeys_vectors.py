@@ -18,7 +18,7 @@ from graphql_mfa.core.passkeys import (
     Assertion,
     Ceremony,
     CeremonyPurpose,
-    NewPasskey,
+    CredentialRecord,
     PasskeyKey,
     RelyingParty,
     verify_assertion,
@@ -56,7 +56,7 @@ def ceremony_of(name: str, purpose: CeremonyPurpose) -> Ceremony:
     return Ceremony(purpose, challenge, datetime(2026, 1, 1, tzinfo=UTC))
 
 
-def register(name: str) -> NewPasskey | None:
+def register(name: str) -> CredentialRecord | None:
     return verify_registration(PARTY, ceremony_of(name, CeremonyPurpose.ADD), credential(name, "registration"))
 
 
@@ -92,7 +92,7 @@ def test_a_passkey_of_the_specification_registers_and_signs_in(name: str) -> Non
         bool(data[32] & flag) for flag in (UV, BE, BS)
     )
 
-    assertion = sign_in(name, PasskeyKey(passkey.credential_id, passkey.public_key, 0, passkey.backup_eligible))
+    assertion = sign_in(name, passkey)
 
     flags = bytes.fromhex(VECTORS[name]["authentication"]["authenticatorData"])[32]
     assert assertion == Assertion(

@@ -19,7 +19,7 @@ from webauthn.helpers import (
 
 from graphql_mfa.core.passkeys import (
     Assertion,
-    NewPasskey,
+    CredentialRecord,
     credential_id_of,
     decoy_key,
     user_handle_of,
@@ -89,7 +89,7 @@ def assert_no_exception(answer: object) -> None:
     credential_id = credential_id_of(answer)
     assert credential_id is None or 0 < len(credential_id) <= 1023
     assert isinstance(user_handle_of(answer), bytes | None)
-    assert isinstance(verify_registration(PARTY, REGISTRATION, answer), NewPasskey | None)
+    assert isinstance(verify_registration(PARTY, REGISTRATION, answer), CredentialRecord | None)
     assert isinstance(verify_assertion(PARTY, SIGN_IN, answer, key_of(PASSKEY)), Assertion | None)
     assert verify_assertion(PARTY, SIGN_IN, answer, decoy_key(credential_id or b"")) is None
 
@@ -182,7 +182,7 @@ def test_extensions_of_any_bytes_are_refused_or_ignored(content: bytes) -> None:
     passkey = HostilePasskey(flipped=ED, appended=content)
     assert isinstance(sign_in(passkey), Assertion | None)
     passkey.appended = b""
-    assert isinstance(register(passkey, with_appended(content)), NewPasskey | None)
+    assert isinstance(register(passkey, with_appended(content)), CredentialRecord | None)
 
 
 @BOUNDED
