@@ -1,6 +1,7 @@
 """What every use case depends on, and the transactions that it runs."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -119,6 +120,7 @@ class Transaction:
     services: Services
     client: Client
     now: datetime
+    _positions: Iterator[int] = field(default_factory=itertools.count)
 
     def record(
         self,
@@ -128,7 +130,7 @@ class Transaction:
         refused_passwords: int = 0,
         factor: FactorKind | None = None,
     ) -> None:
-        """Record security events in this order. At most one call in each transaction: ids depend on the position.
+        """Record security events in this order, after those of earlier calls.
 
         Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
         nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
@@ -138,8 +140,10 @@ class Transaction:
         connection, now, client = self.connection, self.now, self.client
         counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords, None)] if refused_passwords else []
         events = [
-            StoredEvent(event_id(now, position), kind, now, client.ip_address, client.user_agent, count, about)
-            for position, (kind, count, about) in enumerate([*counted, *((kind, None, factor) for kind in kinds)])
+            StoredEvent(
+                event_id(now, next(self._positions)), kind, now, client.ip_address, client.user_agent, count, about
+            )
+            for kind, count, about in [*counted, *((kind, None, factor) for kind in kinds)]
         ]
         unbounded = [event for event in events if event.kind.most_per_hour is None]
         if unbounded:

@@ -1,7 +1,6 @@
 """Passkeys: ceremonies that add one or sign in with one, and managing them."""
 
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -103,15 +102,7 @@ def authentication_ceremony(
     return _begun(transaction.services, ceremony, options)
 
 
-@dataclass(frozen=True)
-class VerifiedAnswer:
-    """The outcome of an answer, and the security events to record with it."""
-
-    outcome: Proof | PasskeyRejected | UserVerificationRequired
-    events: Sequence[SecurityEventKind] = ()
-
-
-def verify_answer(
+def answer_with_passkey(
     transaction: Transaction,
     party: RelyingParty,
     ceremony: Ceremony,
@@ -119,7 +110,7 @@ def verify_answer(
     user: StoredUser | None,
     *,
     verification: bool,
-) -> VerifiedAnswer:
+) -> Proof | PasskeyRejected | UserVerificationRequired:
     """Check the answer of a passkey of the account, whose row is locked, and store its use.
 
     user: None takes as long, and is refused. verification: whether the passkey has to verify its user. If the sign
@@ -133,15 +124,15 @@ def verify_answer(
     passkey = passkeys.find_of_user(transaction.connection, credential_id, owner_id, handle)
     assertion = verify_assertion(party, ceremony, credential, passkey or decoy_key(credential_id))
     if passkey is None or assertion is None:
-        return VerifiedAnswer(PasskeyRejected())
-    events = [SecurityEventKind.PASSKEY_COUNTER_REGRESSED] * assertion.counter_went_back
-    if assertion.counter_went_back and not passkey.backup_eligible:
-        return VerifiedAnswer(PasskeyRejected(), events)
+        return PasskeyRejected()
+    if assertion.counter_went_back:
+        transaction.record(owner_id, SecurityEventKind.PASSKEY_COUNTER_REGRESSED, factor=FactorKind.PASSKEY)
+        if not passkey.backup_eligible:
+            return PasskeyRejected()
     if verification and not assertion.user_verified:
-        return VerifiedAnswer(UserVerificationRequired(), events)
+        return UserVerificationRequired()
     passkeys.use(transaction.connection, passkey.id, assertion, transaction.now)
-    proof = Proof(FactorKind.PASSKEY, passkey.id, assertion.user_verified, passkey.backup_eligible)
-    return VerifiedAnswer(proof, events)
+    return Proof(FactorKind.PASSKEY, passkey.id, assertion.user_verified, passkey.backup_eligible)
 
 
 async def begin_passkey_login(
@@ -187,13 +178,13 @@ async def finish_passkey_login(services: Services, answer: PasskeyAnswer, client
         user = challenge.user
         if not use_ceremony(transaction, ceremony):
             return ChallengeExpired()
-        verified = verify_answer(transaction, party, ceremony, answer.credential, user, verification=False)
-        if not isinstance(verified.outcome, Proof):
+        verified = answer_with_passkey(transaction, party, ceremony, answer.credential, user, verification=False)
+        if not isinstance(verified, Proof):
             sign_in.count_attempt(transaction.connection, challenge.digest)
-            transaction.record(user.id, *verified.events, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.PASSKEY)
-            return verified.outcome
+            transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.PASSKEY)
+            return verified
         sign_in.consume_challenge(transaction.connection, challenge.digest)
-        return complete_sign_in(transaction, user, verified.outcome, challenge, *verified.events)
+        return complete_sign_in(transaction, user, verified, challenge)
 
     return await run_with_challenge(services, client, ceremony.bound_to, verify)
 
@@ -214,18 +205,16 @@ def _sign_in_by_passkey_alone(
     owner = passkeys.lock_owner(connection, credential_id or b"", transaction.now)
     may_sign_in = owner is not None and not owner.user.disabled and owner.handle == user_handle_of(credential)
     user = owner.user if owner and may_sign_in else None
-    verified = verify_answer(transaction, party, ceremony, credential, user, verification=True)
-    if user and verified.events and not isinstance(verified.outcome, Proof):
-        transaction.record(user.id, *verified.events, factor=FactorKind.PASSKEY)
-    if isinstance(verified.outcome, PasskeyRejected):
+    verified = answer_with_passkey(transaction, party, ceremony, credential, user, verification=True)
+    if isinstance(verified, PasskeyRejected):
         if owner is None and credential_id:
             signal = WebAuthnJSON(unknown_credential_signal(party, credential_id))
             return PasskeyUnknown(signal=signal if services.settings.passkey_rp_id_exclusive else None)
-        return verified.outcome
+        return verified
     transaction.release(counted.limits)
-    if user is None or isinstance(verified.outcome, UserVerificationRequired):
+    if user is None or isinstance(verified, UserVerificationRequired):
         return UserVerificationRequired()
-    return complete_sign_in(transaction, user, verified.outcome, None, *verified.events)
+    return complete_sign_in(transaction, user, verified)
 
 
 async def begin_passkey_registration(

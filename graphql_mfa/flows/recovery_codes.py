@@ -3,14 +3,19 @@
 from dataclasses import replace
 from uuid import UUID
 
+from graphql_mfa.core.accounts import FactorKind, Proof
 from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT, new_recovery_code, parse_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.tokens import Purpose, digest
+from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
 from graphql_mfa.services import Client, Services, Transaction
-from graphql_mfa.store import Connection, recovery_codes, sessions
+from graphql_mfa.store import Connection, recovery_codes, sessions, throttles
+from graphql_mfa.store.accounts import StoredUser
+from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.types.accounts import User
-from graphql_mfa.types.recovery_codes import RecoveryCodes, RegenerateRecoveryCodesResult
+from graphql_mfa.types.errors import RateLimited
+from graphql_mfa.types.recovery_codes import InvalidRecoveryCode, RecoveryCodes, RegenerateRecoveryCodesResult
 
 
 async def regenerate_recovery_codes(
@@ -38,6 +43,26 @@ def replace_recovery_codes(transaction: Transaction, user_id: UUID) -> list[str]
     codes = [new_recovery_code() for _ in range(RECOVERY_CODE_COUNT)]
     recovery_codes.replace(transaction.connection, user_id, [_digest(code) for code in codes])
     return codes
+
+
+def answer_with_recovery_code(
+    transaction: Transaction, user: StoredUser, recovery_code: str, challenge: LockedChallenge | None = None
+) -> Proof | InvalidRecoveryCode | RateLimited:
+    """Use a code up, as typed, or count the attempt.
+
+    The waits for one-time codes don't apply to recovery codes, nor the other way round. challenge: the one that the
+    code answers; None in a session.
+    """
+    connection, counted = transaction.connection, limits.recovery_code(user.id, transaction.client.address)
+    if wait := transaction.limit(counted):
+        return RateLimited.until(wait)
+    if not consume_recovery_code(connection, user.id, recovery_code):
+        transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.RECOVERY_CODE)
+        attempts_left = challenge.attempts_left if challenge else throttles.attempts_left(connection, counted)
+        return InvalidRecoveryCode.of(attempts_left)
+    transaction.release(counted)
+    transaction.record(user.id, SecurityEventKind.RECOVERY_CODE_USED, factor=FactorKind.RECOVERY_CODE)
+    return Proof(FactorKind.RECOVERY_CODE)
 
 
 def consume_recovery_code(connection: Connection, user_id: UUID, raw: str) -> bool:

@@ -13,7 +13,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.core.tokens import CHALLENGE_PREFIX, Purpose, digest, new_token, token_digest
 from graphql_mfa.flows import limits
-from graphql_mfa.flows.recovery_codes import consume_recovery_code, replace_recovery_codes
+from graphql_mfa.flows.recovery_codes import answer_with_recovery_code, replace_recovery_codes
 from graphql_mfa.flows.second_factors import usable_factors
 from graphql_mfa.flows.sessions import asking_for_claims, open_session
 from graphql_mfa.flows.totp import answer_with_otp, enroll_device, enrollment_code_digest, otp_refusal
@@ -156,20 +156,12 @@ def confirm_enrollment(transaction: Transaction, challenge: LockedChallenge, pro
 
 
 def complete_sign_in(
-    transaction: Transaction,
-    user: StoredUser,
-    proof: Proof,
-    challenge: LockedChallenge | None = None,
-    *kinds: SecurityEventKind,
+    transaction: Transaction, user: StoredUser, proof: Proof, challenge: LockedChallenge | None = None
 ) -> SignedIn:
-    """Open a session. challenge: the one that was answered and consumed; None for a passkey alone.
-
-    kinds: of events to record before the sign-in.
-    """
+    """Open a session. challenge: the one that was answered and consumed; None for a passkey alone."""
     session, tokens = open_session(transaction, user, proof, challenge)
     transaction.record(
         user.id,
-        *kinds,
         SecurityEventKind.SIGNED_IN,
         factor=proof.factor,
         refused_passwords=_refused_passwords(transaction, user, challenge),
@@ -188,25 +180,18 @@ def _refused_passwords(transaction: Transaction, user: StoredUser, challenge: Lo
 async def verify_recovery_code(
     services: Services, challenge_token: str, recovery_code: str, client: Client
 ) -> VerifyRecoveryCodeResult:
-    """Use up code and challenge and open a session, or count the attempt: one transaction.
-
-    The waits for one-time codes don't apply to recovery codes, nor the other way round.
-    """
+    """Use up code and challenge and open a session, or count the attempt: one transaction."""
 
     def verify(transaction: Transaction, challenge: LockedChallenge) -> VerifyRecoveryCodeResult:
         connection, user = transaction.connection, challenge.user
-        counted = limits.recovery_code(user.id, client.address)
-        if wait := transaction.limit(counted):
-            return RateLimited.until(wait)
-        if not consume_recovery_code(connection, user.id, recovery_code):
+        answer = answer_with_recovery_code(transaction, user, recovery_code, challenge)
+        if isinstance(answer, InvalidRecoveryCode):
             sign_in.count_attempt(connection, challenge.digest)
-            transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.RECOVERY_CODE)
-            return InvalidRecoveryCode.of(challenge.attempts_left)
+        if not isinstance(answer, Proof):
+            return answer
         sign_in.consume_challenge(connection, challenge.digest)
-        transaction.release(counted)
         user = replace(user, account=accounts.find(connection, user.id))
-        proof = Proof(FactorKind.RECOVERY_CODE)
-        return complete_sign_in(transaction, user, proof, challenge, SecurityEventKind.RECOVERY_CODE_USED)
+        return complete_sign_in(transaction, user, answer, challenge)
 
     return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), verify)
 

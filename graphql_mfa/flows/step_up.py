@@ -1,27 +1,24 @@
 """Verifying a second factor again within a session."""
 
 from dataclasses import replace
-from uuid import UUID
 
-from graphql_mfa.core.accounts import Account, FactorKind, Proof
+from graphql_mfa.core.accounts import FactorKind, Proof
 from graphql_mfa.core.passkeys import Ceremony, CeremonyPurpose
 from graphql_mfa.core.security_events import SecurityEventKind
-from graphql_mfa.flows import limits
 from graphql_mfa.flows.passkeys import (
     PasskeyAnswer,
+    answer_with_passkey,
     authentication_ceremony,
     session_digest,
     use_ceremony,
-    verify_answer,
 )
-from graphql_mfa.flows.recovery_codes import consume_recovery_code
+from graphql_mfa.flows.recovery_codes import answer_with_recovery_code
 from graphql_mfa.flows.sessions import access_token_of, asking_for_claims
 from graphql_mfa.flows.signed_in import Caller, run_rate_limited
 from graphql_mfa.flows.totp import answer_with_otp, otp_refusal
 from graphql_mfa.services import Client, Services, Transaction
-from graphql_mfa.store import accounts, sessions, throttles, totp
+from graphql_mfa.store import accounts, sessions, totp
 from graphql_mfa.types.accounts import User
-from graphql_mfa.types.errors import RateLimited
 from graphql_mfa.types.passkeys import (
     BeginPasskeyReauthenticationResult,
     PasskeyCeremony,
@@ -29,7 +26,6 @@ from graphql_mfa.types.passkeys import (
     PasskeyUnavailable,
     UserVerificationRequired,
 )
-from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
 from graphql_mfa.types.sessions import Reauthenticated, seconds_until
 from graphql_mfa.types.sign_in import ChallengeExpired, ReauthenticateResult
 
@@ -52,16 +48,14 @@ async def reauthenticate(
     def verify(transaction: Transaction, caller: Caller) -> ReauthenticateResult:
         connection, user = transaction.connection, caller.user
         if otp is not None:
-            if refusal := otp_refusal(user, transaction.now):
-                return refusal
-            answer = answer_with_otp(transaction, user, totp.of_user(connection, user.id, confirmed=True), otp)
-            return _renew(transaction, caller, user.account, answer) if isinstance(answer, Proof) else answer
-        if passkey is not None:
-            verified = _answer_with_passkey(transaction, caller, passkey)
-            return _renew(transaction, caller, user.account, verified) if isinstance(verified, Proof) else verified
-        if refused := _answer_with_recovery_code(transaction, user.id, recovery_code or ""):
-            return refused
-        return _renew(transaction, caller, accounts.find(connection, user.id), Proof(FactorKind.RECOVERY_CODE))
+            answer: Proof | ReauthenticateResult = otp_refusal(user, transaction.now) or answer_with_otp(
+                transaction, user, totp.of_user(connection, user.id, confirmed=True), otp
+            )
+        elif passkey is not None:
+            answer = _answer_with_passkey(transaction, caller, passkey)
+        else:
+            answer = answer_with_recovery_code(transaction, user, recovery_code or "")
+        return _renew(transaction, caller, answer) if isinstance(answer, Proof) else answer
 
     return await run_rate_limited(services, client, access_token, verify)
 
@@ -88,29 +82,18 @@ def _answer_with_passkey(
     if ceremony.bound_to != session_digest(caller) or not use_ceremony(transaction, ceremony):
         return ChallengeExpired()
     verification = not caller.session.by_password
-    verified = verify_answer(transaction, party, ceremony, answer.credential, caller.user, verification=verification)
-    failed = [SecurityEventKind.SIGN_IN_FAILED] * isinstance(verified.outcome, PasskeyRejected)
-    if verified.events or failed:
-        transaction.record(caller.user.id, *verified.events, *failed, factor=FactorKind.PASSKEY)
-    return verified.outcome
+    verified = answer_with_passkey(
+        transaction, party, ceremony, answer.credential, caller.user, verification=verification
+    )
+    if isinstance(verified, PasskeyRejected):
+        transaction.record(caller.user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.PASSKEY)
+    return verified
 
 
-def _answer_with_recovery_code(
-    transaction: Transaction, user_id: UUID, recovery_code: str
-) -> InvalidRecoveryCode | RateLimited | None:
-    counted = limits.recovery_code(user_id, transaction.client.address)
-    if wait := transaction.limit(counted):
-        return RateLimited.until(wait)
-    if not consume_recovery_code(transaction.connection, user_id, recovery_code):
-        transaction.record(user_id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.RECOVERY_CODE)
-        return InvalidRecoveryCode.of(throttles.attempts_left(transaction.connection, counted))
-    transaction.release(counted)
-    transaction.record(user_id, SecurityEventKind.RECOVERY_CODE_USED, factor=FactorKind.RECOVERY_CODE)
-    return None
-
-
-def _renew(transaction: Transaction, caller: Caller, account: Account, proof: Proof) -> Reauthenticated:
-    services, now, before = transaction.services, transaction.now, caller.session
+def _renew(transaction: Transaction, caller: Caller, proof: Proof) -> Reauthenticated:
+    services, now, before, account = transaction.services, transaction.now, caller.session, caller.user.account
+    if proof.factor is FactorKind.RECOVERY_CODE:
+        account = accounts.find(transaction.connection, account.id)
     session = replace(
         before,
         authenticated_at=now,
