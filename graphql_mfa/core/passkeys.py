@@ -14,18 +14,19 @@ from importlib.resources import files
 from typing import Any, TypeVar
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicNumbers, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 
 from graphql_mfa.core.keys import KeyRing, SealBrokenError, seal, sealed_by, unseal
 
 T = TypeVar("T")
 
 CEREMONY_LIFETIME = timedelta(minutes=5)  # WebAuthn L3 15.1
+_TIMEOUT = CEREMONY_LIFETIME // timedelta(milliseconds=1)
 PASSKEYS_PER_ACCOUNT = 10
 HANDLE_BYTES = 64  # WebAuthn L3 14.6.1
 _CHALLENGE_BYTES = 32  # at least 16: WebAuthn L3 13.4.3
 _LONGEST_CREDENTIAL_ID = 1023  # WebAuthn L3 6.5.1
-_TRANSPORTS = frozenset({"ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb"})
+_TRANSPORTS = ("ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb")
 _CEREMONY_PREFIX = "mfap_"
 _SEALED_AS = "passkeys.ceremony_token"
 _EDDSA, _ES256, _RS256 = -8, -7, -257
@@ -181,7 +182,7 @@ def registration_options(
         "user": {"id": _encode(handle), "name": username, "displayName": username},
         "challenge": _encode(ceremony.challenge),
         "pubKeyCredParams": [{"type": "public-key", "alg": algorithm} for algorithm in (_EDDSA, _ES256, _RS256)],
-        "timeout": _milliseconds(CEREMONY_LIFETIME),
+        "timeout": _TIMEOUT,
         "excludeCredentials": _descriptors(existing),
         # "required" would refuse security keys without a PIN, or without a free slot.
         "authenticatorSelection": {
@@ -204,7 +205,7 @@ def authentication_options(
     """PublicKeyCredentialRequestOptionsJSON (WebAuthn L3 5.1.9). allowed: empty only where no account is named."""
     return {
         "challenge": _encode(ceremony.challenge),
-        "timeout": _milliseconds(CEREMONY_LIFETIME),
+        "timeout": _TIMEOUT,
         "rpId": party.id,
         "allowCredentials": _descriptors(allowed),
         "userVerification": "required" if verification else "preferred",
@@ -240,7 +241,7 @@ def credential_id_of(credential: object) -> bytes | None:
 
 def user_handle_of(credential: object) -> bytes | None:
     """The handle of the account that the authenticator names."""
-    return _decode(_member(_member(credential, "response"), "userHandle"))
+    return _decode(_member(credential, "response", "userHandle"))
 
 
 def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: object) -> CredentialRecord | None:
@@ -268,8 +269,8 @@ def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: obj
     )
     if verified is None or verified.credential_id != credential_id:
         return None
-    discoverable = _member(_member(_member(credential, "clientExtensionResults"), "credProps"), "rk")
-    transports = _member(_member(credential, "response"), "transports")
+    discoverable = _member(credential, "clientExtensionResults", "credProps", "rk")
+    transports = _member(credential, "response", "transports")
     return CredentialRecord(
         credential_id=credential_id,
         public_key=verified.credential_public_key,
@@ -279,7 +280,7 @@ def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: obj
         backed_up=verified.credential_backed_up,
         discoverable=discoverable if isinstance(discoverable, bool) else None,
         aaguid=UUID(verified.aaguid),
-        transports=tuple(sorted(_TRANSPORTS.intersection(_strings(transports)))),
+        transports=tuple(name for name in _TRANSPORTS if isinstance(transports, list) and name in transports),
     )
 
 
@@ -289,9 +290,11 @@ def verify_assertion(party: RelyingParty, ceremony: Ceremony, credential: object
     from webauthn.helpers import structs
 
     client_data, data, signature = _response(credential, "clientDataJSON", "authenticatorData", "signature")
-    if credential_id_of(credential) != key.credential_id or not _is_of_ceremony(client_data, ceremony):
-        return None
-    if not _is_assertion_data(data):
+    if (
+        credential_id_of(credential) != key.credential_id
+        or not _is_of_ceremony(client_data, ceremony)
+        or not _is_assertion_data(data)
+    ):
         return None
     verified = _none_if_it_raises(
         lambda: verify_authentication_response(
@@ -313,12 +316,11 @@ def verify_assertion(party: RelyingParty, ceremony: Ceremony, credential: object
     backup_eligible = verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE
     if backup_eligible != key.backup_eligible:
         return None
-    counts = key.sign_count > 0 or verified.new_sign_count > 0
     return Assertion(
         sign_count=verified.new_sign_count,
         user_verified=verified.user_verified,
         backed_up=verified.credential_backed_up,
-        counter_went_back=counts and verified.new_sign_count <= key.sign_count,
+        counter_went_back=key.sign_count > 0 and verified.new_sign_count <= key.sign_count,
     )
 
 
@@ -331,8 +333,8 @@ def _none_if_it_raises(verify: Callable[[], T]) -> T | None:
 
 def _response(credential: object, *names: str) -> list[bytes]:
     """Members of the response, decoded; empty where they are malformed. Others are ignored: browsers add some."""
-    response = _member(credential, "response") if _member(credential, "type") == "public-key" else None
-    return [_decode(_member(response, name)) or b"" for name in names]
+    passkey = credential if _member(credential, "type") == "public-key" else None
+    return [_decode(_member(passkey, "response", name)) or b"" for name in names]
 
 
 def _is_of_ceremony(client_data: bytes, ceremony: Ceremony) -> bool:
@@ -405,13 +407,11 @@ def _is_ed25519_point(encoded: bytes) -> bool:
 
 
 def _is_p256_point(x: bytes, y: bytes) -> bool:
-    if len(x) != 32 or len(y) != 32:
-        return False
     try:
-        EllipticCurvePublicNumbers(int.from_bytes(x), int.from_bytes(y), SECP256R1()).public_key()
+        EllipticCurvePublicKey.from_encoded_point(SECP256R1(), b"\x04" + x + y)  # SEC 1 2.3.4
     except ValueError:
         return False
-    return True
+    return len(x) == len(y)
 
 
 def _is_rsa_key(modulus: bytes, exponent: bytes) -> bool:
@@ -483,16 +483,11 @@ def _descriptors(passkeys: Collection[CredentialRecord]) -> list[dict[str, Any]]
     ]
 
 
-def _member(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, dict) else None
-
-
-def _strings(value: object) -> set[str]:
-    return {each for each in value if isinstance(each, str)} if isinstance(value, list) else set()
-
-
-def _milliseconds(time: timedelta) -> int:
-    return time // timedelta(milliseconds=1)
+def _member(value: object, *path: str) -> object:
+    """The value at that path of nested objects; None if there is none."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _encode(value: bytes) -> str:

@@ -377,6 +377,7 @@ UNSOUND_KEYS: dict[str, Any] = {
     "P-256 with a compressed point": {1: 2, 3: -7, -1: 1, -2: X, -3: True},
     "P-256 with a short coordinate": {1: 2, 3: -7, -1: 1, -2: X[1:], -3: Y},
     "P-256 with a long coordinate": {1: 2, 3: -7, -1: 1, -2: b"\0" + X, -3: Y},
+    "P-256 with a byte of y in x": {1: 2, 3: -7, -1: 1, -2: X + Y[:1], -3: Y[1:]},
     "P-256 with numbers": {1: 2, 3: -7, -1: 1, -2: int.from_bytes(X), -3: int.from_bytes(Y)},
     "P-256 as secp256k1": {1: 2, 3: -7, -1: 8, -2: X, -3: Y},
     "P-256 without y": {1: 2, 3: -7, -1: 1, -2: X},
