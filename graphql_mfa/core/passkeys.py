@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from hashlib import sha256
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
+from pydantic import ConfigDict, TypeAdapter
 
 from graphql_mfa.core.keys import KeyRing, SealBrokenError, seal, sealed_by, unseal
 
@@ -78,6 +79,8 @@ class Ceremony:
     bound_to: bytes | None = None
     conditional: bool = False
 
+    __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
     @classmethod
     def begin(
         cls,
@@ -89,20 +92,12 @@ class Ceremony:
         conditional: bool = False,
     ) -> "Ceremony":
         """A ceremony with a random challenge."""
-        expires_at = (now + CEREMONY_LIFETIME).replace(microsecond=0)
+        expires_at = now + CEREMONY_LIFETIME
         return cls(purpose, secrets.token_bytes(_CHALLENGE_BYTES), expires_at, user_id, bound_to, conditional)
 
     def token(self, ring: KeyRing) -> str:
         """The ceremony, encrypted, for the client to return."""
-        content = {
-            "purpose": self.purpose,
-            "challenge": self.challenge.hex(),
-            "expires_at": int(self.expires_at.timestamp()),
-            "user_id": self.user_id and str(self.user_id),
-            "bound_to": self.bound_to and self.bound_to.hex(),
-            "conditional": self.conditional,
-        }
-        return _CEREMONY_PREFIX + _encode(seal(ring, _SEALED_AS, json.dumps(content).encode()))
+        return _CEREMONY_PREFIX + _encode(seal(ring, _SEALED_AS, _CEREMONY_JSON.dump_json(self)))
 
     @classmethod
     def of_token(cls, ring: KeyRing, token: str) -> "Ceremony | None":
@@ -114,22 +109,17 @@ class Ceremony:
         if sealed is None or sealed_by(sealed) not in {key.id for key in ring.public}:
             return None
         try:
-            content = json.loads(unseal(ring, _SEALED_AS, sealed))
+            return _CEREMONY_JSON.validate_json(unseal(ring, _SEALED_AS, sealed))
         except SealBrokenError:
             return None
-        return cls(
-            CeremonyPurpose(content["purpose"]),
-            bytes.fromhex(content["challenge"]),
-            datetime.fromtimestamp(content["expires_at"], UTC),
-            content["user_id"] and UUID(content["user_id"]),
-            content["bound_to"] and bytes.fromhex(content["bound_to"]),
-            content["conditional"],
-        )
 
     @property
     def digest(self) -> bytes:
         """Stored once it was answered, so that it is answered once."""
         return sha256(b"graphql-mfa passkey ceremony\0" + self.challenge).digest()
+
+
+_CEREMONY_JSON = TypeAdapter(Ceremony)
 
 
 @dataclass(frozen=True)
