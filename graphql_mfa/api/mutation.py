@@ -31,6 +31,11 @@ def mutation(
     return decorator
 
 
+def given(value: str | None) -> str | None:
+    """An optional member of an input; None if it was left out, which is UNSET in strawberry."""
+    return value if isinstance(value, str) else None
+
+
 def secret_marks(schema: GraphQLSchema) -> dict[str, bool | None]:
     """The `takes_secret` of each mutation, by its name in the schema."""
     fields = schema.mutation_type.fields if schema.mutation_type else {}

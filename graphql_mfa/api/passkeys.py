@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.api.mutation import INPUT, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.passkeys import (
     PasskeyAnswer,
@@ -70,6 +70,14 @@ class FinishPasskeyLoginInput:
     credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
 
 
+@strawberry.input(description="The answer of a passkey.")
+class PasskeyAnswerInput:
+    ceremony_token: str = strawberry.field(
+        description="`PasskeyCeremony.ceremonyToken` of `beginPasskeyReauthentication`."
+    )
+    credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
+
+
 @strawberry.input(description="The passkey to rename.")
 class RenamePasskeyInput:
     id: strawberry.ID = strawberry.field(description="`Passkey.id`.")
@@ -88,14 +96,14 @@ class PasskeyMutation:
         self, info: Info, input: Annotated[BeginPasskeyRegistrationInput | None, INPUT] = strawberry.UNSET
     ) -> BeginPasskeyRegistrationResult:
         context = info.context
-        given = input or BeginPasskeyRegistrationInput()
+        asked = input or BeginPasskeyRegistrationInput()
         return await begin_passkey_registration(
             context.services,
             context.access_token,
             context.client,
-            challenge_token=given.challenge_token if isinstance(given.challenge_token, str) else None,
-            enrollment_code=given.enrollment_code or None,
-            conditional=given.conditional,
+            challenge_token=given(asked.challenge_token),
+            enrollment_code=given(asked.enrollment_code),
+            conditional=asked.conditional,
         )
 
     @mutation(
@@ -107,8 +115,9 @@ class PasskeyMutation:
     ) -> FinishPasskeyRegistrationResult:
         context = info.context
         answer = PasskeyAnswer(input.ceremony_token, input.credential)
-        name = input.name if isinstance(input.name, str) else None
-        return await finish_passkey_registration(context.services, context.access_token, answer, name, context.client)
+        return await finish_passkey_registration(
+            context.services, context.access_token, answer, given(input.name), context.client
+        )
 
     @mutation(
         takes_secret=True,
@@ -119,8 +128,8 @@ class PasskeyMutation:
         self, info: Info, input: Annotated[BeginPasskeyLoginInput | None, INPUT] = strawberry.UNSET
     ) -> BeginPasskeyLoginResult:
         context = info.context
-        token = input.challenge_token if input else None
-        return await begin_passkey_login(context.services, token if isinstance(token, str) else None, context.client)
+        challenge_token = given(input.challenge_token) if input else None
+        return await begin_passkey_login(context.services, challenge_token, context.client)
 
     @mutation(takes_secret=True, description="Sign in with the passkey's answer.")
     async def finish_passkey_login(

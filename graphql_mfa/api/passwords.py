@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
+from graphql_mfa.api.mutation import INPUT, SPELLING, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.passwords import change_password, reset_password
 from graphql_mfa.types.passwords import ChangePasswordResult, ResetPasswordResult
@@ -49,7 +49,7 @@ class PasswordMutation:
         return await change_password(
             context.services,
             context.access_token,
-            input.current_password if isinstance(input.current_password, str) else None,
+            given(input.current_password),
             input.new_password,
             context.client,
         )

@@ -5,11 +5,11 @@ from typing import Annotated
 import strawberry
 
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
+from graphql_mfa.api.passkeys import PasskeyAnswerInput
 from graphql_mfa.context import Info
 from graphql_mfa.flows.passkeys import PasskeyAnswer
 from graphql_mfa.flows.sign_in import login, restart_enrollment, verify_otp, verify_recovery_code
 from graphql_mfa.flows.step_up import reauthenticate
-from graphql_mfa.types.passkeys import WebAuthnJSON
 from graphql_mfa.types.sign_in import (
     LoginResult,
     ReauthenticateResult,
@@ -46,16 +46,6 @@ class RestartEnrollmentInput:
         default=strawberry.UNSET,
         description="Issued by an operator; required for imported or reset accounts until their first factor is "
         "confirmed. Accepted in the same spellings as recovery codes.",
-    )
-
-
-@strawberry.input(description="The answer of a passkey.")
-class PasskeyAnswerInput:
-    ceremony_token: str = strawberry.field(
-        description="`PasskeyCeremony.ceremonyToken` of `beginPasskeyReauthentication`."
-    )
-    credential: WebAuthnJSON = strawberry.field(
-        description="What `toJSON()` of the browser's `PublicKeyCredential` returns."
     )
 
 
