@@ -1,16 +1,17 @@
 """Passkeys: add, find, use, name, remove; and ceremonies that were answered."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
     BindParameter,
     Connection,
+    Executable,
     LargeBinary,
-    Row,
+    RowMapping,
     String,
     bindparam,
     case,
@@ -40,9 +41,13 @@ class StoredPasskey(CredentialRecord):
     last_used_at: datetime | None
 
 
-def _passkey_of(row: "Row[*tuple[Any, ...]]") -> StoredPasskey:
-    found = {column.key: getattr(row, column.key) for column in _columns}
-    return StoredPasskey(**found | {"transports": tuple(row.transports.split())})
+def _passkey_of(row: RowMapping) -> StoredPasskey:
+    return StoredPasskey(**{**row, "transports": tuple(row["transports"].split())})
+
+
+def _find(connection: Connection, statement: Executable, given: Mapping[str, object]) -> StoredPasskey | None:
+    row = connection.execute(statement, given).mappings().one_or_none()
+    return None if row is None else _passkey_of(row)
 
 
 def use_ceremony(connection: Connection, digest: bytes, expires_at: datetime) -> bool:
@@ -78,7 +83,7 @@ _OF_USER = select(*_columns).where(_of_user).order_by(PasskeyRow.created_at, Pas
 
 def of_user(connection: Connection, user_id: UUID) -> list[StoredPasskey]:
     """The passkeys of the account, oldest first."""
-    return [_passkey_of(row) for row in connection.execute(_OF_USER, {"user": user_id})]
+    return [_passkey_of(row) for row in connection.execute(_OF_USER, {"user": user_id}).mappings()]
 
 
 _LOCK = select(*_columns).where(*_that_one).with_for_update()
@@ -86,8 +91,7 @@ _LOCK = select(*_columns).where(*_that_one).with_for_update()
 
 def lock(connection: Connection, id: UUID, user_id: UUID) -> StoredPasskey | None:
     """Lock that passkey of that account."""
-    row = connection.execute(_LOCK, {"passkey": id, "user": user_id}).one_or_none()
-    return None if row is None else _passkey_of(row)
+    return _find(connection, _LOCK, {"passkey": id, "user": user_id})
 
 
 _FIND_BY_CREDENTIAL = (
@@ -104,10 +108,11 @@ _FIND_BY_CREDENTIAL = (
 def find_of_user(
     connection: Connection, credential_id: bytes, user_id: UUID, handle: bytes | None
 ) -> StoredPasskey | None:
-    """The passkey of that credential id, if it is the account's, whose row is locked, and so is the handle."""
-    given = {"credential": credential_id, "user": user_id, "handle": handle}
-    row = connection.execute(_FIND_BY_CREDENTIAL, given).one_or_none()
-    return None if row is None else _passkey_of(row)
+    """The account's passkey of that credential id, if the account has that handle; None allows any.
+
+    The account's row is locked.
+    """
+    return _find(connection, _FIND_BY_CREDENTIAL, {"credential": credential_id, "user": user_id, "handle": handle})
 
 
 @dataclass(frozen=True)
@@ -174,8 +179,7 @@ _RENAME = update(PasskeyRow).where(*_that_one).values(name=bindparam("new_name",
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str) -> StoredPasskey | None:
     """Rename that passkey of that account; None when it has none of that id."""
-    row = connection.execute(_RENAME, {"passkey": id, "user": user_id, "new_name": name}).one_or_none()
-    return None if row is None else _passkey_of(row)
+    return _find(connection, _RENAME, {"passkey": id, "user": user_id, "new_name": name})
 
 
 _REMOVE_ALL = delete(PasskeyRow).where(_of_user)

@@ -137,10 +137,7 @@ _ADD = insert(SessionRow)
 
 def add(connection: Connection, session: StoredSession) -> None:
     """Open a session."""
-    values = vars(session) | {
-        "factors": _names_of(session.factors),
-        "methods": " ".join(session.methods),
-    }
+    values = vars(session) | {"factors": _names_of(session.factors), "methods": " ".join(session.methods)}
     connection.execute(_ADD, values)
 
 
