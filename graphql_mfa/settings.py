@@ -362,7 +362,7 @@ class Settings(
 
     @model_validator(mode="after")
     def _check_passkeys(self) -> Self:
-        if (self.passkey_rp_id is None) is not (not self.passkey_origins):
+        if (self.passkey_rp_id is None) != (not self.passkey_origins):
             raise ValueError("GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS need each other")
         if self.passkey_rp_id is not None and (problem := passkey_problem(self.passkey_rp_id, self.passkey_origins)):
             raise ValueError(problem)

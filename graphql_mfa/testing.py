@@ -1,6 +1,5 @@
 """A software authenticator, for tests of applications that use passkeys."""
 
-import base64
 import json
 import secrets
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, Ellip
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from webauthn.helpers import encode_cbor
+from webauthn.helpers import bytes_to_base64url, encode_cbor
 
 _UP, _UV, _BE, _BS, _AT = 0x01, 0x04, 0x08, 0x10, 0x40  # WebAuthn L3 6.1
 _UNKNOWN_KIND = UUID(int=0)
@@ -62,13 +61,14 @@ class SoftwarePasskey:
         self.user_handle = options["user"]["id"]
         attested = self.aaguid.bytes + len(self.id).to_bytes(2) + self.id + encode_cbor(self.cose_key())
         data = self.authenticator_data(options["rp"]["id"], _AT) + attested
+        public_key = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         response = {
-            "clientDataJSON": _encode(self.client_data("webauthn.create", options["challenge"])),
-            "authenticatorData": _encode(data),
+            "clientDataJSON": bytes_to_base64url(self.client_data("webauthn.create", options["challenge"])),
+            "authenticatorData": bytes_to_base64url(data),
             "transports": ["hybrid", "internal"],
-            "publicKey": _encode(self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
+            "publicKey": bytes_to_base64url(public_key),
             "publicKeyAlgorithm": self.algorithm,
-            "attestationObject": _encode(encode_cbor({"fmt": "none", "attStmt": {}, "authData": data})),
+            "attestationObject": bytes_to_base64url(encode_cbor({"fmt": "none", "attStmt": {}, "authData": data})),
         }
         is_asked = "credProps" in options.get("extensions", {})
         return self._credential(response, {"credProps": {"rk": self.discoverable}} if is_asked else {})
@@ -80,9 +80,9 @@ class SoftwarePasskey:
         client_data = self.client_data("webauthn.get", options["challenge"])
         data = self.authenticator_data(options["rpId"])
         response = {
-            "clientDataJSON": _encode(client_data),
-            "authenticatorData": _encode(data),
-            "signature": _encode(self.sign(data + sha256(client_data).digest())),
+            "clientDataJSON": bytes_to_base64url(client_data),
+            "authenticatorData": bytes_to_base64url(data),
+            "signature": bytes_to_base64url(self.sign(data + sha256(client_data).digest())),
         }
         return self._credential(response | ({"userHandle": self.user_handle} if self.discoverable else {}), {})
 
@@ -114,14 +114,10 @@ class SoftwarePasskey:
 
     def _credential(self, response: dict[str, Any], extensions: dict[str, Any]) -> dict[str, Any]:
         return {
-            "id": _encode(self.id),
-            "rawId": _encode(self.id),
+            "id": bytes_to_base64url(self.id),
+            "rawId": bytes_to_base64url(self.id),
             "type": "public-key",
             "authenticatorAttachment": "platform",
             "response": response,
             "clientExtensionResults": extensions,
         }
-
-
-def _encode(value: bytes) -> str:
-    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

@@ -43,7 +43,7 @@ class Proof:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Authentication methods (RFC 8176 2), which has no name for a look-up secret."""
+        """Authentication methods (RFC 8176 2, which names none for a look-up secret)."""
         if self.factor is FactorKind.PASSKEY:
             return ("swk" if self.synced else "hwk", *["user"] * self.user_verified)
         return ("otp",) if self.factor is FactorKind.TOTP else ("recovery_code",)

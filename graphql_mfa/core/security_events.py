@@ -91,8 +91,7 @@ class SecurityEvent:
     """A security event, as it is delivered to `on_event` and webhooks.
 
     id: the same in each delivery. ip_address, user_agent: of the client; None for an operator's actions. count: of the
-    attempts that it sums up; None for other kinds. factor: the kind of second factor that it is
-    about; None if it is about none.
+    attempts that it sums up; None for other kinds. factor: the kind of second factor that it is about, if any.
     """
 
     id: UUID
