@@ -127,23 +127,22 @@ class Transaction:
         user_id: UUID,
         *kinds: SecurityEventKind,
         once_since: datetime | None = None,
-        refused_passwords: int = 0,
+        count: int | None = None,
         factor: FactorKind | None = None,
     ) -> None:
         """Record security events in this order, after those of earlier calls.
 
         Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
         nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
-        not recorded if the account has one since then. refused_passwords: recorded as PASSWORDS_REFUSED, before the
-        others, unless it is 0. factor: the kind of second factor that the kinds are about.
+        not recorded if the account has one since then. count: of the attempts that the kinds sum up. factor: the kind
+        of second factor that they are about.
         """
         connection, now, client = self.connection, self.now, self.client
-        counted = [(SecurityEventKind.PASSWORDS_REFUSED, refused_passwords, None)] if refused_passwords else []
         events = [
             StoredEvent(
-                event_id(now, next(self._positions)), kind, now, client.ip_address, client.user_agent, count, about
+                event_id(now, next(self._positions)), kind, now, client.ip_address, client.user_agent, count, factor
             )
-            for kind, count, about in [*counted, *((kind, None, factor) for kind in kinds)]
+            for kind in kinds
         ]
         unbounded = [event for event in events if event.kind.most_per_hour is None]
         if unbounded:

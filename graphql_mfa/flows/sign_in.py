@@ -144,12 +144,9 @@ def confirm_enrollment(transaction: Transaction, challenge: LockedChallenge, pro
     session, tokens = open_session(transaction, user, proof, challenge)
     accounts.enable_mfa(transaction.connection, user.id, transaction.now)
     codes = replace_recovery_codes(transaction, user.id)
+    _report_refused_passwords(transaction, user, challenge)
     transaction.record(
-        user.id,
-        SecurityEventKind.ENROLLMENT_CONFIRMED,
-        SecurityEventKind.SIGNED_IN,
-        factor=proof.factor,
-        refused_passwords=_refused_passwords(transaction, user, challenge),
+        user.id, SecurityEventKind.ENROLLMENT_CONFIRMED, SecurityEventKind.SIGNED_IN, factor=proof.factor
     )
     account = replace(user.account, mfa_enabled=True, recovery_codes_left=len(codes))
     return EnrollmentConfirmed(tokens=tokens, user=User.of(account, session.id), recovery_codes=codes)
@@ -160,20 +157,17 @@ def complete_sign_in(
 ) -> SignedIn:
     """Open a session. challenge: the one that was answered and consumed; None for a passkey alone."""
     session, tokens = open_session(transaction, user, proof, challenge)
-    transaction.record(
-        user.id,
-        SecurityEventKind.SIGNED_IN,
-        factor=proof.factor,
-        refused_passwords=_refused_passwords(transaction, user, challenge),
-    )
+    _report_refused_passwords(transaction, user, challenge)
+    transaction.record(user.id, SecurityEventKind.SIGNED_IN, factor=proof.factor)
     return SignedIn(tokens=tokens, user=User.of(user.account, session.id))
 
 
-def _refused_passwords(transaction: Transaction, user: StoredUser, challenge: LockedChallenge | None) -> int:
-    """How many were refused since the last sign-in: reported by one of the sign-ins that know of them."""
+def _report_refused_passwords(transaction: Transaction, user: StoredUser, challenge: LockedChallenge | None) -> None:
+    """Record how many were refused since the last sign-in, by one of the sign-ins that know of them."""
     connection, key = transaction.connection, limits.refused_passwords(user.key)
     number = challenge.refused_passwords if challenge else throttles.attempts(connection, key)
-    return number if number and throttles.subtract(connection, key, number) else 0
+    if number and throttles.subtract(connection, key, number):
+        transaction.record(user.id, SecurityEventKind.PASSWORDS_REFUSED, count=number)
 
 
 @asking_for_claims
