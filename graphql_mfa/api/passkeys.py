@@ -17,13 +17,13 @@ from graphql_mfa.flows.passkeys import (
 )
 from graphql_mfa.flows.step_up import begin_passkey_reauthentication
 from graphql_mfa.types.passkeys import BeginPasskeyReauthenticationResult, RenamePasskeyResult, WebAuthnJSON
+from graphql_mfa.types.second_factors import RemoveFactorResult
 from graphql_mfa.types.sign_in import (
     BeginPasskeyLoginResult,
     BeginPasskeyRegistrationResult,
     FinishPasskeyLoginResult,
     FinishPasskeyRegistrationResult,
 )
-from graphql_mfa.types.totp import RemoveFactorResult
 
 _CEREMONY_TOKEN = "`PasskeyCeremony.ceremonyToken`. An answer uses it up, even one that is refused."
 _CREDENTIAL = "What `toJSON()` of the browser's `PublicKeyCredential` returns."

@@ -7,10 +7,10 @@ import strawberry
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.totp import add_totp_device, confirm_totp_device, remove_totp_device, rename_totp_device
+from graphql_mfa.types.second_factors import RemoveFactorResult
 from graphql_mfa.types.totp import (
     AddTotpDeviceResult,
     ConfirmTotpDeviceResult,
-    RemoveFactorResult,
     RenameTotpDeviceResult,
 )
 

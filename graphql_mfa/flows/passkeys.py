@@ -51,6 +51,7 @@ from graphql_mfa.types.passkeys import (
     UserVerificationRequired,
     WebAuthnJSON,
 )
+from graphql_mfa.types.second_factors import FactorRemoved, LastFactor, RemoveFactorResult
 from graphql_mfa.types.sessions import seconds_until
 from graphql_mfa.types.sign_in import (
     AlreadyEnrolled,
@@ -62,7 +63,6 @@ from graphql_mfa.types.sign_in import (
     FinishPasskeyRegistrationResult,
     SignedIn,
 )
-from graphql_mfa.types.totp import FactorRemoved, LastFactor, RemoveFactorResult
 
 _DEFAULT_NAME = "Passkey"
 

@@ -10,7 +10,7 @@ from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.errors import shown_id
-from graphql_mfa.types.totp import FactorRemoved
+from graphql_mfa.types.second_factors import FactorRemoved
 
 
 def usable_factors(

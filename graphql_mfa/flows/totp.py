@@ -33,15 +33,13 @@ from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge
 from graphql_mfa.store.totp import StoredDevice
 from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited
+from graphql_mfa.types.second_factors import FactorRemoved, LastFactor, RemoveFactorResult
 from graphql_mfa.types.totp import (
     AddTotpDeviceResult,
     ConfirmTotpDeviceResult,
     FactorDisabled,
-    FactorRemoved,
     InvalidOtp,
-    LastFactor,
     OtpAlreadyUsed,
-    RemoveFactorResult,
     RenameTotpDeviceResult,
     TooManyDevices,
     TotpDevice,

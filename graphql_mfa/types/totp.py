@@ -139,31 +139,11 @@ class TotpDeviceRenamed:
 
 
 @strawberry.type(
-    description="The second factor was removed, and is no longer accepted.\n\n"
-    "Say that `sessionsEnded` other sessions were signed out."
-)
-class FactorRemoved:
-    id: strawberry.ID = strawberry.field(description="The removed factor's id.")
-    user: LazyUser = strawberry.field(description="The owner.")
-    sessions_ended: int = strawberry.field(
-        description="Number of other sessions ended: those opened by it, or last verified with it."
-    )
-
-
-@strawberry.type(
     description="The account has the maximum number of authenticator apps, unconfirmed ones included.\n\n"
     "Ask the user to remove one first."
 )
 class TooManyDevices(UserError):
     message: str = fixed_message("You have the maximum number of authenticator apps. Remove one first.")
-
-
-@strawberry.type(
-    description="The account's last second factor can't be removed. Recovery codes, which run out, don't count.\n\n"
-    "Ask the user to add another one first."
-)
-class LastFactor(UserError):
-    message: str = fixed_message("This is your last second factor. Add another one first.")
 
 
 AddTotpDeviceResult = Annotated[
@@ -176,8 +156,4 @@ ConfirmTotpDeviceResult = Annotated[
 ]
 RenameTotpDeviceResult = Annotated[
     TotpDeviceRenamed | InvalidInput | NotFound | NotAuthenticated, outcomes_of("renameTotpDevice")
-]
-RemoveFactorResult = Annotated[
-    FactorRemoved | LastFactor | NotFound | NotAuthenticated | ReauthenticationRequired | RateLimited,
-    strawberry.union("RemoveFactorResult", description="Outcomes of removing a second factor. New members may join."),
 ]
