@@ -1,4 +1,4 @@
-"""What authenticator apps and passkeys have in common: which of them count, and removing one."""
+"""Shared by authenticator apps and passkeys: which factors can answer, and removing one."""
 
 from datetime import datetime
 from uuid import UUID

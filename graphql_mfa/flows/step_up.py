@@ -81,9 +81,8 @@ def _answer_with_passkey(
         return ChallengeExpired()
     if ceremony.bound_to != session_digest(caller) or not use_ceremony(transaction, ceremony):
         return ChallengeExpired()
-    verification = not caller.session.by_password
     verified = answer_with_passkey(
-        transaction, party, ceremony, answer.credential, caller.user, verification=verification
+        transaction, party, ceremony, answer.credential, caller.user, verification=not caller.session.by_password
     )
     if isinstance(verified, PasskeyRejected):
         transaction.record(caller.user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.PASSKEY)
