@@ -350,8 +350,10 @@ def own_server(*, passkeys: bool = False) -> Iterator[str]:
 
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        on: dict[str, Any] = {"passkey_rp_id": "localhost", "passkey_origins": f"http://localhost:{port}"}
-        settings = Settings(database_url=f"sqlite+aiosqlite:///{folder}/demo.db", **(on if passkeys else {}))
+        given: dict[str, Any] = {"database_url": f"sqlite+aiosqlite:///{folder}/demo.db"}
+        if passkeys:
+            given |= {"passkey_rp_id": "localhost", "passkey_origins": f"http://localhost:{port}"}
+        settings = Settings(**given)
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

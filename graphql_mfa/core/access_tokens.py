@@ -28,7 +28,7 @@ _ACR = "aal2"  # NIST SP 800-63B-4 2.2: a password and a second factor, or a pas
 
 @dataclass(frozen=True)
 class Grant:
-    """The contents of one access token. methods: of the session, without that there were several."""
+    """The contents of one access token. methods: of authentication in the session, without `mfa`."""
 
     user_id: UUID
     session_id: UUID

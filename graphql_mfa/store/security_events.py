@@ -56,11 +56,11 @@ _ADD = insert(SecurityEventRow)
 
 def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
     """Insert events."""
-    connection.execute(_ADD, [_row(event) | {"user_id": user_id} for event in events])
-
-
-def _row(event: StoredEvent) -> dict[str, object]:
-    return vars(event) | {"kind": event.kind.value, "factor": event.factor and event.factor.value}
+    rows = [
+        vars(event) | {"user_id": user_id, "kind": event.kind.value, "factor": event.factor and event.factor.value}
+        for event in events
+    ]
+    connection.execute(_ADD, rows)
 
 
 _HOUR = timedelta(hours=1)
