@@ -152,6 +152,8 @@ class SignIn(RuleBasedStateMachine):
             assert result["__typename"] == "ChallengeExpired"
         elif abs(steps) <= 1 and step > account.last_step:
             assert result["__typename"] == ("SignedIn" if account.confirmed else "EnrollmentConfirmed")
+            if not account.confirmed:
+                self._end_challenges(account)
             account.confirmed, account.last_step = True, step
             account.recovery_codes += result.get("recoveryCodes", [])
             self._signed_in(challenge, result)
@@ -192,9 +194,12 @@ class SignIn(RuleBasedStateMachine):
         else:
             assert result["__typename"] == "EnrollmentRestarted"
             account.secret = result["enrollment"]["secret"]
-            for other in self.challenges:
-                other.attempts_left *= other.account is not account
+            self._end_challenges(account)
             self._challenged(account, result["challenge"])
+
+    def _end_challenges(self, account: Account) -> None:
+        for challenge in self.challenges:
+            challenge.attempts_left *= challenge.account is not account
 
     def _signed_in(self, challenge: Challenge, result: Result) -> None:
         challenge.attempts_left = 0
