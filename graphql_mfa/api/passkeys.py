@@ -15,8 +15,7 @@ from graphql_mfa.flows.passkeys import (
     remove_passkey,
     rename_passkey,
 )
-from graphql_mfa.flows.step_up import begin_passkey_reauthentication
-from graphql_mfa.types.passkeys import BeginPasskeyReauthenticationResult, RenamePasskeyResult, WebAuthnJSON
+from graphql_mfa.types.passkeys import RenamePasskeyResult, WebAuthnJSON
 from graphql_mfa.types.second_factors import RemoveFactorResult
 from graphql_mfa.types.sign_in import (
     BeginPasskeyLoginResult,
@@ -26,7 +25,7 @@ from graphql_mfa.types.sign_in import (
 )
 
 _CEREMONY_TOKEN = "`PasskeyCeremony.ceremonyToken`. An answer uses it up, even one that is refused."
-_CREDENTIAL = "What `toJSON()` of the browser's `PublicKeyCredential` returns."
+CREDENTIAL = "What `toJSON()` of the browser's `PublicKeyCredential` returns."
 
 
 @strawberry.input(description="The account that adds a passkey: the signed-in user's, unless a challenge names it.")
@@ -50,7 +49,7 @@ class BeginPasskeyRegistrationInput:
 @strawberry.input(description="The new passkey.")
 class FinishPasskeyRegistrationInput:
     ceremony_token: str = strawberry.field(description=_CEREMONY_TOKEN)
-    credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
+    credential: WebAuthnJSON = strawberry.field(description=CREDENTIAL)
     name: str | None = strawberry.field(
         default=strawberry.UNSET,
         description="1 to 64 characters. By default the kind of authenticator.",
@@ -67,15 +66,7 @@ class BeginPasskeyLoginInput:
 @strawberry.input(description="The answer of a passkey.")
 class FinishPasskeyLoginInput:
     ceremony_token: str = strawberry.field(description=_CEREMONY_TOKEN)
-    credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
-
-
-@strawberry.input(description="The answer of a passkey.")
-class PasskeyAnswerInput:
-    ceremony_token: str = strawberry.field(
-        description="`PasskeyCeremony.ceremonyToken` of `beginPasskeyReauthentication`."
-    )
-    credential: WebAuthnJSON = strawberry.field(description=_CREDENTIAL)
+    credential: WebAuthnJSON = strawberry.field(description=CREDENTIAL)
 
 
 @strawberry.input(description="The passkey to rename.")
@@ -138,13 +129,6 @@ class PasskeyMutation:
         context = info.context
         answer = PasskeyAnswer(input.ceremony_token, input.credential)
         return await finish_passkey_login(context.services, answer, context.client)
-
-    @mutation(
-        description="Begin to verify a passkey again within the current session. `reauthenticate` takes the answer."
-    )
-    async def begin_passkey_reauthentication(self, info: Info) -> BeginPasskeyReauthenticationResult:
-        context = info.context
-        return await begin_passkey_reauthentication(context.services, context.access_token, context.client)
 
     @mutation(description="Rename a passkey.")
     async def rename_passkey(self, info: Info, input: Annotated[RenamePasskeyInput, INPUT]) -> RenamePasskeyResult:

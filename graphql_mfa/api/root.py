@@ -8,6 +8,7 @@ from graphql_mfa.api.passwords import PasswordMutation
 from graphql_mfa.api.recovery_codes import RecoveryCodeMutation
 from graphql_mfa.api.sessions import SessionMutation
 from graphql_mfa.api.sign_in import SignInMutation
+from graphql_mfa.api.step_up import StepUpMutation
 from graphql_mfa.api.totp import TotpMutation
 from graphql_mfa.context import Authenticated, Info
 from graphql_mfa.core.accounts import FactorKind
@@ -52,6 +53,7 @@ class Query:
 class Mutation(
     AccountMutation,
     SignInMutation,
+    StepUpMutation,
     SessionMutation,
     TotpMutation,
     PasskeyMutation,

@@ -1,18 +1,14 @@
-"""Signing in by a password and a second factor, and stepping up."""
+"""Signing in by a password and a second factor."""
 
 from typing import Annotated
 
 import strawberry
 
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
-from graphql_mfa.api.passkeys import PasskeyAnswerInput
 from graphql_mfa.context import Info
-from graphql_mfa.flows.passkeys import PasskeyAnswer
 from graphql_mfa.flows.sign_in import login, restart_enrollment, verify_otp, verify_recovery_code
-from graphql_mfa.flows.step_up import reauthenticate
 from graphql_mfa.types.sign_in import (
     LoginResult,
-    ReauthenticateResult,
     RestartEnrollmentResult,
     VerifyOtpResult,
     VerifyRecoveryCodeResult,
@@ -46,17 +42,6 @@ class RestartEnrollmentInput:
         default=strawberry.UNSET,
         description="Issued by an operator; required for imported or reset accounts until their first factor is "
         "confirmed. Accepted in the same spellings as recovery codes.",
-    )
-
-
-@strawberry.input(one_of=True, description="A one-time code, a recovery code, or a passkey.")
-class ReauthenticateInput:
-    otp: strawberry.Maybe[str] = strawberry.field(
-        description=f"The code that the authenticator app shows, in {SPELLING}"
-    )
-    recovery_code: strawberry.Maybe[str] = strawberry.field(description="One of the recovery codes, which is used up.")
-    passkey: strawberry.Maybe[PasskeyAnswerInput] = strawberry.field(
-        description="A passkey. In a session that no password opened, it has to verify its user."
     )
 
 
@@ -97,20 +82,3 @@ class SignInMutation:
         context = info.context
         code = input.enrollment_code or None
         return await restart_enrollment(context.services, input.challenge_token, code, context.client)
-
-    @mutation(
-        takes_secret=True,
-        description="Verify a second factor again within the current session, as sensitive operations require. The "
-        "refresh token stays the same.",
-    )
-    async def reauthenticate(self, info: Info, input: Annotated[ReauthenticateInput, INPUT]) -> ReauthenticateResult:
-        context = info.context
-        passkey = input.passkey.value if input.passkey else None
-        return await reauthenticate(
-            context.services,
-            context.access_token,
-            context.client,
-            otp=input.otp.value if input.otp else None,
-            recovery_code=input.recovery_code.value if input.recovery_code else None,
-            passkey=PasskeyAnswer(passkey.ceremony_token, passkey.credential) if passkey else None,
-        )

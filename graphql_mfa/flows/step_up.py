@@ -20,14 +20,14 @@ from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, totp
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.passkeys import (
-    BeginPasskeyReauthenticationResult,
     PasskeyCeremony,
     PasskeyRejected,
     PasskeyUnavailable,
     UserVerificationRequired,
 )
-from graphql_mfa.types.sessions import Reauthenticated, seconds_until
-from graphql_mfa.types.sign_in import ChallengeExpired, ReauthenticateResult
+from graphql_mfa.types.sessions import seconds_until
+from graphql_mfa.types.sign_in import ChallengeExpired
+from graphql_mfa.types.step_up import BeginPasskeyReauthenticationResult, Reauthenticated, ReauthenticateResult
 
 
 @asking_for_claims

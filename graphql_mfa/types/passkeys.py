@@ -10,7 +10,6 @@ from graphql_mfa.store import passkeys
 from graphql_mfa.types.errors import (
     InvalidInput,
     NotFound,
-    RateLimited,
     UserError,
     fixed_message,
     outcomes_of,
@@ -142,7 +141,4 @@ class PasskeyAdded:
 
 RenamePasskeyResult = Annotated[
     PasskeyRenamed | InvalidInput | NotFound | NotAuthenticated, outcomes_of("renamePasskey")
-]
-BeginPasskeyReauthenticationResult = Annotated[
-    PasskeyCeremony | PasskeyUnavailable | NotAuthenticated | RateLimited, outcomes_of("beginPasskeyReauthentication")
 ]

@@ -99,17 +99,6 @@ class ReauthenticationRequired(UserError):
     factors: list[FactorKind] = strawberry.field(description="The factors that are accepted now.")
 
 
-@strawberry.type(
-    description="The second factor was verified again. The refresh token stays the same.\n\n"
-    "Replace the access token, and retry the sensitive operation."
-)
-class Reauthenticated:
-    access_token: str = strawberry.field(description="Replaces the previous one, which lacks this verification.")
-    access_token_expires_at: datetime = strawberry.field(description="When it expires.")
-    access_token_expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
-    user: LazyUser = strawberry.field(description="The owner.")
-
-
 @strawberry.type(description="The session, or all of the user's sessions, ended.\n\nDiscard the tokens.")
 class LogoutSuccess:
     sessions_ended: int = strawberry.field(description="Number of sessions ended.")

@@ -20,7 +20,6 @@ from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
 from graphql_mfa.types.sessions import (
     LazyUser,
     NotAuthenticated,
-    Reauthenticated,
     ReauthenticationRequired,
     SessionExpired,
     TokenPair,
@@ -168,16 +167,3 @@ FinishPasskeyLoginResult = Annotated[
     outcomes_of("finishPasskeyLogin"),
 ]
 RefreshSessionResult = Annotated[SignedIn | SessionExpired | InvalidInput | RateLimited, outcomes_of("refreshSession")]
-ReauthenticateResult = Annotated[
-    Reauthenticated
-    | InvalidOtp
-    | OtpAlreadyUsed
-    | InvalidRecoveryCode
-    | FactorDisabled
-    | UserVerificationRequired
-    | PasskeyRejected
-    | ChallengeExpired
-    | NotAuthenticated
-    | RateLimited,
-    outcomes_of("reauthenticate"),
-]
