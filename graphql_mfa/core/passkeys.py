@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from hashlib import sha256
+from importlib import import_module
 from importlib.resources import files
 from typing import Any, TypeVar
 from uuid import UUID
@@ -155,7 +156,7 @@ class Assertion:
 
 def load_library() -> None:
     """Import the library, which takes 0.2 s: passkeys may be off."""
-    import webauthn  # noqa: F401
+    import_module("webauthn")
 
 
 def registration_options(

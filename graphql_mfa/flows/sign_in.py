@@ -196,7 +196,7 @@ async def restart_enrollment(
     """Replace the device and end every open challenge, this one too; a new challenge comes with the new secret.
 
     A password alone is enough only for an account that its owner registered and never confirmed. One that an operator
-    imported or reset needs the operator's code as well. The code counts until the first one-time code is verified,
+    imported or reset needs the operator's code as well. The code counts until the first factor is verified,
     since a page that was reloaded has lost the secret.
     """
 

@@ -85,9 +85,9 @@ class UserRow(Base):
     username_skeleton: Mapped[Digest | None] = mapped_column(index=True)
     password_hash: Mapped[str]
     created_at: Mapped[datetime]
-    # Null until the first code is verified.
+    # Null until the first factor is verified.
     mfa_enabled_at: Mapped[datetime | None]
-    # Null once the first code is verified, and for accounts created by an operator.
+    # Null once the first factor is verified, and for accounts created by an operator.
     enrollment_expires_at: Mapped[datetime | None] = mapped_column(index=True)
     # Set when an operator imports the account or resets its factors.
     enrollment_code_digest: Mapped[Digest | None]

@@ -117,7 +117,7 @@ async def test_right_answers_use_up_what_wrong_ones_may(api: Api) -> None:
 async def test_right_answers_without_end_fill_the_database(
     run_app: RunApp, connect: Connect, verifies_user: bool
 ) -> None:
-    """With a passkey of one's own: a session, events and a ceremony each, or the latter alone if it verified nobody."""
+    """A right answer stores a session, events and a ceremony; one without user verification only a ceremony."""
     async with run_app(**PASSKEYS, login_address_total=20) as app:
         api, thief = connect(app), connect(app, "203.0.113.9")
         _, key = await member_with_passkey(api, verifies_user=verifies_user)
@@ -194,7 +194,7 @@ async def test_codes_that_have_to_wait_leave_the_passkey_on(api: Api) -> None:
 
 
 async def test_codes_for_an_account_without_an_app_count_on_the_challenge_alone(api: Api, services: Services) -> None:
-    """Nothing can be guessed there. It must not be locked by guesses either, nor be told apart by them."""
+    """Guesses have nothing to find there. They must neither lock the account nor reveal that it has no app."""
     confirmed, key = await passkey_account(api)
     challenge = await api.challenge()
     for left in (4, 3, 2, 1, 0):

@@ -59,7 +59,7 @@ def with_handle(given: Result, handle: object) -> Result:
 
 
 async def test_a_challenge_answered_with_a_passkey_of_another_account(api: Api, services: Services) -> None:
-    """Whoever knows alice's password has a passkey of their own, and knows the id of hers, which `begin` shows."""
+    """The attacker knows alice's password and the id of her passkey, which `begin` shows, and has another passkey."""
     _, key = await member_with_passkey(api)
     _, own = await member_with_passkey(api, "mallory")
     relabelled = forged(key)
@@ -211,7 +211,7 @@ async def test_every_refusal_of_a_passkey_alone_costs_the_same(
 async def test_no_signal_deletes_a_passkey_that_an_account_has(
     run_app: RunApp, connect: Connect, subtests: pytest.Subtests
 ) -> None:
-    """A browser deletes what it is told for good: not what is disabled, nor what another deployment may have."""
+    """A browser deletes a signalled passkey for good: none of a disabled account or another deployment is signalled."""
     for exclusive in (False, True):
         async with run_app(**PASSKEYS, passkey_rp_id_exclusive=exclusive) as app:
             api, name = connect(app), f"alice-{exclusive}"
@@ -242,7 +242,7 @@ async def test_no_signal_deletes_a_passkey_that_an_account_has(
 
 
 async def test_signals_of_another_account(api: Api) -> None:
-    """They list all of one's own passkeys, without which the browser hides them, and nobody else's."""
+    """The browser hides passkeys that are not listed, so all of the account's are listed, and no others."""
     member, key = await member_with_passkey(api)
     second = SoftwarePasskey()
     api.clock.advance(1)
@@ -332,7 +332,9 @@ async def test_copies_of_a_synced_passkey_do_not_lock_its_owner_out(
 
 
 @pytest.mark.parametrize("answer_with", [alone, step_up])
-async def test_a_copy_that_verified_nobody_raises_no_alarm(api: Api, services: Services, answer_with: Answer) -> None:
+async def test_a_copy_that_did_not_verify_its_user_raises_no_alarm(
+    api: Api, services: Services, answer_with: Answer
+) -> None:
     """Its answer is refused for another reason, and the account has a copied passkey all the same."""
     _, key = await member_with_passkey(api, counter=10, synced=True)
     token = token_of(await sign_in(api, key))

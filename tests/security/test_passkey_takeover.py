@@ -77,7 +77,7 @@ async def test_refusals_without_the_password_are_counted(api: Api) -> None:
 
 
 async def test_a_passkey_older_than_a_day_vouches_for_another_factor(api: Api, clock: Clock) -> None:
-    """The session verified something else last, or the passkey verified nobody, or it was too long ago."""
+    """The session verified another factor last, or the passkey did not verify its user, or it was too long ago."""
     member, key = await member_with_passkey(api)
     clock.advance(DAY)
     challenge = await api.challenge()
@@ -264,7 +264,7 @@ async def test_a_passkey_that_outlives_its_account(api: Api, services: Services)
 
 
 async def test_an_app_that_was_never_confirmed_beside_the_first_passkey(api: Api, clock: Clock) -> None:
-    """Whoever saw the secret of the registration has no second factor of the account."""
+    """The secret that the registration showed is no second factor of the account."""
     registered = await api.register()
     secret, key = registered["enrollment"]["secret"], SoftwarePasskey()
     begun = await act(api, "beginPasskeyRegistration", input={"challengeToken": registered["challenge"]["token"]})

@@ -1,4 +1,4 @@
-"""Attack: use a passkey that verified nobody as if it had, or get around the factor that is missing."""
+"""Attack: use a passkey that did not verify its user in place of two factors."""
 
 import base64
 import json
@@ -52,7 +52,7 @@ async def stale(api: Api, token: str) -> Result:
 # -------------------------------------------------------------------------------------------------- without password
 
 
-async def test_a_passkey_alone_that_verified_nobody(api: Api, services: Services) -> None:
+async def test_a_passkey_alone_that_did_not_verify_its_user(api: Api, services: Services) -> None:
     """A found security key is one factor. That it verified its user at an earlier time is not enough."""
     _, key = await member_with_passkey(api)
     assert (await sign_in(api, key))["__typename"] == "SignedIn"
@@ -64,7 +64,7 @@ async def test_a_passkey_alone_that_verified_nobody(api: Api, services: Services
     assert (await sign_in(api, key, await api.challenge()))["__typename"] == "SignedIn"
 
 
-async def test_a_step_up_that_verified_nobody_in_a_session_without_password(api: Api, clock: Clock) -> None:
+async def test_a_step_up_without_user_verification_in_a_session_without_password(api: Api, clock: Clock) -> None:
     _, key = await member_with_passkey(api)
     token = token_of(await sign_in(api, key))
     clock.advance(301)
@@ -78,7 +78,7 @@ async def test_a_step_up_that_verified_nobody_in_a_session_without_password(api:
     assert (await act(api, "regenerateRecoveryCodes", token))["__typename"] == "RecoveryCodes"
 
 
-async def test_a_step_up_that_verified_nobody_after_a_password(api: Api, clock: Clock) -> None:
+async def test_a_step_up_without_user_verification_after_a_password(api: Api, clock: Clock) -> None:
     """A plain security key is a fine second factor."""
     _, key = await member_with_passkey(api, verifies_user=False)
     token = token_of(await sign_in(api, key, await api.challenge()))
@@ -224,7 +224,7 @@ async def test_a_service_takes_a_session_for_one_that_gave_the_password(api: Api
 
 
 async def test_a_session_without_password_gets_one_by_a_step_up(api: Api) -> None:
-    """Neither a step-up nor a refresh adds a password that nobody gave."""
+    """Neither a step-up nor a refresh adds `pwd` to `amr`."""
     member, key = await member_with_passkey(api)
     opened = await sign_in(api, key)
     otp = code_at(member.secret, api.clock())
@@ -235,7 +235,7 @@ async def test_a_session_without_password_gets_one_by_a_step_up(api: Api) -> Non
 
 
 async def test_a_session_of_an_earlier_release_counts_as_opened_by_a_password(api: Api, services: Services) -> None:
-    """Passkeys are newer than it. It steps up with one that verifies nobody, as it may."""
+    """The session is older than passkeys. After a password, it steps up without user verification."""
     member, _ = await member_with_passkey(api)
     plain = SoftwarePasskey(verifies_user=False)
     await add_passkey(api, member.access_token, plain)
