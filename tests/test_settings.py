@@ -10,7 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 from graphql_mfa import Settings, create_app
 from graphql_mfa.core.throttling import Rate
-from graphql_mfa.core.totp import TotpParameters
+from graphql_mfa.core.totp import TOTP_DEVICES_PER_ACCOUNT, TotpParameters
 from graphql_mfa.environment import FIXED_VALUES, FORMER_NAMES, environment_warnings, variable_of
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import ENROLLMENT_LIFETIME
@@ -183,7 +183,7 @@ def test_the_fixed_values_in_warnings_are_the_constants() -> None:
         "refresh_retry_seconds": REFRESH_RETRY_TIME.total_seconds(),
         "session_refreshes": limits.SESSION_REFRESHES.attempts,
         "session_refresh_window_seconds": limits.SESSION_REFRESHES.window.total_seconds(),
-        "totp_devices_per_user": limits.TOTP_DEVICES_PER_USER,
+        "totp_devices_per_user": TOTP_DEVICES_PER_ACCOUNT,
     }.items() <= {name: int(value) for name, value in FIXED_VALUES.items() if value.isdigit()}.items()
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -28,6 +29,7 @@ PASSKEYS_PER_ACCOUNT = 10
 HANDLE_BYTES = 64  # WebAuthn L3 14.6.1
 _CHALLENGE_BYTES = 32  # at least 16: WebAuthn L3 13.4.3
 _LONGEST_CREDENTIAL_ID = 1023  # WebAuthn L3 6.5.1
+_LOGGED_ORIGIN = re.compile("[!-~]{1,255}")
 _TRANSPORTS = ("ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb")
 _CEREMONY_PREFIX = "mfap_"
 _SEALED_AS = "passkeys.ceremony_token"
@@ -235,6 +237,13 @@ def user_handle_of(credential: object) -> bytes | None:
     return _decode(_member(credential, "response", "userHandle"))
 
 
+def origin_of(credential: object) -> str | None:
+    """The origin of the page that an answer names, if it is fit for a log."""
+    (client_data,) = _response(credential, "clientDataJSON")
+    origin = _member(_parse_json(client_data), "origin")
+    return origin if isinstance(origin, str) and _LOGGED_ORIGIN.fullmatch(origin) else None
+
+
 def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: object) -> CredentialRecord | None:
     """Check the answer to `registration_options` (WebAuthn L3 7.1); None if it is refused."""
     from webauthn import verify_registration_response
@@ -332,16 +341,22 @@ def _is_of_ceremony(client_data: bytes, ceremony: Ceremony) -> bool:
     """Whether client data has the ceremony's type and challenge, and the page was no frame in a page of another origin
     (WebAuthn L3 7.1 and 7.2, steps on `crossOrigin` and `topOrigin`).
     """
-    try:
-        data = json.loads(client_data)
-    except (ValueError, RecursionError):
-        return False
+    data = _parse_json(client_data)
     return (
-        _member(data, "type") == ("webauthn.create" if ceremony.purpose.registers else "webauthn.get")
-        and _member(data, "challenge") == _encode(ceremony.challenge)
+        isinstance(data, dict)
+        and data.get("type") == ("webauthn.create" if ceremony.purpose.registers else "webauthn.get")
+        and data.get("challenge") == _encode(ceremony.challenge)
         and data.get("crossOrigin", False) is False
         and "topOrigin" not in data
     )
+
+
+def _parse_json(text: bytes) -> object:
+    """The value; None if it is not JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _rebuild_attestation(attestation: bytes) -> bytes | None:

@@ -16,6 +16,8 @@ from graphql_mfa.core.inputs import plain_code
 
 RECOMMENDED_SECRET_BITS = 128  # minimum of RFC 4226 section 4, R6
 DEFAULT_DEVICE_NAME = "Authenticator app"
+TOTP_DEVICES_PER_ACCOUNT = 5
+"""Unconfirmed ones included. A guess may match the code of any of them."""
 
 _SECRET_BYTES = 20
 _SEPARATORS = frozenset({"Cc", "Cf", "Pd", "Zl", "Zp", "Zs"})

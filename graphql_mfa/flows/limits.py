@@ -16,8 +16,6 @@ Limits = Mapping[bytes, Limit]
 
 CHALLENGE_ATTEMPTS = 5
 """Wrong answers that end a challenge."""
-TOTP_DEVICES_PER_USER = 5
-"""Unconfirmed ones included. A guess may match the code of any of them."""
 OTP_FAILURES_BEFORE_BACKOFF = 5
 """How many wrong one-time codes in a row, across an account's challenges, begin the waits."""
 OTP_BACKOFF = Backoff(timedelta(minutes=1), timedelta(hours=1))

@@ -1,5 +1,6 @@
 """Passkeys: ceremonies that add one or sign in with one, and managing them."""
 
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,7 @@ from graphql_mfa.core.passkeys import (
     authenticator_name,
     credential_id_of,
     decoy_key,
+    origin_of,
     registration_options,
     unknown_credential_signal,
     user_handle_of,
@@ -30,7 +32,7 @@ from graphql_mfa.core.throttling import Refusal
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.sessions import asking_for_claims
-from graphql_mfa.flows.sign_in import complete_sign_in, confirm_enrollment, may_enroll, run_with_challenge
+from graphql_mfa.flows.sign_in import complete_sign_in, confirm_enrollment, refuse_enrollment, run_with_challenge
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
 from graphql_mfa.services import Client, Services, Transaction
 from graphql_mfa.store import accounts, passkeys, sign_in, throttles, totp
@@ -58,12 +60,12 @@ from graphql_mfa.types.sign_in import (
     BeginPasskeyLoginResult,
     BeginPasskeyRegistrationResult,
     ChallengeExpired,
-    EnrollmentCodeRequired,
     FinishPasskeyLoginResult,
     FinishPasskeyRegistrationResult,
     SignedIn,
 )
 
+_log = logging.getLogger("graphql_mfa")
 _DEFAULT_NAME = "Passkey"
 
 
@@ -124,7 +126,7 @@ def answer_with_passkey(
     passkey = passkeys.find_of_user(transaction.connection, credential_id, owner_id, handle)
     assertion = verify_assertion(party, ceremony, credential, passkey or decoy_key(credential_id))
     if passkey is None or assertion is None:
-        return PasskeyRejected()
+        return _rejected(party, credential)
     if assertion.counter_went_back:
         transaction.record(owner_id, SecurityEventKind.PASSKEY_COUNTER_REGRESSED, factor=FactorKind.PASSKEY)
         if not passkey.backup_eligible:
@@ -238,10 +240,8 @@ async def begin_passkey_registration(
             return AlreadyEnrolled()
         if party is None or conditional:
             return PasskeyUnavailable()
-        if not may_enroll(user, enrollment_code):
-            # Counted for the challenge only: guesses must not use up anything of the owner's.
-            sign_in.count_attempt(transaction.connection, challenge.digest)
-            return EnrollmentCodeRequired()
+        if refused := refuse_enrollment(transaction, challenge, enrollment_code):
+            return refused
         ceremony = Ceremony.begin(CeremonyPurpose.ENROLL, transaction.now, user.id, challenge.digest)
         return _registration_ceremony(transaction, party, ceremony, user)
 
@@ -282,7 +282,7 @@ async def finish_passkey_registration(
         connection = transaction.connection
         new = verify_registration(party, ceremony, answer.credential)
         if new is None:
-            return PasskeyRejected()
+            return _rejected(party, answer.credential)
         if accounts.count_factors(connection, user.id).passkeys >= PASSKEYS_PER_ACCOUNT:
             return TooManyPasskeys()
         added = passkeys.add(
@@ -359,6 +359,13 @@ async def remove_passkey(services: Services, access_token: str | None, id: str, 
         return factor_removed(transaction, user, caller.session, passkey_id)
 
     return await run_with_recent_mfa(services, client, access_token, remove)
+
+
+def _rejected(party: RelyingParty, credential: object) -> PasskeyRejected:
+    origin = origin_of(credential)
+    if origin and origin not in party.origins:
+        _log.info("A passkey was refused at %s, which GRAPHQL_MFA_PASSKEY_ORIGINS does not list.", origin)
+    return PasskeyRejected()
 
 
 def _registration_ceremony(

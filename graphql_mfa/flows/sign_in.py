@@ -207,11 +207,9 @@ async def restart_enrollment(
         counted = limits.enrollment_restart(user.id)
         if wait := transaction.limit(counted):
             return RateLimited.until(wait)
-        if not may_enroll(user, enrollment_code):
-            # Counted for the challenge only: guesses must not use up the owner's restarts.
-            sign_in.count_attempt(connection, challenge.digest)
+        if refused := refuse_enrollment(transaction, challenge, enrollment_code):
             transaction.release(counted)
-            return EnrollmentCodeRequired()
+            return refused
         sign_in.end_challenges(connection, user.id)
         totp.remove_all(connection, user.id)
         totp.forget_otp_failures(connection, user.id)
@@ -224,11 +222,18 @@ async def restart_enrollment(
     return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), restart)
 
 
-def may_enroll(user: StoredUser, enrollment_code: str | None) -> bool:
-    """Whether an account that was never confirmed may add its first factor, with that code of an operator."""
-    return not user.needs_enrollment_code or user.enrollment_code_digest == enrollment_code_digest(
-        enrollment_code or ""
-    )
+def refuse_enrollment(
+    transaction: Transaction, challenge: LockedChallenge, enrollment_code: str | None
+) -> EnrollmentCodeRequired | None:
+    """Unless an account that was never confirmed may add its first factor, with that code of an operator.
+
+    A wrong code counts for the challenge only: guesses must not use up anything of the owner's.
+    """
+    user = challenge.user
+    if not user.needs_enrollment_code or user.enrollment_code_digest == enrollment_code_digest(enrollment_code or ""):
+        return None
+    sign_in.count_attempt(transaction.connection, challenge.digest)
+    return EnrollmentCodeRequired()
 
 
 def issue_challenge(

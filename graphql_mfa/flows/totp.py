@@ -13,6 +13,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.core.totp import (
     DEFAULT_DEVICE_NAME,
+    TOTP_DEVICES_PER_ACCOUNT,
     Accepted,
     AlreadyUsed,
     ClockBehind,
@@ -62,7 +63,7 @@ async def add_totp_device(
         shown_name = parse_factor_name(name)
         if isinstance(shown_name, Problem):
             return InvalidInput.of({"name": shown_name})
-        if totp.count(transaction.connection, caller.user.id, now) >= limits.TOTP_DEVICES_PER_USER:
+        if totp.count(transaction.connection, caller.user.id, now) >= TOTP_DEVICES_PER_ACCOUNT:
             return TooManyDevices()
         expires_at = now + _CONFIRMATION_TIME
         device, enrollment = _add_device(
