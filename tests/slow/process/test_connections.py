@@ -188,38 +188,52 @@ async def test_a_connection_on_which_nothing_is_sent_is_closed(url: str) -> None
     assert await answers_of(url, b"") == b""
 
 
-@pytest.mark.parametrize("begun", [b"G", HEALTHZ[:-2], b"GET /healthz\r\n"], ids=["letter", "head", "HTTP/0.9"])
-async def test_a_head_that_does_not_end_in_time_is_refused(url: str, begun: bytes) -> None:
-    assert statuses(await answers_of(url, begun)) == [408]
-
-
-async def test_a_slow_head_is_refused_like_one_that_stops(url: str) -> None:
+async def slow_head(url: str) -> bytes:
     async with connection(url) as (reader, writer):
         said = asyncio.create_task(until_closed(reader))
         writer.write(b"GET /")
         while not said.done():
             writer.write(b"x")
             await asyncio.wait({said}, timeout=0.05)
-        assert statuses(said.result()) == [408]
+        return said.result()
 
 
-@pytest.mark.parametrize("begun", [b"G", b"\r\n"], ids=["letter", "empty line"])
-async def test_every_head_of_a_connection_has_the_same_time_limit(url: str, begun: bytes) -> None:
+async def second_head(url: str, begun: bytes) -> bytes:
     async with connection(url) as (reader, writer):
         writer.write(HEALTHZ)
         assert statuses(await one_answer(reader)) == [200]
         writer.write(begun)
-        assert statuses(await until_closed(reader)) == [408]
+        return await until_closed(reader)
+
+
+async def test_a_head_that_does_not_end_in_time_is_refused(url: str, subtests: pytest.Subtests) -> None:
+    # At once, since each lasts as long as the limit.
+    heads = {
+        "a letter": answers_of(url, b"G"),
+        "a head": answers_of(url, HEALTHZ[:-2]),
+        "HTTP/0.9": answers_of(url, b"GET /healthz\r\n"),
+        "a slow one": slow_head(url),
+        "a letter after a request": second_head(url, b"G"),
+        "an empty line after a request": second_head(url, b"\r\n"),
+    }
+    for name, said in zip(heads, await asyncio.gather(*heads.values()), strict=True):
+        with subtests.test(name):
+            assert statuses(said) == [408]
 
 
 async def test_a_body_that_continues_after_the_response_is_not_read_forever(url: str) -> None:
     head = b"POST /graphql HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 1000000000000\r\n\r\n"
-    async with connection(url) as (reader, writer):
-        writer.write(head)
-        assert statuses(await one_answer(reader)) == [415]
-        writer.write(b"x")
-        assert await until_closed(reader) == b""
-    assert statuses(await flood(url, head, b"x" * 1000)) == [415]
+
+    async def stopped() -> bytes:
+        async with connection(url) as (reader, writer):
+            writer.write(head)
+            assert statuses(await one_answer(reader)) == [415]
+            writer.write(b"x")
+            return await until_closed(reader)
+
+    after_one, endless = await asyncio.gather(stopped(), flood(url, head, b"x" * 1000))
+    assert after_one == b""
+    assert statuses(endless) == [415]
 
 
 async def test_pipelining_ten_thousand_requests_closes_the_connection(url: str) -> None:
