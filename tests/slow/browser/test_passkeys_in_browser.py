@@ -328,24 +328,6 @@ def test_the_autofill_fetches_new_options_before_they_expire(page: "Page", scrip
     assert app.signed_in_as() == app.username
 
 
-def test_the_snippet_of_the_readme_answers_a_ceremony(page: "Page", script: Path, serve: Serve) -> None:
-    app = App(page, script, serve)
-    app.authenticator(PLATFORM)
-    app.enroll_with_passkey()
-    app.sign_out()
-    (snippet,) = re.findall(r"```js\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    begin = "mutation { begun: beginPasskeyLogin { ... on PasskeyCeremony { ceremonyToken publicKey } } }"
-    finish = """mutation Finish($input: FinishPasskeyLoginInput!) {
-        finished: finishPasskeyLogin(input: $input) { __typename ... on SignedIn { user { username } } } }"""
-    code = f"""(async () => {{
-        const {{ begun }} = await ask(begin);
-        {snippet}
-        return (await ask(finish, {{ input: {{ ceremonyToken: begun.ceremonyToken, credential }} }})).finished;
-    }})()"""
-    finished = app.run(code, begin=begin, finish=finish)
-    assert finished == {"__typename": "SignedIn", "user": {"username": app.username}}
-
-
 def test_a_new_account_that_breaks_the_rules_is_told_which(page: "Page", script: Path, serve: Serve) -> None:
     app = App(page, script, serve)
     problem = app.run("register(username, 'short').catch((error) => error.message)", username=app.username)
