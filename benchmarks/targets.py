@@ -138,13 +138,13 @@ def _finish(document: str, read: Callable[[User, Answer], None]) -> Step:
     return Step(request, read)
 
 
-def _demand_passkey(_: User, answer: Answer) -> None:
+def _require_passkey(_: User, answer: Answer) -> None:
     _result(answer, "finishPasskeyRegistration", "PasskeyAdded")
 
 
 _ADD_PASSKEY = (
     Step(lambda user: _ask(_BEGIN_REGISTRATION, user), _answered("beginPasskeyRegistration")),
-    _finish(_FINISH_REGISTRATION, _demand_passkey),
+    _finish(_FINISH_REGISTRATION, _require_passkey),
 )
 
 
@@ -168,12 +168,12 @@ def _graphql_operations(me: Callable[[User, Answer], None]) -> Mapping[Operation
     }
 
 
-def _demand_same_user(user: User, answer: Answer) -> None:
+def _require_same_user(user: User, answer: Answer) -> None:
     if _result(answer, "me")["username"] != user.name:
         raise UnexpectedAnswerError("`me` is somebody else")
 
 
-def _demand_user(_: User, answer: Answer) -> None:
+def _require_user(_: User, answer: Answer) -> None:
     _result(answer, "me")
 
 
@@ -232,7 +232,7 @@ def ours(environment: Mapping[str, str] = MappingProxyType({})) -> Target:
         description=f"graphql-mfa {version('graphql-mfa')}",
         hashes=True,
         codes_once=True,
-        operations={**_graphql_operations(_demand_same_user), "addPasskey": _ADD_PASSKEY},
+        operations={**_graphql_operations(_require_same_user), "addPasskey": _ADD_PASSKEY},
         ready=_READY,
         start=lambda port, rounds: _serve(port, rounds, environment),
     )
@@ -281,7 +281,7 @@ BARE: Target = _Own(
     description=f"Strawberry {version('strawberry-graphql')} with constant answers",
     hashes=False,
     codes_once=False,
-    operations=_graphql_operations(_demand_user),
+    operations=_graphql_operations(_require_user),
     ready=_READY,
     start=lambda port, _: _uvicorn(port, "--factory", "benchmarks.apps.bare:create_app"),
 )
@@ -301,7 +301,7 @@ def _secret_given(user: User, answer: Answer) -> None:
     user.secret = answer.json()["otp_secret"]
 
 
-def _demand_success(_: User, answer: Answer) -> None:
+def _require_success(_: User, answer: Answer) -> None:
     answer.assert_success()
 
 
@@ -312,8 +312,8 @@ TUTORIAL: Target = _Own(
     codes_once=False,
     operations={
         "registerUser": [Step(_call("/register", "username", "password"), _secret_given)],
-        "login": [Step(_call("/login", "username", "password"), _demand_success)],
-        "verifyOtp": [Step(_call("/verify-otp", "username", "otp"), _demand_success)],
+        "login": [Step(_call("/login", "username", "password"), _require_success)],
+        "verifyOtp": [Step(_call("/verify-otp", "username", "otp"), _require_success)],
     },
     ready=Request("/openapi.json", method="GET"),
     start=lambda port, _: _uvicorn(port, "benchmarks.apps.tutorial:app"),

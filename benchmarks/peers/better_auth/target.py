@@ -51,7 +51,7 @@ def _challenged(user: User, answer: Answer) -> None:
     _keep_cookies(user, answer)
 
 
-def _demand_same_user(user: User, answer: Answer) -> None:
+def _require_same_user(user: User, answer: Answer) -> None:
     body = answer.json()
     demand(body and body["user"]["username"] == user.name, answer)
 
@@ -71,7 +71,7 @@ BETTER_AUTH: Target = Peer(
         "confirm": [_VERIFY],
         "login": [Step(_log_in, _challenged)],
         "verifyOtp": [_VERIFY],
-        "me": [Step(lambda user: Request(f"{_BASE}/get-session", b"", "GET", _headers(user)), _demand_same_user)],
+        "me": [Step(lambda user: Request(f"{_BASE}/get-session", b"", "GET", _headers(user)), _require_same_user)],
     },
     ready=Request(f"{_BASE}/ok", method="GET"),
     start=lambda peer, port: ["node", str(peer.installed / "server.js"), str(port)],

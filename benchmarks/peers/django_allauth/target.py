@@ -53,7 +53,7 @@ def _pending(body: dict[str, dict[str, list[dict[str, object]]]]) -> dict[str, o
     return next((flow for flow in body["data"]["flows"] if flow.get("is_pending")), {})
 
 
-def _demand_same_user(user: User, answer: Answer) -> None:
+def _require_same_user(user: User, answer: Answer) -> None:
     demand(answer.json()["data"]["user"]["username"] == user.name, answer)
 
 
@@ -75,7 +75,7 @@ DJANGO_ALLAUTH: Target = Peer(
         "registerUser": [
             Step(lambda user: _with_password("/auth/signup", user), _signed_in),
             # It forgets that who has just signed up has given a password.
-            Step(lambda user: _post("/auth/reauthenticate", user, {"password": user.password}), _demand_same_user),
+            Step(lambda user: _post("/auth/reauthenticate", user, {"password": user.password}), _require_same_user),
             Step(lambda user: _get("/account/authenticators/totp", user), _secret_given),
         ],
         "confirm": [
@@ -83,7 +83,7 @@ DJANGO_ALLAUTH: Target = Peer(
         ],
         "login": [Step(lambda user: _with_password("/auth/login", user), _challenged)],
         "verifyOtp": [Step(lambda user: _post("/auth/2fa/authenticate", user, {"code": user.code}), _signed_in)],
-        "me": [Step(lambda user: _get("/auth/session", user), _demand_same_user)],
+        "me": [Step(lambda user: _get("/auth/session", user), _require_same_user)],
         "refreshSession": [Step(_refresh, _refreshed)],
     },
     ready=Request(f"{_BASE}/config", method="GET"),
