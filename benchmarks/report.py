@@ -108,7 +108,7 @@ def _peers(figures: Mapping[str, Any]) -> str:
 
     def times(name: str, operation: str) -> str:
         ours, theirs = (targets[target]["operations"].get(operation, {}).get(last) for target in ("ours", name))
-        return f"{ours['rate'] / theirs['rate']:.1f}×" if ours and theirs else "-"
+        return f"{ours['rate'] / theirs['rate']:.1f}" if ours and theirs else "-"
 
     lines = ["| beside | " + " | ".join(operations) + " |", "|---|" + "---|" * len(operations)]
     lines += [f"| {name} | {' | '.join(times(name, operation) for operation in operations)} |" for name in peers]

@@ -155,7 +155,7 @@ async def test_no_secret_is_traced_when_a_resolver_fails(
     (span,) = spans()
     assert span.name == "mutation Login"
     assert span.events == ()
-    _demand_without(span, PASSWORD, "__typename", "alice")
+    _assert_without(span, PASSWORD, "__typename", "alice")
 
 
 async def test_no_secret_is_traced_when_a_request_fails_outside_of_an_operation(
@@ -172,7 +172,7 @@ async def test_no_secret_is_traced_when_a_request_fails_outside_of_an_operation(
     (span,) = spans()
     assert span.events == ()
     assert (span.attributes or {})["http.response.status_code"] == 500
-    _demand_without(span, PASSWORD)
+    _assert_without(span, PASSWORD)
 
 
 async def test_no_secret_is_traced_when_a_request_is_abandoned(
@@ -193,7 +193,7 @@ async def test_no_secret_is_traced_when_a_request_is_abandoned(
 
     (span,) = spans()
     assert span.events == ()
-    _demand_without(span, PASSWORD)
+    _assert_without(span, PASSWORD)
 
 
 async def test_no_secret_of_a_whole_sign_in_is_traced(api: Api, spans: Spans) -> None:
@@ -209,9 +209,9 @@ async def test_no_secret_of_a_whole_sign_in_is_traced(api: Api, spans: Spans) ->
     found = spans()
     assert len(found) == 8
     for span in found:
-        _demand_without(span, PASSWORD, member.secret, challenge["token"], f'"{code}"', *member.recovery_codes)
-        _demand_without(span, *(value for key, value in signed_in.items() if key in {"accessToken", "refreshToken"}))
-        _demand_without(span, "__typename", "alice")
+        _assert_without(span, PASSWORD, member.secret, challenge["token"], f'"{code}"', *member.recovery_codes)
+        _assert_without(span, *(value for key, value in signed_in.items() if key in {"accessToken", "refreshToken"}))
+        _assert_without(span, "__typename", "alice")
 
 
 async def test_the_message_of_an_exception_is_not_logged(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +240,7 @@ async def test_no_instrumentation_traces_a_secret_in_a_query_string(api: Api, ex
     found = exporter.get_finished_spans()
     assert found
     for span in found:
-        _demand_without(span, "zebra", "username")
+        _assert_without(span, "zebra", "username")
 
 
 async def test_the_spans_of_a_request_are_one_trace(api: Api, exporter: InMemorySpanExporter) -> None:
@@ -255,7 +255,7 @@ async def test_the_field_is_traced_instead_of_its_alias(api: Api, spans: Spans) 
     await api.send("mutation { secretAlias: logout { __typename } }")
     (span,) = spans()
     assert (span.attributes or {})["graphql_mfa.outcomes"] == ("logout=NotAuthenticated",)
-    _demand_without(span, "secretAlias")
+    _assert_without(span, "secretAlias")
 
 
 async def test_a_long_operation_name_is_shortened_in_the_trace(api: Api, spans: Spans) -> None:
@@ -265,7 +265,7 @@ async def test_a_long_operation_name_is_shortened_in_the_trace(api: Api, spans: 
     assert len(span.to_json()) < 2000
 
 
-def _demand_without(span: ReadableSpan, *secrets: str) -> None:
+def _assert_without(span: ReadableSpan, *secrets: str) -> None:
     """Assert that no part of the span contains it."""
     text = span.to_json()
     assert [secret for secret in secrets if secret in text] == []
