@@ -25,93 +25,27 @@ _TIMEOUT_SECONDS = 30
 _POLL_SECONDS = 0.02
 _COLUMNS = 100
 
-_REGISTER = """mutation Register($input: RegisterUserInput!) {
-  registerUser(input: $input) {
-    __typename
-    ... on RegisterUserSuccess { user { username mfaEnabled } enrollment { otpauthUri } challenge { token } }
-    ... on UserError { message }
-  }
-}"""
-_VERIFY = """mutation Verify($input: VerifyOtpInput!) {
-  verifyOtp(input: $input) {
-    __typename
-    ... on SignInSuccess { user { mfaEnabled } tokens { accessToken accessTokenExpiresIn } }
-    ... on EnrollmentConfirmed { recoveryCodes }
-    ... on UserError { message }
-  }
-}"""
-_LOG_OUT = """mutation LogOut {
-  logout { __typename ... on LogoutSuccess { sessionsEnded } ... on UserError { message } }
-}"""
-_LOG_IN = """mutation LogIn($input: LoginInput!) {
-  login(input: $input) {
-    __typename
-    ... on OtpRequired { challenge { token factors } }
-    ... on UserError { message }
-  }
-}"""
-_REAUTHENTICATE = """mutation Reauthenticate($input: ReauthenticateInput!) {
-  reauthenticate(input: $input) {
-    __typename
-    ... on Reauthenticated { accessToken user { recoveryCodesLeft } }
-    ... on UserError { message }
-  }
-}"""
-_REGENERATE = """mutation NewRecoveryCodes {
-  regenerateRecoveryCodes { __typename ... on RecoveryCodes { recoveryCodes } ... on UserError { message } }
-}"""
-_ME = """query Me {
-  me {
-    __typename username recoveryCodesLeft
-    totpDevices { name }
-    sessions { userAgent }
-    securityEvents { kind }
-  }
-}"""
-_POLICY = "query Policy { policy { __typename passkeyRpId } }"
-_BEGIN_PASSKEY_REGISTRATION = """mutation BeginRegistration($input: BeginPasskeyRegistrationInput!) {
-  beginPasskeyRegistration(input: $input) {
-    __typename
-    ... on PasskeyCeremony { ceremonyToken publicKey }
-    ... on UserError { message }
-  }
-}"""
-_FINISH_PASSKEY_REGISTRATION = """mutation FinishRegistration($input: FinishPasskeyRegistrationInput!) {
-  finishPasskeyRegistration(input: $input) {
-    __typename
-    ... on EnrollmentConfirmed { user { mfaEnabled } tokens { accessToken accessTokenExpiresIn } recoveryCodes }
-    ... on UserError { message }
-  }
-}"""
-_BEGIN_PASSKEY_LOGIN = """mutation BeginLogin($input: BeginPasskeyLoginInput) {
-  beginPasskeyLogin(input: $input) {
-    __typename
-    ... on PasskeyCeremony { ceremonyToken publicKey }
-    ... on UserError { message }
-  }
-}"""
-_FINISH_PASSKEY_LOGIN = """mutation FinishLogin($input: FinishPasskeyLoginInput!) {
-  finishPasskeyLogin(input: $input) {
-    __typename
-    ... on SignInSuccess { user { username } tokens { accessToken accessTokenExpiresIn } }
-    ... on UserError { message }
-  }
-}"""
-_BEGIN_PASSKEY_REAUTHENTICATION = """mutation BeginReauthentication {
-  beginPasskeyReauthentication {
-    __typename
-    ... on PasskeyCeremony { ceremonyToken publicKey }
-    ... on UserError { message }
-  }
-}"""
-_MY_PASSKEYS = """query Me {
-  me {
-    __typename username
-    passkeys { name }
-    sessions { userAgent }
-    securityEvents { kind }
-  }
-}"""
+_CEREMONY = "... on PasskeyCeremony { ceremonyToken publicKey }"
+_SIGNED_IN = "... on SignInSuccess { user { username mfaEnabled } tokens { accessToken accessTokenExpiresIn } }"
+_QUERIES = {
+    "me": "username recoveryCodesLeft totpDevices { name } passkeys { name } sessions { userAgent } "
+    "securityEvents { kind }",
+    "policy": "passkeyRpId",
+}
+_MUTATIONS = {
+    "beginPasskeyLogin": _CEREMONY,
+    "beginPasskeyReauthentication": _CEREMONY,
+    "beginPasskeyRegistration": _CEREMONY,
+    "finishPasskeyLogin": _SIGNED_IN,
+    "finishPasskeyRegistration": f"{_SIGNED_IN} ... on EnrollmentConfirmed {{ recoveryCodes }}",
+    "login": "... on OtpRequired { challenge { token factors } }",
+    "logout": "... on LogoutSuccess { sessionsEnded }",
+    "reauthenticate": "... on Reauthenticated { accessToken user { recoveryCodesLeft } }",
+    "regenerateRecoveryCodes": "... on RecoveryCodes { recoveryCodes }",
+    "registerUser": "... on RegisterUserSuccess { user { username mfaEnabled } enrollment { otpauthUri } "
+    "challenge { token } }",
+    "verifyOtp": f"{_SIGNED_IN} ... on EnrollmentConfirmed {{ recoveryCodes }}",
+}
 
 
 class UnexpectedAnswerError(Exception):
@@ -122,20 +56,19 @@ class _Story:
     """Prints numbered steps, and the operations of each with their outcomes."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
         self._steps = 0
 
     def step(self, title: str, text: str) -> None:
-        """Start the next step."""
         self._steps += 1
         heading = f"{self._steps}. {title}"
         print(f"\n{heading}\n{'-' * len(heading)}\n{textwrap.fill(text, _COLUMNS)}\n")
 
     def ask(
-        self, field: str, document: str, expected: str, values: dict[str, Any] | None = None, token: str | None = None
+        self, field: str, expected: str, values: dict[str, Any] | None = None, token: str | None = None
     ) -> dict[str, Any]:
-        """Send an operation, print its outcome, and return it. Raises UnexpectedAnswerError for another type."""
-        answer = _post(self._url, field, document, {"input": values} if values else {}, token)
+        """Run a query or mutation, print its outcome, and return it. Raises UnexpectedAnswerError for another type."""
+        answer = _post(self.url, field, values, token)
         data = answer.get("data") if isinstance(answer, dict) else None
         result = data.get(field) if isinstance(data, dict) else None
         if not isinstance(result, dict) or result.get("__typename") != expected:
@@ -149,16 +82,17 @@ class _Story:
 
 def converse(url: str, *, passkey: bool = False) -> bool:
     """Run the demo against a server, with a passkey or an authenticator app. False after an unexpected answer."""
-    story = _Story(url)
+    account = {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
     try:
         if passkey:
-            username, means = _sign_in_by_passkey(story, url), "a passkey, after a password and without one"
+            _sign_in_by_passkey(_Story(url), account)
         else:
-            username, means = _sign_in_by_totp(story), "a password and a one-time code"
+            _sign_in_by_totp(_Story(url), account)
     except UnexpectedAnswerError as error:
         print(f"\nThe demo failed: {error}.")
         return False
-    print(f"\nSigned in as {username} with {means}.")
+    means = "a passkey, after a password and without one" if passkey else "a password and a one-time code"
+    print(f"\nSigned in as {account['username']} with {means}.")
     return True
 
 
@@ -169,14 +103,11 @@ def origin_of(url: str, domain: str) -> str:
     return f"{parts.scheme}://{parts.hostname if inside else domain}" + (f":{parts.port}" if parts.port else "")
 
 
-def _sign_in_by_totp(story: _Story) -> str:
-    """Register, sign in, step up and look at the account. Returns the username."""
-    account = _new_account()
-
+def _sign_in_by_totp(story: _Story, account: dict[str, str]) -> None:
     story.step(
         "Register", "A username and a password create an account, and a challenge to set up an authenticator app."
     )
-    registered = story.ask("registerUser", _REGISTER, "RegisterUserSuccess", account)
+    registered = story.ask("registerUser", "RegisterUserSuccess", account)
     print("\n  The otpauthUri as a QR code, for an authenticator app (the demo itself is one):\n")
     segno.make(registered["enrollment"]["otpauthUri"], micro=False).terminal(compact=True)
     app = cast("pyotp.TOTP", pyotp.parse_uri(registered["enrollment"]["otpauthUri"]))
@@ -185,92 +116,80 @@ def _sign_in_by_totp(story: _Story) -> str:
         "Confirm the app", "Its first code enables the second factor and signs in. Recovery codes are shown once."
     )
     first_code = app.now()
-    confirmed = story.ask("verifyOtp", _VERIFY, "EnrollmentConfirmed", _answer(registered, first_code))
+    values = {"challengeToken": registered["challenge"]["token"], "otp": first_code}
+    confirmed = story.ask("verifyOtp", "EnrollmentConfirmed", values)
     _check("mfaEnabled is true", confirmed["user"]["mfaEnabled"])
     recovery_codes = confirmed["recoveryCodes"]
 
     story.step("Log out", "The session ends at once, though its access token has not expired.")
     token = confirmed["tokens"]["accessToken"]
-    story.ask("logout", _LOG_OUT, "LogoutSuccess", token=token)
-    story.ask("logout", _LOG_OUT, "NotAuthenticated", token=token)
+    story.ask("logout", "LogoutSuccess", token=token)
+    story.ask("logout", "NotAuthenticated", token=token)
 
     story.step(
         "Log in", "The right password only opens a challenge. The code of step 2 is used, and refused a second time."
     )
-    required = story.ask("login", _LOG_IN, "OtpRequired", account)
-    story.ask("verifyOtp", _VERIFY, "OtpAlreadyUsed", _answer(required, first_code))
+    challenge_token = story.ask("login", "OtpRequired", account)["challenge"]["token"]
+    story.ask("verifyOtp", "OtpAlreadyUsed", {"challengeToken": challenge_token, "otp": first_code})
     # The next code is accepted a little early, so don't wait for it.
     next_code = app.at(datetime.now(UTC), counter_offset=1)
-    token = story.ask("verifyOtp", _VERIFY, "SignedIn", _answer(required, next_code))["tokens"]["accessToken"]
+    signed_in = story.ask("verifyOtp", "SignedIn", {"challengeToken": challenge_token, "otp": next_code})
 
     story.step(
         "Replace the recovery codes",
         "A sensitive operation: it requires a second factor verified within the last five minutes, here by a recovery"
         " code, which is used up.",
     )
-    code = {"recoveryCode": recovery_codes[0]}
-    stepped_up = story.ask("reauthenticate", _REAUTHENTICATE, "Reauthenticated", code, token)
+    values = {"recoveryCode": recovery_codes[0]}
+    stepped_up = story.ask("reauthenticate", "Reauthenticated", values, signed_in["tokens"]["accessToken"])
     _check("one recovery code is used up", stepped_up["user"]["recoveryCodesLeft"] == len(recovery_codes) - 1)
-    token = stepped_up["accessToken"]
-    renewed = story.ask("regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
-    _check("the recovery codes are new", not set(recovery_codes) & set(renewed["recoveryCodes"]))
-
-    story.step("Look at the account", "The data of an account page, with the events of the steps above.")
-    me = story.ask("me", _ME, "User", token=token)
-    _check("`me` is the account of step 1", me["username"] == account["username"])
-    _check("all new recovery codes are left", me["recoveryCodesLeft"] == len(renewed["recoveryCodes"]))
-    return account["username"]
+    _replace_recovery_codes(story, account, stepped_up["accessToken"], recovery_codes)
 
 
-def _sign_in_by_passkey(story: _Story, url: str) -> str:
-    """Enroll with a passkey, sign in with it, step up and look at the account. Returns the username."""
+def _sign_in_by_passkey(story: _Story, account: dict[str, str]) -> None:
     from graphql_mfa.testing import SoftwarePasskey
 
-    account = _new_account()
-
     story.step("Ask for the domain of passkeys", "A browser uses a passkey on the pages of its domain only.")
-    domain = story.ask("policy", _POLICY, "AuthPolicy")["passkeyRpId"]
+    domain = story.ask("policy", "AuthPolicy")["passkeyRpId"]
     if domain is None:
         raise UnexpectedAnswerError(
             "passkeys are off on this server; GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS turn them on"
         )
-    origin = origin_of(url, domain)
-    authenticator = SoftwarePasskey(origin)
-    print(f"  The demo is a browser with a page of {origin}, and an authenticator.")
+    authenticator = SoftwarePasskey(origin_of(story.url, domain))
+    print(f"  The demo is a browser with a page of {authenticator.origin}, and an authenticator.")
+
+    def answer(begun: dict[str, Any]) -> dict[str, Any]:
+        return {"ceremonyToken": begun["ceremonyToken"], "credential": authenticator.get(begun["publicKey"])}
 
     story.step("Register", "A username and a password create an account, and a challenge to set up a second factor.")
-    challenge = story.ask("registerUser", _REGISTER, "RegisterUserSuccess", account)["challenge"]
+    challenge = story.ask("registerUser", "RegisterUserSuccess", account)["challenge"]
 
     story.step(
         "Add a passkey",
         "In place of an authenticator app. The new passkey enables the second factor and signs in. Recovery codes are"
         " shown once.",
     )
-    values = {"challengeToken": challenge["token"]}
-    begun = story.ask("beginPasskeyRegistration", _BEGIN_PASSKEY_REGISTRATION, "PasskeyCeremony", values)
+    begun = story.ask("beginPasskeyRegistration", "PasskeyCeremony", {"challengeToken": challenge["token"]})
     created = {"ceremonyToken": begun["ceremonyToken"], "credential": authenticator.create(begun["publicKey"])}
-    confirmed = story.ask("finishPasskeyRegistration", _FINISH_PASSKEY_REGISTRATION, "EnrollmentConfirmed", created)
+    confirmed = story.ask("finishPasskeyRegistration", "EnrollmentConfirmed", created)
     _check("mfaEnabled is true", confirmed["user"]["mfaEnabled"])
-    story.ask("logout", _LOG_OUT, "LogoutSuccess", token=confirmed["tokens"]["accessToken"])
-
-    def answer(begun: dict[str, Any]) -> dict[str, Any]:
-        return {"ceremonyToken": begun["ceremonyToken"], "credential": authenticator.get(begun["publicKey"])}
+    story.ask("logout", "LogoutSuccess", token=confirmed["tokens"]["accessToken"])
 
     story.step(
         "Log in with the password and the passkey",
         "The passkey signs the challenge of a ceremony. Its answer is used up, and refused a second time.",
     )
-    values = {"challengeToken": story.ask("login", _LOG_IN, "OtpRequired", account)["challenge"]["token"]}
-    signed = answer(story.ask("beginPasskeyLogin", _BEGIN_PASSKEY_LOGIN, "PasskeyCeremony", values))
-    story.ask("finishPasskeyLogin", _FINISH_PASSKEY_LOGIN, "SignedIn", signed)
-    story.ask("finishPasskeyLogin", _FINISH_PASSKEY_LOGIN, "ChallengeExpired", signed)
+    challenge = story.ask("login", "OtpRequired", account)["challenge"]
+    signed = answer(story.ask("beginPasskeyLogin", "PasskeyCeremony", {"challengeToken": challenge["token"]}))
+    story.ask("finishPasskeyLogin", "SignedIn", signed)
+    story.ask("finishPasskeyLogin", "ChallengeExpired", signed)
 
     story.step(
         "Sign in with the passkey alone",
         "It names the account. It verifies its user, by a PIN or a fingerprint, which makes it two factors.",
     )
-    begun = story.ask("beginPasskeyLogin", _BEGIN_PASSKEY_LOGIN, "PasskeyCeremony")
-    signed_in = story.ask("finishPasskeyLogin", _FINISH_PASSKEY_LOGIN, "SignedIn", answer(begun))
+    begun = story.ask("beginPasskeyLogin", "PasskeyCeremony")
+    signed_in = story.ask("finishPasskeyLogin", "SignedIn", answer(begun))
     _check("the passkey names the account", signed_in["user"]["username"] == account["username"])
     token = signed_in["tokens"]["accessToken"]
 
@@ -279,25 +198,24 @@ def _sign_in_by_passkey(story: _Story, url: str) -> str:
         "A sensitive operation: it requires a second factor verified within the last five minutes, here the passkey"
         " again.",
     )
-    begun = story.ask("beginPasskeyReauthentication", _BEGIN_PASSKEY_REAUTHENTICATION, "PasskeyCeremony", token=token)
-    stepped_up = story.ask("reauthenticate", _REAUTHENTICATE, "Reauthenticated", {"passkey": answer(begun)}, token)
-    token = stepped_up["accessToken"]
-    renewed = story.ask("regenerateRecoveryCodes", _REGENERATE, "RecoveryCodes", token=token)
-    _check("the recovery codes are new", not set(confirmed["recoveryCodes"]) & set(renewed["recoveryCodes"]))
+    begun = story.ask("beginPasskeyReauthentication", "PasskeyCeremony", token=token)
+    stepped_up = story.ask("reauthenticate", "Reauthenticated", {"passkey": answer(begun)}, token)
+    me = _replace_recovery_codes(story, account, stepped_up["accessToken"], confirmed["recoveryCodes"])
+    _check("the account has one passkey", len(me["passkeys"]) == 1)
+
+
+def _replace_recovery_codes(
+    story: _Story, account: dict[str, str], token: str, recovery_codes: list[str]
+) -> dict[str, Any]:
+    """The last two steps, once a second factor was verified again. Returns the account."""
+    renewed = story.ask("regenerateRecoveryCodes", "RecoveryCodes", token=token)["recoveryCodes"]
+    _check("the recovery codes are new", not set(recovery_codes) & set(renewed))
 
     story.step("Look at the account", "The data of an account page, with the events of the steps above.")
-    me = story.ask("me", _MY_PASSKEYS, "User", token=token)
-    _check("`me` is the account of step 2", me["username"] == account["username"])
-    _check("the account has one passkey", len(me["passkeys"]) == 1)
-    return account["username"]
-
-
-def _new_account() -> dict[str, str]:
-    return {"username": f"demo-{secrets.token_hex(4)}", "password": secrets.token_urlsafe(18)}
-
-
-def _answer(asked: dict[str, Any], otp: str) -> dict[str, Any]:
-    return {"challengeToken": asked["challenge"]["token"], "otp": otp}
+    me = story.ask("me", "User", token=token)
+    _check("`me` is the registered account", me["username"] == account["username"])
+    _check("all new recovery codes are left", me["recoveryCodesLeft"] == len(renewed))
+    return me
 
 
 def _check(statement: str, holds: bool) -> None:
@@ -324,11 +242,12 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _post(url: str, field: str, document: str, variables: dict[str, Any], token: str | None) -> Any:
+def _post(url: str, field: str, values: dict[str, Any] | None, token: str | None) -> Any:
+    """Send the operation of a field, with its input if it takes one. Raises UnexpectedAnswerError without an answer."""
     headers = {"Content-Type": "application/json", "GraphQL-Require-Preflight": "1"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
-    body = json.dumps({"query": document, "variables": variables}).encode()
+    body = json.dumps({"query": _document(field, takes_input=bool(values)), "variables": {"input": values}}).encode()
     try:
         request = urllib.request.Request(url, body, headers)  # noqa: S310 - the caller's own URL
         # A proxy of the environment is not asked for a server on this machine.
@@ -340,8 +259,17 @@ def _post(url: str, field: str, document: str, variables: dict[str, Any], token:
         raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error})") from error
 
 
+def _document(field: str, *, takes_input: bool) -> str:
+    name = field[0].upper() + field[1:]
+    if field in _QUERIES:
+        return f"query {name} {{ {field} {{ __typename {_QUERIES[field]} }} }}"
+    variables, arguments = (f"($input: {name}Input!)", "(input: $input)") if takes_input else ("", "")
+    selected = f"{{ __typename {_MUTATIONS[field]} ... on UserError {{ message }} }}"
+    return f"mutation {name}{variables} {{ {field}{arguments} {selected} }}"
+
+
 @contextmanager
-def own_server(*, passkeys: bool = False) -> Iterator[str]:
+def own_server() -> Iterator[str]:
     """Run a server on a free port with a temporary database. Yields its URL."""
     import uvicorn
 
@@ -350,10 +278,11 @@ def own_server(*, passkeys: bool = False) -> Iterator[str]:
 
     with tempfile.TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        given: dict[str, Any] = {"database_url": f"sqlite+aiosqlite:///{folder}/demo.db"}
-        if passkeys:
-            given |= {"passkey_rp_id": "localhost", "passkey_origins": f"http://localhost:{port}"}
-        settings = Settings(**given)
+        settings = Settings(
+            database_url=f"sqlite+aiosqlite:///{folder}/demo.db",
+            passkey_rp_id="localhost",
+            passkey_origins=(f"http://localhost:{port}",),
+        )
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", ws="none"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

@@ -106,7 +106,7 @@ def demo(
         succeeded = converse(url, passkey=passkey)
     else:
         read_settings()
-        with own_server(passkeys=passkey) as own_url:
+        with own_server() as own_url:
             succeeded = converse(own_url, passkey=passkey)
     raise typer.Exit(0 if succeeded else 1)
 

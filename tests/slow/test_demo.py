@@ -83,7 +83,7 @@ def test_the_demo_shows_a_passkey_as_first_factor_second_factor_alone_and_steppi
 
 
 def test_the_demo_with_a_passkey_works_with_a_running_server() -> None:
-    with own_server(passkeys=True) as url:
+    with own_server() as url:
         ran = CliRunner().invoke(app, ["demo", "--passkey", "--url", url])
     assert ran.exit_code == 0, ran.output
 
