@@ -8,6 +8,7 @@ import json
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar, cast
 
@@ -137,15 +138,16 @@ class WeighedCache(Generic[V]):
 class Size:
     """The size of a selection set, with its fragments expanded.
 
-    introspections: introspection fields, and the aliases in them. type_lists: how deep lists of types and fields are
-    nested; nested_introspection: whether they are nested in an introspection field. nodes: the AST's nodes, without
-    names and types.
+    others: whether a root field is neither introspection nor `__typename`. introspections: introspection fields, and
+    the aliases in them. type_lists: how deep lists of types and fields are nested; nested_introspection: whether they
+    are nested in an introspection field. nodes: the AST's nodes, without names and types.
     """
 
     levels: int = 0
     aliases: int = 0
     directives: int = 0
     root_fields: int = 0
+    others: bool = False
     introspections: int = 0
     type_lists: int = 0
     nested_introspection: bool = False
@@ -157,38 +159,12 @@ class Size:
         self.aliases += other.aliases
         self.directives += other.directives
         self.root_fields += other.root_fields
+        self.others |= other.others
         self.introspections += other.introspections
         self.type_lists = max(self.type_lists, other.type_lists)
         self.nested_introspection |= other.nested_introspection
         self.credentials += other.credentials
         self.nodes += other.nodes
-
-
-def root_fields(document: DocumentNode, operation: OperationDefinitionNode) -> Iterator[str]:
-    """The names of an operation's root fields, fragments expanded."""
-    fragments = _fragments(document)
-    seen: set[str] = set()
-    left: list[SelectionSetNode | None] = [operation.selection_set]
-    while left:
-        selection_set = left.pop()
-        for selection in selection_set.selections if selection_set else ():
-            if isinstance(selection, FieldNode):
-                yield selection.name.value
-            elif isinstance(selection, FragmentSpreadNode):
-                if selection.name.value not in seen:
-                    seen.add(selection.name.value)
-                    if fragment := fragments.get(selection.name.value):
-                        left.append(fragment.selection_set)
-            elif isinstance(selection, InlineFragmentNode):
-                left.append(selection.selection_set)
-
-
-def _fragments(document: DocumentNode) -> dict[str, FragmentDefinitionNode]:
-    return {
-        definition.name.value: definition
-        for definition in document.definitions
-        if isinstance(definition, FragmentDefinitionNode)
-    }
 
 
 def _nodes(definition: Node) -> Iterator[Node]:
@@ -210,7 +186,12 @@ class _Measure:
 
     def __init__(self, document: DocumentNode, credential_fields: frozenset[str]) -> None:
         self._credential_fields = credential_fields
-        self._fragments = _fragments(document)
+        self.definitions = document.definitions
+        self._fragments = {
+            definition.name.value: definition
+            for definition in document.definitions
+            if isinstance(definition, FragmentDefinitionNode)
+        }
         self._sizes: dict[str, Size] = {}
         # Keyed by identity, since the hash of a node includes all nodes below it.
         kinds = {id(definition): Counter(map(type, _nodes(definition))) for definition in document.definitions}
@@ -219,7 +200,16 @@ class _Measure:
         for counted in kinds.values():
             self.written.update(counted)
 
-    def definition(self, node: OperationDefinitionNode | FragmentDefinitionNode) -> Size:
+    @cached_property
+    def operations(self) -> list[tuple[str | None, Size]]:
+        """The operations by name. Raises RecursionError."""
+        return [
+            (operation_name(definition), self._definition(definition))
+            for definition in self.definitions
+            if isinstance(definition, OperationDefinitionNode)
+        ]
+
+    def _definition(self, node: OperationDefinitionNode | FragmentDefinitionNode) -> Size:
         size = self._selections(node.selection_set)
         size.directives += len(node.directives or ())
         size.nodes += self._nodes[id(node)]
@@ -250,6 +240,7 @@ class _Measure:
             aliases=inner.aliases + (field.alias is not None),
             directives=inner.directives + directives,
             root_fields=1,
+            others=not introspects and name != "__typename",
             introspections=1 + inner.aliases if introspects else inner.introspections,
             type_lists=inner.type_lists + (name in _TYPE_LISTS),
             nested_introspection=inner.nested_introspection or (introspects and inner.type_lists > 1),
@@ -263,7 +254,7 @@ class _Measure:
             # Ends a cycle of fragments, which validation reports.
             self._sizes[name] = Size()
             if fragment := self._fragments.get(name):
-                self._sizes[name] = self.definition(fragment)
+                self._sizes[name] = self._definition(fragment)
         return self._sizes[name]
 
 
@@ -305,30 +296,26 @@ class DocumentChecks:
             message = f"The document is longer than {longest} characters."
             raise PublicError(message, extensions={"code": ErrorCode.GRAPHQL_PARSE_FAILED})
         document = parse(text, max_tokens=self._settings.max_query_tokens)
+        measure = _Measure(document, self._secret_fields)
         errors: list[GraphQLError]
         try:
-            errors = list(self._limit_errors(document))
+            errors = list(self._limit_errors(measure))
         except RecursionError:
             errors = [PublicError("This operation is too large: it is nested too deep.")]
         # The limits come first, since some rules take more time than they do.
         errors = errors or self.errors_by(self._rules, document)
         if errors:
             return CheckedDocument(document, errors)
-        introspections = {
-            operation_name(definition)
-            for definition in document.definitions
-            if isinstance(definition, OperationDefinitionNode)
-            and _INTROSPECTION_FIELDS & {*root_fields(document, definition)}
-        }
-        checked = CheckedDocument(document, introspections=introspections)
+        checked = CheckedDocument(
+            document, introspections={name for name, size in measure.operations if size.introspections}
+        )
         self._valid.put(text, checked, len(text))
         return checked
 
-    def _limit_errors(self, document: DocumentNode) -> Iterator[PublicError]:
-        if len(document.definitions) > _MAX_DEFINITIONS:
+    def _limit_errors(self, measure: _Measure) -> Iterator[PublicError]:
+        if len(measure.definitions) > _MAX_DEFINITIONS:
             yield PublicError(f"A document has at most {_MAX_DEFINITIONS} operations and fragments.")
             return
-        measure = _Measure(document, self._secret_fields)
         values = sum(count for kind, count in measure.written.items() if issubclass(kind, ValueNode))
         for found, limit, what in (
             (measure.written[FieldNode], self._settings.max_query_tokens // 4, "fields"),
@@ -337,12 +324,7 @@ class DocumentChecks:
             if found > limit:
                 yield PublicError(f"This document has too many {what}: at most {limit}.")
                 return
-        nodes = 0
-        for definition in document.definitions:
-            if not isinstance(definition, OperationDefinitionNode):
-                continue
-            size = measure.definition(definition)
-            nodes += size.nodes
+        for _, size in measure.operations:
             for found, limit, what in (
                 (size.levels, self._settings.max_query_depth, "levels"),
                 (size.aliases, _MAX_ALIASES, "aliases"),
@@ -352,12 +334,8 @@ class DocumentChecks:
             ):
                 if found > limit:
                     yield PublicError(f"This operation has too many {what}: at most {limit}, fragments expanded.")
-            if size.introspections and self._settings.introspection:
-                others = {*root_fields(document, definition)} - _INTROSPECTION_FIELDS - {"__typename"}
-                if others:
-                    yield PublicError(
-                        "Introspection is an operation of its own: send other root fields in another one."
-                    )
+            if size.introspections and size.others and self._settings.introspection:
+                yield PublicError("Introspection is an operation of its own: send other root fields in another one.")
             if size.nested_introspection:
                 yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
             if size.credentials > 1:
@@ -365,7 +343,7 @@ class DocumentChecks:
                     "At most one of these fields per operation, aliases and fragments included: "
                     f"{', '.join(sorted(self._secret_fields))}."
                 )
-        if nodes > _MAX_EXPANDED_NODES:
+        if sum(size.nodes for _, size in measure.operations) > _MAX_EXPANDED_NODES:
             yield PublicError(
                 f"The operations of this document are too large together: at most {_MAX_EXPANDED_NODES} fields, "
                 "arguments, values, directives and fragments, fragments expanded."
