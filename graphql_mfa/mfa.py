@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
+from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,6 @@ from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
-from graphql_mfa.core import passkeys
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.flows.keys import load_key_ring
@@ -146,8 +146,8 @@ class GraphQLMFA:
             except UnavailableError as error:
                 _log.error("%s", error)
             if self.settings.passkey_rp_id:
-                # A first answer would load it while its transaction has the write lock.
-                await asyncio.to_thread(passkeys.load_library)
+                # It takes 0.2 s. A first answer would load it while its transaction has the write lock.
+                await asyncio.to_thread(import_module, "webauthn")
             self._services = services
             purging = asyncio.create_task(_purge_forever(services))
             try:

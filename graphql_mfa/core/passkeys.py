@@ -4,24 +4,21 @@ import base64
 import json
 import re
 import secrets
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cache
 from hashlib import sha256
-from importlib import import_module
 from importlib.resources import files
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey, generate_private_key
 from pydantic import ConfigDict, TypeAdapter
 
 from graphql_mfa.core.keys import KeyRing, SealBrokenError, seal, sealed_by, unseal
-
-T = TypeVar("T")
 
 CEREMONY_LIFETIME = timedelta(minutes=5)  # WebAuthn L3 15.1
 _TIMEOUT = CEREMONY_LIFETIME // timedelta(milliseconds=1)
@@ -43,6 +40,8 @@ _FLAGS_AT, _EXTENSIONS_AT = 32, 37  # offsets in authenticator data: WebAuthn L3
 _ID_LENGTH_AT, _ID_AT = 53, 55  # WebAuthn L3 6.5.1
 _ED25519_PRIME = 2**255 - 19
 _ED25519_D = -121665 * pow(121666, -1, _ED25519_PRIME) % _ED25519_PRIME  # RFC 8032 5.1
+# Hostile input made releases of the library raise KeyError, TypeError and IndexError, besides its own exceptions.
+_suppress_errors_of_library = suppress(Exception)
 
 
 class CeremonyPurpose(StrEnum):
@@ -156,11 +155,6 @@ class Assertion:
     counter_went_back: bool
 
 
-def load_library() -> None:
-    """Import the library, which takes 0.2 s: passkeys may be off."""
-    import_module("webauthn")
-
-
 def registration_options(
     party: RelyingParty,
     ceremony: Ceremony,
@@ -254,8 +248,9 @@ def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: obj
     checked = _rebuild_attestation(attestation)
     if credential_id is None or checked is None or not _is_of_ceremony(client_data, ceremony):
         return None
-    verified = _none_if_it_raises(
-        lambda: verify_registration_response(
+    verified = None
+    with _suppress_errors_of_library:
+        verified = verify_registration_response(
             credential=structs.RegistrationCredential(
                 id=_encode(credential_id),
                 raw_id=credential_id,
@@ -266,7 +261,6 @@ def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: obj
             expected_origin=list(party.origins),
             require_user_presence=not ceremony.conditional,
         )
-    )
     if verified is None or verified.credential_id != credential_id:
         return None
     discoverable = _member(credential, "clientExtensionResults", "credProps", "rk")
@@ -296,8 +290,9 @@ def verify_assertion(party: RelyingParty, ceremony: Ceremony, credential: object
         or not _is_assertion_data(data)
     ):
         return None
-    verified = _none_if_it_raises(
-        lambda: verify_authentication_response(
+    verified = None
+    with _suppress_errors_of_library:
+        verified = verify_authentication_response(
             credential=structs.AuthenticationCredential(
                 id=_encode(key.credential_id),
                 raw_id=key.credential_id,
@@ -310,7 +305,6 @@ def verify_assertion(party: RelyingParty, ceremony: Ceremony, credential: object
             # The library compares the counter before the signature, and can't tell a copy from a wrong answer.
             credential_current_sign_count=0,
         )
-    )
     if verified is None:
         return None
     backup_eligible = verified.credential_device_type is structs.CredentialDeviceType.MULTI_DEVICE
@@ -322,13 +316,6 @@ def verify_assertion(party: RelyingParty, ceremony: Ceremony, credential: object
         backed_up=verified.credential_backed_up,
         counter_went_back=key.sign_count > 0 and verified.new_sign_count <= key.sign_count,
     )
-
-
-def _none_if_it_raises(verify: Callable[[], T]) -> T | None:
-    # Hostile input made releases of the library raise KeyError, TypeError and IndexError, besides its own exceptions.
-    with suppress(Exception):
-        return verify()
-    return None
 
 
 def _response(credential: object, *names: str) -> list[bytes]:
