@@ -91,8 +91,12 @@ class Username:
 
     @property
     def mixes_scripts(self) -> bool:
-        """Whether a part of the name mixes scripts, whose letters can look alike."""
-        return mixes_scripts(unicodedata.normalize("NFKC", self.shown))
+        """Whether a part between spaces, `@`, `.`, `_` and `-` violates the "highly restrictive" level (UTS #39 5.2).
+
+        That level allows one script or writing system, or Latin beside Chinese, Japanese or Korean.
+        """
+        parts = _BETWEEN_PARTS.split(unicodedata.normalize("NFKC", self.shown))
+        return any(_mixes_scripts(part) for part in parts if not part.isascii())
 
 
 def username_key(name: str) -> str:
@@ -162,14 +166,6 @@ def skeleton(text: str) -> str:
     """The skeleton of a text without default-ignorable characters, equal for texts that look alike (UTS #39 4)."""
     prototypes, _, _ = _tables()
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).translate(prototypes))
-
-
-def mixes_scripts(text: str) -> bool:
-    """Whether a part between spaces, `@`, `.`, `_` and `-` violates the "highly restrictive" level (UTS #39 5.2).
-
-    That level allows one script or writing system, or Latin beside Chinese, Japanese or Korean. The text must be NFKC.
-    """
-    return any(_mixes_scripts(part) for part in _BETWEEN_PARTS.split(text) if not part.isascii())
 
 
 def _mixes_scripts(part: str) -> bool:
