@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
 _CACHEABLE = {"Cache-Control": "public, max-age=300"}
-_PREFLIGHT_CACHE_SECONDS = 600
 
 
 def create_app(
@@ -125,7 +124,6 @@ def create_app(
             allow_methods=["GET", "POST"],
             allow_headers=["*"],
             expose_headers=["WWW-Authenticate", REQUEST_ID_HEADER],
-            max_age=_PREFLIGHT_CACHE_SECONDS,
         )
     app.add_middleware(SecurityHeaders)
     # Starlette sends this response outside of the middleware.

@@ -301,12 +301,7 @@ class Settings(
 
     @classmethod
     def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, *_: object, **__: object
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment."""
         for name in {*FORMER_NAMES, *FIXED_VALUES} & init_settings().keys():
@@ -340,7 +335,6 @@ class Settings(
 
     @property
     def totp(self) -> TotpParameters:
-        """The parameters of one-time codes."""
         return TotpParameters(digits=self.otp_digits, period=self.otp_period_seconds, window=self.otp_window_steps)
 
     @property
@@ -352,7 +346,6 @@ class Settings(
 
     @property
     def webhook_secrets(self) -> list[str]:
-        """The keys that sign security events."""
         return _listed(self.webhook_secret) if self.webhook_secret else []
 
     @model_validator(mode="before")

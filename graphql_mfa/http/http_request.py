@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
 from typing import Any, NoReturn
 
 from starlette.requests import Request
@@ -47,21 +46,14 @@ class Operation:
     operation_name: str | None
 
 
+@dataclass(eq=False)
 class BadRequestError(Exception):
     """A request that is refused before it runs. The message repeats no value of the request."""
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        headers: Mapping[str, str] = MappingProxyType({}),
-        code: ErrorCode = ErrorCode.BAD_REQUEST,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = headers
-        self.code = code
+    status: int
+    message: str
+    headers: Mapping[str, str] | None = None
+    code: ErrorCode = ErrorCode.BAD_REQUEST
 
 
 async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str, str] | None) -> Operation:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -60,7 +61,7 @@ def build_router(
     schema: Schema, services: Callable[[], Services], untrusted_proxy: UntrustedProxy, *, path: str, dev: bool
 ) -> APIRouter:
     """A router with the GraphQL endpoint at `path`. services: called for each request, to run within the lifespan."""
-    endpoint = _Endpoint(schema, services, untrusted_proxy, dev=dev)
+    endpoint = _Endpoint(schema, services, untrusted_proxy, dev)
     return APIRouter(
         routes=[
             Route(path, endpoint, methods=list(HTTPMethod)),
@@ -71,23 +72,21 @@ def build_router(
     )
 
 
+@dataclass(frozen=True)
 class _Endpoint:
     """GraphQL over HTTP. An ASGI application, since Starlette wraps functions in several layers."""
 
-    def __init__(
-        self, schema: Schema, services: Callable[[], Services], untrusted_proxy: UntrustedProxy, *, dev: bool
-    ) -> None:
-        self._schema = schema
-        self._services = services
-        self._untrusted_proxy = untrusted_proxy
-        self._dev = dev
+    schema: Schema
+    services: Callable[[], Services]
+    untrusted_proxy: UntrustedProxy
+    dev: bool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self._respond(Request(scope, receive, send))
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:
-        services = self._services()
+        services = self.services()
         if _wants_page(request) and self._shows_explorer(request):
             return HTMLResponse(
                 explorer.page(f"{request.url.path}/explorer"),
@@ -97,7 +96,7 @@ class _Endpoint:
             request=request,
             request_id=request_id(request),
             services=services,
-            client=client_of(request, services, self._untrusted_proxy),
+            client=client_of(request, services, self.untrusted_proxy),
             access_token=bearer_token(request),
             refresh_cookie=cookie_mode.refresh_cookie(request, services.settings),
         )
@@ -120,7 +119,7 @@ class _Endpoint:
         request, settings = context.request, context.services.settings
         try:
             cookie_mode.require_own_page(request, settings)
-            operation = await read_operation(request, settings.max_body_bytes, self._schema.documents.trusted)
+            operation = await read_operation(request, settings.max_body_bytes, self.schema.documents.trusted)
             return await self._execute(context, operation)
         except BadRequestError as error:
             return _refusal(request, error.status, error.code, error.message, error.headers)
@@ -134,7 +133,7 @@ class _Endpoint:
     async def _execute(self, context: RequestContext, operation: Operation) -> Response:
         context.operation_name = operation.operation_name
         try:
-            result = await self._schema.execute(
+            result = await self.schema.execute(
                 operation.query,
                 variable_values=operation.variables,
                 context_value=context,
@@ -163,7 +162,7 @@ class _Endpoint:
         return response
 
     def _shows_explorer(self, request: Request) -> bool:
-        return shows_explorer(request, self._services().settings, dev=self._dev)
+        return shows_explorer(request, self.services().settings, dev=self.dev)
 
     async def asset(self, request: Request) -> Response:
         found = explorer.asset(request.path_params["name"]) if self._shows_explorer(request) else None
