@@ -89,7 +89,6 @@ class EnvironmentSource(EnvSettingsSource):
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a setting."""
     return f"{PREFIX}{name.upper()}"
 
 

@@ -49,7 +49,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the deadline."""
         self._clear_deadline()
         super().connection_lost(exc)
 
@@ -94,7 +93,6 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End the request."""
         self._bytes_without_progress = 0
         super().on_message_complete()
 

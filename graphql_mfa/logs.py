@@ -81,7 +81,6 @@ class JsonFormatter(logging.Formatter):
     """Formats a record with its extra attributes as a JSON object."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format as one line."""
         return json.dumps(_event(record), default=str)
 
 
@@ -89,7 +88,6 @@ class MessageFormatter(logging.Formatter):
     """Formats a record as its message, followed by the stack trace."""
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging calls it
-        """The stack trace without messages."""
         return trace_of(ei[1])
 
 
@@ -97,7 +95,6 @@ class TextFormatter(logging.Formatter):
     """Formats a record as its message and its extra attributes, followed by the stack trace."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format as one line, and more for an exception."""
         event = _event(record)
         trace = event.pop("exception", None)
         fixed = [event.pop(name) for name in ("timestamp", "level", "event", "logger")]

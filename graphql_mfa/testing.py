@@ -107,7 +107,6 @@ class SoftwarePasskey:
         return {1: 2, 3: self.algorithm, -1: 1, -2: numbers.x.to_bytes(32), -3: numbers.y.to_bytes(32)}
 
     def sign(self, data: bytes) -> bytes:
-        """Sign with the private key."""
         if isinstance(self.key, Ed25519PrivateKey):
             return self.key.sign(data)
         return self.key.sign(data, ECDSA(SHA256()))

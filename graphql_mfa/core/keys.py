@@ -115,7 +115,6 @@ class KeyRing:
 
     @property
     def keys(self) -> list[Key]:
-        """All keys, in order."""
         return list(self._by_id.values())
 
     @property

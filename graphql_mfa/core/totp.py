@@ -130,7 +130,6 @@ def seconds_until_step(step: int, now: datetime, period: int) -> int:
 
 
 def code_at(secret: str, now: datetime, parameters: TotpParameters) -> str:
-    """The code for a secret at a time."""
     return _Totp(secret, digits=parameters.digits, interval=parameters.period).at(now)
 
 

@@ -116,7 +116,6 @@ class WeighedCache(Generic[V]):
         self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
 
     def get(self, key: Hashable) -> V | None:
-        """The value of a key, or None."""
         entry = self._entries.get(key)
         if entry is None:
             return None
