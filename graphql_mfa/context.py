@@ -33,13 +33,9 @@ class RequestContext:
     """One GraphQL request.
 
     request_id: in the log and the response. access_token: None without an Authorization header. refresh_cookie: the
-    refresh token in cookie mode. operation_name: as requested.
-
-    session: set by the field extension RequireSession. listed_bytes: the size of the lists in the response.
-    uses_cookie: whether the current field uses the refresh token of the cookie.
-
-    response_headers: added to the response. operation, outcomes: for the log, as in "mutation Login" and
-    ["login=OtpRequired"].
+    refresh token in cookie mode. session: set by the field extension RequireSession. listed_bytes: the size of the
+    lists in the response. uses_cookie: whether the current field uses the refresh token of the cookie. operation,
+    outcomes: for the log, as in "mutation Login" and ["login=OtpRequired"].
     """
 
     request: Request

@@ -40,9 +40,7 @@ app.add_typer(webhooks, name="webhooks")
 
 
 @app.callback(invoke_without_command=True)
-def _version(
-    show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-) -> None:
+def _version(show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
     if show:
         typer.echo(metadata.version("graphql-mfa"))
         raise typer.Exit

@@ -183,11 +183,7 @@ def registration_options(
 
 
 def authentication_options(
-    party: RelyingParty,
-    ceremony: Ceremony,
-    *,
-    allowed: Collection[CredentialRecord],
-    verification: bool,
+    party: RelyingParty, ceremony: Ceremony, *, allowed: Collection[CredentialRecord], verification: bool
 ) -> dict[str, Any]:
     """PublicKeyCredentialRequestOptionsJSON (WebAuthn L3 5.1.9). allowed: empty only where no account is named."""
     return {

@@ -122,9 +122,7 @@ class PasswordHasher:
     def __init__(self, rounds: int) -> None:
         self._rounds = rounds
         self._context = CryptContext(
-            schemes=["bcrypt_sha256", "bcrypt"],
-            deprecated=["bcrypt"],
-            bcrypt_sha256__rounds=rounds,
+            schemes=["bcrypt_sha256", "bcrypt"], deprecated=["bcrypt"], bcrypt_sha256__rounds=rounds
         )
         self._dummy_hash = _dummy_hash(rounds)
 

@@ -195,9 +195,7 @@ class _Measure:
         # Keyed by identity, since the hash of a node includes all nodes below it.
         kinds = {id(definition): Counter(map(type, _nodes(definition))) for definition in document.definitions}
         self._nodes = {key: counted.total() for key, counted in kinds.items()}
-        self.written: Counter[type[Node]] = Counter()
-        for counted in kinds.values():
-            self.written.update(counted)
+        self.written = sum(kinds.values(), Counter[type[Node]]())
 
     @cached_property
     def operations(self) -> list[tuple[str | None, Size]]:

@@ -243,7 +243,6 @@ class UntrustedProxy:
         self._seen_at: datetime | None = None
 
     def report(self, peer: Address | None, now: datetime) -> None:
-        """Log a request of such a peer, unless one was logged within the hour."""
         self._seen_at = now
         if self._logged_at is None or now - self._logged_at >= _WARNING_PERIOD:
             self._logged_at = now

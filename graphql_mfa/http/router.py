@@ -50,11 +50,7 @@ SECURITY_HEADERS = {
 """For a response that is neither a page nor cacheable (OWASP HTTP Security Response Headers Cheat Sheet)."""
 _HEADERS = SECURITY_HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
-_ALLOWED = {
-    "GET": frozenset({OperationType.QUERY}),
-    "HEAD": frozenset({OperationType.QUERY}),
-    "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
-}
+_BY_POST = (OperationType.QUERY, OperationType.MUTATION)
 
 
 def build_router(
@@ -138,7 +134,7 @@ class _Endpoint:
                 variable_values=operation.variables,
                 context_value=context,
                 operation_name=operation.operation_name,
-                allowed_operation_types=_ALLOWED[context.request.method],
+                allowed_operation_types=_BY_POST if context.request.method == "POST" else (OperationType.QUERY,),
             )
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.MUTATION:
