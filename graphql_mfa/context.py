@@ -9,7 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
 from graphql_mfa.core.accounts import Account
-from graphql_mfa.services import Client, Services
+from graphql_mfa.services import Call, Client, Services
 
 INVALID_TOKEN = 'Bearer error="invalid_token"'
 
@@ -51,6 +51,11 @@ class RequestContext:
     response_headers: MutableHeaders = field(default_factory=MutableHeaders)
     operation: str | None = None
     outcomes: list[str] = field(default_factory=list)
+
+    @property
+    def call(self) -> Call:
+        """What a use case gets of the request."""
+        return Call(self.services, self.client, self.access_token)
 
     def choose_refresh_token(self, sent: str | None) -> str | None:
         """The refresh token of the argument, else of the cookie."""

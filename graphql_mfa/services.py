@@ -113,6 +113,19 @@ class Services:
 
 
 @dataclass(frozen=True)
+class Call:
+    """A call of a use case. access_token: None if the client sent none."""
+
+    services: Services
+    client: Client
+    access_token: str | None
+
+    async def write(self, use_case: "Callable[[Transaction], T]") -> T:
+        """As `Services.write`, for this client."""
+        return await self.services.write(self.client, use_case)
+
+
+@dataclass(frozen=True)
 class Transaction:
     """A transaction of a use case, the client that causes it, and the time at which everything in it happens."""
 

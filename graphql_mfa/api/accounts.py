@@ -30,13 +30,11 @@ class AccountMutation:
         "confirmed, by a one-time code or a passkey; unconfirmed accounts are deleted after a day.",
     )
     async def register_user(self, info: Info, input: Annotated[RegisterUserInput, INPUT]) -> RegisterUserResult:
-        context = info.context
-        return await register_user(context.services, input.username, input.password, context.client)
+        return await register_user(info.context.call, input.username, input.password)
 
     @mutation(
         needs_recent_factor=True,
         description="Delete the account, with all personal data, permanently. Its name is reserved for a while.",
     )
     async def delete_account(self, info: Info) -> DeleteAccountResult:
-        context = info.context
-        return await delete_account(context.services, context.access_token, context.client)
+        return await delete_account(info.context.call)

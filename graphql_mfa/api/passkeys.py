@@ -86,12 +86,9 @@ class PasskeyMutation:
     async def begin_passkey_registration(
         self, info: Info, input: Annotated[BeginPasskeyRegistrationInput | None, INPUT] = strawberry.UNSET
     ) -> BeginPasskeyRegistrationResult:
-        context = info.context
         asked = input or BeginPasskeyRegistrationInput()
         return await begin_passkey_registration(
-            context.services,
-            context.access_token,
-            context.client,
+            info.context.call,
             challenge_token=given(asked.challenge_token),
             enrollment_code=given(asked.enrollment_code),
             conditional=asked.conditional,
@@ -104,11 +101,8 @@ class PasskeyMutation:
     async def finish_passkey_registration(
         self, info: Info, input: Annotated[FinishPasskeyRegistrationInput, INPUT]
     ) -> FinishPasskeyRegistrationResult:
-        context = info.context
         answer = PasskeyAnswer(input.ceremony_token, input.credential)
-        return await finish_passkey_registration(
-            context.services, context.access_token, answer, given(input.name), context.client
-        )
+        return await finish_passkey_registration(info.context.call, answer, given(input.name))
 
     @mutation(
         takes_secret=True,
@@ -118,22 +112,18 @@ class PasskeyMutation:
     async def begin_passkey_login(
         self, info: Info, input: Annotated[BeginPasskeyLoginInput | None, INPUT] = strawberry.UNSET
     ) -> BeginPasskeyLoginResult:
-        context = info.context
-        challenge_token = given(input.challenge_token) if input else None
-        return await begin_passkey_login(context.services, challenge_token, context.client)
+        return await begin_passkey_login(info.context.call, given(input.challenge_token) if input else None)
 
     @mutation(takes_secret=True, description="Sign in with the passkey's answer.")
     async def finish_passkey_login(
         self, info: Info, input: Annotated[FinishPasskeyLoginInput, INPUT]
     ) -> FinishPasskeyLoginResult:
-        context = info.context
         answer = PasskeyAnswer(input.ceremony_token, input.credential)
-        return await finish_passkey_login(context.services, answer, context.client)
+        return await finish_passkey_login(info.context.call, answer)
 
     @mutation(description="Rename a passkey.")
     async def rename_passkey(self, info: Info, input: Annotated[RenamePasskeyInput, INPUT]) -> RenamePasskeyResult:
-        context = info.context
-        return await rename_passkey(context.services, context.access_token, input.id, input.name, context.client)
+        return await rename_passkey(info.context.call, input.id, input.name)
 
     @mutation(
         needs_recent_factor=True,
@@ -143,5 +133,4 @@ class PasskeyMutation:
     async def remove_passkey(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`Passkey.id`.")]
     ) -> RemoveFactorResult:
-        context = info.context
-        return await remove_passkey(context.services, context.access_token, id, context.client)
+        return await remove_passkey(info.context.call, id)

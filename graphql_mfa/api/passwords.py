@@ -45,14 +45,7 @@ class PasswordMutation:
         "switches one-time codes on again.",
     )
     async def change_password(self, info: Info, input: Annotated[ChangePasswordInput, INPUT]) -> ChangePasswordResult:
-        context = info.context
-        return await change_password(
-            context.services,
-            context.access_token,
-            given(input.current_password),
-            input.new_password,
-            context.client,
-        )
+        return await change_password(info.context.call, given(input.current_password), input.new_password)
 
     @mutation(
         takes_secret=True,
@@ -60,12 +53,6 @@ class PasswordMutation:
         "proofs. Requires an authenticator app. Ends all of the user's sessions, and opens none.",
     )
     async def reset_password(self, info: Info, input: Annotated[ResetPasswordInput, INPUT]) -> ResetPasswordResult:
-        context = info.context
         return await reset_password(
-            context.services,
-            input.username,
-            input.otp,
-            input.recovery_code,
-            input.new_password,
-            context.client,
+            info.context.call, input.username, input.otp, input.recovery_code, input.new_password
         )

@@ -15,5 +15,4 @@ class RecoveryCodeMutation:
         description="Replace the recovery codes. The old ones stop working.",
     )
     async def regenerate_recovery_codes(self, info: Info) -> RegenerateRecoveryCodesResult:
-        context = info.context
-        return await regenerate_recovery_codes(context.services, context.access_token, context.client)
+        return await regenerate_recovery_codes(info.context.call)

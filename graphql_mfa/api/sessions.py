@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, mutation
+from graphql_mfa.api.mutation import INPUT, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.sessions import logout, refresh_session, revoke_session
 from graphql_mfa.types.sessions import LogoutResult, RevokeSessionResult
@@ -38,9 +38,7 @@ class SessionMutation:
     ) -> RefreshSessionResult:
         context = info.context
         token = context.choose_refresh_token(input.refresh_token if input else None)
-        return await refresh_session(
-            context.services, token or "", context.client, retry_key if isinstance(retry_key, str) else None
-        )
+        return await refresh_session(context.call, token, given(retry_key))
 
     @mutation(
         takes_secret=False,  # tokens of 256 random bits can't be guessed
@@ -62,7 +60,7 @@ class SessionMutation:
     ) -> LogoutResult:
         context = info.context
         token = context.choose_refresh_token(refresh_token)
-        return await logout(context.services, context.access_token, token, context.client, everywhere=everywhere)
+        return await logout(context.call, token, everywhere=everywhere)
 
     @mutation(
         description="End one of the user's sessions, possibly this one. Its tokens stop working here at once; services "
@@ -71,5 +69,4 @@ class SessionMutation:
     async def revoke_session(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`Session.id`.")]
     ) -> RevokeSessionResult:
-        context = info.context
-        return await revoke_session(context.services, context.access_token, id, context.client)
+        return await revoke_session(info.context.call, id)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
+from graphql_mfa.api.mutation import INPUT, SPELLING, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.sign_in import login, restart_enrollment, verify_otp, verify_recovery_code
 from graphql_mfa.types.sign_in import (
@@ -49,8 +49,7 @@ class RestartEnrollmentInput:
 class SignInMutation:
     @mutation(takes_secret=True, description="Check username and password, and ask for the second factor.")
     async def login(self, info: Info, input: Annotated[LoginInput, INPUT]) -> LoginResult:
-        context = info.context
-        return await login(context.services, input.username, input.password, context.client)
+        return await login(info.context.call, input.username, input.password)
 
     @mutation(
         takes_secret=True,
@@ -58,8 +57,7 @@ class SignInMutation:
         "authenticator app as the account's first factor.",
     )
     async def verify_otp(self, info: Info, input: Annotated[VerifyOtpInput, INPUT]) -> VerifyOtpResult:
-        context = info.context
-        return await verify_otp(context.services, input.challenge_token, input.otp, context.client)
+        return await verify_otp(info.context.call, input.challenge_token, input.otp)
 
     @mutation(
         takes_secret=True,
@@ -68,8 +66,7 @@ class SignInMutation:
     async def verify_recovery_code(
         self, info: Info, input: Annotated[VerifyRecoveryCodeInput, INPUT]
     ) -> VerifyRecoveryCodeResult:
-        context = info.context
-        return await verify_recovery_code(context.services, input.challenge_token, input.recovery_code, context.client)
+        return await verify_recovery_code(info.context.call, input.challenge_token, input.recovery_code)
 
     @mutation(
         takes_secret=True,
@@ -79,6 +76,4 @@ class SignInMutation:
     async def restart_enrollment(
         self, info: Info, input: Annotated[RestartEnrollmentInput, INPUT]
     ) -> RestartEnrollmentResult:
-        context = info.context
-        code = input.enrollment_code or None
-        return await restart_enrollment(context.services, input.challenge_token, code, context.client)
+        return await restart_enrollment(info.context.call, input.challenge_token, given(input.enrollment_code))

@@ -40,12 +40,9 @@ class StepUpMutation:
         "refresh token stays the same.",
     )
     async def reauthenticate(self, info: Info, input: Annotated[ReauthenticateInput, INPUT]) -> ReauthenticateResult:
-        context = info.context
         passkey = input.passkey.value if input.passkey else None
         return await reauthenticate(
-            context.services,
-            context.access_token,
-            context.client,
+            info.context.call,
             otp=input.otp.value if input.otp else None,
             recovery_code=input.recovery_code.value if input.recovery_code else None,
             passkey=PasskeyAnswer(passkey.ceremony_token, passkey.credential) if passkey else None,
@@ -55,5 +52,4 @@ class StepUpMutation:
         description="Begin to verify a passkey again within the current session. `reauthenticate` takes the answer."
     )
     async def begin_passkey_reauthentication(self, info: Info) -> BeginPasskeyReauthenticationResult:
-        context = info.context
-        return await begin_passkey_reauthentication(context.services, context.access_token, context.client)
+        return await begin_passkey_reauthentication(info.context.call)

@@ -44,8 +44,7 @@ class TotpMutation:
         description="Add another authenticator app. Its codes are accepted once it is confirmed.",
     )
     async def add_totp_device(self, info: Info, input: Annotated[AddTotpDeviceInput, INPUT]) -> AddTotpDeviceResult:
-        context = info.context
-        return await add_totp_device(context.services, context.access_token, input.name, context.client)
+        return await add_totp_device(info.context.call, input.name)
 
     @mutation(
         takes_secret=True,
@@ -54,15 +53,13 @@ class TotpMutation:
     async def confirm_totp_device(
         self, info: Info, input: Annotated[ConfirmTotpDeviceInput, INPUT]
     ) -> ConfirmTotpDeviceResult:
-        context = info.context
-        return await confirm_totp_device(context.services, context.access_token, input.id, input.otp, context.client)
+        return await confirm_totp_device(info.context.call, input.id, input.otp)
 
     @mutation(description="Rename an authenticator app.")
     async def rename_totp_device(
         self, info: Info, input: Annotated[RenameTotpDeviceInput, INPUT]
     ) -> RenameTotpDeviceResult:
-        context = info.context
-        return await rename_totp_device(context.services, context.access_token, input.id, input.name, context.client)
+        return await rename_totp_device(info.context.call, input.id, input.name)
 
     @mutation(
         needs_recent_factor=True,
@@ -72,5 +69,4 @@ class TotpMutation:
     async def remove_totp_device(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`TotpDevice.id`.")]
     ) -> RemoveFactorResult:
-        context = info.context
-        return await remove_totp_device(context.services, context.access_token, id, context.client)
+        return await remove_totp_device(info.context.call, id)

@@ -12,7 +12,7 @@ from graphql_mfa.flows.sign_in import issue_challenge
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
 from graphql_mfa.flows.totp import enroll_device
 from graphql_mfa.hashing import Slot
-from graphql_mfa.services import Client, Registration, Services, Transaction
+from graphql_mfa.services import Call, Registration, Transaction
 from graphql_mfa.store import accounts, security_events, sign_in, throttles
 from graphql_mfa.types.accounts import (
     AccountDeleted,
@@ -30,13 +30,13 @@ ENROLLMENT_LIFETIME = timedelta(days=1)
 """Age at which an account is deleted if it never confirmed a code."""
 
 
-async def register_user(services: Services, username: str, password: str, client: Client) -> RegisterUserResult:
+async def register_user(call: Call, username: str, password: str) -> RegisterUserResult:
     """Check username and password, then create the account with an unconfirmed device and a challenge.
 
     An input whose format is wrong is not counted, since it costs nothing. Guessing the strength of a password and
     looking a username up are counted against the address first.
     """
-    settings = services.settings
+    settings = call.services.settings
     if not settings.registration_open:
         return RegistrationClosed()
     name = parse_new_username(username, shortest=settings.username_min_length, longest=settings.username_max_length)
@@ -45,16 +45,14 @@ async def register_user(services: Services, username: str, password: str, client
     )
     if password_problem:
         return _invalid(name, password_problem)
-    async with services.hashing.slot(client.address) as slot:
+    async with call.services.hashing.slot(call.client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
-        return await _register(services, slot, name, password, client)
+        return await _register(call, slot, name, password)
 
 
-async def _register(
-    services: Services, slot: Slot, name: Username | Problem, password: str, client: Client
-) -> RegisterUserResult:
-    settings = services.settings
+async def _register(call: Call, slot: Slot, name: Username | Problem, password: str) -> RegisterUserResult:
+    services, client, settings = call.services, call.client, call.services.settings
 
     def reserve(transaction: Transaction) -> RateLimited | UsernameTaken | None:
         if wait := transaction.limit(limits.registration(settings, client.address)):
@@ -63,7 +61,7 @@ async def _register(
         taken = isinstance(name, Username) and accounts.is_taken(transaction.connection, name, transaction.now)
         return UsernameTaken() if taken else None
 
-    refusal = await services.write(client, reserve)
+    refusal = await call.write(reserve)
     if isinstance(refusal, RateLimited):
         return refusal
     password_problem = await services.hashing.run(
@@ -82,7 +80,7 @@ async def _register(
     if objection is not None:
         return RegistrationRefused(message=objection)
     password_hash = await services.hashing.run(services.hashing.hasher.hash, password)
-    return await services.write(client, lambda transaction: _create(transaction, name, password_hash))
+    return await call.write(lambda transaction: _create(transaction, name, password_hash))
 
 
 def _invalid(name: Username | Problem, password_problem: Problem | None) -> InvalidInput:
@@ -110,7 +108,7 @@ def _create(transaction: Transaction, name: Username, password_hash: str) -> Reg
     return RegisterUserSuccess(user=User.of(account, None), enrollment=enrollment, challenge=challenge)
 
 
-async def delete_account(services: Services, access_token: str | None, client: Client) -> DeleteAccountResult:
+async def delete_account(call: Call) -> DeleteAccountResult:
     """Delete the account with every session, challenge and factor. Of parallel requests, one deletes it."""
 
     def delete(transaction: Transaction, caller: Caller) -> AccountDeleted:
@@ -119,7 +117,7 @@ async def delete_account(services: Services, access_token: str | None, client: C
         delete_personal_data(transaction, account)
         return AccountDeleted(username=account.username)
 
-    return await run_with_recent_mfa(services, client, access_token, delete)
+    return await run_with_recent_mfa(call, delete)
 
 
 def delete_personal_data(transaction: Transaction, account: Account, *, reserve_name: bool = True) -> None:

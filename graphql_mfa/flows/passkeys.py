@@ -34,7 +34,7 @@ from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.sessions import asking_for_claims
 from graphql_mfa.flows.sign_in import complete_sign_in, confirm_enrollment, refuse_enrollment, run_with_challenge
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Services, Transaction
 from graphql_mfa.store import accounts, passkeys, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.passkeys import StoredPasskey
@@ -137,9 +137,7 @@ def answer_with_passkey(
     return Proof(FactorKind.PASSKEY, passkey.id, assertion.user_verified, passkey.backup_eligible)
 
 
-async def begin_passkey_login(
-    services: Services, challenge_token: str | None, client: Client
-) -> BeginPasskeyLoginResult:
+async def begin_passkey_login(call: Call, challenge_token: str | None) -> BeginPasskeyLoginResult:
     """Begin the second factor of a challenge; or, without one, a sign-in by a passkey alone, which stores nothing."""
     if challenge_token is not None:
 
@@ -150,11 +148,12 @@ async def begin_passkey_login(
             return authentication_ceremony(transaction, ceremony, verification=False)
 
         challenge_digest = tokens.token_digest(tokens.Purpose.CHALLENGE, challenge_token)
-        return await run_with_challenge(services, client, challenge_digest, begin)
+        return await run_with_challenge(call, challenge_digest, begin)
+    services = call.services
     party = services.settings.relying_party
     if party is None:
         return PasskeyUnavailable()
-    now, counted = services.clock(), limits.passkey_answers(services.settings, client.address)
+    now, counted = services.clock(), limits.passkey_answers(services.settings, call.client.address)
     wait = await services.database.read(lambda connection: throttles.find_wait(connection, counted, now))
     if wait:
         return RateLimited.until(wait)
@@ -163,15 +162,15 @@ async def begin_passkey_login(
 
 
 @asking_for_claims
-async def finish_passkey_login(services: Services, answer: PasskeyAnswer, client: Client) -> FinishPasskeyLoginResult:
+async def finish_passkey_login(call: Call, answer: PasskeyAnswer) -> FinishPasskeyLoginResult:
     """Check the answer of a passkey, and open a session."""
-    ceremony = Ceremony.of_token(services.key_ring, answer.ceremony_token)
-    party = services.settings.relying_party
+    ceremony = Ceremony.of_token(call.services.key_ring, answer.ceremony_token)
+    party = call.services.settings.relying_party
     if party is None or ceremony is None:
         return ChallengeExpired()
     if ceremony.purpose is CeremonyPurpose.SIGN_IN:
-        return await services.write(
-            client, lambda transaction: _sign_in_by_passkey_alone(transaction, party, ceremony, answer.credential)
+        return await call.write(
+            lambda transaction: _sign_in_by_passkey_alone(transaction, party, ceremony, answer.credential)
         )
     if ceremony.purpose is not CeremonyPurpose.SECOND_FACTOR:
         return ChallengeExpired()
@@ -188,7 +187,7 @@ async def finish_passkey_login(services: Services, answer: PasskeyAnswer, client
         sign_in.consume_challenge(transaction.connection, challenge.digest)
         return complete_sign_in(transaction, user, verified, challenge)
 
-    return await run_with_challenge(services, client, ceremony.bound_to, verify)
+    return await run_with_challenge(call, ceremony.bound_to, verify)
 
 
 def _sign_in_by_passkey_alone(
@@ -220,9 +219,7 @@ def _sign_in_by_passkey_alone(
 
 
 async def begin_passkey_registration(
-    services: Services,
-    access_token: str | None,
-    client: Client,
+    call: Call,
     *,
     challenge_token: str | None,
     enrollment_code: str | None,
@@ -232,7 +229,7 @@ async def begin_passkey_registration(
 
     conditional: only within minutes of a sign-in with a password and a second factor.
     """
-    party = services.settings.relying_party
+    party = call.services.settings.relying_party
 
     def enroll(transaction: Transaction, challenge: LockedChallenge) -> BeginPasskeyRegistrationResult:
         user = challenge.user
@@ -247,7 +244,7 @@ async def begin_passkey_registration(
 
     def add(transaction: Transaction, caller: Caller) -> PasskeyCeremony | PasskeyUnavailable | TooManyPasskeys:
         user = caller.user
-        session, window = caller.session, timedelta(seconds=services.settings.reauthentication_seconds)
+        session, window = caller.session, timedelta(seconds=call.services.settings.reauthentication_seconds)
         just_signed_in = session.by_password and session.created_at >= transaction.now - window
         if party is None or (conditional and not just_signed_in):
             return PasskeyUnavailable()
@@ -259,22 +256,20 @@ async def begin_passkey_registration(
         return _registration_ceremony(transaction, party, ceremony, user)
 
     if challenge_token is None:
-        return await run_with_recent_mfa(services, client, access_token, add)
-    return await run_with_challenge(
-        services, client, tokens.token_digest(tokens.Purpose.CHALLENGE, challenge_token), enroll
-    )
+        return await run_with_recent_mfa(call, add)
+    return await run_with_challenge(call, tokens.token_digest(tokens.Purpose.CHALLENGE, challenge_token), enroll)
 
 
 @asking_for_claims
 async def finish_passkey_registration(
-    services: Services, access_token: str | None, answer: PasskeyAnswer, name: str | None, client: Client
+    call: Call, answer: PasskeyAnswer, name: str | None
 ) -> FinishPasskeyRegistrationResult:
     """Check the answer, and store the passkey. The first factor of an account opens a session."""
     shown_name = None if name is None else parse_factor_name(name)
     if isinstance(shown_name, Problem):
         return InvalidInput.of({"name": shown_name})
-    ceremony = Ceremony.of_token(services.key_ring, answer.ceremony_token)
-    party = services.settings.relying_party
+    ceremony = Ceremony.of_token(call.services.key_ring, answer.ceremony_token)
+    party = call.services.settings.relying_party
     if party is None or ceremony is None:
         return ChallengeExpired()
 
@@ -317,20 +312,18 @@ async def finish_passkey_registration(
         return confirm_enrollment(transaction, challenge, proof)
 
     if ceremony.purpose is CeremonyPurpose.ADD:
-        return await run_rate_limited(services, client, access_token, add)
+        return await run_rate_limited(call, add)
     if ceremony.purpose is not CeremonyPurpose.ENROLL or ceremony.user_id is None:
         return ChallengeExpired()
-    outcome: FinishPasskeyRegistrationResult = await run_with_challenge(services, client, ceremony.bound_to, enroll)
-    if isinstance(outcome, ChallengeExpired) and ceremony.expires_at > services.clock():
+    outcome: FinishPasskeyRegistrationResult = await run_with_challenge(call, ceremony.bound_to, enroll)
+    if isinstance(outcome, ChallengeExpired) and ceremony.expires_at > call.services.clock():
         user_id = ceremony.user_id
-        if await services.database.read(lambda connection: accounts.is_enabled(connection, user_id)):
+        if await call.services.database.read(lambda connection: accounts.is_enabled(connection, user_id)):
             return AlreadyEnrolled()
     return outcome
 
 
-async def rename_passkey(
-    services: Services, access_token: str | None, id: str, name: str, client: Client
-) -> RenamePasskeyResult:
+async def rename_passkey(call: Call, id: str, name: str) -> RenamePasskeyResult:
     """Change the name. Names need not be unique: they are for the owner alone."""
     passkey_id = parse_id_or_nil(id)
 
@@ -341,10 +334,10 @@ async def rename_passkey(
         renamed = passkeys.rename(transaction.connection, passkey_id, caller.user.id, shown_name)
         return PasskeyRenamed(passkey=Passkey.of(renamed), user=caller.shown) if renamed else NotFound()
 
-    return await run_as_user(services, client, access_token, rename)
+    return await run_as_user(call, rename)
 
 
-async def remove_passkey(services: Services, access_token: str | None, id: str, client: Client) -> RemoveFactorResult:
+async def remove_passkey(call: Call, id: str) -> RemoveFactorResult:
     """Remove a passkey, unless it is the last factor."""
     passkey_id = parse_id_or_nil(id)
 
@@ -358,7 +351,7 @@ async def remove_passkey(services: Services, access_token: str | None, id: str, 
         passkeys.remove(connection, passkey_id)
         return factor_removed(transaction, user, caller.session, passkey_id)
 
-    return await run_with_recent_mfa(services, client, access_token, remove)
+    return await run_with_recent_mfa(call, remove)
 
 
 def _rejected(party: RelyingParty, credential: object) -> PasskeyRejected:

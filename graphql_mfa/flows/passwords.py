@@ -13,7 +13,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.recovery_codes import consume_recovery_code, lock_recovery_code
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_with_recent_mfa
 from graphql_mfa.flows.totp import answer_with_otp, decoy_device, match_devices, otp_refusal
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Services, Transaction
 from graphql_mfa.store import accounts, passkeys, security_events, sessions, sign_in, throttles, totp
 from graphql_mfa.store.passkeys import StoredPasskey
 from graphql_mfa.store.totp import StoredDevice
@@ -24,9 +24,7 @@ from graphql_mfa.types.sign_in import InvalidCredentials
 from graphql_mfa.types.totp import OtpAlreadyUsed
 
 
-async def change_password(
-    services: Services, access_token: str | None, current_password: str | None, new_password: str, client: Client
-) -> ChangePasswordResult:
+async def change_password(call: Call, current_password: str | None, new_password: str) -> ChangePasswordResult:
     """Compare the current password, check the new one, and store it if the compared one is still there.
 
     current_password: None in a session that verified its user by a trusted passkey.
@@ -34,11 +32,11 @@ async def change_password(
     A missing slot before the hashing threads is reported last: after a session that ended or is stale, and after a new
     password whose format is wrong.
     """
-    settings = services.settings
+    services, settings = call.services, call.services.settings
     problem = passwords.format_problem(
         new_password, shortest=settings.password_min_length, longest=settings.password_max_length
     )
-    async with services.hashing.slot(client.address) as slot:
+    async with services.hashing.slot(call.client.address) as slot:
 
         def admit(
             transaction: Transaction, caller: Caller
@@ -53,32 +51,25 @@ async def change_password(
                 return _require_trusted_passkey(transaction, caller)
             return caller
 
-        caller = await run_with_recent_mfa(services, client, access_token, admit)
+        caller = await run_with_recent_mfa(call, admit)
         if not isinstance(caller, Caller):
             return caller
-        return await _change(services, access_token, caller, current_password, new_password, client)
+        return await _change(call, caller, current_password, new_password)
 
 
-async def _change(
-    services: Services,
-    access_token: str | None,
-    before: Caller,
-    current_password: str | None,
-    new_password: str,
-    client: Client,
-) -> ChangePasswordResult:
-    hashing = services.hashing
+async def _change(call: Call, before: Caller, current_password: str | None, new_password: str) -> ChangePasswordResult:
+    services, hashing = call.services, call.services.hashing
     stored_hash = before.user.password_hash
     problem = None
     if current_password is not None:
         verdict = await hashing.run(hashing.hasher.verify, current_password, stored_hash)
         if not verdict.right:
-            return await run_as_user(services, client, access_token, _refuse_current)
+            return await run_as_user(call, _refuse_current)
         problem = passwords.unchanged_problem(new_password, current_password)
     problem = problem or await _guessability_problem(services, username_key(before.user.account.username), new_password)
     if problem:
         # The current password was right: choosing a weak new one three times is not guessing three times.
-        await services.write(client, lambda transaction: transaction.release(_limits_of(services, before)))
+        await call.write(lambda transaction: transaction.release(_limits_of(services, before)))
         return InvalidInput.of({"newPassword": problem})
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
@@ -91,7 +82,7 @@ async def _change(
         transaction.release(_limits_of(services, caller))
         return _replace_current(transaction, caller, new_hash)
 
-    return await run_as_user(services, client, access_token, replace)
+    return await run_as_user(call, replace)
 
 
 def _refuse_current(transaction: Transaction, caller: Caller) -> InvalidCredentials:
@@ -176,35 +167,35 @@ class _Request:
 
 
 async def reset_password(
-    services: Services, username: str, otp: str, recovery_code: str, new_password: str, client: Client
+    call: Call, username: str, otp: str, recovery_code: str, new_password: str
 ) -> ResetPasswordResult:
     """Check the new password by itself, then count the attempt, hash the password and check both proofs.
 
     Nothing before the check of the proofs depends on whether the account exists, and after it one answer and the same
     work hide that. The recovery code is checked first: without one, nothing counts against the one-time codes.
     """
-    settings = services.settings
+    services, settings = call.services, call.services.settings
     problem = passwords.format_problem(
         new_password, shortest=settings.password_min_length, longest=settings.password_max_length
     )
     if problem:
         return InvalidInput.of({"newPassword": problem})
-    async with services.hashing.slot(client.address) as slot:
+    async with services.hashing.slot(call.client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
         request = _Request(username, otp, recovery_code, decoy_device(services.key_ring))
-        return await _reset(services, request, new_password, client)
+        return await _reset(call, request, new_password)
 
 
-async def _reset(services: Services, request: _Request, new_password: str, client: Client) -> ResetPasswordResult:
-    hashing = services.hashing
-    counted = await services.write(client, lambda transaction: _reserve(transaction, request))
+async def _reset(call: Call, request: _Request, new_password: str) -> ResetPasswordResult:
+    services, hashing = call.services, call.services.hashing
+    counted = await call.write(lambda transaction: _reserve(transaction, request))
     if isinstance(counted, RateLimited):
         return counted
     if problem := await _guessability_problem(services, request.name_key, new_password):
         # No code was compared, so the owner has no refused reset to see. The other limits count the work.
         key = limits.refused_passwords(request.counted_name)
-        await services.write(client, lambda transaction: transaction.release({key: counted[key]}))
+        await call.write(lambda transaction: transaction.release({key: counted[key]}))
         return InvalidInput.of({"newPassword": problem})
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
 
@@ -215,7 +206,7 @@ async def _reset(services: Services, request: _Request, new_password: str, clien
         transaction.release(counted)
         return _replace_forgotten(transaction, user_id, new_hash)
 
-    return await services.write(client, reset)
+    return await call.write(reset)
 
 
 def _reserve(transaction: Transaction, request: _Request) -> limits.Limits | RateLimited:

@@ -9,7 +9,7 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.tokens import Purpose, digest
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Transaction
 from graphql_mfa.store import Connection, recovery_codes, sessions, throttles
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge
@@ -18,9 +18,7 @@ from graphql_mfa.types.errors import RateLimited
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode, RecoveryCodes, RegenerateRecoveryCodesResult
 
 
-async def regenerate_recovery_codes(
-    services: Services, access_token: str | None, client: Client
-) -> RegenerateRecoveryCodesResult:
+async def regenerate_recovery_codes(call: Call) -> RegenerateRecoveryCodesResult:
     """Replace the set; the old codes are dead at once. Of parallel requests, the codes of the last one stay.
 
     The account's other sessions have to verify a second factor again before sensitive operations: it may have been one
@@ -35,7 +33,7 @@ async def regenerate_recovery_codes(
         account = replace(account, recovery_codes_left=len(codes))
         return RecoveryCodes(recovery_codes=codes, user=User.of(account, session_id))
 
-    return await run_with_recent_mfa(services, client, access_token, regenerate)
+    return await run_with_recent_mfa(call, regenerate)
 
 
 def replace_recovery_codes(transaction: Transaction, user_id: UUID) -> list[str]:

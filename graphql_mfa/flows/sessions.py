@@ -28,7 +28,7 @@ from graphql_mfa.core.tokens import (
 )
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited
-from graphql_mfa.services import Claims, ClaimsRequest, Client, Services, Transaction
+from graphql_mfa.services import Call, Claims, ClaimsRequest, Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import RolledBackError
@@ -71,8 +71,8 @@ def claims_for(services: Services, request: ClaimsRequest) -> Mapping[str, objec
 
 
 def asking_for_claims(
-    use_case: Callable[Concatenate[Services, P], Awaitable[T]],
-) -> Callable[Concatenate[Services, P], Coroutine[Any, Any, T]]:
+    use_case: Callable[Concatenate[Call, P], Awaitable[T]],
+) -> Callable[Concatenate[Call, P], Coroutine[Any, Any, T]]:
     """Ask the host for claims between two runs of a use case that issues an access token.
 
     The first run verifies everything, and its transaction is rolled back where it would sign. The second one commits.
@@ -83,18 +83,20 @@ def asking_for_claims(
     """
 
     @wraps(use_case)
-    async def run(services: Services, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        claims = services.claims
+    async def run(call: Call, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        claims = call.services.claims
         if claims is None:
-            return await use_case(services, *args, **kwargs)
-        now = services.clock()
-        services = replace(services, clock=lambda: now, given_claims={})
+            return await use_case(call, *args, **kwargs)
+        now = call.services.clock()
+        call = replace(call, services=replace(call.services, clock=lambda: now, given_claims={}))
         while True:  # again when the session changed meanwhile, so that no token has claims for another request
             try:
-                return await use_case(services, *args, **kwargs)
+                return await use_case(call, *args, **kwargs)
             except ClaimsNeededError as needed:
                 request = needed.request
-            services.given_claims[request] = await _ask(claims, request)  # here, so that its errors have no context
+            call.services.given_claims[request] = await _ask(
+                claims, request
+            )  # here, so that its errors have no context
 
     return run
 
@@ -111,9 +113,7 @@ _UNCOUNTED = 50
 
 
 @asking_for_claims
-async def refresh_session(
-    services: Services, refresh_token: str, client: Client, retry_key: str | None = None
-) -> RefreshSessionResult:
+async def refresh_session(call: Call, refresh_token: str | None, retry_key: str | None) -> RefreshSessionResult:
     """Rotate the session's tokens. An earlier token ends the session.
 
     A client that lost the answer sends the same token again. While the current refresh token is unused, it gets that
@@ -133,10 +133,10 @@ async def refresh_session(
     def refresh(transaction: Transaction) -> RefreshSessionResult:
         if outcome := token and _exchange(transaction, refresh_token, token, retry):
             return outcome
-        wait = transaction.limit(limits.refresh(services.settings, client.address))
+        wait = transaction.limit(limits.refresh(call.services.settings, call.client.address))
         return RateLimited.until(wait) if wait else SessionExpired()
 
-    return await services.write(client, refresh)
+    return await call.write(refresh)
 
 
 def _exchange(
@@ -227,19 +227,17 @@ def _signed_in(
     return SignedIn(tokens=tokens, user=User.of(account, session.id))
 
 
-async def logout(
-    services: Services, access_token: str | None, refresh_token: str | None, client: Client, *, everywhere: bool
-) -> LogoutResult:
+async def logout(call: Call, refresh_token: str | None, *, everywhere: bool) -> LogoutResult:
     """End the session of a valid access token; else that of the refresh token.
 
     A refresh token that was traded in ends its own session alone: using it would end that anyway, and a thief may have
     sent it.
     """
-    caller = await authenticate(services, access_token)
+    caller = await authenticate(call.services, call.access_token)
     if isinstance(caller, Authenticated):
         session_id, user_id = caller.session_id, caller.account.id
     else:
-        owner = await _owner(services, refresh_token) if refresh_token is not None else caller
+        owner = await _owner(call.services, refresh_token) if refresh_token is not None else caller
         if isinstance(owner, NotAuthenticated):
             return owner
         session_id, user_id = owner.session_id, owner.user_id
@@ -252,7 +250,7 @@ async def logout(
             transaction.record(user_id, SecurityEventKind.SESSION_ENDED)
         return ended
 
-    ended = await services.write(client, end)
+    ended = await call.write(end)
     # None is left if another request ended them in between.
     return LogoutSuccess(sessions_ended=ended) if ended else NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
 
@@ -269,9 +267,7 @@ async def _owner(services: Services, refresh_token: str) -> TokenOwner | NotAuth
     return owner or NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
 
 
-async def revoke_session(
-    services: Services, access_token: str | None, session_id: str, client: Client
-) -> RevokeSessionResult:
+async def revoke_session(call: Call, session_id: str) -> RevokeSessionResult:
     """End a session at once. An id that is malformed, unknown, expired or another user's runs the same statements."""
     revoked_id = parse_id_or_nil(session_id)
 
@@ -281,7 +277,7 @@ async def revoke_session(
         transaction.record(caller.user.id, SecurityEventKind.SESSION_ENDED)
         return SessionRevoked(id=shown_id(revoked_id), user=caller.shown)
 
-    return await run_rate_limited(services, client, access_token, revoke)
+    return await run_rate_limited(call, revoke)
 
 
 def open_session(

@@ -17,7 +17,7 @@ from graphql_mfa.flows.recovery_codes import answer_with_recovery_code, replace_
 from graphql_mfa.flows.second_factors import usable_factors
 from graphql_mfa.flows.sessions import asking_for_claims, open_session
 from graphql_mfa.flows.totp import answer_with_otp, enroll_device, enrollment_code_digest, otp_refusal
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Transaction
 from graphql_mfa.store import accounts, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge, LoginCandidate
@@ -46,21 +46,21 @@ T = TypeVar("T")
 _OPEN_CHALLENGES = 10  # of an account; one more ends the oldest
 
 
-async def login(services: Services, username: str, password: str, client: Client) -> LoginResult:
+async def login(call: Call, username: str, password: str) -> LoginResult:
     """Wait for a turn of the hashing threads, then check the password."""
-    async with services.hashing.slot(client.address) as slot:
+    async with call.services.hashing.slot(call.client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
-        return await _check_password(services, username, password, client)
+        return await _check_password(call, username, password)
 
 
-async def _check_password(services: Services, username: str, password: str, client: Client) -> LoginResult:
+async def _check_password(call: Call, username: str, password: str) -> LoginResult:
     """Count the attempt, compare the password, open a challenge.
 
     An attempt is counted, and committed, before the password is compared; a right one is released. An unknown username
     costs the same statements and the same hash as a known one.
     """
-    name_key = lookup_key(username)
+    services, client, name_key = call.services, call.client, lookup_key(username)
 
     def reserve(transaction: Transaction) -> tuple[LoginCandidate | None, Reserved] | RateLimited:
         connection, now = transaction.connection, transaction.now
@@ -70,7 +70,7 @@ async def _check_password(services: Services, username: str, password: str, clie
         counted = throttles.reserve_first(connection, choices, now)
         return RateLimited.by(counted) if isinstance(counted, Refusal) else (candidate, counted)
 
-    reserved = await services.write(client, reserve)
+    reserved = await call.write(reserve)
     if isinstance(reserved, RateLimited):
         return reserved
     candidate, counted = reserved
@@ -90,7 +90,7 @@ async def _check_password(services: Services, username: str, password: str, clie
         refused = counted.usages[limits.refused_passwords(user.key)].attempts - 1
         return _require_second_factor(transaction, user, verdict, refused)
 
-    return await services.write(client, succeed)
+    return await call.write(succeed)
 
 
 def _require_second_factor(
@@ -110,7 +110,7 @@ def _require_second_factor(
 
 
 @asking_for_claims
-async def verify_otp(services: Services, challenge_token: str, otp: str, client: Client) -> VerifyOtpResult:
+async def verify_otp(call: Call, challenge_token: str, otp: str) -> VerifyOtpResult:
     """Compare the code; count a wrong one, or use up challenge and time step and open a session: one transaction.
 
     The first statement locks the account's row, so a code is compared after every earlier one of the account was
@@ -131,7 +131,7 @@ async def verify_otp(services: Services, challenge_token: str, otp: str, client:
         sign_in.consume_challenge(connection, challenge.digest)
         return complete_sign_in(transaction, user, answer, challenge)
 
-    return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), verify)
+    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), verify)
 
 
 def confirm_enrollment(transaction: Transaction, challenge: LockedChallenge, proof: Proof) -> EnrollmentConfirmed:
@@ -171,9 +171,7 @@ def _report_refused_passwords(transaction: Transaction, user: StoredUser, challe
 
 
 @asking_for_claims
-async def verify_recovery_code(
-    services: Services, challenge_token: str, recovery_code: str, client: Client
-) -> VerifyRecoveryCodeResult:
+async def verify_recovery_code(call: Call, challenge_token: str, recovery_code: str) -> VerifyRecoveryCodeResult:
     """Use up code and challenge and open a session, or count the attempt: one transaction."""
 
     def verify(transaction: Transaction, challenge: LockedChallenge) -> VerifyRecoveryCodeResult:
@@ -187,12 +185,10 @@ async def verify_recovery_code(
         user = replace(user, account=accounts.find(connection, user.id))
         return complete_sign_in(transaction, user, answer, challenge)
 
-    return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), verify)
+    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), verify)
 
 
-async def restart_enrollment(
-    services: Services, challenge_token: str, enrollment_code: str | None, client: Client
-) -> RestartEnrollmentResult:
+async def restart_enrollment(call: Call, challenge_token: str, enrollment_code: str | None) -> RestartEnrollmentResult:
     """Replace the device and end every open challenge, this one too; a new challenge comes with the new secret.
 
     A password alone is enough only for an account that its owner registered and never confirmed. One that an operator
@@ -219,7 +215,7 @@ async def restart_enrollment(
         )
         return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
 
-    return await run_with_challenge(services, client, token_digest(Purpose.CHALLENGE, challenge_token), restart)
+    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), restart)
 
 
 def refuse_enrollment(
@@ -268,7 +264,7 @@ def issue_challenge(
 
 
 async def run_with_challenge(
-    services: Services, client: Client, digest: bytes | None, use_case: Callable[[Transaction, LockedChallenge], T]
+    call: Call, digest: bytes | None, use_case: Callable[[Transaction, LockedChallenge], T]
 ) -> T | ChallengeExpired:
     """Run a transaction that locks the open challenge of that digest, and its account, first."""
     if digest is None:
@@ -279,4 +275,4 @@ async def run_with_challenge(
         challenge = sign_in.lock_by_challenge(connection, digest, now, limits.CHALLENGE_ATTEMPTS)
         return ChallengeExpired() if challenge is None else use_case(transaction, challenge)
 
-    return await services.write(client, run)
+    return await call.write(run)

@@ -13,7 +13,7 @@ from graphql_mfa.core.access_tokens import TokenSubject
 from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import usable_factors
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Services, Transaction
 from graphql_mfa.store import accounts, sessions
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sessions import StoredSession
@@ -55,11 +55,9 @@ async def authenticate(services: Services, access_token: str | None) -> Authenti
     return Authenticated(subject.session_id, authenticated_at, account, may_be_fresh)
 
 
-async def run_as_user(
-    services: Services, client: Client, access_token: str | None, use_case: UseCase[T]
-) -> T | NotAuthenticated:
+async def run_as_user(call: Call, use_case: UseCase[T]) -> T | NotAuthenticated:
     """Run a transaction for the user of the access token, if the session is live."""
-    subject = _check_token(services, access_token, services.clock())
+    subject = _check_token(call.services, call.access_token, call.services.clock())
     if isinstance(subject, NotAuthenticated):
         return subject
 
@@ -71,29 +69,27 @@ async def run_as_user(
             return NotAuthenticated.of(NotAuthenticatedReason.SESSION_ENDED)
         return use_case(transaction, Caller(user, session))
 
-    return await services.write(client, run)
+    return await call.write(run)
 
 
-async def run_rate_limited(
-    services: Services, client: Client, access_token: str | None, use_case: UseCase[T]
-) -> T | NotAuthenticated | RateLimited:
+async def run_rate_limited(call: Call, use_case: UseCase[T]) -> T | NotAuthenticated | RateLimited:
     """As `run_as_user`, a limited number of times per session. A call that another limit refuses does not count."""
-    return await run_as_user(services, client, access_token, lambda *given: _run_counted(use_case, *given))
+    return await run_as_user(call, lambda *given: _run_counted(use_case, *given))
 
 
 async def run_with_recent_mfa(
-    services: Services, client: Client, access_token: str | None, use_case: UseCase[T]
+    call: Call, use_case: UseCase[T]
 ) -> T | NotAuthenticated | ReauthenticationRequired | RateLimited:
     """As `run_rate_limited`, if the session verified a second factor recently. For sensitive operations."""
 
     def run(transaction: Transaction, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
-        oldest = transaction.now - timedelta(seconds=services.settings.reauthentication_seconds)
+        oldest = transaction.now - timedelta(seconds=call.services.settings.reauthentication_seconds)
         if caller.session.stale_since or caller.session.authenticated_at < oldest:
-            factors = usable_factors(services, caller.user, transaction.now, caller.session)
+            factors = usable_factors(call.services, caller.user, transaction.now, caller.session)
             return ReauthenticationRequired(factors=factors)
         return _run_counted(use_case, transaction, caller)
 
-    return await run_as_user(services, client, access_token, run)
+    return await run_as_user(call, run)
 
 
 def _run_counted(use_case: UseCase[T], transaction: Transaction, caller: Caller) -> T | RateLimited:

@@ -16,7 +16,7 @@ from graphql_mfa.flows.recovery_codes import answer_with_recovery_code
 from graphql_mfa.flows.sessions import access_token_of, asking_for_claims
 from graphql_mfa.flows.signed_in import Caller, run_rate_limited
 from graphql_mfa.flows.totp import answer_with_otp, otp_refusal
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Transaction
 from graphql_mfa.store import accounts, sessions, totp
 from graphql_mfa.types.accounts import User
 from graphql_mfa.types.passkeys import (
@@ -32,9 +32,7 @@ from graphql_mfa.types.step_up import BeginPasskeyReauthenticationResult, Reauth
 
 @asking_for_claims
 async def reauthenticate(
-    services: Services,
-    access_token: str | None,
-    client: Client,
+    call: Call,
     *,
     otp: str | None = None,
     recovery_code: str | None = None,
@@ -57,19 +55,17 @@ async def reauthenticate(
             answer = answer_with_recovery_code(transaction, user, recovery_code or "")
         return _renew(transaction, caller, answer) if isinstance(answer, Proof) else answer
 
-    return await run_rate_limited(services, client, access_token, verify)
+    return await run_rate_limited(call, verify)
 
 
-async def begin_passkey_reauthentication(
-    services: Services, access_token: str | None, client: Client
-) -> BeginPasskeyReauthenticationResult:
+async def begin_passkey_reauthentication(call: Call) -> BeginPasskeyReauthenticationResult:
     """Begin a ceremony whose answer `reauthenticate` takes, in this session."""
 
     def begin(transaction: Transaction, caller: Caller) -> PasskeyCeremony | PasskeyUnavailable:
         ceremony = Ceremony.begin(CeremonyPurpose.STEP_UP, transaction.now, caller.user.id, session_digest(caller))
         return authentication_ceremony(transaction, ceremony, verification=not caller.session.by_password)
 
-    return await run_rate_limited(services, client, access_token, begin)
+    return await run_rate_limited(call, begin)
 
 
 def _answer_with_passkey(

@@ -28,7 +28,7 @@ from graphql_mfa.core.totp import (
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
-from graphql_mfa.services import Client, Services, Transaction
+from graphql_mfa.services import Call, Transaction
 from graphql_mfa.store import totp
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sign_in import LockedChallenge
@@ -53,9 +53,7 @@ from graphql_mfa.types.totp import (
 _CONFIRMATION_TIME = timedelta(minutes=10)
 
 
-async def add_totp_device(
-    services: Services, access_token: str | None, name: str, client: Client
-) -> AddTotpDeviceResult:
+async def add_totp_device(call: Call, name: str) -> AddTotpDeviceResult:
     """Add a device with a fresh secret. It has to be confirmed in this session, before it expires."""
 
     def add(transaction: Transaction, caller: Caller) -> TotpDeviceAdded | InvalidInput | TooManyDevices:
@@ -71,12 +69,10 @@ async def add_totp_device(
         )
         return TotpDeviceAdded(device=TotpDevice.of(device), enrollment=enrollment, user=caller.shown)
 
-    return await run_with_recent_mfa(services, client, access_token, add)
+    return await run_with_recent_mfa(call, add)
 
 
-async def confirm_totp_device(
-    services: Services, access_token: str | None, id: str, otp: str, client: Client
-) -> ConfirmTotpDeviceResult:
+async def confirm_totp_device(call: Call, id: str, otp: str) -> ConfirmTotpDeviceResult:
     """Compare the code with that device alone, in the session that added it; count it as at sign-in."""
     device_id = parse_id_or_nil(id)
 
@@ -96,12 +92,10 @@ async def confirm_totp_device(
         device = replace(locked.shown, confirmed=True, last_used_at=now)
         return TotpDeviceConfirmed(device=TotpDevice.of(device), user=caller.shown)
 
-    return await run_rate_limited(services, client, access_token, confirm)
+    return await run_rate_limited(call, confirm)
 
 
-async def rename_totp_device(
-    services: Services, access_token: str | None, id: str, name: str, client: Client
-) -> RenameTotpDeviceResult:
+async def rename_totp_device(call: Call, id: str, name: str) -> RenameTotpDeviceResult:
     """Change the name, confirmed or not. Names need not be unique: they are for the owner alone."""
     device_id = parse_id_or_nil(id)
 
@@ -112,12 +106,10 @@ async def rename_totp_device(
         device = totp.rename(transaction.connection, device_id, caller.user.id, shown_name, transaction.now)
         return TotpDeviceRenamed(device=TotpDevice.of(device), user=caller.shown) if device else NotFound()
 
-    return await run_as_user(services, client, access_token, rename)
+    return await run_as_user(call, rename)
 
 
-async def remove_totp_device(
-    services: Services, access_token: str | None, id: str, client: Client
-) -> RemoveFactorResult:
+async def remove_totp_device(call: Call, id: str) -> RemoveFactorResult:
     """Remove a device, unless it is the last factor. Removing an unconfirmed one records no event."""
     device_id = parse_id_or_nil(id)
 
@@ -133,7 +125,7 @@ async def remove_totp_device(
         totp.remove(connection, device_id)
         return factor_removed(transaction, user, caller.session, device_id)
 
-    return await run_with_recent_mfa(services, client, access_token, remove)
+    return await run_with_recent_mfa(call, remove)
 
 
 def otp_refusal(user: StoredUser, now: datetime) -> FactorDisabled | RateLimited | None:

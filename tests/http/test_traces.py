@@ -143,7 +143,7 @@ async def test_no_secret_is_traced_when_a_resolver_fails(
 ) -> None:
     """The exception has it in its message, as a database driver's would."""
 
-    async def broken(services: object, username: str, password: str, client: object) -> NoReturn:
+    async def broken(call: object, username: str, password: str) -> NoReturn:
         raise RuntimeError(f"cannot store {password}")
 
     monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)

@@ -17,7 +17,7 @@ import graphql_mfa.api.root
 import graphql_mfa.api.sign_in
 import graphql_mfa.http.router
 import graphql_mfa.http.schema
-from graphql_mfa.services import Services
+from graphql_mfa.services import Call, Services
 from graphql_mfa.types.sign_in import EnrollmentConfirmed
 from tests.api_client import LOGIN, REGISTER_USER, Api, Result
 from tests.authenticator import code_at, wrong_code
@@ -249,7 +249,11 @@ async def test_secrets_in_the_log_of_a_failure(
     for case in _cases(send):
         with subtests.test(case.flow):
             caplog.clear()
-            break_flow(monkeypatch, case.flow, lambda _, *args, **kwargs: f"cannot store {args!r} {kwargs!r}")
+            break_flow(
+                monkeypatch,
+                case.flow,
+                lambda call, *args, **kwargs: f"cannot store {call.access_token} {args!r} {kwargs!r}",
+            )
 
             response = await case.call(api)
 
@@ -314,7 +318,7 @@ async def test_secrets_in_the_log_of_a_chain_of_failures(
 ) -> None:
     """The cause of the cause, notes, and groups."""
 
-    async def broken(services: Services, username: str, password: str, client: object) -> NoReturn:
+    async def broken(call: Call, username: str, password: str) -> NoReturn:
         try:
             try:
                 raise KeyError(password)
@@ -342,8 +346,8 @@ async def test_access_token_in_the_log_of_a_failure(
     """It comes in a header, not in the variables."""
     token = (await api.member()).access_token
 
-    async def broken(services: Services, access_token: str, *args: object, **kwargs: object) -> NoReturn:
-        text = f"cannot decode {access_token}"
+    async def broken(*args: object, **kwargs: object) -> NoReturn:
+        text = f"cannot decode {token}"
         raise RuntimeError(text)
 
     monkeypatch.setattr(graphql_mfa.api.root, "authenticate", broken)
