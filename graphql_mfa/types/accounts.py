@@ -1,8 +1,8 @@
 """Accounts: registration, the owner's view, deletion."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -13,7 +13,7 @@ from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
 from graphql_mfa.core.inputs import parse_id
 from graphql_mfa.core.passkeys import accepted_credentials_signal, user_details_signal
 from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
-from graphql_mfa.store import passkeys, security_events, sessions, totp
+from graphql_mfa.store import Connection, passkeys, security_events, sessions, totp
 from graphql_mfa.types.errors import InvalidInput, PublicError, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.passkeys import Passkey, PasskeySignals, WebAuthnJSON
 from graphql_mfa.types.security_events import AccountEvent
@@ -21,22 +21,25 @@ from graphql_mfa.types.sessions import NotAuthenticated, ReauthenticationRequire
 from graphql_mfa.types.sign_in import Challenge
 from graphql_mfa.types.totp import TotpDevice, TotpEnrollment
 
+T = TypeVar("T")
+Row = TypeVar("Row")
+
 # In bytes of the answer: all fields of 100 sessions and 100 events with the longest `User-Agent`. Resolving a field of
 # a row takes about 50 function calls on the event loop.
 _MAX_BYTES = 880_000
 _BYTES_PER_LIST = 27_000  # the cost of its statement
 _BYTES_PER_FIELD = 350
+_MAX_EVENTS = 100
 
 
-def weigh_list(info: Info) -> None:
-    """Count a list, before its query. Raises PublicError."""
+async def _listed(info: Info, query: Callable[[Connection], list[Row]], shown: Callable[[Row], T]) -> list[T]:
+    """Read a list. Raises PublicError if the operation lists too much with it, or with its rows."""
     _weigh(info, _BYTES_PER_LIST)
-
-
-def weigh_rows(info: Info, user_agents: Iterable[str | None]) -> None:
-    """Count the rows of a list, given their user agents, and their fields with aliases. Raises PublicError."""
+    rows = await info.context.services.database.read(query)
     fields = sum(_fields(selected) for selected in info.selected_fields)
-    _weigh(info, fields * sum(_BYTES_PER_FIELD + len((text or "").encode()) for text in user_agents))
+    user_agents = sum(len((getattr(row, "user_agent", None) or "").encode()) for row in rows)
+    _weigh(info, fields * (len(rows) * _BYTES_PER_FIELD + user_agents))
+    return [shown(row) for row in rows]
 
 
 def _weigh(info: Info, size: int) -> None:
@@ -46,12 +49,9 @@ def _weigh(info: Info, size: int) -> None:
 
 
 def _fields(selection: Selection) -> int:
-    """The number of selected fields, fragments included."""
+    """The number of selected fields, aliases and fragments included."""
     inner: Sequence[Selection] = selection.selections
     return sum(_fields(each) + isinstance(each, SelectedField) for each in inner)
-
-
-_MAX_EVENTS = 100
 
 
 @strawberry.type(description="The configuration that a sign-in form needs.")
@@ -86,20 +86,12 @@ class User:
 
     @strawberry.field(description="The authenticator apps, oldest first. Apps not confirmed in time are removed.")
     async def totp_devices(self, info: Info) -> list[TotpDevice]:
-        weigh_list(info)
-        services = info.context.services
-        now = services.clock()
-        found = await services.database.read(lambda connection: totp.shown(connection, UUID(self.id), now))
-        weigh_rows(info, (None for _ in found))
-        return [TotpDevice.of(device) for device in found]
+        now = info.context.services.clock()
+        return await _listed(info, lambda connection: totp.shown(connection, UUID(self.id), now), TotpDevice.of)
 
     @strawberry.field(description="The passkeys, oldest first.")
     async def passkeys(self, info: Info) -> list[Passkey]:
-        weigh_list(info)
-        database = info.context.services.database
-        found = await database.read(lambda connection: passkeys.of_user(connection, UUID(self.id)))
-        weigh_rows(info, (None for _ in found))
-        return [Passkey.of(passkey) for passkey in found]
+        return await _listed(info, lambda connection: passkeys.of_user(connection, UUID(self.id)), Passkey.of)
 
     @strawberry.field(
         description="For the browser, when the passkeys have changed. Null while passkeys are off, and before the "
@@ -110,7 +102,7 @@ class User:
         party = services.settings.relying_party
         if party is None:
             return None
-        weigh_list(info)
+        _weigh(info, _BYTES_PER_LIST)
         user_id = UUID(self.id)
         handle, found = await services.database.read(
             lambda connection: (passkeys.find_handle(connection, user_id), passkeys.of_user(connection, user_id))
@@ -126,14 +118,12 @@ class User:
 
     @strawberry.field(description="The account's sessions, most recently used first: 100 at most.")
     async def sessions(self, info: Info) -> list[Session]:
-        weigh_list(info)
-        services = info.context.services
-        now = services.clock()
-        found = await services.database.read(
-            lambda connection: sessions.used_last(connection, UUID(self.id), now, SESSIONS_PER_ACCOUNT)
+        now = info.context.services.clock()
+        return await _listed(
+            info,
+            lambda connection: sessions.used_last(connection, UUID(self.id), now, SESSIONS_PER_ACCOUNT),
+            lambda session: Session.of(session, self.session_id),
         )
-        weigh_rows(info, (session.user_agent for session in found))
-        return [Session.of(session, self.session_id) for session in found]
 
     @strawberry.field(description="The account's security events, newest first.")
     async def security_events(
@@ -149,12 +139,11 @@ class User:
         before_id = parse_id(before) if isinstance(before, str) else security_events.LAST_ID
         if before_id is None:
             raise PublicError("`before` is the id of a security event.")
-        weigh_list(info)
-        found = await info.context.services.database.read(
-            lambda connection: security_events.newest(connection, UUID(self.id), first, before_id)
+        return await _listed(
+            info,
+            lambda connection: security_events.newest(connection, UUID(self.id), first, before_id),
+            AccountEvent.of,
         )
-        weigh_rows(info, (event.user_agent for event in found))
-        return [AccountEvent.of(event) for event in found]
 
     @classmethod
     def of(cls, account: Account, session_id: UUID | None) -> "User":
