@@ -3,11 +3,11 @@
 from datetime import timedelta
 from uuid import uuid4
 
-from graphql_mfa.core import passwords
 from graphql_mfa.core.accounts import Account, FactorKind, Username, parse_new_username, username_key
 from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
+from graphql_mfa.flows.passwords import format_problem, guessability_problem
 from graphql_mfa.flows.sign_in import issue_challenge
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
 from graphql_mfa.flows.totp import enroll_device
@@ -40,10 +40,7 @@ async def register_user(call: Call, username: str, password: str) -> RegisterUse
     if not settings.registration_open:
         return RegistrationClosed()
     name = parse_new_username(username, shortest=settings.username_min_length, longest=settings.username_max_length)
-    password_problem = passwords.format_problem(
-        password, shortest=settings.password_min_length, longest=settings.password_max_length
-    )
-    if password_problem:
+    if password_problem := format_problem(call.services, password):
         return _invalid(name, password_problem)
     async with call.services.hashing.slot(call.client.address) as slot:
         if isinstance(slot, timedelta):
@@ -64,12 +61,8 @@ async def _register(call: Call, slot: Slot, name: Username | Problem, password: 
     refusal = await call.write(reserve)
     if isinstance(refusal, RateLimited):
         return refusal
-    password_problem = await services.hashing.run(
-        passwords.guessability_problem,
-        password,
-        name_key=name.key if isinstance(name, Username) else "",
-        fewest_guesses=settings.password_min_guesses_log10,
-    )
+    name_key = name.key if isinstance(name, Username) else ""
+    password_problem = await guessability_problem(services, password, name_key=name_key)
     if isinstance(name, Problem) or password_problem:
         return _invalid(name, password_problem)
     if refusal:

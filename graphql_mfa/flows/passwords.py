@@ -5,7 +5,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 from graphql_mfa.core import passwords
-from graphql_mfa.core.accounts import FactorKind, Proof, lookup_key, username_key
+from graphql_mfa.core.accounts import FactorKind, Proof, lookup_key
 from graphql_mfa.core.inputs import Problem
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
@@ -24,6 +24,20 @@ from graphql_mfa.types.sign_in import InvalidCredentials
 from graphql_mfa.types.totp import OtpAlreadyUsed
 
 
+def format_problem(services: Services, password: str) -> Problem | None:
+    """What is wrong with the length or the characters of a new password."""
+    shortest, longest = services.settings.password_min_length, services.settings.password_max_length
+    return passwords.format_problem(password, shortest=shortest, longest=longest)
+
+
+async def guessability_problem(services: Services, password: str, *, name_key: str) -> Problem | None:
+    """What makes a new password easily guessed. name_key: of the account's name, which it must not contain."""
+    fewest = services.settings.password_min_guesses_log10
+    return await services.hashing.run(
+        passwords.guessability_problem, password, name_key=name_key, fewest_guesses=fewest
+    )
+
+
 async def change_password(call: Call, current_password: str | None, new_password: str) -> ChangePasswordResult:
     """Compare the current password, check the new one, and store it if the compared one is still there.
 
@@ -32,15 +46,11 @@ async def change_password(call: Call, current_password: str | None, new_password
     A missing slot before the hashing threads is reported last: after a session that ended or is stale, and after a new
     password whose format is wrong.
     """
-    services, settings = call.services, call.services.settings
-    problem = passwords.format_problem(
-        new_password, shortest=settings.password_min_length, longest=settings.password_max_length
-    )
+    services = call.services
+    problem = format_problem(services, new_password)
     async with services.hashing.slot(call.client.address) as slot:
 
-        def admit(
-            transaction: Transaction, caller: Caller
-        ) -> Caller | InvalidInput | InvalidCredentials | ReauthenticationRequired | RateLimited:
+        def admit(transaction: Transaction, caller: Caller) -> Caller | ChangePasswordResult:
             if problem:
                 return InvalidInput.of({"newPassword": problem})
             if isinstance(slot, timedelta):
@@ -66,7 +76,7 @@ async def _change(call: Call, before: Caller, current_password: str | None, new_
         if not verdict.right:
             return await run_as_user(call, _refuse_current)
         problem = passwords.unchanged_problem(new_password, current_password)
-    problem = problem or await _guessability_problem(services, username_key(before.user.account.username), new_password)
+    problem = problem or await guessability_problem(services, new_password, name_key=before.user.key)
     if problem:
         # The current password was right: choosing a weak new one three times is not guessing three times.
         await call.write(lambda transaction: transaction.release(_limits_of(services, before)))
@@ -116,15 +126,6 @@ def _is_trusted(transaction: Transaction, passkey: StoredPasskey) -> bool:
     return settings.passkey_rp_id is not None and age >= timedelta(seconds=settings.passkey_trusted_after_seconds)
 
 
-async def _guessability_problem(services: Services, name_key: str, new_password: str) -> Problem | None:
-    return await services.hashing.run(
-        passwords.guessability_problem,
-        new_password,
-        name_key=name_key,
-        fewest_guesses=services.settings.password_min_guesses_log10,
-    )
-
-
 def _replace_current(transaction: Transaction, caller: Caller, new_hash: str) -> PasswordChanged:
     """Sessions and challenges that the old password opened end, except for the session that changes it.
 
@@ -149,21 +150,16 @@ def _limits_of(services: Services, caller: Caller) -> limits.Limits:
 
 @dataclass(frozen=True)
 class _Request:
-    """The proofs of a reset. decoy: a device of no account, compared with where no real one may be."""
+    """The proofs of a reset. counted_name: for limits; as typed if no account can have that name.
 
-    username: str
+    decoy: a device of no account, compared with where no real one may be.
+    """
+
+    name_key: str
+    counted_name: str
     otp: str
     recovery_code: str
     decoy: StoredDevice
-
-    @property
-    def name_key(self) -> str:
-        return lookup_key(self.username)
-
-    @property
-    def counted_name(self) -> str:
-        """The name that limits count. One that no account can have is counted as it was typed."""
-        return self.name_key or self.username
 
 
 async def reset_password(
@@ -174,16 +170,14 @@ async def reset_password(
     Nothing before the check of the proofs depends on whether the account exists, and after it one answer and the same
     work hide that. The recovery code is checked first: without one, nothing counts against the one-time codes.
     """
-    services, settings = call.services, call.services.settings
-    problem = passwords.format_problem(
-        new_password, shortest=settings.password_min_length, longest=settings.password_max_length
-    )
-    if problem:
+    services = call.services
+    if problem := format_problem(services, new_password):
         return InvalidInput.of({"newPassword": problem})
     async with services.hashing.slot(call.client.address) as slot:
         if isinstance(slot, timedelta):
             return RateLimited.until(slot)
-        request = _Request(username, otp, recovery_code, decoy_device(services.key_ring))
+        name_key = lookup_key(username)
+        request = _Request(name_key, name_key or username, otp, recovery_code, decoy_device(services.key_ring))
         return await _reset(call, request, new_password)
 
 
@@ -192,7 +186,7 @@ async def _reset(call: Call, request: _Request, new_password: str) -> ResetPassw
     counted = await call.write(lambda transaction: _reserve(transaction, request))
     if isinstance(counted, RateLimited):
         return counted
-    if problem := await _guessability_problem(services, request.name_key, new_password):
+    if problem := await guessability_problem(services, new_password, name_key=request.name_key):
         # No code was compared, so the owner has no refused reset to see. The other limits count the work.
         key = limits.refused_passwords(request.counted_name)
         await call.write(lambda transaction: transaction.release({key: counted[key]}))
