@@ -51,8 +51,7 @@ class FinishPasskeyRegistrationInput:
     ceremony_token: str = strawberry.field(description=_CEREMONY_TOKEN)
     credential: WebAuthnJSON = strawberry.field(description=CREDENTIAL)
     name: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="1 to 64 characters. By default the kind of authenticator.",
+        default=strawberry.UNSET, description="1 to 64 characters. By default the kind of authenticator."
     )
 
 

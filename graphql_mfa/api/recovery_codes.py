@@ -10,9 +10,6 @@ from graphql_mfa.types.recovery_codes import RegenerateRecoveryCodesResult
 
 @strawberry.type
 class RecoveryCodeMutation:
-    @mutation(
-        needs_recent_factor=True,
-        description="Replace the recovery codes. The old ones stop working.",
-    )
+    @mutation(needs_recent_factor=True, description="Replace the recovery codes. The old ones stop working.")
     async def regenerate_recovery_codes(self, info: Info) -> RegenerateRecoveryCodesResult:
         return await regenerate_recovery_codes(info.context.call)

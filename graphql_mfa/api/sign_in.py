@@ -7,12 +7,7 @@ import strawberry
 from graphql_mfa.api.mutation import INPUT, SPELLING, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.sign_in import login, restart_enrollment, verify_otp, verify_recovery_code
-from graphql_mfa.types.sign_in import (
-    LoginResult,
-    RestartEnrollmentResult,
-    VerifyOtpResult,
-    VerifyRecoveryCodeResult,
-)
+from graphql_mfa.types.sign_in import LoginResult, RestartEnrollmentResult, VerifyOtpResult, VerifyRecoveryCodeResult
 
 
 @strawberry.input(description="Username and password.")

@@ -8,11 +8,7 @@ from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.totp import add_totp_device, confirm_totp_device, remove_totp_device, rename_totp_device
 from graphql_mfa.types.second_factors import RemoveFactorResult
-from graphql_mfa.types.totp import (
-    AddTotpDeviceResult,
-    ConfirmTotpDeviceResult,
-    RenameTotpDeviceResult,
-)
+from graphql_mfa.types.totp import AddTotpDeviceResult, ConfirmTotpDeviceResult, RenameTotpDeviceResult
 
 _NAME = (
     "1 to 64 Unicode code points, without surrounding spaces. No control or invisible characters, except those that "

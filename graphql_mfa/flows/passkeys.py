@@ -219,11 +219,7 @@ def _sign_in_by_passkey_alone(
 
 
 async def begin_passkey_registration(
-    call: Call,
-    *,
-    challenge_token: str | None,
-    enrollment_code: str | None,
-    conditional: bool,
+    call: Call, *, challenge_token: str | None, enrollment_code: str | None, conditional: bool
 ) -> BeginPasskeyRegistrationResult:
     """Begin to add a passkey: the first factor of the challenge's account, or another one of the signed-in user.
 

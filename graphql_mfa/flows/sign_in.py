@@ -75,9 +75,7 @@ async def _check_password(call: Call, username: str, password: str) -> LoginResu
         return reserved
     candidate, counted = reserved
     verdict = await services.hashing.run(
-        services.hashing.hasher.verify,
-        password,
-        candidate.password_hash if candidate else None,
+        services.hashing.hasher.verify, password, candidate.password_hash if candidate else None
     )
     if candidate is None or not verdict.right:
         return InvalidCredentials()

@@ -19,12 +19,7 @@ from graphql_mfa.flows.totp import answer_with_otp, otp_refusal
 from graphql_mfa.services import Call, Transaction
 from graphql_mfa.store import accounts, sessions, totp
 from graphql_mfa.types.accounts import User
-from graphql_mfa.types.passkeys import (
-    PasskeyCeremony,
-    PasskeyRejected,
-    PasskeyUnavailable,
-    UserVerificationRequired,
-)
+from graphql_mfa.types.passkeys import PasskeyCeremony, PasskeyRejected, PasskeyUnavailable, UserVerificationRequired
 from graphql_mfa.types.sessions import seconds_until
 from graphql_mfa.types.sign_in import ChallengeExpired
 from graphql_mfa.types.step_up import BeginPasskeyReauthenticationResult, Reauthenticated, ReauthenticateResult
@@ -32,11 +27,7 @@ from graphql_mfa.types.step_up import BeginPasskeyReauthenticationResult, Reauth
 
 @asking_for_claims
 async def reauthenticate(
-    call: Call,
-    *,
-    otp: str | None = None,
-    recovery_code: str | None = None,
-    passkey: PasskeyAnswer | None = None,
+    call: Call, *, otp: str | None = None, recovery_code: str | None = None, passkey: PasskeyAnswer | None = None
 ) -> ReauthenticateResult:
     """Count and compare as at sign-in, then renew the session's `auth_time`; its refresh token stays as it is.
 

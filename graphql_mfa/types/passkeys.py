@@ -7,14 +7,7 @@ import strawberry
 
 from graphql_mfa.core.passkeys import authenticator_name
 from graphql_mfa.store import passkeys
-from graphql_mfa.types.errors import (
-    InvalidInput,
-    NotFound,
-    UserError,
-    fixed_message,
-    outcomes_of,
-    shown_id,
-)
+from graphql_mfa.types.errors import InvalidInput, NotFound, UserError, fixed_message, outcomes_of, shown_id
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated
 
 WebAuthnJSON = NewType("WebAuthnJSON", object)

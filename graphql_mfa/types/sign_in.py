@@ -17,13 +17,7 @@ from graphql_mfa.types.passkeys import (
     UserVerificationRequired,
 )
 from graphql_mfa.types.recovery_codes import InvalidRecoveryCode
-from graphql_mfa.types.sessions import (
-    LazyUser,
-    NotAuthenticated,
-    ReauthenticationRequired,
-    SessionExpired,
-    TokenPair,
-)
+from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired, SessionExpired, TokenPair
 from graphql_mfa.types.totp import FactorDisabled, InvalidOtp, OtpAlreadyUsed, TotpEnrollment
 
 

@@ -64,8 +64,7 @@ def _draw_qr_code(text: str) -> str:
 class InvalidOtp(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
     clock_behind_seconds: int | None = strawberry.field(
-        default=None,
-        description="Seconds since the code was right, if it was: the device's clock is slow.",
+        default=None, description="Seconds since the code was right, if it was: the device's clock is slow."
     )
 
     @classmethod
