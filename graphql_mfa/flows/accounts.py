@@ -10,7 +10,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.passwords import format_problem, guessability_problem
 from graphql_mfa.flows.sign_in import issue_challenge
 from graphql_mfa.flows.signed_in import Caller, run_with_recent_mfa
-from graphql_mfa.flows.totp import enroll_device
+from graphql_mfa.flows.totp import add_device
 from graphql_mfa.hashing import Slot
 from graphql_mfa.services import Call, Registration, Transaction
 from graphql_mfa.store import accounts, security_events, sign_in, throttles
@@ -95,7 +95,7 @@ def _create(transaction: Transaction, name: Username, password_hash: str) -> Reg
     )
     if not created:
         return UsernameTaken()
-    enrollment = enroll_device(transaction, account)
+    _, enrollment = add_device(transaction, account)
     challenge = issue_challenge(transaction, account.id, factors=[FactorKind.TOTP])
     transaction.record(account.id, SecurityEventKind.REGISTERED)
     return RegisterUserSuccess(user=User.of(account, None), enrollment=enrollment, challenge=challenge)

@@ -184,7 +184,6 @@ async def finish_passkey_login(call: Call, answer: PasskeyAnswer) -> FinishPassk
             sign_in.count_attempt(transaction.connection, challenge.digest)
             transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.PASSKEY)
             return verified
-        sign_in.consume_challenge(transaction.connection, challenge.digest)
         return complete_sign_in(transaction, user, verified, challenge)
 
     return await run_with_challenge(call, ceremony.bound_to, verify)

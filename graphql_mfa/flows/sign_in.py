@@ -16,7 +16,7 @@ from graphql_mfa.flows import limits
 from graphql_mfa.flows.recovery_codes import answer_with_recovery_code, replace_recovery_codes
 from graphql_mfa.flows.second_factors import usable_factors
 from graphql_mfa.flows.sessions import asking_for_claims, open_session
-from graphql_mfa.flows.totp import answer_with_otp, enroll_device, enrollment_code_digest, otp_refusal
+from graphql_mfa.flows.totp import add_device, answer_with_otp, enrollment_code_digest, otp_refusal
 from graphql_mfa.services import Call, Transaction
 from graphql_mfa.store import accounts, sign_in, throttles, totp
 from graphql_mfa.store.accounts import StoredUser
@@ -79,22 +79,17 @@ async def _check_password(call: Call, username: str, password: str) -> LoginResu
     )
     if candidate is None or not verdict.right:
         return InvalidCredentials()
-
-    def succeed(transaction: Transaction) -> OtpRequired | InvalidCredentials:
-        user = accounts.lock(transaction.connection, candidate.id, transaction.now)
-        if user is None or user.password_hash != candidate.password_hash:
-            return InvalidCredentials()
-        transaction.release(counted.limits)
-        refused = counted.usages[limits.refused_passwords(user.key)].attempts - 1
-        return _require_second_factor(transaction, user, verdict, refused)
-
-    return await call.write(succeed)
+    return await call.write(lambda transaction: _require_second_factor(transaction, candidate, counted, verdict))
 
 
 def _require_second_factor(
-    transaction: Transaction, user: StoredUser, verdict: PasswordVerdict, refused_passwords: int
-) -> OtpRequired:
+    transaction: Transaction, candidate: LoginCandidate, counted: Reserved, verdict: PasswordVerdict
+) -> OtpRequired | InvalidCredentials:
     connection, now = transaction.connection, transaction.now
+    user = accounts.lock(connection, candidate.id, now)
+    if user is None or user.password_hash != candidate.password_hash:
+        return InvalidCredentials()
+    transaction.release(counted.limits)
     if verdict.new_hash:
         accounts.replace_password_hash(connection, user.id, verdict.new_hash)
     challenge = issue_challenge(
@@ -102,7 +97,7 @@ def _require_second_factor(
         user.id,
         factors=usable_factors(transaction.services, user, now),
         otp_wait=user.otp_wait(now) if user.expects_codes else None,
-        refused_passwords=refused_passwords,
+        refused_passwords=counted.usages[limits.refused_passwords(user.key)].attempts - 1,
     )
     return OtpRequired(challenge=challenge, enrollment_pending=not user.account.mfa_enabled)
 
@@ -126,7 +121,6 @@ async def verify_otp(call: Call, challenge_token: str, otp: str) -> VerifyOtpRes
             return answer
         if not user.account.mfa_enabled:
             return confirm_enrollment(transaction, challenge, answer)
-        sign_in.consume_challenge(connection, challenge.digest)
         return complete_sign_in(transaction, user, answer, challenge)
 
     return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), verify)
@@ -153,7 +147,9 @@ def confirm_enrollment(transaction: Transaction, challenge: LockedChallenge, pro
 def complete_sign_in(
     transaction: Transaction, user: StoredUser, proof: Proof, challenge: LockedChallenge | None = None
 ) -> SignedIn:
-    """Open a session. challenge: the one that was answered and consumed; None for a passkey alone."""
+    """Open a session. challenge: the one that was answered, which is used up; None for a passkey alone."""
+    if challenge:
+        sign_in.consume_challenge(transaction.connection, challenge.digest)
     session, tokens = open_session(transaction, user, proof, challenge)
     _report_refused_passwords(transaction, user, challenge)
     transaction.record(user.id, SecurityEventKind.SIGNED_IN, factor=proof.factor)
@@ -179,7 +175,6 @@ async def verify_recovery_code(call: Call, challenge_token: str, recovery_code: 
             sign_in.count_attempt(connection, challenge.digest)
         if not isinstance(answer, Proof):
             return answer
-        sign_in.consume_challenge(connection, challenge.digest)
         user = replace(user, account=accounts.find(connection, user.id))
         return complete_sign_in(transaction, user, answer, challenge)
 
@@ -207,7 +202,7 @@ async def restart_enrollment(call: Call, challenge_token: str, enrollment_code: 
         sign_in.end_challenges(connection, user.id)
         totp.remove_all(connection, user.id)
         totp.forget_otp_failures(connection, user.id)
-        enrollment = enroll_device(transaction, user.account)
+        _, enrollment = add_device(transaction, user.account)
         issued = issue_challenge(
             transaction, user.id, factors=[FactorKind.TOTP], refused_passwords=challenge.refused_passwords
         )

@@ -57,16 +57,12 @@ async def add_totp_device(call: Call, name: str) -> AddTotpDeviceResult:
     """Add a device with a fresh secret. It has to be confirmed in this session, before it expires."""
 
     def add(transaction: Transaction, caller: Caller) -> TotpDeviceAdded | InvalidInput | TooManyDevices:
-        now = transaction.now
         shown_name = parse_factor_name(name)
         if isinstance(shown_name, Problem):
             return InvalidInput.of({"name": shown_name})
-        if totp.count(transaction.connection, caller.user.id, now) >= TOTP_DEVICES_PER_ACCOUNT:
+        if totp.count(transaction.connection, caller.user.id, transaction.now) >= TOTP_DEVICES_PER_ACCOUNT:
             return TooManyDevices()
-        expires_at = now + _CONFIRMATION_TIME
-        device, enrollment = _add_device(
-            transaction, caller.user.account, shown_name, session_id=caller.session.id, expires_at=expires_at
-        )
+        device, enrollment = add_device(transaction, caller.user.account, shown_name, caller.session.id)
         return TotpDeviceAdded(device=TotpDevice.of(device), enrollment=enrollment, user=caller.shown)
 
     return await run_with_recent_mfa(call, add)
@@ -226,29 +222,19 @@ def _count_failure(transaction: Transaction, user: StoredUser) -> None:
     transaction.record(user.id, *events, factor=FactorKind.TOTP)
 
 
-def enroll_device(transaction: Transaction, account: Account) -> TotpEnrollment:
-    """Add the first device of an account, unconfirmed, with a fresh secret."""
-    _, enrollment = _add_device(transaction, account, DEFAULT_DEVICE_NAME)
-    return enrollment
-
-
-def _add_device(
-    transaction: Transaction,
-    account: Account,
-    name: str,
-    *,
-    session_id: UUID | None = None,
-    expires_at: datetime | None = None,
+def add_device(
+    transaction: Transaction, account: Account, name: str = DEFAULT_DEVICE_NAME, session_id: UUID | None = None
 ) -> tuple[Device, TotpEnrollment]:
-    """Add an unconfirmed device with a fresh secret. session_id: the only session that can confirm it.
+    """Add an unconfirmed device with a fresh secret.
 
-    The id is always new, so that a code that races with the device's replacement does not find it.
+    session_id: the only session that can confirm it, within minutes; None for the first device of an account. The id of
+    the device is always new, so that a code that races with the device's replacement does not find it.
     """
-    services, secret = transaction.services, new_secret()
+    secret, settings = new_secret(), transaction.services.settings
     device = Device(uuid4(), name, confirmed=False, created_at=transaction.now)
-    sealed_secret = seal_secret(services.key_ring, device.id, secret)
+    sealed_secret = seal_secret(transaction.services.key_ring, device.id, secret)
+    expires_at = transaction.now + _CONFIRMATION_TIME if session_id else None
     totp.add(transaction.connection, device, account.id, sealed_secret, session_id=session_id, expires_at=expires_at)
-    settings = services.settings
     uri = provisioning_uri(secret, account=account.username, issuer=settings.issuer, parameters=settings.totp)
     return device, TotpEnrollment(secret=secret, otpauth_uri=uri)
 
