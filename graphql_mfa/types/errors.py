@@ -104,5 +104,4 @@ class RateLimited(UserError):
 
     @classmethod
     def by(cls, refusal: throttling.Refusal) -> "RateLimited":
-        """The failure for a refusal."""
         return cls.until(refusal.wait, new_address=refusal.limit.new_addresses)

@@ -40,7 +40,6 @@ class Passkey:
 
     @classmethod
     def of(cls, passkey: passkeys.StoredPasskey) -> "Passkey":
-        """A stored passkey."""
         return cls(
             id=shown_id(passkey.id),
             name=passkey.name,

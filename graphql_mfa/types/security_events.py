@@ -28,7 +28,6 @@ class AccountEvent:
 
     @classmethod
     def of(cls, event: StoredEvent) -> "AccountEvent":
-        """A stored event."""
         return cls(
             id=strawberry.ID(str(event.id)),
             kind=event.kind,

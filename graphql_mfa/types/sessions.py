@@ -85,7 +85,6 @@ class NotAuthenticated(UserError):
 
     @classmethod
     def of(cls, reason: NotAuthenticatedReason) -> "NotAuthenticated":
-        """The failure for a reason."""
         return cls(message=_NOT_AUTHENTICATED[reason], reason=reason)
 
 

@@ -24,7 +24,6 @@ class TotpDevice:
 
     @classmethod
     def of(cls, device: Device) -> "TotpDevice":
-        """A stored device."""
         return cls(
             id=strawberry.ID(str(device.id)),
             name=device.name,
