@@ -62,11 +62,9 @@ from graphql_mfa.types.sign_in import (
     ChallengeExpired,
     FinishPasskeyLoginResult,
     FinishPasskeyRegistrationResult,
-    SignedIn,
 )
 
 _log = logging.getLogger("graphql_mfa")
-_DEFAULT_NAME = "Passkey"
 
 
 @dataclass(frozen=True)
@@ -191,18 +189,18 @@ async def finish_passkey_login(call: Call, answer: PasskeyAnswer) -> FinishPassk
 
 def _sign_in_by_passkey_alone(
     transaction: Transaction, party: RelyingParty, ceremony: Ceremony, credential: object
-) -> SignedIn | UserVerificationRequired | PasskeyUnknown | PasskeyRejected | ChallengeExpired | RateLimited:
+) -> FinishPasskeyLoginResult:
     """The answer names the account. One that is unknown or disabled takes as long as a wrong signature."""
     connection, services = transaction.connection, transaction.services
-    credential_id, client = credential_id_of(credential), transaction.client
-    known_owner = passkeys.find_known_owner(connection, credential_id or b"", client.address)
+    credential_id, client = credential_id_of(credential) or b"", transaction.client
+    known_owner = passkeys.find_known_owner(connection, credential_id, client.address)
     choices = limits.passkey_sign_in(services.settings, client, known_owner)
     counted = throttles.reserve_first(connection, choices, transaction.now)
     if isinstance(counted, Refusal):
         return RateLimited.by(counted)
     if not use_ceremony(transaction, ceremony):
         return ChallengeExpired()
-    owner = passkeys.lock_owner(connection, credential_id or b"", transaction.now)
+    owner = passkeys.lock_owner(connection, credential_id, transaction.now)
     # Here the handle has to be there (WebAuthn L3 7.2, step 6).
     user = owner if owner and not owner.disabled and user_handle_of(credential) else None
     verified = answer_with_passkey(transaction, party, ceremony, credential, user, verification=True)
@@ -280,7 +278,7 @@ async def finish_passkey_registration(
             id=uuid4(),
             user_id=user.id,
             passkey=new,
-            name=shown_name or authenticator_name(new.aaguid) or _DEFAULT_NAME,
+            name=shown_name or authenticator_name(new.aaguid) or "Passkey",
             now=transaction.now,
         )
         return added or PasskeyRejected()

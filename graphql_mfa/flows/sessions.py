@@ -28,7 +28,7 @@ from graphql_mfa.core.tokens import (
 )
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited
-from graphql_mfa.services import Call, Claims, ClaimsRequest, Client, Services, Transaction
+from graphql_mfa.services import Call, ClaimsRequest, Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import RolledBackError
@@ -56,7 +56,6 @@ class ClaimsNeededError(RolledBackError):
     """A transaction is about to issue an access token, for which the host has not been asked for claims yet."""
 
     def __init__(self, request: ClaimsRequest) -> None:
-        """request: what to ask."""
         super().__init__()
         self.request = request
 
@@ -94,16 +93,11 @@ def asking_for_claims(
                 return await use_case(call, *args, **kwargs)
             except ClaimsNeededError as needed:
                 request = needed.request
-            call.services.given_claims[request] = await _ask(
-                claims, request
-            )  # here, so that its errors have no context
+            # Here, so that errors of the host's function have no context.
+            answer = claims(request)
+            call.services.given_claims[request] = await answer if isawaitable(answer) else answer
 
     return run
-
-
-async def _ask(claims: Claims, request: ClaimsRequest) -> Mapping[str, object]:
-    answer = claims(request)
-    return await answer if isawaitable(answer) else answer
 
 
 REFRESH_RETRY_TIME = timedelta(hours=1)

@@ -27,7 +27,7 @@ from graphql_mfa.types.step_up import BeginPasskeyReauthenticationResult, Reauth
 
 @asking_for_claims
 async def reauthenticate(
-    call: Call, *, otp: str | None = None, recovery_code: str | None = None, passkey: PasskeyAnswer | None = None
+    call: Call, *, otp: str | None, recovery_code: str | None, passkey: PasskeyAnswer | None
 ) -> ReauthenticateResult:
     """Count and compare as at sign-in, then renew the session's `auth_time`; its refresh token stays as it is.
 
