@@ -7,7 +7,6 @@ from datetime import timedelta
 from hashlib import sha256
 from uuid import uuid4
 
-from graphql_mfa.core import tokens
 from graphql_mfa.core.accounts import FactorKind, Proof
 from graphql_mfa.core.inputs import Problem, parse_factor_name, parse_id_or_nil
 from graphql_mfa.core.passkeys import (
@@ -29,6 +28,7 @@ from graphql_mfa.core.passkeys import (
 )
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
+from graphql_mfa.core.tokens import Purpose, token_digest
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.sessions import asking_for_claims
@@ -145,8 +145,7 @@ async def begin_passkey_login(call: Call, challenge_token: str | None) -> BeginP
             )
             return authentication_ceremony(transaction, ceremony, verification=False)
 
-        challenge_digest = tokens.token_digest(tokens.Purpose.CHALLENGE, challenge_token)
-        return await run_with_challenge(call, challenge_digest, begin)
+        return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), begin)
     services = call.services
     party = services.settings.relying_party
     if party is None:
@@ -250,7 +249,7 @@ async def begin_passkey_registration(
 
     if challenge_token is None:
         return await run_with_recent_mfa(call, add)
-    return await run_with_challenge(call, tokens.token_digest(tokens.Purpose.CHALLENGE, challenge_token), enroll)
+    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), enroll)
 
 
 @asking_for_claims

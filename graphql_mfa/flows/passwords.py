@@ -21,7 +21,7 @@ from graphql_mfa.types.errors import InvalidInput, RateLimited
 from graphql_mfa.types.passwords import ChangePasswordResult, PasswordChanged, ResetPasswordResult, ResetRejected
 from graphql_mfa.types.sessions import ReauthenticationRequired
 from graphql_mfa.types.sign_in import InvalidCredentials
-from graphql_mfa.types.totp import OtpAlreadyUsed
+from graphql_mfa.types.totp import InvalidOtp
 
 
 def format_problem(services: Services, password: str) -> Problem | None:
@@ -192,15 +192,7 @@ async def _reset(call: Call, request: _Request, new_password: str) -> ResetPassw
         await call.write(lambda transaction: transaction.release({key: counted[key]}))
         return InvalidInput.of({"newPassword": problem})
     new_hash = await hashing.run(hashing.hasher.hash, new_password)
-
-    def reset(transaction: Transaction) -> PasswordChanged | ResetRejected:
-        user_id = _prove(transaction, request)
-        if user_id is None:
-            return ResetRejected()
-        transaction.release(counted)
-        return _replace_forgotten(transaction, user_id, new_hash)
-
-    return await call.write(reset)
+    return await call.write(lambda transaction: _replace_forgotten(transaction, request, counted, new_hash))
 
 
 def _reserve(transaction: Transaction, request: _Request) -> limits.Limits | RateLimited:
@@ -229,28 +221,30 @@ def _prove(transaction: Transaction, request: _Request) -> UUID | None:
         if isinstance(answer, Proof):
             consume_recovery_code(connection, owner_id, request.recovery_code)
             return owner_id
-        if isinstance(answer, OtpAlreadyUsed):
-            _match_statements_of_a_wrong_code(transaction, request, decoy)
-        return None
-    match_devices(transaction, [request.decoy], request.otp)
-    security_events.newest(connection, decoy, 1)  # in place of the event
-    _match_statements_of_a_wrong_code(transaction, request, decoy)
+        if isinstance(answer, InvalidOtp):
+            return None
+    else:
+        match_devices(transaction, [request.decoy], request.otp)
+        security_events.newest(connection, decoy, 1)  # in place of the event
+    # In place of the statements that count a wrong code.
+    since = now - transaction.services.settings.otp_failures_before_disabling.window
+    totp.count_otp_failures(connection, decoy, since)
+    totp.set_otp_state(connection, decoy)
+    # Writes a row that every name has. PostgreSQL's commit waits for the disk only after a change or a row lock, so
+    # without it a name of no account would be refused sooner.
+    throttles.subtract(connection, limits.refused_passwords(request.counted_name), 0)
     return None
 
 
-def _match_statements_of_a_wrong_code(transaction: Transaction, request: _Request, decoy: UUID) -> None:
-    """As many statements as count a wrong one-time code."""
-    since = transaction.now - transaction.services.settings.otp_failures_before_disabling.window
-    totp.count_otp_failures(transaction.connection, decoy, since)
-    totp.set_otp_state(transaction.connection, decoy)
-    # Writes a row that every name has. PostgreSQL's commit waits for the disk only after a change or a row lock, so
-    # without it a name of no account would be refused sooner.
-    throttles.subtract(transaction.connection, limits.refused_passwords(request.counted_name), 0)
-
-
-def _replace_forgotten(transaction: Transaction, user_id: UUID, new_hash: str) -> PasswordChanged:
+def _replace_forgotten(
+    transaction: Transaction, request: _Request, counted: limits.Limits, new_hash: str
+) -> PasswordChanged | ResetRejected:
     """Every session and challenge ends, and wrong codes count no more: their guesser knew the old password."""
+    user_id = _prove(transaction, request)
+    if user_id is None:
+        return ResetRejected()
     connection = transaction.connection
+    transaction.release(counted)
     accounts.replace_password_hash(connection, user_id, new_hash)
     totp.forget_otp_failures(connection, user_id)
     sign_in.end_challenges(connection, user_id)
