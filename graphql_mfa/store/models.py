@@ -43,12 +43,12 @@ Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
 OwnerId = Annotated[UUID, mapped_column(ForeignKey("mfa_users.id", ondelete="CASCADE"))]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Bounds:
     """Maximum rows per account and address, and when rows are deleted, for docs/security.md. With default settings."""
 
     per_account: str
-    per_address: str
+    per_address: str = "as its accounts"
     deleted: str
 
 
@@ -107,7 +107,6 @@ class OtpFailureRow(Base):
     __tablename__ = "mfa_otp_failures"
     bounds = Bounds(
         per_account="100 in 30 days; then one-time codes are off",
-        per_address="as its accounts",
         deleted="after 30 days; when the password or the secret changes; with the account",
     )
     __table_args__ = (Index(None, "user_id", "at"),)
@@ -126,7 +125,6 @@ class TotpDeviceRow(Base):
     __tablename__ = "mfa_totp_devices"
     bounds = Bounds(
         per_account="5, unconfirmed ones included",
-        per_address="as its accounts",
         deleted="by its owner; after 10 minutes unless confirmed; when enrollment restarts; with the account",
     )
     # Key rotation pages through the devices of a key.
@@ -150,11 +148,7 @@ class PasskeyRow(Base):
     """A passkey: its public key, and what its authenticator said of it."""
 
     __tablename__ = "mfa_passkeys"
-    bounds = Bounds(
-        per_account="10",
-        per_address="as its accounts",
-        deleted="by its owner; by an operator's reset; with the account",
-    )
+    bounds = Bounds(per_account="10", deleted="by its owner; by an operator's reset; with the account")
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
@@ -193,11 +187,7 @@ class RecoveryCodeRow(Base):
     """An unused recovery code; using it deletes the row."""
 
     __tablename__ = "mfa_recovery_codes"
-    bounds = Bounds(
-        per_account="10",
-        per_address="as its accounts",
-        deleted="when used; when the set is replaced; with the account",
-    )
+    bounds = Bounds(per_account="10", deleted="when used; when the set is replaced; with the account")
 
     user_id: Mapped[OwnerId] = mapped_column(primary_key=True)
     digest: Mapped[Digest] = mapped_column(primary_key=True)
@@ -209,7 +199,6 @@ class ChallengeRow(Base):
     __tablename__ = "mfa_challenges"
     bounds = Bounds(
         per_account="10; another one replaces the oldest",
-        per_address="as its accounts",
         deleted="when answered; after 5 attempts; after 5 minutes; with the account",
     )
     __table_args__ = (Index(None, "user_id", "created_at"),)
@@ -229,7 +218,6 @@ class SessionRow(Base):
     __tablename__ = "mfa_sessions"
     bounds = Bounds(
         per_account="100; another one ends the one used least recently",
-        per_address="as its accounts",
         deleted="when ended; an hour after the last refresh; a day after the sign-in; with the account",
     )
 
@@ -274,7 +262,6 @@ class UsedRefreshTokenRow(Base):
     __tablename__ = "mfa_used_refresh_tokens"
     bounds = Bounds(
         per_account="none are added; the last 60 of each session opened by an earlier release",
-        per_address="as its accounts",
         deleted="with the session",
     )
 
@@ -322,7 +309,6 @@ class SecurityEventRow(Base):
     bounds = Bounds(
         per_account="10 an hour for each kind that others can cause; else one for each change (60 an hour in a"
         " session), three for each sign-in",
-        per_address="as its accounts",
         deleted="after 365 days; deleted or anonymised with the account",
     )
     __table_args__ = (Index(None, "user_id", "id"),)
@@ -346,11 +332,7 @@ class DeletionRow(Base):
     """
 
     __tablename__ = "mfa_deletions"
-    bounds = Bounds(
-        per_account="one",
-        per_address="as its accounts",
-        deleted="when a purge has erased the account's events",
-    )
+    bounds = Bounds(per_account="one", deleted="when a purge has erased the account's events")
     __table_args__ = (Index(None, "since", "user_id"),)
 
     user_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -365,11 +347,7 @@ class OutboxRow(Base):
     """
 
     __tablename__ = "mfa_outbox"
-    bounds = Bounds(
-        per_account="one for each security event and receiver",
-        per_address="as its accounts",
-        deleted="when delivered; after 33 days",
-    )
+    bounds = Bounds(per_account="one for each security event and receiver", deleted="when delivered; after 33 days")
     __table_args__ = (
         Index(None, "sink", "due_at"),
         # Open messages of an account in order.
@@ -407,11 +385,7 @@ class ReservedNameRow(Base):
     """A digest of a deleted account's name, or of its skeleton, which can't be registered for a while."""
 
     __tablename__ = "mfa_reserved_names"
-    bounds = Bounds(
-        per_account="two",
-        per_address="as its accounts",
-        deleted="by an operator; after 30 days",
-    )
+    bounds = Bounds(per_account="two", deleted="by an operator; after 30 days")
 
     digest: Mapped[Digest] = mapped_column(primary_key=True)
     ends_at: Mapped[datetime] = mapped_column(index=True)
