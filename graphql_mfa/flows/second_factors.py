@@ -1,11 +1,10 @@
 """Shared by authenticator apps and passkeys: which factors can answer, and removing one."""
 
-from datetime import datetime
 from uuid import UUID
 
 from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.services import Services, Transaction
-from graphql_mfa.store import accounts, sessions
+from graphql_mfa.services import Transaction
+from graphql_mfa.store import accounts, passkeys, sessions
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.types.accounts import User
@@ -14,17 +13,19 @@ from graphql_mfa.types.second_factors import FactorRemoved
 
 
 def usable_factors(
-    services: Services, user: StoredUser, now: datetime, session: StoredSession | None = None
+    transaction: Transaction, user: StoredUser, session: StoredSession | None = None
 ) -> list[FactorKind]:
     """The factors that can answer now: a challenge, or a step-up of that session.
 
     A session that no password opened needs a passkey that verifies its user.
     """
-    accepts_codes = user.otp_wait(now) is None and not user.otp_disabled
-    passkeys = user.passkeys if session is None or session.by_password else user.verifying_passkeys
+    accepts_codes = user.otp_wait(transaction.now) is None and not user.otp_disabled
+    has_passkey = user.passkeys > 0
+    if session and not session.by_password:
+        has_passkey = any(passkey.user_verified for passkey in passkeys.of_user(transaction.connection, user.id))
     usable = {
         FactorKind.TOTP: user.devices and accepts_codes,
-        FactorKind.PASSKEY: passkeys and services.settings.passkey_rp_id,
+        FactorKind.PASSKEY: has_passkey and transaction.services.settings.passkey_rp_id,
         FactorKind.RECOVERY_CODE: user.account.recovery_codes_left,
     }
     return [factor for factor, is_usable in usable.items() if is_usable]
@@ -34,8 +35,8 @@ def is_last_factor(transaction: Transaction, user_id: UUID, factor: FactorKind) 
     """Whether no other app or passkey is left without one of this kind. Passkeys don't count while they are off."""
     left = accounts.count_factors(transaction.connection, user_id)
     devices = left.devices - (factor is FactorKind.TOTP)
-    passkeys = left.passkeys - (factor is FactorKind.PASSKEY)
-    return devices == 0 and (passkeys == 0 or transaction.services.settings.passkey_rp_id is None)
+    other_passkeys = left.passkeys - (factor is FactorKind.PASSKEY)
+    return devices == 0 and (other_passkeys == 0 or transaction.services.settings.passkey_rp_id is None)
 
 
 def factor_removed(

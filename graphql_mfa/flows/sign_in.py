@@ -95,7 +95,7 @@ def _require_second_factor(
     challenge = issue_challenge(
         transaction,
         user.id,
-        factors=usable_factors(transaction.services, user, now),
+        factors=usable_factors(transaction, user),
         otp_wait=user.otp_wait(now) if user.expects_codes else None,
         refused_passwords=counted.usages[limits.refused_passwords(user.key)].attempts - 1,
     )

@@ -85,7 +85,7 @@ async def run_with_recent_mfa(
     def run(transaction: Transaction, caller: Caller) -> T | ReauthenticationRequired | RateLimited:
         oldest = transaction.now - timedelta(seconds=call.services.settings.reauthentication_seconds)
         if caller.session.stale_since or caller.session.authenticated_at < oldest:
-            factors = usable_factors(call.services, caller.user, transaction.now, caller.session)
+            factors = usable_factors(transaction, caller.user, caller.session)
             return ReauthenticationRequired(factors=factors)
         return _run_counted(use_case, transaction, caller)
 

@@ -67,7 +67,6 @@ select_users = select(
     _sessions.scalar_subquery().label("sessions"),
     _devices.scalar_subquery().label("devices"),
     _passkeys.scalar_subquery().label("passkeys"),
-    _passkeys.where(PasskeyRow.user_verified).scalar_subquery().label("verifying_passkeys"),
     UserRow.enrollment_expires_at,
     UserRow.enrollment_code_digest,
     UserRow.otp_failures,
@@ -93,9 +92,9 @@ def account_of(row: "Row[*tuple[object, ...]]") -> Account:
 class StoredUser:
     """An account with everything that its row has. key: of the username. sessions: rows, expired ones included.
 
-    devices: authenticator apps that can answer a challenge. verifying_passkeys: passkeys that verified their user last.
-    enrollment_expires_at: of a registration that its owner has not confirmed. enrollment_code_digest: of the operator's
-    code, if one was issued and the account was not confirmed since. disabled: by an operator.
+    devices: authenticator apps that can answer a challenge. enrollment_expires_at: of a registration that its owner
+    has not confirmed. enrollment_code_digest: of the operator's code, if one was issued and the account was not
+    confirmed since. disabled: by an operator.
     """
 
     account: Account
@@ -104,7 +103,6 @@ class StoredUser:
     sessions: int
     devices: int
     passkeys: int
-    verifying_passkeys: int
     enrollment_expires_at: datetime | None
     enrollment_code_digest: bytes | None
     otp_failures: int
@@ -273,7 +271,6 @@ def user_of(row: "Row[*tuple[Any, ...]]") -> StoredUser:
         sessions=row.sessions,
         devices=row.devices,
         passkeys=row.passkeys,
-        verifying_passkeys=row.verifying_passkeys,
         enrollment_expires_at=row.enrollment_expires_at,
         enrollment_code_digest=row.enrollment_code_digest,
         otp_failures=row.otp_failures,
