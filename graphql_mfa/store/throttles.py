@@ -5,41 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 
-from sqlalchemy import (
-    BindParameter,
-    Connection,
-    Executable,
-    Integer,
-    LargeBinary,
-    and_,
-    bindparam,
-    delete,
-    or_,
-    select,
-    union_all,
-    update,
-)
+from sqlalchemy import Connection, Executable, and_, bindparam, delete, or_, select, union_all, update
 
 from graphql_mfa.core.throttling import Limit, Refusal, Usage, reserve
 from graphql_mfa.store import insert_by_engine
-from graphql_mfa.store.models import ThrottleRow, UtcDateTime
+from graphql_mfa.store.models import ThrottleRow
 
-_usage = (ThrottleRow.key, ThrottleRow.attempts, ThrottleRow.window_ends_at, ThrottleRow.blocked_until)
-_SET = (
-    update(ThrottleRow)
-    .where(ThrottleRow.key == bindparam("of"))
-    .values(
-        attempts=bindparam("attempts"),
-        window_ends_at=bindparam("window_ends_at"),
-        blocked_until=bindparam("blocked_until"),
-    )
-)
-_FORGET = delete(ThrottleRow).where(ThrottleRow.key == bindparam("of"))
-_RELEASE = (
-    update(ThrottleRow)
-    .where(ThrottleRow.key == bindparam("of"), ThrottleRow.attempts > 0)
-    .values(attempts=ThrottleRow.attempts - 1, blocked_until=None)
-)
+_columns = ThrottleRow.__table__.columns
+_that_key = ThrottleRow.key == bindparam("of")
+_SET = update(ThrottleRow).where(_that_key)
+_FORGET = delete(ThrottleRow).where(_that_key)
+_RELEASE = _SET.where(ThrottleRow.attempts > 0).values(attempts=ThrottleRow.attempts - 1, blocked_until=None)
 
 
 @dataclass(frozen=True)
@@ -101,10 +77,8 @@ def forget(connection: Connection, keys: Collection[bytes]) -> None:
     connection.execute(_FORGET, [{"of": key} for key in sorted(keys)])
 
 
-_SUBTRACT = (
-    update(ThrottleRow)
-    .where(ThrottleRow.key == bindparam("of"), ThrottleRow.attempts >= bindparam("number"))
-    .values(attempts=ThrottleRow.attempts - bindparam("number"))
+_SUBTRACT = _SET.where(ThrottleRow.attempts >= bindparam("number")).values(
+    attempts=ThrottleRow.attempts - bindparam("number")
 )
 
 
@@ -116,7 +90,7 @@ def subtract(connection: Connection, key: bytes, number: int) -> bool:
 @cache
 def _usages(count: int) -> Executable:
     """The usage under this number of keys."""
-    return select(*_usage).where(ThrottleRow.key.in_([_key(number) for number in range(count)]))
+    return select(*_columns).where(ThrottleRow.key.in_([bindparam(f"key_{number}") for number in range(count)]))
 
 
 @cache
@@ -125,22 +99,15 @@ def _upsert(dialect: str, count: int) -> Executable:
     # SQLAlchemy doesn't cache the compiled form of `values` with several rows.
     rows = union_all(
         *(
-            select(
-                _key(number).label("key"),
-                bindparam(f"attempts_{number}", type_=Integer),
-                bindparam(f"window_ends_at_{number}", type_=UtcDateTime),
-                bindparam(f"blocked_until_{number}", type_=UtcDateTime),
-            )
+            select(*(bindparam(f"{column.key}_{number}", type_=column.type).label(column.key) for column in _columns))
             for number in range(count)
         )
     )
-    insertion = insert_by_engine(dialect, ThrottleRow).from_select(
-        ["key", "attempts", "window_ends_at", "blocked_until"], rows.order_by("key")
-    )
+    insertion = insert_by_engine(dialect, ThrottleRow).from_select(_columns.keys(), rows.order_by("key"))
     # A change of the wait always changes one of these two.
     unchanged = (
         and_(
-            ThrottleRow.key == _key(number),
+            ThrottleRow.key == bindparam(f"key_{number}"),
             ThrottleRow.attempts == bindparam(f"read_attempts_{number}"),
             ThrottleRow.window_ends_at == bindparam(f"read_window_ends_at_{number}"),
         )
@@ -175,10 +142,6 @@ def _used(connection: Connection, keys: Collection[bytes], now: datetime) -> dic
 
 def _named(keys: Iterable[bytes]) -> dict[str, object]:
     return {f"key_{number}": key for number, key in enumerate(keys)}
-
-
-def _key(number: int) -> "BindParameter[bytes]":
-    return bindparam(f"key_{number}", type_=LargeBinary)
 
 
 def _decide(used: Mapping[bytes, Usage], choices: Sequence[Mapping[bytes, Limit]], now: datetime) -> Reserved | Refusal:
