@@ -197,7 +197,7 @@ def _session(id: UUID, user: UUID, ring: KeyRing, now: datetime) -> dict[str, An
         "user_id": user,
         "created_at": now,
         "authenticated_at": now,
-        "factors": FactorKind.TOTP.value,
+        "factors": (FactorKind.TOTP,),
         "ends_at": now + _DAY,
         "expires_at": now + _DAY,
         "generation": 0,

@@ -83,9 +83,9 @@ async def confirm_totp_device(call: Call, id: str, otp: str) -> ConfirmTotpDevic
         answer = answer_with_otp(transaction, user, [locked.stored], otp)
         if not isinstance(answer, Proof):
             return answer
-        if not locked.shown.confirmed:
+        if not locked.confirmed:
             transaction.record(user.id, SecurityEventKind.TOTP_DEVICE_ADDED, factor=FactorKind.TOTP)
-        device = replace(locked.shown, confirmed=True, last_used_at=now)
+        device = replace(locked, confirmed=True, last_used_at=now)
         return TotpDeviceConfirmed(device=TotpDevice.of(device), user=caller.shown)
 
     return await run_rate_limited(call, confirm)
@@ -114,7 +114,7 @@ async def remove_totp_device(call: Call, id: str) -> RemoveFactorResult:
         locked = totp.lock(connection, device_id, user.id, transaction.now)
         if locked is None:
             return NotFound()
-        if locked.shown.confirmed:
+        if locked.confirmed:
             if is_last_factor(transaction, user.id, FactorKind.TOTP):
                 return LastFactor()
             transaction.record(user.id, SecurityEventKind.TOTP_DEVICE_REMOVED, factor=FactorKind.TOTP)

@@ -17,7 +17,8 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.totp import enrollment_code_digest, seal_secret
 from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.settings import HIGHEST_BCRYPT_ROUNDS, Settings
-from graphql_mfa.store import accounts, operators
+from graphql_mfa.store import accounts
+from graphql_mfa.store.totp import add as add_device
 
 _BATCH_LINES = 500
 _REQUIRED = ("username", "passwordHash")
@@ -153,16 +154,9 @@ def _add_one(transaction: Transaction, entry: NewUser) -> Imported | Refused:
             return Refused(entry.line, reason)
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:
-        device_id, ring = uuid4(), transaction.services.key_ring
-        device = {
-            "id": device_id,
-            "user_id": user_id,
-            "sealed_secret": seal_secret(ring, device_id, entry.totp_secret),
-            "key_id": ring.current.id,
-            "created_at": now,
-            "confirmed_at": now,
-        }
-        operators.add_device(connection, device)
+        device = totp.Device(uuid4(), totp.DEFAULT_DEVICE_NAME, confirmed=True, created_at=now)
+        sealed_secret = seal_secret(transaction.services.key_ring, device.id, entry.totp_secret)
+        add_device(connection, device, user_id, sealed_secret)
     transaction.record(user_id, SecurityEventKind.IMPORTED_BY_OPERATOR)
     return Imported(entry.line, entry.name.shown, code, "; ".join(_warnings(entry, added)) or None)
 

@@ -1,17 +1,52 @@
 """The database. The only package that imports SQLAlchemy; a transaction is a plain function of a connection.
 
-Statements that requests run are built once, at import: building one costs several times what running it does. Bind
-names must differ from column names: SQLAlchemy adds a matching parameter to SET.
+Statements that requests run are built once, at import: building one costs several times what running it does. An
+UPDATE without `values` sets the columns that its parameters name, so the other parameters must not have columns' names.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
+from sqlalchemy import ColumnElement, Executable, Insert, bindparam, insert, inspect, select
 from sqlalchemy import Connection as Connection
-from sqlalchemy import Executable
 from sqlalchemy.orm import DeclarativeBase
+
+T = TypeVar("T")
+
+
+def columns_of(model: type[DeclarativeBase], shape: type) -> list[ColumnElement[Any]]:
+    """The columns of a model that a dataclass has fields for, with the names of the fields."""
+    return [getattr(model, field.name).label(field.name) for field in fields(shape)]
+
+
+def find_one(
+    connection: Connection, statement: Executable, given: Mapping[str, Any], make: Callable[..., T]
+) -> T | None:
+    """Make an object of the columns of the row that a statement finds, which are one or none."""
+    row = connection.execute(statement, given).mappings().one_or_none()
+    return None if row is None else make(**row)
+
+
+def find_all(
+    connection: Connection, statement: Executable, given: Mapping[str, Any], make: Callable[..., T]
+) -> list[T]:
+    """Make an object of the columns of each row that a statement finds."""
+    return [make(**row) for row in connection.execute(statement, given).mappings()]
+
+
+def insert_if(model: type[DeclarativeBase], *conditions: ColumnElement[bool]) -> Insert:
+    """An INSERT of one row, if the conditions hold. Its parameters are the names of the columns after `new_`."""
+    columns = model.__table__.columns
+    row = select(*(bindparam(f"new_{column.key}", type_=column.type) for column in columns)).where(*conditions)
+    return insert(model).from_select(columns.keys(), row)
+
+
+def new_row(**columns: object) -> dict[str, object]:
+    """The parameters of `insert_if`."""
+    return {f"new_{name}": value for name, value in columns.items()}
 
 
 def insert_unless_there(connection: Connection, model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> int:
@@ -23,6 +58,15 @@ def insert_by_engine(dialect: str, model: type[DeclarativeBase]) -> Any:
     """An INSERT that may go on with ON CONFLICT, which SQLAlchemy spells once per engine."""
     # Only the one that is used: importing the other takes a start longer.
     return import_module(f"sqlalchemy.dialects.{dialect}").insert(model)
+
+
+@cache
+def upsert(dialect: str, model: type[DeclarativeBase], column: str) -> Any:
+    """An INSERT that sets this column of the row that has the same primary key."""
+    insertion = insert_by_engine(dialect, model)
+    return insertion.on_conflict_do_update(
+        index_elements=inspect(model).primary_key, set_={column: insertion.excluded[column]}
+    )
 
 
 @cache

@@ -9,9 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Executable,
-    Row,
+    ScalarSelect,
     and_,
     bindparam,
     delete,
@@ -24,7 +25,7 @@ from sqlalchemy import (
 
 from graphql_mfa.core.accounts import Account, Username, skeleton_digest
 from graphql_mfa.core.tokens import Purpose, digest
-from graphql_mfa.store import insert_by_engine, insert_unless_there, security_events
+from graphql_mfa.store import find_one, insert_by_engine, insert_unless_there, security_events, upsert
 from graphql_mfa.store.models import PasskeyRow, RecoveryCodeRow, ReservedNameRow, SessionRow, TotpDeviceRow, UserRow
 
 _unexpired = ReservedNameRow.ends_at > bindparam("now")
@@ -37,55 +38,42 @@ is_live = or_(UserRow.enrollment_expires_at.is_(None), UserRow.enrollment_expire
 that_name = UserRow.username_key == bindparam("name")
 _looks_alike = UserRow.username_skeleton == bindparam("skeleton")
 _that_user = UserRow.id == bindparam("user")
-_recovery_codes_left = (
-    select(func.count())
-    .select_from(RecoveryCodeRow)
-    .where(RecoveryCodeRow.user_id == UserRow.id)
-    .correlate(UserRow)
-    .scalar_subquery()
-    .label("recovery_codes_left")
-)
-ACCOUNT_COLUMNS = (UserRow.id, UserRow.username, UserRow.created_at, UserRow.mfa_enabled_at, _recovery_codes_left)
 # Nor one that an operator disabled: its name stays taken.
 may_sign_in = and_(is_live, UserRow.disabled_at.is_(None))
-_sessions = select(func.count()).select_from(SessionRow).where(SessionRow.user_id == UserRow.id).correlate(UserRow)
-_devices = (
-    select(func.count())
-    .select_from(TotpDeviceRow)
-    # While the enrollment is pending, the first device is not confirmed.
-    .where(
-        TotpDeviceRow.user_id == UserRow.id,
-        or_(TotpDeviceRow.confirmed_at.is_not(None), UserRow.mfa_enabled_at.is_(None)),
-    )
-    .correlate(UserRow)
+
+
+def _count(
+    model: type[RecoveryCodeRow | SessionRow | TotpDeviceRow | PasskeyRow], *conditions: ColumnElement[bool]
+) -> ScalarSelect[int]:
+    """The number of the account's rows."""
+    of_user = select(func.count()).where(model.user_id == UserRow.id, *conditions)
+    return of_user.correlate(UserRow).scalar_subquery()
+
+
+ACCOUNT_COLUMNS = (
+    UserRow.id,
+    UserRow.username,
+    UserRow.created_at,
+    UserRow.mfa_enabled_at.is_not(None).label("mfa_enabled"),
+    _count(RecoveryCodeRow).label("recovery_codes_left"),
 )
-_passkeys = select(func.count()).select_from(PasskeyRow).where(PasskeyRow.user_id == UserRow.id).correlate(UserRow)
+# While the enrollment is pending, the first device is not confirmed.
+_can_answer = or_(TotpDeviceRow.confirmed_at.is_not(None), UserRow.mfa_enabled_at.is_(None))
+_factor_counts = (_count(TotpDeviceRow, _can_answer).label("devices"), _count(PasskeyRow).label("passkeys"))
 select_users = select(
     *ACCOUNT_COLUMNS,
-    UserRow.username_key,
+    UserRow.username_key.label("key"),
     UserRow.password_hash,
-    _sessions.scalar_subquery().label("sessions"),
-    _devices.scalar_subquery().label("devices"),
-    _passkeys.scalar_subquery().label("passkeys"),
+    _count(SessionRow).label("sessions"),
+    *_factor_counts,
     UserRow.enrollment_expires_at,
     UserRow.enrollment_code_digest,
     UserRow.otp_failures,
     UserRow.otp_blocked_until,
-    UserRow.otp_disabled_at,
-    UserRow.disabled_at,
+    UserRow.otp_disabled_at.is_not(None).label("otp_disabled"),
+    UserRow.disabled_at.is_not(None).label("disabled"),
 )
-_change = update(UserRow).where(_that_user)
-
-
-def account_of(row: "Row[*tuple[object, ...]]") -> Account:
-    """The account in a row that selected ACCOUNT_COLUMNS."""
-    return Account(
-        id=row.id,
-        username=row.username,
-        created_at=row.created_at,
-        mfa_enabled=row.mfa_enabled_at is not None,
-        recovery_codes_left=row.recovery_codes_left,
-    )
+update_user = update(UserRow).where(_that_user)
 
 
 @dataclass(frozen=True)
@@ -246,7 +234,7 @@ _LOCK = select_users.where(_that_user, may_sign_in).with_for_update(of=UserRow)
 
 def lock(connection: Connection, id: UUID, now: datetime) -> StoredUser | None:
     """Lock the account's row."""
-    return _lock(connection, _LOCK, {"user": id, "now": now})
+    return find_one(connection, _LOCK, {"user": id, "now": now}, user_of)
 
 
 _LOCK_BY_NAME = select_users.where(that_name, may_sign_in).with_for_update(of=UserRow)
@@ -254,30 +242,14 @@ _LOCK_BY_NAME = select_users.where(that_name, may_sign_in).with_for_update(of=Us
 
 def lock_by_name(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     """Lock the row of the account of that name."""
-    return _lock(connection, _LOCK_BY_NAME, {"name": key, "now": now})
+    return find_one(connection, _LOCK_BY_NAME, {"name": key, "now": now}, user_of)
 
 
-def _lock(connection: Connection, query: Executable, given: Mapping[str, Any]) -> StoredUser | None:
-    row = connection.execute(query, given).one_or_none()
-    return None if row is None else user_of(row)
-
-
-def user_of(row: "Row[*tuple[Any, ...]]") -> StoredUser:
-    """The account in a row of `select_users`."""
-    return StoredUser(
-        account=account_of(row),
-        key=row.username_key,
-        password_hash=row.password_hash,
-        sessions=row.sessions,
-        devices=row.devices,
-        passkeys=row.passkeys,
-        enrollment_expires_at=row.enrollment_expires_at,
-        enrollment_code_digest=row.enrollment_code_digest,
-        otp_failures=row.otp_failures,
-        otp_blocked_until=row.otp_blocked_until,
-        otp_disabled=row.otp_disabled_at is not None,
-        disabled=row.disabled_at is not None,
-    )
+def user_of(
+    id: UUID, username: str, created_at: datetime, mfa_enabled: bool, recovery_codes_left: int, **columns: Any
+) -> StoredUser:
+    """The account in the columns of `select_users`."""
+    return StoredUser(Account(id, username, created_at, mfa_enabled, recovery_codes_left), **columns)
 
 
 @dataclass(frozen=True)
@@ -288,9 +260,7 @@ class FactorCounts:
     passkeys: int
 
 
-_COUNT_FACTORS = select(
-    _devices.scalar_subquery().label("devices"), _passkeys.scalar_subquery().label("passkeys")
-).where(_that_user)
+_COUNT_FACTORS = select(*_factor_counts).where(_that_user)
 
 
 def count_factors(connection: Connection, id: UUID) -> FactorCounts:
@@ -306,15 +276,12 @@ _FIND = select(*ACCOUNT_COLUMNS).where(_that_user)
 
 def find(connection: Connection, id: UUID) -> Account:
     """The account of that id, which exists."""
-    return account_of(connection.execute(_FIND, {"user": id}).one())
-
-
-_REPLACE_PASSWORD_HASH = _change.values(password_hash=bindparam("new_hash"))
+    return Account(**connection.execute(_FIND, {"user": id}).mappings().one())
 
 
 def replace_password_hash(connection: Connection, id: UUID, new: str) -> None:
     """Store another hash for an account whose row is locked."""
-    connection.execute(_REPLACE_PASSWORD_HASH, {"user": id, "new_hash": new})
+    connection.execute(update_user, {"user": id, "password_hash": new})
 
 
 _IS_ENABLED = select(UserRow.mfa_enabled_at.is_not(None)).where(_that_user)
@@ -325,12 +292,10 @@ def is_enabled(connection: Connection, id: UUID) -> bool:
     return bool(connection.scalar(_IS_ENABLED, {"user": id}))
 
 
-_ENABLE_MFA = _change.values(mfa_enabled_at=bindparam("now"), enrollment_expires_at=None, enrollment_code_digest=None)
-
-
 def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
     """The account verified its first second factor: it stays, and the operator's enrollment code is used up."""
-    connection.execute(_ENABLE_MFA, {"user": id, "now": now})
+    columns = {"mfa_enabled_at": now, "enrollment_expires_at": None, "enrollment_code_digest": None}
+    connection.execute(update_user, {"user": id, **columns})
 
 
 def name_digest(key: str) -> bytes:
@@ -338,20 +303,11 @@ def name_digest(key: str) -> bytes:
     return digest(Purpose.RESERVED_NAME, key)
 
 
-@cache
-def _reserve_name(dialect: str) -> Executable:
-    """An upsert, since accounts whose names look alike can be deleted at the same moment."""
-    insertion = insert_by_engine(dialect, ReservedNameRow)
-    upsert: Executable = insertion.on_conflict_do_update(
-        index_elements=[ReservedNameRow.digest], set_={"ends_at": insertion.excluded.ends_at}
-    )
-    return upsert
-
-
 def reserve_name(connection: Connection, key: str, ends_at: datetime) -> None:
     """Reserve the name, and those that look like it, until then."""
     reserved = [{"digest": digest, "ends_at": ends_at} for digest in _reserved_digests(key)]
-    connection.execute(_reserve_name(connection.dialect.name), reserved)
+    # Accounts whose names look alike can be deleted at the same moment.
+    connection.execute(upsert(connection.dialect.name, ReservedNameRow, "ends_at"), reserved)
 
 
 _RELEASE_NAME = delete(ReservedNameRow).where(ReservedNameRow.digest == bindparam("name_digest"), _unexpired)

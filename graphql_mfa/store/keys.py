@@ -6,10 +6,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, and_, bindparam, func, or_, select, update
 
-from graphql_mfa.core.keys import sealed_by
+from graphql_mfa.store import find_all
 from graphql_mfa.store.models import SessionRow, TotpDeviceRow
 from graphql_mfa.store.sessions import lives
-from graphql_mfa.store.totp import StoredDevice, devices, new_seal, stored_device_of
+from graphql_mfa.store.totp import StoredDevice, devices, sealed_columns
 
 _NEXT_KEY = (
     select(TotpDeviceRow.key_id)
@@ -44,23 +44,17 @@ _SEALED_BY = (
 
 def sealed_by_key(connection: Connection, key_id: bytes, *, after: UUID, rows: int) -> list[StoredDevice]:
     """Some of the devices that the key sealed, in the order of their ids."""
-    found = connection.execute(_SEALED_BY, {"key": key_id, "after": after, "rows": rows})
-    return [stored_device_of(row) for row in found]
+    return find_all(connection, _SEALED_BY, {"key": key_id, "after": after, "rows": rows}, StoredDevice)
 
 
-_RE_ENCRYPT = (
-    update(TotpDeviceRow)
-    .where(TotpDeviceRow.id == bindparam("device"), TotpDeviceRow.sealed_secret == bindparam("old_seal"))
-    .values(new_seal)
+_RE_ENCRYPT = update(TotpDeviceRow).where(
+    TotpDeviceRow.id == bindparam("device"), TotpDeviceRow.sealed_secret == bindparam("old_seal")
 )
 
 
 def re_encrypt(connection: Connection, devices: Iterable[tuple[StoredDevice, bytes]]) -> None:
     """Store each device's re-encrypted secret, unless it changed meanwhile."""
-    rows = [
-        {"device": device.id, "old_seal": device.sealed_secret, "new_seal": seal, "new_key": sealed_by(seal)}
-        for device, seal in devices
-    ]
+    rows = [{"device": device.id, "old_seal": device.sealed_secret, **sealed_columns(seal)} for device, seal in devices]
     if rows:
         connection.execute(_RE_ENCRYPT, rows)
 

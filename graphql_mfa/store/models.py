@@ -1,5 +1,6 @@
 """The tables: a class for the rows of each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar
@@ -9,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Enum,
     ForeignKey,
     Index,
     Integer,
@@ -21,6 +23,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from graphql_mfa.core import Described
+from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.totp import DEFAULT_DEVICE_NAME
 
 
@@ -37,6 +42,25 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         """Return an aware datetime in UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Words(TypeDecorator[tuple[str, ...]]):
+    """A tuple of words, or of members of an enum, separated by spaces."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, of: type[str] = str) -> None:
+        super().__init__()
+        self.of = of
+
+    def process_bind_param(self, value: Iterable[str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """Join the words."""
+        return None if value is None else " ".join(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
+        """Split the words."""
+        return None if value is None else tuple(map(self.of, value.split()))
 
 
 Digest = Annotated[bytes, mapped_column(LargeBinary(32))]
@@ -65,7 +89,13 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
-    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: UtcDateTime, str: String}
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcDateTime,
+        str: String,
+        Described: Enum(Described, native_enum=False, length=None),
+        tuple[str, ...]: Words,
+        tuple[FactorKind, ...]: Words(FactorKind),
+    }
 
 
 class UserRow(Base):
@@ -162,8 +192,7 @@ class PasskeyRow(Base):
     # Null if the client did not say.
     discoverable: Mapped[bool | None]
     aaguid: Mapped[UUID]
-    # Separated by spaces.
-    transports: Mapped[str]
+    transports: Mapped[tuple[str, ...]]
     name: Mapped[str]
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
@@ -224,16 +253,16 @@ class SessionRow(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[OwnerId] = mapped_column(index=True)
     created_at: Mapped[datetime]
-    # When a second factor was verified last, and the kinds verified in this session, separated by spaces.
+    # When a second factor was verified last, and the kinds verified in this session.
     authenticated_at: Mapped[datetime]
-    factors: Mapped[str] = mapped_column("factor", key="factors")
+    factors: Mapped[tuple[FactorKind, ...]] = mapped_column("factor", key="factors")
     # The authenticator apps or passkeys that opened it and were verified last. Null for recovery codes, or if unknown.
     opened_by: Mapped[UUID | None]
     verified_by: Mapped[UUID | None]
     # Whether the last one was a passkey that verified its user.
     user_verified: Mapped[bool] = mapped_column(default=False, server_default=false())
-    # Of authentication (RFC 8176), separated by spaces. Null if an earlier release opened it: password and factors.
-    methods: Mapped[str | None]
+    # Of authentication (RFC 8176). Null if an earlier release opened it: password and factors.
+    methods: Mapped[tuple[str, ...] | None]
     # Since when that verification no longer allows sensitive operations; null while it may.
     stale_since: Mapped[datetime | None]
     # Of the client that signed in or refreshed last.
@@ -315,14 +344,14 @@ class SecurityEventRow(Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     user_id: Mapped[UUID]
-    kind: Mapped[str]
+    kind: Mapped[SecurityEventKind]
     at: Mapped[datetime] = mapped_column(index=True)
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
     # Of the attempts that it sums up.
     count: Mapped[int | None]
     # The kind of second factor that it is about.
-    factor: Mapped[str | None]
+    factor: Mapped[FactorKind | None]
 
 
 class DeletionRow(Base):

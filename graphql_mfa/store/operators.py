@@ -1,14 +1,13 @@
-"""What only operators do with accounts: page through all, import a device, reset, disable."""
+"""What only operators do with accounts: page through all, reset, disable."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, String, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, String, bindparam, func, select
 
-from graphql_mfa.store import passkeys, totp
-from graphql_mfa.store.accounts import StoredUser, is_live, select_users, that_name, user_of
-from graphql_mfa.store.models import RecoveryCodeRow, SessionRow, TotpDeviceRow, UserRow
+from graphql_mfa.store import find_all, find_one, passkeys, recovery_codes, totp
+from graphql_mfa.store.accounts import StoredUser, is_live, select_users, that_name, update_user, user_of
+from graphql_mfa.store.models import SessionRow, UserRow
 from graphql_mfa.store.sessions import lives
 
 _FIND = select_users.where(that_name, is_live)
@@ -24,31 +23,21 @@ _PAGE = (
     .limit(bindparam("rows"))
 )
 _COUNT_SESSIONS = select(func.count()).where(SessionRow.user_id == bindparam("user"), lives)
-_ADD_DEVICE = insert(TotpDeviceRow)
-_REMOVE_RECOVERY_CODES = delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == bindparam("user"))
-_change = update(UserRow).where(UserRow.id == bindparam("user"))
-_REQUIRE_ENROLLMENT = _change.values(
-    mfa_enabled_at=None, enrollment_expires_at=None, enrollment_code_digest=bindparam("code")
-)
-_SET_DISABLED = _change.values(disabled_at=bindparam("since"))
 
 
 def find(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     """The account of that name, disabled or not."""
-    row = connection.execute(_FIND, {"name": key, "now": now}).one_or_none()
-    return None if row is None else user_of(row)
+    return find_one(connection, _FIND, {"name": key, "now": now}, user_of)
 
 
 def lock(connection: Connection, key: str, now: datetime) -> StoredUser | None:
     """As `find`, and lock its row."""
-    row = connection.execute(_LOCK, {"name": key, "now": now}).one_or_none()
-    return None if row is None else user_of(row)
+    return find_one(connection, _LOCK, {"name": key, "now": now}, user_of)
 
 
 def page(connection: Connection, now: datetime, *, prefix: str, after: str, rows: int) -> list[StoredUser]:
     """Some accounts in the order of their names, from the one after `after` on."""
-    found = connection.execute(_PAGE, {"after": after, "prefix": prefix, "rows": rows, "now": now})
-    return [user_of(row) for row in found]
+    return find_all(connection, _PAGE, {"after": after, "prefix": prefix, "rows": rows, "now": now}, user_of)
 
 
 def count_sessions(connection: Connection, id: UUID, now: datetime) -> int:
@@ -56,19 +45,15 @@ def count_sessions(connection: Connection, id: UUID, now: datetime) -> int:
     return connection.scalar(_COUNT_SESSIONS, {"user": id, "now": now}) or 0
 
 
-def add_device(connection: Connection, row: dict[str, Any]) -> None:
-    """Import the authenticator app of an account that was just imported."""
-    connection.execute(_ADD_DEVICE, row)
-
-
 def require_enrollment(connection: Connection, id: UUID, code_digest: bytes) -> None:
     """Remove every factor, and require that code for a new enrollment."""
     totp.remove_all(connection, id)
     passkeys.remove_all(connection, id)
-    connection.execute(_REMOVE_RECOVERY_CODES, {"user": id})
-    connection.execute(_REQUIRE_ENROLLMENT, {"user": id, "code": code_digest})
+    recovery_codes.remove_all(connection, id)
+    columns = {"mfa_enabled_at": None, "enrollment_expires_at": None, "enrollment_code_digest": code_digest}
+    connection.execute(update_user, {"user": id, **columns})
 
 
 def set_disabled(connection: Connection, id: UUID, since: datetime | None) -> None:
     """Refuse sign-ins to the account; or, without a time, allow them again."""
-    connection.execute(_SET_DISABLED, {"user": id, "since": since})
+    connection.execute(update_user, {"user": id, "disabled_at": since})

@@ -1,6 +1,5 @@
 """Passkeys: add, find, use, name, remove; and ceremonies that were answered."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -9,10 +8,7 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Connection,
-    Executable,
     LargeBinary,
-    RowMapping,
-    String,
     bindparam,
     case,
     delete,
@@ -22,11 +18,10 @@ from sqlalchemy import (
 )
 
 from graphql_mfa.core.passkeys import Assertion, CredentialRecord
-from graphql_mfa.store import insert_unless_there
-from graphql_mfa.store.accounts import StoredUser, is_live, select_users, user_of
+from graphql_mfa.store import columns_of, find_all, find_one, insert_unless_there
+from graphql_mfa.store.accounts import StoredUser, is_live, select_users, update_user, user_of
 from graphql_mfa.store.models import KnownAddressRow, PasskeyRow, UsedCeremonyRow, UserRow
 
-_columns = tuple(column for column in PasskeyRow.__table__.columns if column.key != "user_id")
 _of_user = PasskeyRow.user_id == bindparam("user")
 _that_one = (PasskeyRow.id == bindparam("passkey"), _of_user)
 
@@ -41,13 +36,7 @@ class StoredPasskey(CredentialRecord):
     last_used_at: datetime | None
 
 
-def _passkey_of(row: RowMapping) -> StoredPasskey:
-    return StoredPasskey(**{**row, "transports": tuple(row["transports"].split())})
-
-
-def _find(connection: Connection, statement: Executable, given: Mapping[str, object]) -> StoredPasskey | None:
-    row = connection.execute(statement, given).mappings().one_or_none()
-    return None if row is None else _passkey_of(row)
+_columns = columns_of(PasskeyRow, StoredPasskey)
 
 
 def use_ceremony(connection: Connection, digest: bytes, expires_at: datetime) -> bool:
@@ -56,7 +45,6 @@ def use_ceremony(connection: Connection, digest: bytes, expires_at: datetime) ->
 
 
 _HANDLE = select(UserRow.webauthn_handle).where(UserRow.id == bindparam("user"))
-_SET_HANDLE = update(UserRow).where(UserRow.id == bindparam("user")).values(webauthn_handle=bindparam("new_handle"))
 
 
 def find_handle(connection: Connection, user_id: UUID) -> bytes | None:
@@ -66,16 +54,15 @@ def find_handle(connection: Connection, user_id: UUID) -> bytes | None:
 
 def set_handle(connection: Connection, user_id: UUID, handle: bytes) -> None:
     """Name an account, whose row is locked, for its life."""
-    connection.execute(_SET_HANDLE, {"user": user_id, "new_handle": handle})
+    connection.execute(update_user, {"user": user_id, "webauthn_handle": handle})
 
 
 def add(
     connection: Connection, *, id: UUID, user_id: UUID, passkey: CredentialRecord, name: str, now: datetime
 ) -> StoredPasskey | None:
     """Add a passkey; None if any account has its credential id."""
-    values = vars(passkey) | {"id": id, "name": name, "created_at": now, "last_used_at": None}
-    row = values | {"user_id": user_id, "transports": " ".join(passkey.transports)}
-    return StoredPasskey(**values) if insert_unless_there(connection, PasskeyRow, [row]) else None
+    added = StoredPasskey(**vars(passkey), id=id, name=name, created_at=now, last_used_at=None)
+    return added if insert_unless_there(connection, PasskeyRow, [vars(added) | {"user_id": user_id}]) else None
 
 
 _OF_USER = select(*_columns).where(_of_user).order_by(PasskeyRow.created_at, PasskeyRow.id)
@@ -83,7 +70,7 @@ _OF_USER = select(*_columns).where(_of_user).order_by(PasskeyRow.created_at, Pas
 
 def of_user(connection: Connection, user_id: UUID) -> list[StoredPasskey]:
     """The passkeys of the account, oldest first."""
-    return [_passkey_of(row) for row in connection.execute(_OF_USER, {"user": user_id}).mappings()]
+    return find_all(connection, _OF_USER, {"user": user_id}, StoredPasskey)
 
 
 _LOCK = select(*_columns).where(*_that_one).with_for_update()
@@ -91,7 +78,7 @@ _LOCK = select(*_columns).where(*_that_one).with_for_update()
 
 def lock(connection: Connection, id: UUID, user_id: UUID) -> StoredPasskey | None:
     """Lock that passkey of that account."""
-    return _find(connection, _LOCK, {"passkey": id, "user": user_id})
+    return find_one(connection, _LOCK, {"passkey": id, "user": user_id}, StoredPasskey)
 
 
 _FIND_BY_CREDENTIAL = (
@@ -112,7 +99,8 @@ def find_of_user(
 
     The account's row is locked.
     """
-    return _find(connection, _FIND_BY_CREDENTIAL, {"credential": credential_id, "user": user_id, "handle": handle})
+    given = {"credential": credential_id, "user": user_id, "handle": handle}
+    return find_one(connection, _FIND_BY_CREDENTIAL, given, StoredPasskey)
 
 
 _LOCK_OWNER = (
@@ -124,8 +112,7 @@ _LOCK_OWNER = (
 
 def lock_owner(connection: Connection, credential_id: bytes, now: datetime) -> StoredUser | None:
     """Lock the account that has that credential id, a disabled one too."""
-    row = connection.execute(_LOCK_OWNER, {"credential": credential_id, "now": now}).one_or_none()
-    return None if row is None else user_of(row)
+    return find_one(connection, _LOCK_OWNER, {"credential": credential_id, "now": now}, user_of)
 
 
 _FIND_KNOWN_OWNER = (
@@ -144,12 +131,7 @@ _counter: BindParameter[int] = bindparam("counter", type_=BigInteger)
 _USE = (
     update(PasskeyRow)
     .where(PasskeyRow.id == bindparam("passkey"))
-    .values(
-        sign_count=case((PasskeyRow.sign_count < _counter, _counter), else_=PasskeyRow.sign_count),
-        backed_up=bindparam("copied"),
-        user_verified=bindparam("verified"),
-        last_used_at=bindparam("now"),
-    )
+    .values(sign_count=case((PasskeyRow.sign_count < _counter, _counter), else_=PasskeyRow.sign_count))
 )
 
 
@@ -158,19 +140,19 @@ def use(connection: Connection, id: UUID, assertion: Assertion, now: datetime) -
     given = {
         "passkey": id,
         "counter": assertion.sign_count,
-        "copied": assertion.backed_up,
-        "verified": assertion.user_verified,
-        "now": now,
+        "backed_up": assertion.backed_up,
+        "user_verified": assertion.user_verified,
+        "last_used_at": now,
     }
     connection.execute(_USE, given)
 
 
-_RENAME = update(PasskeyRow).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_columns)
+_RENAME = update(PasskeyRow).where(*_that_one).returning(*_columns)
 
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str) -> StoredPasskey | None:
     """Rename that passkey of that account; None when it has none of that id."""
-    return _find(connection, _RENAME, {"passkey": id, "user": user_id, "new_name": name})
+    return find_one(connection, _RENAME, {"passkey": id, "user": user_id, "name": name}, StoredPasskey)
 
 
 _REMOVE_ALL = delete(PasskeyRow).where(_of_user)

@@ -7,17 +7,25 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from graphql_mfa.store.models import RecoveryCodeRow
 
+_of_user = RecoveryCodeRow.user_id == bindparam("user")
+_that_code = (_of_user, RecoveryCodeRow.digest == bindparam("code"))
 _ADD = insert(RecoveryCodeRow)
-_REMOVE_ALL = delete(RecoveryCodeRow).where(RecoveryCodeRow.user_id == bindparam("user"))
 
 
 def replace(connection: Connection, user_id: UUID, digests: Iterable[bytes]) -> None:
     """Store the digests of a set, in place of whatever is there."""
-    connection.execute(_REMOVE_ALL, {"user": user_id})
+    remove_all(connection, user_id)
     connection.execute(_ADD, [{"user_id": user_id, "digest": digest} for digest in digests])
 
 
-_that_code = (RecoveryCodeRow.user_id == bindparam("user"), RecoveryCodeRow.digest == bindparam("code"))
+_REMOVE_ALL = delete(RecoveryCodeRow).where(_of_user)
+
+
+def remove_all(connection: Connection, user_id: UUID) -> None:
+    """Remove every recovery code of the account."""
+    connection.execute(_REMOVE_ALL, {"user": user_id})
+
+
 _CONSUME = delete(RecoveryCodeRow).where(*_that_code)
 
 

@@ -5,28 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    String,
-    Uuid,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind, first_event_id
-from graphql_mfa.store.models import (
-    DeletionRow,
-    SecurityEventRow,
-    UtcDateTime,
-)
+from graphql_mfa.store import columns_of, find_all, insert_if, new_row
+from graphql_mfa.store.models import DeletionRow, SecurityEventRow
 
 LAST_ID = UUID(int=2**128 - 1)
 _of_user = SecurityEventRow.user_id == bindparam("user")
@@ -56,36 +40,20 @@ _ADD = insert(SecurityEventRow)
 
 def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> None:
     """Insert events."""
-    rows = [
-        vars(event) | {"user_id": user_id, "kind": event.kind.value, "factor": event.factor and event.factor.value}
-        for event in events
-    ]
-    connection.execute(_ADD, rows)
+    connection.execute(_ADD, [vars(event) | {"user_id": user_id} for event in events])
 
 
 _HOUR = timedelta(hours=1)
-_of_kind = and_(
-    SecurityEventRow.user_id == bindparam("of_user", type_=Uuid()),
-    SecurityEventRow.kind == bindparam("of_kind", type_=String),
-)
+_of_kind = and_(SecurityEventRow.user_id == bindparam("new_user_id"), SecurityEventRow.kind == bindparam("new_kind"))
 _of_last_hour = (
     select(SecurityEventRow.id)
-    .where(_of_kind, SecurityEventRow.id >= bindparam("hour_ago", type_=Uuid()))
+    .where(_of_kind, SecurityEventRow.id >= bindparam("hour_ago"))
     .limit(bindparam("most"))
     .subquery()
 )
-_since = exists().where(_of_kind, SecurityEventRow.id >= bindparam("once_since", type_=Uuid()))
-_ADD_BOUNDED = insert(SecurityEventRow).from_select(
-    ["id", "user_id", "kind", "at", "ip_address", "user_agent", "factor"],
-    select(
-        bindparam("new_id", type_=Uuid()),
-        bindparam("of_user", type_=Uuid()),
-        bindparam("of_kind", type_=String),
-        bindparam("now", type_=UtcDateTime),
-        bindparam("from_address", type_=String),
-        bindparam("from_agent", type_=String),
-        bindparam("of_factor", type_=String),
-    ).where(select(func.count()).select_from(_of_last_hour).scalar_subquery() < bindparam("most"), ~_since),
+_since = exists().where(_of_kind, SecurityEventRow.id >= bindparam("once_since"))
+_ADD_BOUNDED = insert_if(
+    SecurityEventRow, select(func.count()).select_from(_of_last_hour).scalar_subquery() < bindparam("most"), ~_since
 )
 
 
@@ -93,31 +61,16 @@ def add_bounded(
     connection: Connection, user_id: UUID, event: StoredEvent, most_per_hour: int, once_since: datetime | None
 ) -> bool:
     """Insert an event unless the account has `most_per_hour` of its kind in an hour, or any since `once_since`."""
-    values = {
-        "new_id": event.id,
-        "of_user": user_id,
-        "of_kind": event.kind.value,
-        "now": event.at,
-        "from_address": event.ip_address,
-        "from_agent": event.user_agent,
-        "of_factor": event.factor and event.factor.value,
+    bounds = {
         "hour_ago": first_event_id(event.at - _HOUR),
         "most": most_per_hour,
         "once_since": LAST_ID if once_since is None else first_event_id(once_since),
     }
-    return connection.execute(_ADD_BOUNDED, values).rowcount == 1
+    return connection.execute(_ADD_BOUNDED, new_row(**vars(event), user_id=user_id) | bounds).rowcount == 1
 
 
 _NEWEST = (
-    select(
-        SecurityEventRow.id,
-        SecurityEventRow.kind,
-        SecurityEventRow.at,
-        SecurityEventRow.ip_address,
-        SecurityEventRow.user_agent,
-        SecurityEventRow.count,
-        SecurityEventRow.factor,
-    )
+    select(*columns_of(SecurityEventRow, StoredEvent))
     .where(_of_user, SecurityEventRow.id < bindparam("before"))
     .order_by(SecurityEventRow.id.desc())
     .limit(bindparam("rows"))
@@ -126,13 +79,7 @@ _NEWEST = (
 
 def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST_ID) -> list[StoredEvent]:
     """The latest events of an account, newest first: those before the event with that id."""
-    found = connection.execute(_NEWEST, {"user": user_id, "before": before, "rows": rows})
-    return [_event_of(row) for row in found.mappings()]
-
-
-def _event_of(row: RowMapping) -> StoredEvent:
-    factor = FactorKind[row["factor"]] if row["factor"] else None
-    return StoredEvent(**{**row, "kind": SecurityEventKind[row["kind"]], "factor": factor})
+    return find_all(connection, _NEWEST, {"user": user_id, "before": before, "rows": rows}, StoredEvent)
 
 
 def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | None, now: datetime) -> None:
@@ -186,15 +133,11 @@ _some = SecurityEventRow.id.in_(
     select(SecurityEventRow.id).where(_of_user).order_by(SecurityEventRow.id).limit(bindparam("rows"))
 )
 _REMOVE_SOME = delete(SecurityEventRow).where(_some, _of_user)
-_MAKE_ANONYMOUS = (
-    update(SecurityEventRow)
-    .where(_some, _of_user)
-    .values(user_id=bindparam("replacement", type_=Uuid()), ip_address=None, user_agent=None)
-)
+_MAKE_ANONYMOUS = update(SecurityEventRow).where(_some, _of_user).values(ip_address=None, user_agent=None)
 
 
 def _erase(connection: Connection, user_id: UUID, replacement_id: UUID | None, rows: int) -> int:
     given = {"user": user_id, "rows": rows}
     if replacement_id is None:
         return connection.execute(_REMOVE_SOME, given).rowcount
-    return connection.execute(_MAKE_ANONYMOUS, given | {"replacement": replacement_id}).rowcount
+    return connection.execute(_MAKE_ANONYMOUS, given | {"user_id": replacement_id}).rowcount

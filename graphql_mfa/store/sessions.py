@@ -1,42 +1,21 @@
 """Sessions: open, find, rotate, end."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, insert, or_, select, update
 
 from graphql_mfa.core.accounts import PASSWORD_METHOD, Account, FactorKind, Proof
-from graphql_mfa.store.accounts import ACCOUNT_COLUMNS, account_of
+from graphql_mfa.store import columns_of, find_all, find_one
+from graphql_mfa.store.accounts import ACCOUNT_COLUMNS
 from graphql_mfa.store.models import SessionRow, UsedRefreshTokenRow, UserRow
 
 lives = SessionRow.expires_at > bindparam("now")
-_COLUMNS = (
-    SessionRow.id,
-    SessionRow.user_id,
-    SessionRow.created_at,
-    SessionRow.authenticated_at,
-    # By the attribute's name: the column has another one.
-    SessionRow.factors.label("factors"),
-    SessionRow.ends_at,
-    SessionRow.expires_at,
-    SessionRow.generation,
-    SessionRow.refreshed_at,
-    SessionRow.key_id,
-    SessionRow.refresh_digest,
-    SessionRow.family_digest,
-    SessionRow.ip_address,
-    SessionRow.user_agent,
-    SessionRow.retry_digest,
-    SessionRow.refreshes,
-    SessionRow.refresh_window_ends_at,
-    SessionRow.opened_by,
-    SessionRow.verified_by,
-    SessionRow.stale_since,
-    SessionRow.user_verified,
-    SessionRow.methods.label("methods"),
-)
+_of_user = and_(SessionRow.user_id == bindparam("user"), lives)
+_own = and_(SessionRow.id == bindparam("session"), _of_user)
+_others = and_(SessionRow.id != bindparam("session"), _of_user)
 _is_current = SessionRow.refresh_digest == bindparam("token")
 # A scalar, so that PostgreSQL combines three indexes; with IN it would scan the table.
 _earlier = (
@@ -46,9 +25,7 @@ _is_of_token = and_(
     or_(_is_current, SessionRow.family_digest == bindparam("family"), SessionRow.id == _earlier),
     lives,
 )
-_END_ALL = delete(SessionRow).where(SessionRow.user_id == bindparam("user"), lives)
-_END_OTHERS = _END_ALL.where(SessionRow.id != bindparam("session"))
-_make_stale = update(SessionRow).values(stale_since=bindparam("now"))
+_UPDATE = update(SessionRow).where(SessionRow.id == bindparam("session"))
 
 
 @dataclass(frozen=True)
@@ -99,37 +76,13 @@ class TokenOwner:
     is_current: bool
 
 
-@dataclass(frozen=True)
-class ListedSession:
-    """A live session as its user may see it. last_used_at: when it was opened or refreshed last, by that client."""
-
-    id: UUID
-    created_at: datetime
-    last_used_at: datetime
-    authenticated_at: datetime
-    factors: tuple[FactorKind, ...]
-    ip_address: str | None
-    user_agent: str | None
+_select = select(*columns_of(SessionRow, StoredSession))
 
 
-def _session_of(row: RowMapping | None) -> StoredSession | None:
-    if row is None:
-        return None
-    factors = _factors_of(row["factors"])
-    methods = tuple(row["methods"].split()) if row["methods"] else _methods_of_earlier_release(factors)
-    return StoredSession(**{**row, "factors": factors, "methods": methods})
-
-
-def _methods_of_earlier_release(factors: Iterable[FactorKind]) -> tuple[str, ...]:
-    return (PASSWORD_METHOD, *(method for factor in factors for method in Proof(factor).methods))
-
-
-def _factors_of(names: str) -> tuple[FactorKind, ...]:
-    return tuple(FactorKind[name] for name in names.split())
-
-
-def _names_of(factors: Iterable[FactorKind]) -> str:
-    return " ".join(factor.value for factor in factors)
+def _session_of(factors: tuple[FactorKind, ...], methods: tuple[str, ...] | None, **columns: Any) -> StoredSession:
+    if not methods:  # an earlier release opened it
+        methods = (PASSWORD_METHOD, *(method for factor in factors for method in Proof(factor).methods))
+    return StoredSession(factors=factors, methods=methods, **columns)
 
 
 _ADD = insert(SessionRow)
@@ -137,13 +90,12 @@ _ADD = insert(SessionRow)
 
 def add(connection: Connection, session: StoredSession) -> None:
     """Open a session."""
-    values = vars(session) | {"factors": _names_of(session.factors), "methods": " ".join(session.methods)}
-    connection.execute(_ADD, values)
+    connection.execute(_ADD, vars(session))
 
 
 _beyond = (
     select(SessionRow.id)
-    .where(SessionRow.user_id == bindparam("user"), lives)
+    .where(_of_user)
     .order_by(SessionRow.refreshed_at.desc(), SessionRow.id)
     .offset(bindparam("most"))
 )
@@ -158,7 +110,7 @@ def end_beyond(connection: Connection, user_id: UUID, now: datetime, most: int) 
 _FIND_ACCOUNT = (
     select(*ACCOUNT_COLUMNS, SessionRow.authenticated_at, SessionRow.stale_since)
     .join(SessionRow, SessionRow.user_id == UserRow.id)
-    .where(SessionRow.id == bindparam("session"), SessionRow.user_id == bindparam("user"), lives)
+    .where(_own)
 )
 
 
@@ -166,29 +118,31 @@ def find_account(
     connection: Connection, id: UUID, user_id: UUID, now: datetime
 ) -> tuple[Account, datetime, bool] | None:
     """The account, if the session is live and its own; when it verified a factor, and whether that still counts."""
-    row = connection.execute(_FIND_ACCOUNT, {"session": id, "user": user_id, "now": now}).one_or_none()
-    return None if row is None else (account_of(row), row.authenticated_at, row.stale_since is None)
+    given = {"session": id, "user": user_id, "now": now}
+    return find_one(connection, _FIND_ACCOUNT, given, _account_of)
 
 
-_LOCK = (
-    select(*_COLUMNS)
-    .where(SessionRow.id == bindparam("session"), SessionRow.user_id == bindparam("user"), lives)
-    .with_for_update()
-)
+def _account_of(
+    authenticated_at: datetime, stale_since: datetime | None, **account: Any
+) -> tuple[Account, datetime, bool]:
+    return Account(**account), authenticated_at, stale_since is None
+
+
+_LOCK = _select.where(_own).with_for_update()
 
 
 def lock(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> StoredSession | None:
     """Lock the live session of that account; None when it has ended."""
-    return _session_of(connection.execute(_LOCK, {"session": id, "user": user_id, "now": now}).mappings().one_or_none())
+    return find_one(connection, _LOCK, {"session": id, "user": user_id, "now": now}, _session_of)
 
 
-_LOCK_BY_REFRESH_TOKEN = select(*_COLUMNS).where(_is_of_token).with_for_update()
+_LOCK_BY_REFRESH_TOKEN = _select.where(_is_of_token).with_for_update()
 
 
 def lock_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> StoredSession | None:
     """Lock the live session that the token belongs to, or belonged to before it was traded in."""
     given = {"token": digest, "family": family, "now": now}
-    return _session_of(connection.execute(_LOCK_BY_REFRESH_TOKEN, given).mappings().one_or_none())
+    return find_one(connection, _LOCK_BY_REFRESH_TOKEN, given, _session_of)
 
 
 _ROTATED = (
@@ -204,55 +158,39 @@ _ROTATED = (
     "refreshes",
     "refresh_window_ends_at",
 )
-_ROTATE = (
-    update(SessionRow)
-    .where(SessionRow.id == bindparam("session"), SessionRow.refresh_digest == bindparam("old_digest"))
-    .values({name: bindparam(f"new_{name}") for name in _ROTATED})
-)
+_ROTATE = _UPDATE.where(SessionRow.refresh_digest == bindparam("old_digest"))
 
 
 def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
     """Replace the current pair of a session, or store that it was issued again. False: it has another pair by now."""
     given = {"session": session.id, "old_digest": session.refresh_digest}
-    given |= {f"new_{name}": getattr(rotated, name) for name in _ROTATED}
+    given |= {name: getattr(rotated, name) for name in _ROTATED}
     return connection.execute(_ROTATE, given).rowcount == 1
 
 
-_FIND_BY_REFRESH_TOKEN = select(SessionRow.id, SessionRow.user_id, _is_current.label("is_current")).where(_is_of_token)
+_FIND_BY_REFRESH_TOKEN = select(
+    SessionRow.id.label("session_id"), SessionRow.user_id, _is_current.label("is_current")
+).where(_is_of_token)
 
 
 def find_by_refresh_token(connection: Connection, digest: bytes, family: bytes, now: datetime) -> TokenOwner | None:
     """The live session that the token belongs to, or belonged to before it was traded in."""
     given = {"token": digest, "family": family, "now": now}
-    row = connection.execute(_FIND_BY_REFRESH_TOKEN, given).one_or_none()
-    return None if row is None else TokenOwner(row.id, row.user_id, bool(row.is_current))
-
-
-_REAUTHENTICATE = (
-    update(SessionRow)
-    .where(SessionRow.id == bindparam("session"))
-    .values(
-        authenticated_at=bindparam("at"),
-        factors=bindparam("verified"),
-        methods=bindparam("by_methods"),
-        verified_by=bindparam("factor_id"),
-        user_verified=bindparam("by_user"),
-        stale_since=None,
-    )
-)
+    return find_one(connection, _FIND_BY_REFRESH_TOKEN, given, TokenOwner)
 
 
 def reauthenticate(connection: Connection, session: StoredSession) -> None:
     """A second factor was verified again. The session's row is locked."""
     given = {
         "session": session.id,
-        "at": session.authenticated_at,
-        "verified": _names_of(session.factors),
-        "by_methods": " ".join(session.methods),
-        "factor_id": session.verified_by,
-        "by_user": session.user_verified,
+        "authenticated_at": session.authenticated_at,
+        "factors": session.factors,
+        "methods": session.methods,
+        "verified_by": session.verified_by,
+        "user_verified": session.user_verified,
+        "stale_since": None,
     }
-    connection.execute(_REAUTHENTICATE, given)
+    connection.execute(_UPDATE, given)
 
 
 _END = delete(SessionRow).where(SessionRow.id == bindparam("session"))
@@ -263,9 +201,15 @@ def end(connection: Connection, id: UUID) -> int:
     return connection.execute(_END, {"session": id}).rowcount
 
 
+_END_ALL = delete(SessionRow).where(_of_user)
+
+
 def end_all(connection: Connection, user_id: UUID, now: datetime) -> int:
     """End every live session of the account; return how many were ended."""
     return connection.execute(_END_ALL, {"user": user_id, "now": now}).rowcount
+
+
+_END_OTHERS = delete(SessionRow).where(_others)
 
 
 def end_others(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> int:
@@ -284,50 +228,29 @@ def end_others_of_factor(connection: Connection, factor_id: UUID, id: UUID, user
     return connection.execute(_END_OTHERS_OF_FACTOR, given).rowcount
 
 
-_MAKE_STALE = _make_stale.where(SessionRow.id == bindparam("session"))
-
-
 def make_stale(connection: Connection, id: UUID, now: datetime) -> None:
     """Require another second factor of that session before sensitive operations."""
-    connection.execute(_MAKE_STALE, {"session": id, "now": now})
+    connection.execute(_UPDATE, {"session": id, "stale_since": now})
 
 
-_MAKE_OTHERS_STALE = _make_stale.where(
-    SessionRow.user_id == bindparam("user"),
-    SessionRow.id != bindparam("session"),
-    SessionRow.stale_since.is_(None),
-    lives,
-)
+_MAKE_OTHERS_STALE = update(SessionRow).where(_others, SessionRow.stale_since.is_(None))
 
 
 def make_others_stale(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> None:
     """Require another second factor of every other live session of the account before sensitive operations."""
-    connection.execute(_MAKE_OTHERS_STALE, {"session": id, "user": user_id, "now": now})
+    given = {"session": id, "user": user_id, "now": now, "stale_since": now}
+    connection.execute(_MAKE_OTHERS_STALE, given)
 
 
-_USED_LAST = (
-    select(
-        SessionRow.id,
-        SessionRow.created_at,
-        SessionRow.refreshed_at.label("last_used_at"),
-        SessionRow.authenticated_at,
-        SessionRow.factors.label("factors"),
-        SessionRow.ip_address,
-        SessionRow.user_agent,
-    )
-    .where(SessionRow.user_id == bindparam("user"), lives)
-    .order_by(SessionRow.refreshed_at.desc(), SessionRow.id)
-    .limit(bindparam("rows"))
-)
+_USED_LAST = _select.where(_of_user).order_by(SessionRow.refreshed_at.desc(), SessionRow.id).limit(bindparam("rows"))
 
 
-def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[ListedSession]:
+def used_last(connection: Connection, user_id: UUID, now: datetime, rows: int) -> list[StoredSession]:
     """The account's live sessions, newest use first, up to `rows`."""
-    found = connection.execute(_USED_LAST, {"user": user_id, "now": now, "rows": rows}).mappings()
-    return [ListedSession(**{**row, "factors": _factors_of(row["factors"])}) for row in found]
+    return find_all(connection, _USED_LAST, {"user": user_id, "now": now, "rows": rows}, _session_of)
 
 
-_END_OWN = _END_ALL.where(SessionRow.id == bindparam("session"))
+_END_OWN = delete(SessionRow).where(_own)
 
 
 def end_own(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> bool:

@@ -3,31 +3,27 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Connection,
     Executable,
     Integer,
-    LargeBinary,
-    Uuid,
     bindparam,
     delete,
     exists,
     func,
-    insert,
-    literal,
     select,
     update,
 )
-from sqlalchemy.orm import aliased
 
-from graphql_mfa.store import insert_by_engine
+from graphql_mfa.store import find_one, insert_if, new_row, upsert
 from graphql_mfa.store.accounts import StoredUser, may_sign_in, select_users, that_name, user_of
-from graphql_mfa.store.models import ChallengeRow, KnownAddressRow, UserRow, UtcDateTime
+from graphql_mfa.store.models import ChallengeRow, KnownAddressRow, UserRow
 
-_known = aliased(KnownAddressRow)
-_addresses_of_user = _known.user_id == bindparam("of")
+_addresses_of_user = KnownAddressRow.user_id == bindparam("user")
+_that_challenge = ChallengeRow.digest == bindparam("challenge")
 
 
 @dataclass(frozen=True)
@@ -66,9 +62,7 @@ _FIND_FOR_LOGIN = select(
 
 def find_for_login(connection: Connection, key: str, address: str, now: datetime) -> LoginCandidate | None:
     """The account of that name, and whether it ever signed in from that address."""
-    found = connection.execute(_FIND_FOR_LOGIN, {"name": key, "address": address, "now": now})
-    row = found.mappings().one_or_none()
-    return None if row is None else LoginCandidate(**row)
+    return find_one(connection, _FIND_FOR_LOGIN, {"name": key, "address": address, "now": now}, LoginCandidate)
 
 
 # Within a day, so that `last_used_at` is behind by a day at most.
@@ -83,12 +77,15 @@ _latest_address = (
 # Both, so that PostgreSQL reads both again after it had to wait: the challenge may have been answered meanwhile.
 _LOCK_BY_CHALLENGE = (
     select_users.add_columns(
-        ChallengeRow.attempts, ChallengeRow.refused_passwords, _latest_address.label("latest_address")
+        ChallengeRow.digest,
+        (bindparam("attempts", type_=Integer) - ChallengeRow.attempts - 1).label("attempts_left"),
+        _latest_address.label("latest_address"),
+        ChallengeRow.refused_passwords,
     )
     .join(ChallengeRow, ChallengeRow.user_id == UserRow.id)
     .where(
         may_sign_in,
-        ChallengeRow.digest == bindparam("challenge"),
+        _that_challenge,
         ChallengeRow.expires_at > bindparam("now"),
         ChallengeRow.attempts < bindparam("attempts"),
     )
@@ -99,49 +96,39 @@ _LOCK_BY_CHALLENGE = (
 def lock_by_challenge(connection: Connection, digest: bytes, now: datetime, attempts: int) -> LockedChallenge | None:
     """Lock an open challenge and its account. attempts: wrong answers that end a challenge."""
     given = {"challenge": digest, "now": now, "attempts": attempts, "yesterday": now - timedelta(days=1)}
-    row = connection.execute(_LOCK_BY_CHALLENGE, given).one_or_none()
-    if row is None:
-        return None
-    return LockedChallenge(digest, user_of(row), attempts - row.attempts - 1, row.latest_address, row.refused_passwords)
+    return find_one(connection, _LOCK_BY_CHALLENGE, given, _locked_challenge)
+
+
+def _locked_challenge(
+    digest: bytes, attempts_left: int, latest_address: str | None, refused_passwords: int, **user: Any
+) -> LockedChallenge:
+    return LockedChallenge(digest, user_of(**user), attempts_left, latest_address, refused_passwords)
 
 
 _KNOWN_ADDRESSES = 50  # of an account; homes, offices and phones of many months
-_used_last = (
-    select(_known.address).where(_addresses_of_user).order_by(_known.last_used_at.desc()).limit(_KNOWN_ADDRESSES)
-)
-_FORGET_ADDRESSES = delete(KnownAddressRow).where(
-    KnownAddressRow.user_id == bindparam("user"), KnownAddressRow.address.not_in(_used_last)
-)
+_ADDRESSES = select(KnownAddressRow.address).where(_addresses_of_user)
+_used_last = _ADDRESSES.order_by(KnownAddressRow.last_used_at.desc()).limit(_KNOWN_ADDRESSES)
+_FORGET_ADDRESSES = delete(KnownAddressRow).where(_addresses_of_user, KnownAddressRow.address.not_in(_used_last))
 
 
 def remember_address(connection: Connection, id: UUID, address: str, now: datetime) -> None:
     """Store when the account signed in from there. Beyond 50 addresses the least recently used ones are deleted."""
-    given = {"user_id": id, "address": address, "last_used_at": now, "of": id, "this": address}
+    given = {"user_id": id, "address": address, "last_used_at": now, "user": id, "this": address}
     others = connection.scalar(_remember_address(connection.dialect.name), given) or 0
     if others >= _KNOWN_ADDRESSES:
-        connection.execute(_FORGET_ADDRESSES, {"user": id, "of": id})
+        connection.execute(_FORGET_ADDRESSES, {"user": id})
 
 
 _other_addresses = (
-    select(func.count())
-    .select_from(_known)
-    .where(_addresses_of_user, _known.address != bindparam("this"))
-    .scalar_subquery()
+    select(func.count()).where(_addresses_of_user, KnownAddressRow.address != bindparam("this")).scalar_subquery()
 )
 
 
 @cache
 def _remember_address(dialect: str) -> Executable:
     """An upsert that returns how many other addresses the account has."""
-    insertion = insert_by_engine(dialect, KnownAddressRow)
-    upsert: Executable = insertion.on_conflict_do_update(
-        index_elements=[KnownAddressRow.user_id, KnownAddressRow.address],
-        set_={"last_used_at": insertion.excluded.last_used_at},
-    ).returning(_other_addresses)
-    return upsert
-
-
-_ADDRESSES = select(KnownAddressRow.address).where(KnownAddressRow.user_id == bindparam("user"))
+    upserted: Executable = upsert(dialect, KnownAddressRow, "last_used_at").returning(_other_addresses)
+    return upserted
 
 
 def known_addresses(connection: Connection, id: UUID) -> list[str]:
@@ -158,20 +145,8 @@ _newest_challenges = (
 _END_OLDEST_CHALLENGES = delete(ChallengeRow).where(
     ChallengeRow.user_id == bindparam("user"), ChallengeRow.digest.not_in(_newest_challenges)
 )
-_open_challenges = (
-    select(func.count()).select_from(ChallengeRow).where(ChallengeRow.user_id == bindparam("user", type_=Uuid()))
-)
-_ADD_CHALLENGE = insert(ChallengeRow).from_select(
-    ["digest", "user_id", "created_at", "expires_at", "attempts", "refused_passwords"],
-    select(
-        bindparam("challenge", type_=LargeBinary),
-        bindparam("user", type_=Uuid()),
-        bindparam("now", type_=UtcDateTime),
-        bindparam("end", type_=UtcDateTime),
-        literal(0),
-        bindparam("refused_passwords", type_=Integer),
-    ).where(_open_challenges.scalar_subquery() < bindparam("at_most")),
-)
+_open_challenges = select(func.count()).where(ChallengeRow.user_id == bindparam("new_user_id"))
+_ADD_CHALLENGE = insert_if(ChallengeRow, _open_challenges.scalar_subquery() < bindparam("at_most"))
 
 
 def add_challenge(
@@ -185,22 +160,21 @@ def add_challenge(
     refused_passwords: int,
 ) -> None:
     """Issue a challenge, ending the oldest ones beyond `at_most`. The account's row is locked."""
-    given = {
-        "challenge": digest,
-        "user": user_id,
-        "now": now,
-        "end": expires_at,
-        "at_most": at_most,
-        "refused_passwords": refused_passwords,
-    }
+    row = new_row(
+        digest=digest,
+        user_id=user_id,
+        created_at=now,
+        expires_at=expires_at,
+        attempts=0,
+        refused_passwords=refused_passwords,
+    )
+    given = row | {"at_most": at_most}
     if connection.execute(_ADD_CHALLENGE, given).rowcount == 0:
         connection.execute(_END_OLDEST_CHALLENGES, {"user": user_id, "others": at_most - 1})
         connection.execute(_ADD_CHALLENGE, given)
 
 
-_COUNT_ATTEMPT = (
-    update(ChallengeRow).where(ChallengeRow.digest == bindparam("challenge")).values(attempts=ChallengeRow.attempts + 1)
-)
+_COUNT_ATTEMPT = update(ChallengeRow).where(_that_challenge).values(attempts=ChallengeRow.attempts + 1)
 
 
 def count_attempt(connection: Connection, digest: bytes) -> None:
@@ -208,9 +182,7 @@ def count_attempt(connection: Connection, digest: bytes) -> None:
     connection.execute(_COUNT_ATTEMPT, {"challenge": digest})
 
 
-_CONSUME_CHALLENGE = (
-    delete(ChallengeRow).where(ChallengeRow.digest == bindparam("challenge")).returning(ChallengeRow.digest)
-)
+_CONSUME_CHALLENGE = delete(ChallengeRow).where(_that_challenge).returning(ChallengeRow.digest)
 
 
 def consume_challenge(connection: Connection, digest: bytes) -> None:

@@ -1,15 +1,16 @@
 """Authenticator apps and their codes: add, read, claim a time step, name, remove; count wrong codes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import BindParameter, Connection, Row, String, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, or_, select, update
 
 from graphql_mfa.core.keys import sealed_by
 from graphql_mfa.core.totp import Device
-from graphql_mfa.store.models import OtpFailureRow, TotpDeviceRow, UserRow, UtcDateTime
+from graphql_mfa.store import columns_of, find_all, find_one
+from graphql_mfa.store.accounts import update_user
+from graphql_mfa.store.models import OtpFailureRow, TotpDeviceRow, UtcDateTime
 
 # A device that was not confirmed in time counts as removed.
 _is_there = or_(TotpDeviceRow.expires_at.is_(None), TotpDeviceRow.expires_at > bindparam("now"))
@@ -17,12 +18,11 @@ _those_there = (TotpDeviceRow.user_id == bindparam("user"), _is_there)
 _shown = (
     TotpDeviceRow.id,
     TotpDeviceRow.name,
-    TotpDeviceRow.confirmed_at,
+    TotpDeviceRow.confirmed_at.is_not(None).label("confirmed"),
     TotpDeviceRow.created_at,
     TotpDeviceRow.last_used_at,
 )
 _that_one = (TotpDeviceRow.id == bindparam("device"), *_those_there)
-
 
 _ADD_OTP_FAILURE = insert(OtpFailureRow)
 
@@ -33,27 +33,14 @@ def add_otp_failure(connection: Connection, id: UUID, failure_id: UUID, now: dat
     return count_otp_failures(connection, id, since)
 
 
-_COUNT_OTP_FAILURES = (
-    select(func.count())
-    .select_from(OtpFailureRow)
-    .where(OtpFailureRow.user_id == bindparam("user"), OtpFailureRow.at > bindparam("since"))
+_COUNT_OTP_FAILURES = select(func.count()).where(
+    OtpFailureRow.user_id == bindparam("user"), OtpFailureRow.at > bindparam("since")
 )
 
 
 def count_otp_failures(connection: Connection, id: UUID, since: datetime) -> int:
     """How many wrong codes there were since then."""
     return connection.scalar(_COUNT_OTP_FAILURES, {"user": id, "since": since}) or 0
-
-
-_SET_OTP_STATE = (
-    update(UserRow)
-    .where(UserRow.id == bindparam("user"))
-    .values(
-        otp_failures=bindparam("in_a_row"),
-        otp_blocked_until=bindparam("wait_ends_at"),
-        otp_disabled_at=bindparam("off_since"),
-    )
-)
 
 
 def set_otp_state(
@@ -65,8 +52,8 @@ def set_otp_state(
     disabled_at: datetime | None = None,
 ) -> None:
     """Set wrong codes in a row, the wait they made, and whether codes are off."""
-    state = {"in_a_row": failures, "wait_ends_at": blocked_until, "off_since": disabled_at}
-    connection.execute(_SET_OTP_STATE, {"user": id} | state)
+    state = {"otp_failures": failures, "otp_blocked_until": blocked_until, "otp_disabled_at": disabled_at}
+    connection.execute(update_user, {"user": id, **state})
 
 
 _FORGET_OTP_FAILURES = delete(OtpFailureRow).where(OtpFailureRow.user_id == bindparam("user"))
@@ -88,24 +75,23 @@ class StoredDevice:
     last_used_at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class LockedDevice:
-    """A device whose row is locked: as its owner sees it, and as codes are compared with it.
+@dataclass(frozen=True, kw_only=True)
+class LockedDevice(Device):
+    """A device whose row is locked. session_id: the session that added it; None for the first device of an account."""
 
-    session_id: the session that added it; None for the first device of an account.
-    """
-
-    shown: Device
-    stored: StoredDevice
+    sealed_secret: bytes
+    last_step: int | None
     session_id: UUID | None
 
+    @property
+    def stored(self) -> StoredDevice:
+        """What a code is compared with."""
+        return StoredDevice(self.id, self.sealed_secret, self.last_step, self.last_used_at)
 
-def stored_device_of(row: "Row[*tuple[object, ...]]") -> StoredDevice:
-    return StoredDevice(row.id, row.sealed_secret, row.last_step, row.last_used_at)
 
-
-def _device_of(row: "Row[*tuple[object, ...]]") -> Device:
-    return Device(row.id, row.name, row.confirmed_at is not None, row.created_at, row.last_used_at)
+def sealed_columns(sealed_secret: bytes) -> dict[str, bytes]:
+    """The columns of an encrypted secret."""
+    return {"sealed_secret": sealed_secret, "key_id": sealed_by(sealed_secret)}
 
 
 _ADD = insert(TotpDeviceRow)
@@ -120,14 +106,13 @@ def add(
     session_id: UUID | None = None,
     expires_at: datetime | None = None,
 ) -> None:
-    """Add an unconfirmed device. session_id, expires_at: the session that can confirm it, and until when."""
-    row = {
+    """Add a device. session_id, expires_at: the session that can confirm it, and until when."""
+    row = sealed_columns(sealed_secret) | {
         "id": device.id,
         "user_id": user_id,
-        "sealed_secret": sealed_secret,
-        "key_id": sealed_by(sealed_secret),
         "name": device.name,
         "created_at": device.created_at,
+        "confirmed_at": device.created_at if device.confirmed else None,
         "session_id": session_id,
         "expires_at": expires_at,
     }
@@ -142,7 +127,7 @@ def remove_all(connection: Connection, user_id: UUID) -> None:
     connection.execute(_REMOVE_ALL, {"user": user_id})
 
 
-devices = select(TotpDeviceRow.id, TotpDeviceRow.sealed_secret, TotpDeviceRow.last_step, TotpDeviceRow.last_used_at)
+devices = select(*columns_of(TotpDeviceRow, StoredDevice))
 _of_user = devices.where(TotpDeviceRow.user_id == bindparam("user"))
 _CONFIRMED = _of_user.where(TotpDeviceRow.confirmed_at.is_not(None))
 _UNCONFIRMED = _of_user.where(TotpDeviceRow.confirmed_at.is_(None))
@@ -150,8 +135,7 @@ _UNCONFIRMED = _of_user.where(TotpDeviceRow.confirmed_at.is_(None))
 
 def of_user(connection: Connection, user_id: UUID, *, confirmed: bool) -> list[StoredDevice]:
     """The devices that can answer a challenge: the confirmed ones, or while enrollment is pending the others."""
-    found = connection.execute(_CONFIRMED if confirmed else _UNCONFIRMED, {"user": user_id})
-    return [stored_device_of(row) for row in found]
+    return find_all(connection, _CONFIRMED if confirmed else _UNCONFIRMED, {"user": user_id}, StoredDevice)
 
 
 _now: BindParameter[datetime] = bindparam("now", type_=UtcDateTime)
@@ -168,8 +152,6 @@ _CLAIM_STEP = (
         last_used_at=_now,
     )
 )
-new_seal: Mapping[str, BindParameter[bytes]] = {"sealed_secret": bindparam("new_seal"), "key_id": bindparam("new_key")}
-_CLAIM_STEP_AND_RE_ENCRYPT = _CLAIM_STEP.values(new_seal)
 
 
 def claim_step(connection: Connection, id: UUID, step: int, now: datetime, re_encrypted: bytes | None = None) -> bool:
@@ -178,11 +160,8 @@ def claim_step(connection: Connection, id: UUID, step: int, now: datetime, re_en
     re_encrypted: the same secret under the current key. A device never gets another secret, so it may replace whatever
     seal is there by now.
     """
-    claim = {"device": id, "step": step, "now": now}
-    if re_encrypted is None:
-        return connection.execute(_CLAIM_STEP, claim).rowcount == 1
-    seal = {"new_seal": re_encrypted, "new_key": sealed_by(re_encrypted)}
-    return connection.execute(_CLAIM_STEP_AND_RE_ENCRYPT, claim | seal).rowcount == 1
+    seal = sealed_columns(re_encrypted) if re_encrypted else {}
+    return connection.execute(_CLAIM_STEP, {"device": id, "step": step, "now": now, **seal}).rowcount == 1
 
 
 _SHOWN = select(*_shown).where(*_those_there).order_by(TotpDeviceRow.created_at, TotpDeviceRow.id)
@@ -190,10 +169,10 @@ _SHOWN = select(*_shown).where(*_those_there).order_by(TotpDeviceRow.created_at,
 
 def shown(connection: Connection, user_id: UUID, now: datetime) -> list[Device]:
     """The devices of the account as its owner sees them, oldest first."""
-    return [_device_of(row) for row in connection.execute(_SHOWN, {"user": user_id, "now": now})]
+    return find_all(connection, _SHOWN, {"user": user_id, "now": now}, Device)
 
 
-_COUNT = select(func.count()).select_from(TotpDeviceRow).where(*_those_there)
+_COUNT = select(func.count()).where(*_those_there)
 
 
 def count(connection: Connection, user_id: UUID, now: datetime) -> int:
@@ -210,20 +189,15 @@ _LOCK = (
 
 def lock(connection: Connection, id: UUID, user_id: UUID, now: datetime) -> LockedDevice | None:
     """Lock that device of that account; None when it has none of that id."""
-    row = connection.execute(_LOCK, {"device": id, "user": user_id, "now": now}).one_or_none()
-    if row is None:
-        return None
-    return LockedDevice(_device_of(row), stored_device_of(row), row.session_id)
+    return find_one(connection, _LOCK, {"device": id, "user": user_id, "now": now}, LockedDevice)
 
 
-_RENAME = update(TotpDeviceRow).where(*_that_one).values(name=bindparam("new_name", type_=String)).returning(*_shown)
+_RENAME = update(TotpDeviceRow).where(*_that_one).returning(*_shown)
 
 
 def rename(connection: Connection, id: UUID, user_id: UUID, name: str, now: datetime) -> Device | None:
     """Rename that device of that account; None when it has none of that id."""
-    given = {"device": id, "user": user_id, "new_name": name, "now": now}
-    row = connection.execute(_RENAME, given).one_or_none()
-    return None if row is None else _device_of(row)
+    return find_one(connection, _RENAME, {"device": id, "user": user_id, "name": name, "now": now}, Device)
 
 
 _REMOVE = delete(TotpDeviceRow).where(TotpDeviceRow.id == bindparam("device"))

@@ -7,7 +7,7 @@ from uuid import UUID
 import strawberry
 
 from graphql_mfa.core.accounts import FactorKind, NotAuthenticatedReason
-from graphql_mfa.store.sessions import ListedSession
+from graphql_mfa.store.sessions import StoredSession
 from graphql_mfa.types.errors import NotFound, RateLimited, UserError, fixed_message, outcomes_of
 
 if TYPE_CHECKING:
@@ -49,13 +49,13 @@ class Session:
     ip_address: str | None = strawberry.field(description="That client's address.")
 
     @classmethod
-    def of(cls, session: ListedSession, current_id: UUID | None) -> "Session":
+    def of(cls, session: StoredSession, current_id: UUID | None) -> "Session":
         """A stored session. current_id: of the session that reads it."""
         return cls(
             id=strawberry.ID(str(session.id)),
             current=session.id == current_id,
             created_at=session.created_at,
-            last_used_at=session.last_used_at,
+            last_used_at=session.refreshed_at,
             authenticated_at=session.authenticated_at,
             factors=list(session.factors),
             user_agent=session.user_agent,

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, insert, select, update
 
+from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.store.models import Base, ChallengeRow, OutboxRow, PasskeyRow, SessionRow, TotpDeviceRow, UserRow
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,7 +36,7 @@ def add_passkey(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
         "backed_up": False,
         "user_verified": True,
         "aaguid": UUID(int=0),
-        "transports": "internal",
+        "transports": ("internal",),
         "name": "Passkey",
         "created_at": NOW,
     }
@@ -48,7 +49,7 @@ def add_session(connection: Connection, user_id: UUID, **columns: Any) -> UUID:
         "user_id": user_id,
         "created_at": NOW,
         "authenticated_at": NOW,
-        "factors": "TOTP",
+        "factors": (FactorKind.TOTP,),
         "ends_at": LATER,
         "expires_at": LATER,
         "refreshed_at": NOW,
