@@ -77,7 +77,7 @@ class Bounds:
 
 
 class Base(DeclarativeBase):
-    """The base of all tables. Constraint names follow a convention, so that migrations can name them."""
+    """The base of all tables. Constraint names follow a convention, which migrations use too: never change it."""
 
     bounds: ClassVar[Bounds]
 

@@ -52,6 +52,21 @@ async def test_the_migrations_create_the_tables_of_the_models(database: Database
     assert await database.read(differences) == []
 
 
+async def test_constraints_keep_the_names_that_released_migrations_gave_them(fresh: Database) -> None:
+    def names(connection: Connection) -> list[str | None]:
+        inspector = inspect(connection)
+        (unique,) = inspector.get_unique_constraints("mfa_sessions")
+        (foreign,) = inspector.get_foreign_keys("mfa_sessions")
+        return [inspector.get_pk_constraint("mfa_sessions")["name"], unique["name"], foreign["name"]]
+
+    await fresh.migrate()
+    assert await fresh.read(names) == [
+        "pk_mfa_sessions",
+        "uq_mfa_sessions_refresh_digest",
+        "fk_mfa_sessions_user_id_mfa_users",
+    ]
+
+
 def test_the_last_version_is_the_one_that_the_code_migrates_to() -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))

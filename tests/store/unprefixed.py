@@ -14,8 +14,11 @@ from graphql_mfa.store import migrations
 REVISIONS = ("0001", "0002", "0003")
 _ENV = """
 from alembic import context
+from graphql_mfa.store.models import Base
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, render_as_batch=connection.dialect.name == "sqlite")
+context.configure(
+    connection=connection, target_metadata=Base.metadata, render_as_batch=connection.dialect.name == "sqlite"
+)
 context.run_migrations()
 """
 

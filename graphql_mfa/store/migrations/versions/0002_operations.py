@@ -11,26 +11,24 @@ def upgrade() -> None:
     """Add the tables and columns."""
     op.create_table(
         "mfa_security_events",
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), primary_key=True),
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_mfa_security_events"),
     )
     op.create_index("ix_mfa_security_events_at", "mfa_security_events", ["at"])
     op.create_index("ix_mfa_security_events_user_id_at", "mfa_security_events", ["user_id", "at"])
 
     op.create_table(
         "mfa_reserved_names",
-        sa.Column("digest", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("digest", sa.LargeBinary(length=32), primary_key=True),
         sa.Column("ends_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("digest", name="pk_mfa_reserved_names"),
     )
     op.create_index("ix_mfa_reserved_names_ends_at", "mfa_reserved_names", ["ends_at"])
 
-    op.add_column("mfa_users", sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_users", sa.Column("disabled_at", sa.DateTime(timezone=True)))
 
-    op.add_column("mfa_totp_devices", sa.Column("key_id", sa.LargeBinary(length=4), nullable=True))
+    op.add_column("mfa_totp_devices", sa.Column("key_id", sa.LargeBinary(length=4)))
     op.execute("UPDATE mfa_totp_devices SET key_id = substr(sealed_secret, 1, 4)")
     with op.batch_alter_table("mfa_totp_devices") as table:
         table.alter_column("key_id", nullable=False)

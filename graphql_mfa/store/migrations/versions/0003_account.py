@@ -19,8 +19,8 @@ _IDS_IN_ORDER = {
 def upgrade() -> None:
     """Add the tables and columns."""
     for table in ("mfa_sessions", "mfa_security_events"):
-        op.add_column(table, sa.Column("ip_address", sa.String(), nullable=True))
-        op.add_column(table, sa.Column("user_agent", sa.String(), nullable=True))
+        op.add_column(table, sa.Column("ip_address", sa.String()))
+        op.add_column(table, sa.Column("user_agent", sa.String()))
     op.drop_index("ix_mfa_security_events_user_id_at", "mfa_security_events")
     op.create_index("ix_mfa_security_events_user_id_id", "mfa_security_events", ["user_id", "id"])
     # Ids sort by time from this version on; existing ones are random UUIDs.
@@ -29,26 +29,25 @@ def upgrade() -> None:
     op.add_column(
         "mfa_totp_devices", sa.Column("name", sa.String(), nullable=False, server_default="Authenticator app")
     )
-    op.add_column("mfa_totp_devices", sa.Column("session_id", sa.Uuid(), nullable=True))
-    op.add_column("mfa_totp_devices", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("mfa_totp_devices", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_totp_devices", sa.Column("session_id", sa.Uuid()))
+    op.add_column("mfa_totp_devices", sa.Column("expires_at", sa.DateTime(timezone=True)))
+    op.add_column("mfa_totp_devices", sa.Column("last_used_at", sa.DateTime(timezone=True)))
     op.create_index("ix_mfa_totp_devices_expires_at", "mfa_totp_devices", ["expires_at"])
 
     op.create_table(
         "mfa_outbox",
-        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True),
         sa.Column("sink", sa.String(), nullable=False),
         sa.Column("event_id", sa.Uuid(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("username", sa.String(), nullable=True),
-        sa.Column("ip_address", sa.String(), nullable=True),
-        sa.Column("user_agent", sa.String(), nullable=True),
+        sa.Column("username", sa.String()),
+        sa.Column("ip_address", sa.String()),
+        sa.Column("user_agent", sa.String()),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("number", name="pk_mfa_outbox"),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
     )
     op.create_index("ix_mfa_outbox_since", "mfa_outbox", ["since"])
     op.create_index("ix_mfa_outbox_sink_due_at", "mfa_outbox", ["sink", "due_at"])

@@ -11,7 +11,7 @@ down_revision = "0003"
 
 def upgrade() -> None:
     """Add the column. Existing addresses count as used now."""
-    op.add_column("mfa_known_addresses", sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_known_addresses", sa.Column("last_used_at", sa.DateTime(timezone=True)))
     known = sa.table("mfa_known_addresses", sa.column("last_used_at", sa.DateTime(timezone=True)))
     op.execute(sa.update(known).values(last_used_at=sa.bindparam("now", datetime.now(UTC))))
     with op.batch_alter_table("mfa_known_addresses") as table:

@@ -21,21 +21,20 @@ DELETE FROM mfa_used_refresh_tokens WHERE generation < (
 
 def upgrade() -> None:
     """Add the columns and the table."""
-    op.add_column("mfa_sessions", sa.Column("family_digest", sa.LargeBinary(32), nullable=True))
+    op.add_column("mfa_sessions", sa.Column("family_digest", sa.LargeBinary(32)))
     op.create_index("ix_mfa_sessions_family_digest", "mfa_sessions", ["family_digest"], unique=True)
     op.add_column("mfa_sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))
-    op.add_column("mfa_sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("mfa_sessions", sa.Column("opened_by", sa.Uuid(), nullable=True))
-    op.add_column("mfa_sessions", sa.Column("verified_by", sa.Uuid(), nullable=True))
-    op.add_column("mfa_sessions", sa.Column("stale_since", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("mfa_sessions", sa.Column("refresh_window_ends_at", sa.DateTime(timezone=True)))
+    op.add_column("mfa_sessions", sa.Column("opened_by", sa.Uuid()))
+    op.add_column("mfa_sessions", sa.Column("verified_by", sa.Uuid()))
+    op.add_column("mfa_sessions", sa.Column("stale_since", sa.DateTime(timezone=True)))
     op.execute(_FORGET_TOKENS_BEYOND)
     op.execute(_END_SESSIONS_BEYOND)
 
     op.create_table(
         "mfa_deletions",
-        sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("replacement_id", sa.Uuid(), nullable=True),
+        sa.Column("user_id", sa.Uuid(), primary_key=True),
+        sa.Column("replacement_id", sa.Uuid()),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", name="pk_mfa_deletions"),
     )
     op.create_index("ix_mfa_deletions_since_user_id", "mfa_deletions", ["since", "user_id"])

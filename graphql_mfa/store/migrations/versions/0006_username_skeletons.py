@@ -19,7 +19,7 @@ _users = sa.table(
 
 def upgrade() -> None:
     """Add the column, and fill it for existing accounts, which can look alike."""
-    op.add_column("mfa_users", sa.Column("username_skeleton", sa.LargeBinary(32), nullable=True))
+    op.add_column("mfa_users", sa.Column("username_skeleton", sa.LargeBinary(32)))
     connection = op.get_bind()
     page = sa.select(_users.c.id, _users.c.username).order_by(_users.c.id).limit(_BATCH_ROWS)
     fill = (
