@@ -107,18 +107,15 @@ class Database:
 
         Like all methods it raises UnavailableError.
         """
-        marks: set[str] = set()
 
-        def watched(connection: Connection) -> T:
-            nonlocal marks
+        def watched(connection: Connection) -> tuple[T, set[str]]:
             for mark in self._after_commit:
                 connection.info.pop(mark, None)
             result = transaction(connection)
-            marks = connection.info.keys() & self._after_commit
-            return result
+            return result, connection.info.keys() & self._after_commit
 
         with self._observed("write") as timed:
-            result = await self._engine.write(timed(watched))
+            result, marks = await self._engine.write(timed(watched))
         for mark in marks:
             self._after_commit[mark]()
         return result

@@ -36,11 +36,9 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Convert to UTC."""
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return an aware datetime in UTC."""
         return None if value is None else value.replace(tzinfo=UTC)
 
 
@@ -55,11 +53,9 @@ class Words(TypeDecorator[tuple[str, ...]]):
         self.of = of
 
     def process_bind_param(self, value: Iterable[str] | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Join the words."""
         return None if value is None else " ".join(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> tuple[str, ...] | None:  # noqa: ARG002
-        """Split the words."""
         return None if value is None else tuple(map(self.of, value.split()))
 
 

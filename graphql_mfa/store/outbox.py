@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.orm import aliased
 
+from graphql_mfa.store import columns_of, find_all
 from graphql_mfa.store.models import OutboxRow, UserRow, UtcDateTime
 from graphql_mfa.store.security_events import StoredEvent
 
@@ -43,13 +44,6 @@ _DUE = (
 _some_open = select(1).where(_of_sink, OutboxRow.due_at.is_not(None)).limit(bindparam("rows")).subquery()
 _COUNT_OPEN = select(func.count()).select_from(_some_open)
 
-# Everything that `_DUE` checked, since SQLite gives the number of a deleted row to a later one.
-_CLAIM = (
-    update(OutboxRow)
-    .where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _of_sink, _is_due, ~_is_behind)
-    .values(attempts=OutboxRow.attempts + 1, due_at=bindparam("lease_ends_at"))
-    .returning(*OutboxRow.__table__.columns)
-)
 # Each claim counts an attempt, so a process whose lease ran out changes nothing any more.
 _is_mine = and_(
     OutboxRow.number == bindparam("mine"),
@@ -57,14 +51,10 @@ _is_mine = and_(
     OutboxRow.attempts == bindparam("tries"),
 )
 _DELIVERED = delete(OutboxRow).where(_is_mine)
-_FAILED = update(OutboxRow).where(_is_mine).values(due_at=bindparam("next_at"), last_error=bindparam("error"))
+_FAILED = update(OutboxRow).where(_is_mine)
 _first = select(func.min(OutboxRow.number)).where(_open_of_user).scalar_subquery()
-_NEXT_TURN = (
-    update(OutboxRow)
-    # A message with attempts has a lease or waits for its next attempt.
-    .where(OutboxRow.number == _first, OutboxRow.attempts == 0)
-    .values(due_at=bindparam("now"))
-)
+# A message with attempts has a lease or waits for its next attempt.
+_NEXT_TURN = update(OutboxRow).where(OutboxRow.number == _first, OutboxRow.attempts == 0)
 
 _is_dead = OutboxRow.due_at.is_(None)
 _COUNTS = (
@@ -82,10 +72,8 @@ _ERRORS = (
     .group_by(OutboxRow.sink, OutboxRow.last_error)
     .order_by(OutboxRow.last_error)
 )
-_REVIVE = (
-    update(OutboxRow)
-    .where(OutboxRow.number.in_(select(OutboxRow.number).where(_is_dead).limit(bindparam("rows"))), _is_dead)
-    .values(since=bindparam("now"), attempts=0, due_at=bindparam("now"))
+_REVIVE = update(OutboxRow).where(
+    OutboxRow.number.in_(select(OutboxRow.number).where(_is_dead).limit(bindparam("rows"))), _is_dead
 )
 
 
@@ -106,8 +94,6 @@ class Message:
     factor: str | None
     since: datetime
     attempts: int
-    due_at: datetime
-    last_error: str | None
 
 
 @dataclass(frozen=True)
@@ -155,13 +141,21 @@ def count_open(connection: Connection, sink: str, most: int) -> int:
     return connection.scalar(_COUNT_OPEN, {"of_sink": sink, "rows": most}) or 0
 
 
+# Everything that `_DUE` checked, since SQLite gives the number of a deleted row to a later one.
+_CLAIM = (
+    update(OutboxRow)
+    .where(OutboxRow.number.in_(bindparam("numbers", expanding=True)), _of_sink, _is_due, ~_is_behind)
+    .values(attempts=OutboxRow.attempts + 1)
+    .returning(*columns_of(OutboxRow, Message))
+)
+
+
 def claim(
     connection: Connection, sink: str, numbers: Sequence[int], now: datetime, lease_ends_at: datetime
 ) -> list[Message]:
     """Claim those of the messages that are still due. No other process claims them before the lease ends."""
-    given = {"of_sink": sink, "numbers": numbers, "now": now, "lease_ends_at": lease_ends_at}
-    found = connection.execute(_CLAIM, given)
-    return [Message(**row) for row in found.mappings()]
+    given = {"of_sink": sink, "numbers": numbers, "now": now, "due_at": lease_ends_at}
+    return find_all(connection, _CLAIM, given, Message)
 
 
 def delivered(connection: Connection, message: Message, now: datetime) -> None:
@@ -175,7 +169,7 @@ def failed(connection: Connection, message: Message, error: str, now: datetime, 
 
     next_at: None gives the message up, and makes the account's next one due.
     """
-    found = connection.execute(_FAILED, _mine(message) | {"error": error, "next_at": next_at})
+    found = connection.execute(_FAILED, _mine(message) | {"last_error": error, "due_at": next_at})
     if found.rowcount and next_at is None:
         _start_next(connection, message, now)
 
@@ -191,11 +185,11 @@ def counts(connection: Connection) -> list[SinkState]:
 
 def revive(connection: Connection, now: datetime, rows: int) -> int:
     """Make up to that many messages that were given up due again, as if they were new; return the number."""
-    return connection.execute(_REVIVE, {"now": now, "rows": rows}).rowcount
+    return connection.execute(_REVIVE, {"rows": rows, "since": now, "attempts": 0, "due_at": now}).rowcount
 
 
 def _start_next(connection: Connection, message: Message, now: datetime) -> None:
-    connection.execute(_NEXT_TURN, {"of_sink": message.sink, "of_user": message.user_id, "now": now})
+    connection.execute(_NEXT_TURN, {"of_sink": message.sink, "of_user": message.user_id, "due_at": now})
 
 
 def _mine(message: Message) -> dict[str, object]:

@@ -8,7 +8,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Create the tables."""
     op.create_table(
         "mfa_throttles",
         sa.Column("key", sa.LargeBinary(length=32), primary_key=True),

@@ -8,7 +8,6 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add the tables and columns."""
     op.create_table(
         "mfa_security_events",
         sa.Column("id", sa.Uuid(), primary_key=True),

@@ -17,7 +17,6 @@ _IDS_IN_ORDER = {
 
 
 def upgrade() -> None:
-    """Add the tables and columns."""
     for table in ("mfa_sessions", "mfa_security_events"):
         op.add_column(table, sa.Column("ip_address", sa.String()))
         op.add_column(table, sa.Column("user_agent", sa.String()))

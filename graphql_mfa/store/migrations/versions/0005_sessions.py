@@ -20,7 +20,6 @@ DELETE FROM mfa_used_refresh_tokens WHERE generation < (
 
 
 def upgrade() -> None:
-    """Add the columns and the table."""
     op.add_column("mfa_sessions", sa.Column("family_digest", sa.LargeBinary(32)))
     op.create_index("ix_mfa_sessions_family_digest", "mfa_sessions", ["family_digest"], unique=True)
     op.add_column("mfa_sessions", sa.Column("refreshes", sa.Integer(), nullable=False, server_default="0"))

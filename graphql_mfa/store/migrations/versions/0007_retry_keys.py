@@ -8,5 +8,4 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Add the column."""
     op.add_column("mfa_sessions", sa.Column("retry_digest", sa.LargeBinary(32)))

@@ -8,5 +8,4 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add it."""
     op.add_column("mfa_outbox", sa.Column("last_error", sa.String()))

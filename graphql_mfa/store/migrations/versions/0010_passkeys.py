@@ -8,7 +8,6 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    """Add the tables and columns."""
     op.add_column("mfa_users", sa.Column("webauthn_handle", sa.LargeBinary(64)))
     op.create_index("ix_mfa_users_webauthn_handle", "mfa_users", ["webauthn_handle"], unique=True)
     op.add_column("mfa_sessions", sa.Column("user_verified", sa.Boolean(), nullable=False, server_default=sa.false()))
