@@ -143,7 +143,6 @@ def _add_one(transaction: Transaction, entry: NewUser) -> Imported | Refused:
             "created_at": entry.created_at,
             "mfa_enabled_at": now if entry.totp_secret else None,
             "enrollment_code_digest": enrollment_code_digest(code) if code else None,
-            "otp_failures": 0,
         },
         entry.name,
         now,

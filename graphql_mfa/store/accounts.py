@@ -138,7 +138,6 @@ def add(
         "password_hash": password_hash,
         "created_at": now,
         "enrollment_expires_at": enrollment_expires_at,
-        "otp_failures": 0,
     }
     insertion = _register(connection.dialect.name)
     added = _add(connection, lambda: connection.execute(insertion, row).rowcount, id, name, now)
