@@ -130,4 +130,4 @@ def delete_personal_data(transaction: Transaction, account: Account, *, reserve_
         accounts.reserve_name(connection, name_key, now + timedelta(days=settings.deleted_name_days))
     # After the account, whose row or one of its sessions is locked wherever an event is recorded: none comes later.
     replacement = None if settings.deleted_account_events == "remove" else uuid4()
-    security_events.erase_events(connection, account.id, replacement, now)
+    security_events.erase_events(connection, [account.id], replacement, now)

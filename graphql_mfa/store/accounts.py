@@ -179,7 +179,7 @@ def _add(
         abandoned = connection.scalar(_DELETE_ABANDONED, {"name": name.key, "now": now})
         if abandoned is None:
             return None
-        security_events.erase_events(connection, abandoned, None, now)
+        security_events.erase_events(connection, [abandoned], None, now)
         if not insert_row():
             return None
     # After the insertion: a transaction that deletes the account of that name locks the name until it is reserved, and

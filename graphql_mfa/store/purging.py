@@ -72,7 +72,7 @@ def _batch_of_users(now: datetime, rows: int) -> Batch:
 
     def batch(connection: Connection) -> int:
         if gone := connection.scalars(removed).all():
-            security_events.remove_events(connection, gone, now)
+            security_events.erase_events(connection, gone, None, now)
         return len(gone)
 
     return batch

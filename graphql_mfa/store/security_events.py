@@ -81,28 +81,15 @@ def newest(connection: Connection, user_id: UUID, rows: int, before: UUID = LAST
     return find_all(connection, _NEWEST, {"user": user_id, "before": before, "rows": rows}, StoredEvent)
 
 
-def erase_events(connection: Connection, user_id: UUID, replacement_id: UUID | None, now: datetime) -> None:
-    """Remove the events of an account that was deleted in this transaction, or make them anonymous.
+def erase_events(connection: Connection, user_ids: Sequence[UUID], replacement_id: UUID | None, now: datetime) -> None:
+    """Remove the events of accounts that were deleted in this transaction, or make them anonymous.
 
     Those that one statement leaves are erased by the purge. replacement_id: what an anonymous event has in place of
     the account's id; without one, events are removed.
     """
-    if _erase(connection, user_id, replacement_id, _AT_ONCE) == _AT_ONCE:
-        connection.execute(_ADD_DELETION, {"user_id": user_id, "replacement_id": replacement_id, "since": now})
-
-
-_of_all = SecurityEventRow.user_id.in_(bindparam("users", expanding=True))
-_REMOVE_SOME_OF_ALL = delete(SecurityEventRow).where(
-    SecurityEventRow.id.in_(select(SecurityEventRow.id).where(_of_all).limit(bindparam("rows"))), _of_all
-)
-
-
-def remove_events(connection: Connection, user_ids: Sequence[UUID], now: datetime) -> None:
-    """Remove the events of accounts that were deleted in this transaction, some now, the others by the purge."""
-    if connection.execute(_REMOVE_SOME_OF_ALL, {"users": user_ids, "rows": _AT_ONCE}).rowcount == _AT_ONCE:
-        connection.execute(
-            _ADD_DELETION, [{"user_id": user_id, "replacement_id": None, "since": now} for user_id in user_ids]
-        )
+    if _erase(connection, user_ids, replacement_id, _AT_ONCE) == _AT_ONCE:
+        rows = [{"user_id": user_id, "replacement_id": replacement_id, "since": now} for user_id in user_ids]
+        connection.execute(_ADD_DELETION, rows)
 
 
 # Its row is locked, so that of two purges none takes the other's batch for the end.
@@ -121,22 +108,21 @@ def erase_batch(connection: Connection, now: datetime, rows: int) -> int:
     changed = 0
     while changed < rows and (deletion := connection.execute(_FIRST_DELETION, {"now": now}).one_or_none()):
         left = rows - changed
-        erased = _erase(connection, deletion.user_id, deletion.replacement_id, left)
+        erased = _erase(connection, [deletion.user_id], deletion.replacement_id, left)
         changed += erased
         if erased < left:
             changed += connection.execute(_FINISH_DELETION, {"user": deletion.user_id}).rowcount
     return changed
 
 
-_some = SecurityEventRow.id.in_(
-    select(SecurityEventRow.id).where(_of_user).order_by(SecurityEventRow.id).limit(bindparam("rows"))
-)
-_REMOVE_SOME = delete(SecurityEventRow).where(_some, _of_user)
-_MAKE_ANONYMOUS = update(SecurityEventRow).where(_some, _of_user).values(ip_address=None, user_agent=None)
+_of_users = SecurityEventRow.user_id.in_(bindparam("users", expanding=True))
+_some = SecurityEventRow.id.in_(select(SecurityEventRow.id).where(_of_users).limit(bindparam("rows")))
+_REMOVE_SOME = delete(SecurityEventRow).where(_some, _of_users)
+_MAKE_ANONYMOUS = update(SecurityEventRow).where(_some, _of_users).values(ip_address=None, user_agent=None)
 
 
-def _erase(connection: Connection, user_id: UUID, replacement_id: UUID | None, rows: int) -> int:
-    given = {"user": user_id, "rows": rows}
+def _erase(connection: Connection, user_ids: Sequence[UUID], replacement_id: UUID | None, rows: int) -> int:
+    given = {"users": user_ids, "rows": rows}
     if replacement_id is None:
         return connection.execute(_REMOVE_SOME, given).rowcount
     return connection.execute(_MAKE_ANONYMOUS, given | {"user_id": replacement_id}).rowcount
