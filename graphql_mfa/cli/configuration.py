@@ -18,7 +18,7 @@ from graphql_mfa.environment import environment_warnings, variable_of
 from graphql_mfa.flows.keys import load_key_ring
 from graphql_mfa.logs import report, report_warning
 from graphql_mfa.mfa import open_services
-from graphql_mfa.services import Services
+from graphql_mfa.services import Services, utc_now
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.database import Database, check_url, sqlite_file
 from graphql_mfa.store.outages import UnavailableError, UnusableDatabaseError
@@ -65,7 +65,7 @@ def run_with_services(use_case: Callable[[Services], Awaitable[T]]) -> T:
     async def run() -> T:
         async with AsyncExitStack() as stack:
             with exit_on_wrong_configuration():
-                services = await stack.enter_async_context(open_services(settings))
+                services = await stack.enter_async_context(open_services(settings, utc_now))
                 await services.database.require_migrated()
             with _exit_on_database_errors():
                 return await use_case(services)
