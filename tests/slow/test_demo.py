@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from graphql_mfa.cli import app
 from graphql_mfa.demo import origin_of, own_server
+from tests.ports import reserved_port
 
 OUTCOMES = [
     ("Register", ["registerUser -> RegisterUserSuccess"]),
@@ -183,9 +184,8 @@ def test_the_demo_reports_unexpected_values_in_an_outcome() -> None:
 
 
 def test_the_demo_reports_an_unreachable_server() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/graphql"
-    ran = CliRunner().invoke(app, ["demo", "--url", url])
+    with reserved_port() as port:
+        ran = CliRunner().invoke(app, ["demo", "--url", f"http://127.0.0.1:{port}/graphql"])
     _failed_with_a_word(ran)
 
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.api_client import REGISTER_USER
 from tests.conftest import Server, require_program
+from tests.ports import reserved_port
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 HTML = {"Accept": "text/html"}
@@ -80,12 +81,6 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
     return files
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Start a server and the documented nginx before it: `site("--dev", GRAPHQL_MFA_SESSION_TRANSPORT="cookie")`."""
@@ -96,7 +91,7 @@ def site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
             server = Server(tmp_path, *arguments, **environment).start()
             stack.callback(server.stop)
             certificate, key = make_certificate(tmp_path)
-            port = free_port()
+            port = stack.enter_context(reserved_port())
             upstream = str(urlsplit(server.url).port)
             documented = replaced(
                 block("nginx"),

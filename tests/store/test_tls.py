@@ -3,7 +3,6 @@
 import asyncio
 import os
 import pwd
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from sqlalchemy import text
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.outages import UnusableDatabaseError
 from tests.conftest import postgresql_only, require_program
+from tests.ports import reserved_port
 from tests.postgresql import program, running_server
 
 pytestmark = postgresql_only
@@ -65,10 +65,11 @@ def folder() -> Iterator[Path]:
 def port(folder: Path) -> Iterator[int]:
     """Where a server takes connections over TLS alone."""
     require_program("PostgreSQL's server", program("initdb"))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
     files = (f"ssl_cert_file={folder}/server.pem", f"ssl_key_file={folder}/server.key")
-    with running_server("ssl=on", *files, "listen_addresses=127.0.0.1", f"port={port}"):
+    with (
+        reserved_port() as port,
+        running_server("ssl=on", *files, "listen_addresses=127.0.0.1", f"port={port}"),
+    ):
         yield port
 
 

@@ -11,9 +11,9 @@ import pyotp
 import pytest
 
 from tests.conftest import Server
+from tests.ports import reserved_port
 from tests.slow.browser.conftest import Serve
 from tests.slow.npm import install, npm
-from tests.slow.test_proxy import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -59,7 +59,8 @@ class App:
 
     def __init__(self, page: "Page", script: Path, serve: Serve, **environment: str) -> None:
         self.page = page
-        self.server: Server = serve("--port", str(free_port()), **environment)
+        with reserved_port() as port:
+            self.server: Server = serve("--port", str(port), **environment)
         self.username = f"user-{secrets.token_hex(4)}"
         self.devtools = page.context.new_cdp_session(page)
         self.devtools.send("WebAuthn.enable")

@@ -24,7 +24,7 @@ from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Server, require_program
 from tests.passkeys import enroll
-from tests.slow.test_proxy import free_port
+from tests.ports import reserved_port
 
 KILLED_AFTER = 20  # registrations
 
@@ -137,7 +137,8 @@ def test_serve_dev_shows_the_explorer_at_the_address_that_it_prints(serve: Serve
 
 async def test_passkeys_work_at_the_address_that_serve_dev_prints(serve: Serve) -> None:
     """Browsers have none at 127.0.0.1."""
-    server = serve("--dev", "--port", str(free_port()))
+    with reserved_port() as port:
+        server = serve("--dev", "--port", str(port))
     assert urlsplit(server.url).hostname == "localhost"
     async with client(server.url) as api:
         confirmed = await enroll(api, (await api.register())["challenge"], SoftwarePasskey(server.url))
@@ -211,9 +212,8 @@ def test_disconnecting_clients_leave_no_traceback_in_the_log(serve: Serve) -> No
 def test_two_development_servers_at_one_host_use_different_cookies(serve: Serve) -> None:
     names = set()
     for _ in range(2):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        server = serve("--dev", "--port", str(port), GRAPHQL_MFA_SESSION_TRANSPORT="cookie")
+        with reserved_port() as port:
+            server = serve("--dev", "--port", str(port), GRAPHQL_MFA_SESSION_TRANSPORT="cookie")
         refreshed = httpx.post(
             f"{server.url}/graphql",
             json={"query": "mutation { refreshSession { __typename } }"},

@@ -1,7 +1,6 @@
 """Webhooks of `graphql-mfa serve`, across a crash; and `graphql-mfa webhooks`."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from functools import partial
@@ -16,6 +15,7 @@ from graphql_mfa.store.database import Database
 from tests.api_client import Api
 from tests.clock import Clock
 from tests.conftest import KEY, Server
+from tests.ports import reserved_port
 from tests.receiver import SECRET, receiving
 from tests.slow.process.conftest import Command
 from tests.store import rows
@@ -26,23 +26,22 @@ FAIL_SAFE_SECONDS = 60
 async def test_events_committed_before_a_crash_are_delivered_after_it(
     tmp_path: Path, new_environment: Callable[[], dict[str, str]]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    environment = new_environment() | {
-        "GRAPHQL_MFA_WEBHOOK_URL": f"http://127.0.0.1:{port}/events",
-        "GRAPHQL_MFA_WEBHOOK_SECRET": SECRET,
-        "GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
-    }
-    crashed = await asyncio.to_thread(Server(tmp_path, **environment).start)
-    async with httpx.AsyncClient(base_url=crashed.url, trust_env=False, timeout=FAIL_SAFE_SECONDS) as http:
-        assert (await Api(http, Clock()).register())["__typename"] == "RegisterUserSuccess"
-    await asyncio.to_thread(crashed.kill)
+    with reserved_port() as port:
+        environment = new_environment() | {
+            "GRAPHQL_MFA_WEBHOOK_URL": f"http://127.0.0.1:{port}/events",
+            "GRAPHQL_MFA_WEBHOOK_SECRET": SECRET,
+            "GRAPHQL_MFA_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8",
+        }
+        crashed = await asyncio.to_thread(Server(tmp_path, **environment).start)
+        async with httpx.AsyncClient(base_url=crashed.url, trust_env=False, timeout=FAIL_SAFE_SECONDS) as http:
+            assert (await Api(http, Clock()).register())["__typename"] == "RegisterUserSuccess"
+        await asyncio.to_thread(crashed.kill)
 
-    async with receiving(port=port) as receiver:
-        server = await asyncio.to_thread(Server(tmp_path, **environment).start)
-        request = await asyncio.wait_for(receiver.requests.get(), FAIL_SAFE_SECONDS)
-        assert (request.event["type"], request.event["data"]["username"]) == ("user.registered", "alice")
-        log = await asyncio.to_thread(server.stop)
+        async with receiving(port=port) as receiver:
+            server = await asyncio.to_thread(Server(tmp_path, **environment).start)
+            request = await asyncio.wait_for(receiver.requests.get(), FAIL_SAFE_SECONDS)
+            assert (request.event["type"], request.event["data"]["username"]) == ("user.registered", "alice")
+            log = await asyncio.to_thread(server.stop)
     assert server.process.returncode == 0
     assert SECRET not in log
 
