@@ -86,7 +86,7 @@ async def raw(url: str, request: bytes, *, until: bytes = b"") -> tuple[bytes, b
     host, _, port = url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             writer.write(request)
             await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")

@@ -205,7 +205,7 @@ async def test_a_long_operation_name_is_shortened(api: Api, caplog: pytest.LogCa
 async def test_a_real_server_writes_the_lines(tmp_path: Path) -> None:
     """This needs no configuration of logging."""
     server = Server(tmp_path).start()
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
         response = await http.post("/graphql", content=operation("query Ask { me { id } }"), headers=JSON)
     log = server.stop()
 

@@ -47,7 +47,7 @@ def strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def http(strict_server: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=strict_server, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=strict_server, trust_env=False, timeout=60) as http:
         yield http
 
 

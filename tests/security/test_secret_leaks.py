@@ -116,7 +116,7 @@ async def test_secrets_in_the_log_of_whole_flows(api: Api, caplog: pytest.LogCap
 async def test_secrets_in_the_log_of_a_real_server(tmp_path: Path) -> None:
     """Also where a client puts its variables into the query string, or a load balancer probes."""
     server = Server(tmp_path).start()
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
         api = real_api(http)
         _, secrets, codes = await whole_story(api)
         variables = json.dumps({"input": {"username": "alice", "password": PASSWORD}})

@@ -248,7 +248,7 @@ def installation(folder: Path) -> tuple[bytes, dict[str, int], str]:
 async def test_stolen_database_of_a_real_server(tmp_path: Path) -> None:
     """The files of an installation: readable by their owner only, and the key is in none but its own."""
     server = Server(tmp_path).start()
-    async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
         member = await real_member(real_api(http), "alice")
     content, modes, key = installation(tmp_path)
     server.stop()

@@ -30,8 +30,9 @@ CHROMIUM_ARGUMENTS = [
 def page() -> "Iterator[Page]":
     """A browser tab. Where the browser is missing the test is skipped, but never in continuous integration."""
     require_program("chromium")
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS)
         yield browser.new_page()

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def wait_until(page: "Page", condition: str) -> None:
     # Polled from here: playwright's wait_for_function needs eval, which the page's policy forbids.
-    for _ in range(500):
+    for _ in range(3_000):
         if page.evaluate(condition):
             return
         page.wait_for_timeout(10)

@@ -78,7 +78,7 @@ class App:
     def see(self, text: str) -> None:
         from playwright.sync_api import expect
 
-        expect(self.page.get_by_text(text)).to_be_visible(timeout=30_000)
+        expect(self.page.get_by_text(text)).to_be_visible()
 
     def button(self, name: str) -> "Locator":
         return self.page.get_by_role("button", name=name)

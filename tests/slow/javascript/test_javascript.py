@@ -129,7 +129,7 @@ def server_that_loses_an_answer(url: str, operation: str) -> Iterator[tuple[str,
             bodies.append(body)
             names = ("Content-Type", "Accept", "Authorization")
             headers = {name: self.headers[name] for name in names if name in self.headers}
-            answer = httpx.post(url, content=body, headers=headers)
+            answer = httpx.post(url, content=body, headers=headers, timeout=60)
             if is_lost:
                 self.close_connection = True
                 return
@@ -158,7 +158,7 @@ async def test_libraries_that_know_the_issuer_alone_verify_an_access_token(
     tokens = {"GRAPHQL_MFA_TOKEN_ISSUER": issuer, "GRAPHQL_MFA_TOKEN_ALGORITHM": algorithm}
     server = Server(tmp_path, **new_environment() | tokens).start()
     try:
-        async with httpx.AsyncClient(base_url=server.url) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             member = await real_member(real_api(http), "alice")
         arguments = (server.url, issuer, "graphql-mfa", member.access_token)
         output = npm(tools, "run", "--silent", "verify-token", "--", *arguments)

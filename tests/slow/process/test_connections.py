@@ -330,7 +330,7 @@ async def test_half_open_connections_block_no_client_and_are_closed(url: str) ->
     async def half_open() -> list[int]:
         return statuses(await answers_of(url, HEALTHZ[:-2]))
 
-    async with connection(url), httpx.AsyncClient(base_url=url) as client:
+    async with connection(url), httpx.AsyncClient(base_url=url, timeout=FAIL_SAFE_SECONDS) as client:
         attack = [asyncio.create_task(half_open()) for _ in range(200)]
         assert [(await client.get("/healthz")).status_code for _ in range(20)] == [200] * 20
         assert await asyncio.gather(*attack) == [[408]] * 200
@@ -341,7 +341,7 @@ async def test_half_open_connections_beyond_the_maximum_block_no_client(serve: S
     server = serve(GRAPHQL_MFA_MAX_CONNECTIONS="20")
     unfinished = [b"", HEALTHZ[:-2], POST + b"Content-Length: 10\r\n\r\n"]
     attack = [asyncio.create_task(answers_of(server.url, request)) for request in unfinished * 20]
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=FAIL_SAFE_SECONDS) as client:
         for _ in range(80):
             response = await client.get("/healthz", headers={"Connection": "close"})
             assert response.status_code == 200
@@ -372,7 +372,9 @@ async def test_every_worker_has_the_limits(serve: Serve) -> None:
     server = serve("--workers", "2")
     try:
         # They start to listen some time after the address was printed.
-        async with httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(retries=10)) as client:
+        async with httpx.AsyncClient(
+            transport=httpx.AsyncHTTPTransport(retries=10), timeout=FAIL_SAFE_SECONDS
+        ) as client:
             assert (await client.get(f"{server.url}/healthz")).status_code == 200
         for _ in range(10):
             assert statuses(await answers_of(server.url, head_of(LONGEST_HEAD))) == [200]

@@ -145,7 +145,7 @@ def test_serve_starts_when_a_leaked_key_is_decrypt_only(tmp_path: Path, fill: Fi
     fill(LOST, NEW)
     server = Server(tmp_path, GRAPHQL_MFA_SECRET_KEYS=f"{NEW},decrypt-only:{LOST}").start()
     try:
-        assert httpx.get(f"{server.url}/readyz").status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 200
     finally:
         server.stop()
 
@@ -154,8 +154,8 @@ def test_serve_starts_while_the_database_is_unavailable_and_is_not_ready(tmp_pat
     url = "postgresql+asyncpg://root:hunter2@127.0.0.1:1/accounts"
     server = Server(tmp_path, GRAPHQL_MFA_SECRET_KEYS=NEW, GRAPHQL_MFA_DATABASE_URL=url).start()
     try:
-        assert httpx.get(f"{server.url}/healthz").status_code == 200
-        assert httpx.get(f"{server.url}/readyz").status_code == 503
+        assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
+        assert httpx.get(f"{server.url}/readyz", timeout=60).status_code == 503
     finally:
         log = server.stop()
     assert log.count("The database is unavailable: Connection refused.") == 1
@@ -196,7 +196,7 @@ class LoadBalancer(httpx.AsyncBaseTransport):
     async def add(self, ring: str) -> None:
         """Start a replica and send it requests once it is ready."""
         server = await asyncio.to_thread(self.start, ring)
-        async with httpx.AsyncClient(base_url=server.url, trust_env=False) as http:
+        async with httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=60) as http:
             assert (await http.get("/readyz")).status_code == 200
         self.live.append(Replica(server))
 

@@ -125,13 +125,13 @@ def test_a_stopped_server_exits_cleanly(serve: Serve) -> None:
 def test_serve_hides_the_explorer_and_prints_how_to_enable_it(serve: Serve) -> None:
     server = serve()
     assert "`graphql-mfa serve --dev` shows it" in server.log[-1]
-    assert httpx.get(f"{server.url}/graphql", headers={"Accept": "text/html"}).status_code == 400
+    assert httpx.get(f"{server.url}/graphql", headers={"Accept": "text/html"}, timeout=60).status_code == 400
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_serve_dev_shows_the_explorer_at_the_address_that_it_prints(serve: Serve, host: str) -> None:
     server = serve("--dev", "--host", host, "--workers", "2" if host == "localhost" else "1")
-    with httpx.Client(transport=httpx.HTTPTransport(retries=10)) as http:
+    with httpx.Client(transport=httpx.HTTPTransport(retries=10), timeout=60) as http:
         assert http.get(f"{server.url}/graphql", headers={"Accept": "text/html"}).status_code == 200
 
 
@@ -152,7 +152,7 @@ def test_every_line_of_a_json_log_is_an_event(serve: Serve) -> None:
         GRAPHQL_MFA_NO_SUCH_SETTING="1",
         GRAPHQL_MFA_METRICS_PORT="0",
     )
-    with httpx.Client(base_url=server.url, transport=httpx.HTTPTransport(retries=10)) as http:
+    with httpx.Client(base_url=server.url, transport=httpx.HTTPTransport(retries=10), timeout=60) as http:
         assert http.post("/graphql", json={"query": "{ policy { issuer } }"}).status_code == 200
     events = [json.loads(line)["event"] for line in server.stop().splitlines()]
     for beginning in (
@@ -203,7 +203,7 @@ def test_disconnecting_clients_leave_no_traceback_in_the_log(serve: Serve) -> No
             connection.sendall(request.encode())
             if reset:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert httpx.get(f"{server.url}/healthz", timeout=60).status_code == 200
     log = server.stop()
     assert "Traceback" not in log
     assert '"level": "error"' not in log
@@ -218,6 +218,7 @@ def test_two_development_servers_at_one_host_use_different_cookies(serve: Serve)
             f"{server.url}/graphql",
             json={"query": "mutation { refreshSession { __typename } }"},
             headers={"GraphQL-Require-Preflight": "1"},
+            timeout=60,
         )
         names.add(refreshed.headers["Set-Cookie"].partition("=")[0])
     assert len(names) == 2

@@ -223,7 +223,7 @@ async def test_two_workers_share_sign_ins_and_limits(serve: Serve) -> None:
 
     metrics = re.search(r"Metrics at (\S+/metrics)", "".join(server.log))
     assert metrics
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=FAIL_SAFE_SECONDS) as http:
         scraped = Scrape((await http.get(metrics[1])).text)
     assert scraped("responses_total", status="200") == 45
     assert scraped("outcomes_total", field="verifyOtp", outcome="EnrollmentConfirmed") == 1

@@ -30,7 +30,7 @@ def test_a_wheel_serves_from_a_folder_that_it_can_not_write_to(tmp_path: Path) -
     assert ran.stdout.strip() == str(installed / "graphql_mfa" / "__init__.py")
     assert (installed / "graphql_mfa" / "py.typed").exists()
     server = Server(empty, "--dev", **environment).start()
-    with httpx.Client(base_url=server.url) as http:
+    with httpx.Client(base_url=server.url, timeout=60) as http:
         assert http.get("/readyz").status_code == 200  # so the migrations came along
         page = http.get("/graphql", headers={"Accept": "text/html"})
         assets = [part.split('"')[0] for part in page.text.split('"/graphql/')[1:]]
