@@ -1,6 +1,8 @@
-"""A clock that tests move."""
+"""A clock that tests move, and the bound of real time."""
 
 from datetime import UTC, datetime, timedelta
+
+WAIT = 60  # seconds, a bound that is only reached when something is broken
 
 
 class Clock:

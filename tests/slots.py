@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from graphql_mfa.hashing import HashingPool, Slot
+from tests.clock import WAIT
 
-RUNNING = (os.cpu_count() or 1) + 1  # use cases that have their turn at once
+# A process may be bound to fewer cores than the machine has.
+THREADS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+RUNNING = THREADS + 1  # use cases that have their turn at once
 RUNNING_FOR_ONE_ADDRESS = min(RUNNING, 4)
 
 
@@ -28,3 +31,10 @@ async def slots_taken(pool: HashingPool, *addresses: str) -> AsyncIterator[None]
     finally:
         over.set()
         assert all(await asyncio.gather(*tasks))
+
+
+async def until_taken(pool: HashingPool, count: int) -> None:
+    """Wait until that many use cases have a slot."""
+    async with asyncio.timeout(WAIT):
+        while len(pool._taken) < count:  # noqa: ASYNC110 - the pool has no event for it
+            await asyncio.sleep(0)

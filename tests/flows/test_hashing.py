@@ -14,10 +14,8 @@ import pytest
 from graphql_mfa import hashing
 from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.hashing import HashingPool, Slot
-from tests.slots import slots_taken
-
-WAIT = 10  # seconds, a bound that is only reached when something is broken
-
+from tests.clock import WAIT
+from tests.slots import THREADS, slots_taken
 
 RUNNING = 2
 
@@ -40,7 +38,7 @@ async def test_the_event_loop_runs_while_the_pool_hashes(pool: HashingPool) -> N
 
 
 async def test_as_many_jobs_run_at_once_as_there_are_cores(pool: HashingPool) -> None:
-    together = threading.Barrier(os.cpu_count() or 1, timeout=WAIT)
+    together = threading.Barrier(THREADS, timeout=WAIT)
     places = await asyncio.gather(*(pool.run(together.wait) for _ in range(together.parties)))
     assert sorted(places) == list(range(together.parties))
     names = await asyncio.gather(*(pool.run(lambda: threading.current_thread().name) for _ in range(20)))
@@ -191,7 +189,7 @@ async def test_a_refusal_reports_the_time_that_the_queued_jobs_take(
         await pool.run(int)
     async with slots_taken(pool, *(f"10.0.0.{number}" for number in range(8))), pool.slot("10.0.0.9") as wait:
         # The first job is a quarter of the average, and then the second one is.
-        assert wait == 8 / (os.cpu_count() or 1) * timedelta(seconds=4 / 4 * 3 / 4 + 9 / 4)
+        assert wait == 8 / THREADS * timedelta(seconds=4 / 4 * 3 / 4 + 9 / 4)
 
 
 async def test_a_slot_is_free_again_after_success_failure_and_cancellation(pool: HashingPool) -> None:
@@ -240,7 +238,7 @@ async def test_a_use_case_that_is_cancelled_while_queued_frees_its_slot(pool: Ha
 async def test_a_job_that_is_cancelled_while_queued_never_runs(pool: HashingPool) -> None:
     ran: list[int] = []
     go_on = threading.Event()
-    busy = [asyncio.create_task(pool.run(go_on.wait, WAIT)) for _ in range(os.cpu_count() or 1)]
+    busy = [asyncio.create_task(pool.run(go_on.wait, WAIT)) for _ in range(THREADS)]
     given_up = asyncio.create_task(pool.run(ran.append, 1))
     await asyncio.sleep(0)
     given_up.cancel()

@@ -1,11 +1,11 @@
 """The timeout of a request that waits for its body, the store or a hash."""
 
 import asyncio
-import os
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -16,30 +16,28 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from graphql_mfa.services import Registration, Services
 from graphql_mfa.store.database import sqlite_file
 from tests.api_client import LOGIN, PASSWORD, REGISTER_USER, Api, Member
+from tests.clock import WAIT
 from tests.conftest import Connect, connections_in_use, on_each_engine
 from tests.http.requests import JSON, POLICY, assert_refusal, messages
 from tests.security.attacks import WRONG_PASSWORD, kinds, scalar
-from tests.slots import RUNNING_FOR_ONE_ADDRESS
+from tests.slots import RUNNING_FOR_ONE_ADDRESS, THREADS
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
-WAIT = 10  # seconds, a bound that is only reached when something is broken
 RIGHT = {"input": {"username": "alice", "password": PASSWORD}}
 WRONG = {"input": {"username": "alice", "password": WRONG_PASSWORD}}
 
 
-@pytest.fixture
-async def member(run_app: RunApp, connect: Connect) -> Member:
-    """Registered before the time is measured, since scoring the first password of a process takes longer."""
-    async with run_app() as app:
-        return await connect(app).member()
+@pytest.fixture(autouse=True)
+async def member(api: Api) -> Member:
+    return await api.member()
 
 
-@pytest.fixture
-async def app(run_app: RunApp, member: Member) -> AsyncIterator[FastAPI]:
-    """A request has one second."""
-    async with run_app(request_timeout_seconds=1) as app:
-        yield app
+@contextmanager
+def one_second_each(services: Services) -> Iterator[None]:
+    """Requests that come meanwhile have one second; others have the default time, in which they succeed."""
+    with patch.dict(vars(services.settings), request_timeout_seconds=1):
+        yield
 
 
 @asynccontextmanager
@@ -71,25 +69,32 @@ async def attempts(services: Services) -> list[int]:
 
 
 @pytest.mark.parametrize("begun", [b"", b'{"query": "{ policy '])
-async def test_a_body_that_never_ends_times_out(api: Api, begun: bytes) -> None:
+async def test_a_body_that_never_ends_times_out(run_app: RunApp, connect: Connect, begun: bytes) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield begun
         await asyncio.Event().wait()
 
-    response = await api.http.post("/graphql", content=body(), headers=JSON)
+    async with run_app(request_timeout_seconds=1) as app:
+        api = connect(app)
+        response = await api.http.post("/graphql", content=body(), headers=JSON)
 
-    assert_time_out(response, 408)
-    assert await api.run(POLICY)
+        assert_time_out(response, 408)
+        assert await api.run(POLICY)
 
 
 @on_each_engine
 async def test_a_request_to_a_locked_store_times_out(api: Api, services: Services) -> None:
+    """SQLite itself waits for ten seconds, in a thread that can't be interrupted; PostgreSQL waits for good."""
     before = await attempts(services)
     async with store_locked(services):
-        response = await api.send(LOGIN, WRONG)
+        with one_second_each(services):
+            response = await api.send(LOGIN, WRONG)
+        still_waiting = connections_in_use(services.database)
         during = await attempts(services)
 
     assert_time_out(response, 503)
+    if sqlite_file(services.settings.database_url):
+        assert still_waiting == 1
     assert during == before
     assert (await api.login())["__typename"] == "OtpRequired"
     assert await attempts(services) == [*before, 1]
@@ -99,7 +104,8 @@ async def test_a_request_to_a_locked_store_times_out(api: Api, services: Service
 async def test_a_timed_out_write_does_not_run_once_the_store_is_unlocked(api: Api, services: Services) -> None:
     """The client got an error and may have disconnected."""
     async with store_locked(services):
-        response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
+        with one_second_each(services):
+            response = await api.send(REGISTER_USER, {"input": {"username": "bob", "password": PASSWORD}})
 
     assert_time_out(response, 503)
     assert (await api.login())["__typename"] == "OtpRequired"
@@ -114,9 +120,10 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
     """Not the one that waited for the lock, and none of those that waited for the connection."""
     apis = [connect(app, f"10.0.0.{number}") for number in range(6)]
     async with store_locked(services):
-        tasks = [asyncio.create_task(api.send(LOGIN, WRONG)) for api in apis]
-        user = await apis[0].me(member.access_token)
-        responses = await asyncio.gather(*tasks)
+        with one_second_each(services):
+            tasks = [asyncio.create_task(api.send(LOGIN, WRONG)) for api in apis]
+            user = await apis[0].me(member.access_token)
+            responses = await asyncio.gather(*tasks)
 
     assert user is not None  # reading goes on
     for response in responses:
@@ -126,27 +133,17 @@ async def test_no_connection_is_lost_to_requests_that_took_too_long(
     assert connections_in_use(services.database) == 0
 
 
-@on_each_engine
-async def test_waiting_for_a_locked_store_ends_at_the_request_timeout(api: Api, services: Services) -> None:
-    """SQLite itself waits for ten seconds, in a thread that can't be interrupted; PostgreSQL waits for good."""
-    async with store_locked(services):
-        async with asyncio.timeout(WAIT / 2):
-            response = await api.send(LOGIN, WRONG)
-
-    assert_time_out(response, 503)
-    assert (await api.login())["__typename"] == "OtpRequired"
-
-
 async def test_hashing_that_hangs_times_out(app: FastAPI, connect: Connect, services: Services) -> None:
     """An attempt that had its turn stays counted, since it might have been right; its slot is free again."""
     # No more than run at once: one that waits might get its turn when the first of them times out.
     api, before, hung = connect(app, "10.0.0.7"), await attempts(services), RUNNING_FOR_ONE_ADDRESS
     go_on = threading.Event()
-    hanging = [asyncio.create_task(services.hashing.run(go_on.wait, WAIT)) for _ in range(os.cpu_count() or 1)]
+    hanging = [asyncio.create_task(services.hashing.run(go_on.wait, WAIT)) for _ in range(THREADS)]
     try:
-        responses = await asyncio.gather(*(api.send(LOGIN, RIGHT) for _ in range(hung)))
-        counted = await attempts(services)
-        again = await api.send(LOGIN, RIGHT)
+        with one_second_each(services):
+            responses = await asyncio.gather(*(api.send(LOGIN, RIGHT) for _ in range(hung)))
+            counted = await attempts(services)
+            again = await api.send(LOGIN, RIGHT)
     finally:
         go_on.set()
         assert all(await asyncio.gather(*hanging))
@@ -159,7 +156,7 @@ async def test_hashing_that_hangs_times_out(app: FastAPI, connect: Connect, serv
     assert services.hashing._taken == []
 
 
-async def test_a_hosts_condition_that_hangs_times_out(run_app: RunApp, connect: Connect, member: Member) -> None:
+async def test_a_hosts_condition_that_hangs_times_out(run_app: RunApp, connect: Connect) -> None:
     async def hang(_: Registration) -> str | None:
         await asyncio.Event().wait()
         return None

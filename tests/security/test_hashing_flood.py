@@ -1,7 +1,6 @@
 """Attack: saturate password hashing, the most expensive operation, to block other sign-ins."""
 
 import asyncio
-import os
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -15,15 +14,14 @@ from sqlalchemy import text
 from graphql_mfa.services import Services
 from tests.api_client import LOGIN, PASSWORD, Result
 from tests.authenticator import code_at
-from tests.clock import Clock
+from tests.clock import WAIT, Clock
 from tests.conftest import Connect
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, kinds, scalar
-from tests.slots import slots_taken
+from tests.slots import THREADS, slots_taken
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
 SLOTS = 8
-WAIT = 10  # seconds, a bound that is only reached when something is broken
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
 async def hashing_blocked(services: Services) -> AsyncIterator[None]:
     """Every hashing thread stands still, as if each hash took forever; nothing inside may wait for one."""
     go_on = threading.Event()
-    blocked = [asyncio.create_task(services.hashing.run(go_on.wait, WAIT)) for _ in range(os.cpu_count() or 1)]
+    blocked = [asyncio.create_task(services.hashing.run(go_on.wait, WAIT)) for _ in range(THREADS)]
     await asyncio.sleep(0)  # before anything else gets a thread
     try:
         yield
@@ -126,7 +124,7 @@ async def test_hashing_flood_beyond_the_slots_is_neither_counted_nor_tried(
 
 async def test_hashing_flood_gets_a_realistic_retry_after(app: FastAPI, connect: Connect, services: Services) -> None:
     """As long as the jobs before it will take."""
-    services.hashing._seconds_per_job = 3.1 * (os.cpu_count() or 1)
+    services.hashing._seconds_per_job = 3.1 * THREADS
     async with all_slots_taken(services):
         assert (await connect(app).login())["retryAfter"] == 25  # 8 jobs of 3.1 seconds
 

@@ -12,18 +12,12 @@ from tests.api_client import Result
 from tests.conftest import Connect
 from tests.security.attacks import WRONG_PASSWORD, at_once, kinds
 from tests.security.test_hashing_flood import hashing_blocked
-from tests.slots import RUNNING_FOR_ONE_ADDRESS
+from tests.slots import RUNNING_FOR_ONE_ADDRESS, until_taken
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 Login = asyncio.Task[Result]
 
 NOISY, QUIET = "203.0.113.9", "198.51.100.1"
-
-
-async def until_queued() -> None:
-    """Everything that was sent has come as far as it can without a hash."""
-    for _ in range(200):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -45,11 +39,12 @@ async def test_a_quiet_address_does_not_wait_for_a_busy_one(
     monkeypatch.setattr(PasswordHasher, "verify", recorded)
     async with run_app() as app:
         await connect(app).member()
-        async with hashing_blocked(app.state.services):
+        services = app.state.services
+        async with hashing_blocked(services):
             flood = [asyncio.create_task(connect(app, noisy).login()) for _ in range(40)]
-            await until_queued()
+            await until_taken(services.hashing, 40)
             sign_in = asyncio.create_task(connect(app, quiet).login(password=WRONG_PASSWORD))
-            await until_queued()
+            await until_taken(services.hashing, 41)
         assert (await sign_in)["__typename"] == "InvalidCredentials"
         await asyncio.gather(*flood)
 
@@ -69,7 +64,7 @@ async def test_busy_addresses_do_not_displace_a_quiet_one(run_app: RunApp, conne
                 asyncio.create_task(attacker.login(f"name{number}", WRONG_PASSWORD))
                 for number, attacker in enumerate(attackers)
             ]
-            await until_queued()
+            await until_taken(services.hashing, len(flood))
             sign_in = asyncio.create_task(connect(app, QUIET).login())
             displaced = await next(asyncio.as_completed(flood))
         outcomes = kinds(await asyncio.gather(*flood))
