@@ -19,13 +19,11 @@ from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import ChallengeRow, SecurityEventRow
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
-from tests.clock import Clock
+from tests.clock import WAIT, Clock
 from tests.conftest import Connect, on_each_engine
 from tests.store import rows
 
 pytestmark = on_each_engine
-
-WAIT = 10  # seconds, a bound that is only reached when something is broken
 
 
 async def purge_now(services: Services) -> dict[str, int]:

@@ -25,14 +25,13 @@ from graphql_mfa.webhooks import Webhook
 from tests import passkeys
 from tests.api.scenarios import RunApp
 from tests.authenticator import code_at
-from tests.clock import Clock
+from tests.clock import WAIT, Clock
 from tests.conftest import Connect
 from tests.passkeys import PASSKEYS
 from tests.receiver import SECRET, Request, WebhookReceiver, receiving
 from tests.security.attacks import WRONG_PASSWORD
 from tests.security.test_secret_leaks import texts_of, whole_story
 
-WAIT = 20  # seconds, a bound that is only reached when something is broken
 OTHER_SECRET = f"whsec_{base64.b64encode(bytes(range(32))).decode()}"
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -198,8 +197,14 @@ async def test_a_response_that_never_ends_is_aborted_at_the_delivery_timeout(
 
 
 async def test_events_by_operators_are_sent_with_the_name_of_a_deleted_account(
-    run_app: RunApp, connect: Connect, receiver: WebhookReceiver, configured: dict[str, Any], clock: Clock
+    run_app: RunApp,
+    connect: Connect,
+    receiver: WebhookReceiver,
+    configured: dict[str, Any],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(notifications, "_STOP_SECONDS", 0.01)
     async with run_app(**configured) as app:
         api, services = connect(app), app.state.services
         await api.register()

@@ -12,12 +12,11 @@ from graphql_mfa import SecurityEvent
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
 from graphql_mfa.services import OPERATOR, Services
-from tests.clock import Clock
+from tests.clock import WAIT, Clock
 from tests.store import rows
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 
-WAIT = 20  # seconds, a bound that is only reached when something is broken
 BUSY = [f"busy {number}" for number in range(notifications.MAX_DELIVERIES)]
 
 

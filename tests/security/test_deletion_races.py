@@ -21,6 +21,7 @@ from graphql_mfa.store.outages import UnavailableError
 from tests.account import act
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
+from tests.clock import WAIT
 from tests.conftest import on_each_engine, postgresql_only
 from tests.security.attacks import WRONG_PASSWORD, at_once, kinds, real_member, scalar
 
@@ -168,7 +169,7 @@ async def test_race_of_a_detected_token_reuse_against_the_deletion(
     )
 
     async def wait_until_it_waits() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(WAIT):
             while not await operator.database.read(lambda connection: connection.scalar(waiting)):
                 pass
 

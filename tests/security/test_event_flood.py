@@ -12,7 +12,7 @@ from graphql_mfa.services import Services
 from tests.api.scenarios import RunApp
 from tests.api_client import Api
 from tests.authenticator import code_at
-from tests.clock import Clock
+from tests.clock import WAIT, Clock
 from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, events_of, kinds, scalar
 
@@ -70,7 +70,7 @@ async def test_events_that_are_not_recorded_are_not_delivered(run_app: RunApp, c
         for place in range(15):
             await connect(app, f"203.0.113.{place}").refresh(member.refresh_token)
         await api.verify_otp(await api.challenge(), code_at(member.secret, clock()))
-        await asyncio.wait_for(signed_in.wait(), 20)  # events of an account are delivered in their order
+        await asyncio.wait_for(signed_in.wait(), WAIT)  # events of an account are delivered in their order
     assert delivered.count("REFRESH_TOKEN_REUSED") == MOST_PER_HOUR
 
 

@@ -21,9 +21,9 @@ from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows.notifications import DeliveryError
 from graphql_mfa.services import utc_now
 from graphql_mfa.webhooks import AddressNotAllowedError, Webhook
+from tests.clock import WAIT
 from tests.receiver import SECRET, receiving
 
-WAIT = 20  # seconds, a bound that is only reached when something is broken
 NAME = "hooks.example"
 EVENT = SecurityEvent(
     UUID(int=1), SecurityEventKind.SIGNED_IN, datetime(2026, 1, 1, tzinfo=UTC), UUID(int=2), "alice", None, None

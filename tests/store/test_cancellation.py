@@ -13,12 +13,12 @@ from sqlalchemy import Connection, make_url, select, update
 
 from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import UserRow
+from tests.clock import WAIT
 from tests.conftest import connections_in_use, on_each_engine, sqlite_only
 from tests.store import rows
 
 pytestmark = on_each_engine
 
-AT_ONCE = 5  # seconds; a lock that is left behind lasts for ten at least
 OTHERS = 3
 
 Suspended = Callable[[Any], None]
@@ -116,7 +116,7 @@ async def test_a_write_cancelled_at_any_await_is_atomic_and_leaves_no_lock(
         waiting = [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
         victim = Victim(database.write(count_twice), step, late=late)
         waiting += [asyncio.create_task(database.write(count_twice)) for _ in range(others)]
-        async with asyncio.timeout(AT_ONCE):
+        async with asyncio.timeout(WAIT):
             await asyncio.wait([victim.task, *waiting])
             await asyncio.gather(*waiting)
             await no_connection_in_use(database)
@@ -142,7 +142,7 @@ async def test_cancelling_half_of_fifty_writes_does_not_affect_the_others(
     answers = await asyncio.gather(*tasks, return_exceptions=True)
     cancelled = [answer for answer in answers if isinstance(answer, asyncio.CancelledError)]
     assert set(answers) == {None, *cancelled}
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(WAIT):
         await no_connection_in_use(database)
         await database.write(count_twice)
         await other_process.write(count_twice)
@@ -156,7 +156,7 @@ async def test_a_read_cancelled_at_any_await_returns_its_connection_to_the_pool(
     cancelled = []
     for step in itertools.count(1):
         victim = Victim(database.read(counted), step, late=late)
-        async with asyncio.timeout(AT_ONCE):
+        async with asyncio.timeout(WAIT):
             await asyncio.wait([victim.task])
             await no_connection_in_use(database)
         cancelled.append(victim.task.cancelled())
@@ -177,11 +177,11 @@ async def test_a_caller_cancelled_while_waiting_for_the_lock_returns_at_once_and
             await asyncio.sleep(0)
         for task in tasks:
             task.cancel()
-        async with asyncio.timeout(AT_ONCE):
+        async with asyncio.timeout(WAIT):
             await asyncio.wait(tasks)
         assert connections_in_use(database) == 1
         other.execute("ROLLBACK")
-    async with asyncio.timeout(AT_ONCE):
+    async with asyncio.timeout(WAIT):
         await database.write(count_twice)
     assert [task.cancelled() for task in tasks] == [True] * 3
     assert await database.read(counted) == 2

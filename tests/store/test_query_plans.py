@@ -9,6 +9,7 @@ from graphql_mfa import SecurityEvent
 from graphql_mfa.flows.purging import purge
 from graphql_mfa.store.models import Base
 from tests.api.scenarios import RunApp
+from tests.clock import WAIT
 from tests.conftest import Connect, on_each_engine
 from tests.plans import assert_no_scan, full_scans
 
@@ -39,7 +40,7 @@ async def test_delivering_events_scans_no_table(run_app: RunApp, connect: Connec
     with full_scans() as plans:
         async with run_app(on_event=on_event) as app:
             await connect(app).member()
-            await asyncio.wait_for(over.wait(), 20)
+            await asyncio.wait_for(over.wait(), WAIT)
     statements = {verb for statement in plans if " mfa_outbox" in statement for verb in (statement.split()[0],)}
     assert statements == {"INSERT", "SELECT", "UPDATE", "DELETE"}
     assert_no_scan(plans)

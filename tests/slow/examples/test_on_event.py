@@ -11,11 +11,11 @@ from graphql_mfa import GraphQLMFA
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.services import OPERATOR, Transaction
 from graphql_mfa.store import accounts
+from tests.clock import WAIT
 from tests.conftest import KEY
 from tests.store import rows
 
 PAGE = (Path(__file__).parents[3] / "docs" / "embedding.md").read_text()
-WAIT = 20  # seconds, a bound that is only reached when something is broken
 
 
 async def test_the_example_mails_important_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
