@@ -141,18 +141,19 @@ async def test_shutdown_answers_a_pending_login_and_refuses_new_connections(
     server = serve(
         "--workers",
         workers,
-        GRAPHQL_MFA_BCRYPT_ROUNDS="13",
         GRAPHQL_MFA_METRICS_TOKEN=TOKEN,
-        GRAPHQL_MFA_STOP_SECONDS="60",
+        GRAPHQL_MFA_STOP_SECONDS=str(FAIL_SAFE_SECONDS),
+        GRAPHQL_MFA_REQUEST_TIMEOUT_SECONDS=str(FAIL_SAFE_SECONDS),
     )
-    # Several, so that the last of them still waits for the first one's hash when new connections are refused.
     connections = [await connect(server.url) for _ in range(5)]
     for _, writer in connections:
-        writer.write(LOGIN_REQUEST)
+        writer.write(LOGIN_REQUEST[:-1])
         await writer.drain()
-    await scrape_until(server, lambda scraped: scraped("hashing_places_taken") == len(connections))
+    await scrape_until(server, lambda scraped: scraped("requests_in_flight") == len(connections))
     server.process.terminate()
     await refused(server.url)
+    for _, writer in connections:
+        writer.write(LOGIN_REQUEST[-1:])
 
     for answer in await asyncio.gather(*(reader.read() for reader, _ in connections)):
         assert answer.startswith(b"HTTP/1.1 200")
