@@ -10,8 +10,8 @@ import pytest
 from tests.api_client import Api
 from tests.http.requests import JSON, operation, post
 
-DOCUMENTS = 200  # kept without end, the largest take 40 MB
-MEGABYTES = 20
+DOCUMENTS = 100  # kept without end, the largest take 20 MB
+MEGABYTES = 10
 _NUMBERS = count()
 
 FIELDS = "issuer registrationOpen usernameMinLength usernameMaxLength passwordMinLength otpDigits otpPeriod"
