@@ -55,6 +55,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--engine", choices=ENGINES, default="sqlite", help="the database that the tests use")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "settings(**named): the settings of the fixture `app`")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the tests that are about the other engine."""
     engine = config.getoption("engine")
@@ -213,8 +217,12 @@ def run_app(
 
 
 @pytest.fixture
-async def app(run_app: Callable[..., AbstractAsyncContextManager[FastAPI]]) -> AsyncIterator[FastAPI]:
-    async with run_app() as app:
+async def app(
+    request: pytest.FixtureRequest, run_app: Callable[..., AbstractAsyncContextManager[FastAPI]]
+) -> AsyncIterator[FastAPI]:
+    """An application with the settings of the test's mark: `pytest.mark.settings(otp_digits=8)`."""
+    mark = request.node.get_closest_marker("settings")
+    async with run_app(**(mark.kwargs if mark else {})) as app:
         yield app
 
 

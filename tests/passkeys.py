@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from graphql_mfa.testing import SoftwarePasskey
 from tests.account import act, user_of
 from tests.api_client import Api, Result
@@ -9,6 +11,7 @@ from tests.api_client import Api, Result
 ORIGIN = "http://localhost:8000"
 PASSKEYS: dict[str, Any] = {"passkey_rp_id": "localhost", "passkey_origins": ORIGIN}
 """Settings with which passkeys are on."""
+with_passkeys = pytest.mark.settings(**PASSKEYS)
 
 
 def answer(begun: Result, key: SoftwarePasskey) -> Result:

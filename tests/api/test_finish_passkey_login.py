@@ -1,6 +1,5 @@
 """beginPasskeyLogin and finishPasskeyLogin: a passkey as the second factor, and alone."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -18,19 +17,13 @@ from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
 from tests.core.ceremonies import BS, HostilePasskey
-from tests.passkeys import ORIGIN, PASSKEYS, added, answer, passkeys_of, sign_in
+from tests.passkeys import ORIGIN, PASSKEYS, added, answer, passkeys_of, sign_in, with_passkeys
 from tests.security.attacks import WRONG_PASSWORD, attempts_on, events_of, scalar, sessions_of
 from tests.statements import changed_rows
 
-pytestmark = on_each_engine
+pytestmark = [on_each_engine, with_passkeys]
 
 ANOTHER_DOMAIN = {"passkey_rp_id": "example.com", "passkey_origins": "https://example.com"}
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 async def session_of(api: Api, token: str) -> dict[str, Any]:

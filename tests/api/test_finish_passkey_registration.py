@@ -1,10 +1,6 @@
 """beginPasskeyRegistration and finishPasskeyRegistration: another factor of a signed-in user, or the first one."""
 
-from collections.abc import AsyncIterator
 from uuid import UUID
-
-import pytest
-from fastapi import FastAPI
 
 from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.flows import operators
@@ -19,18 +15,23 @@ from tests.api_client import Api, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
-from tests.passkeys import PASSKEYS, add_passkey, added, answer, enroll, names_of, passkeys_of, remove, sign_in
+from tests.passkeys import (
+    PASSKEYS,
+    add_passkey,
+    added,
+    answer,
+    enroll,
+    names_of,
+    passkeys_of,
+    remove,
+    sign_in,
+    with_passkeys,
+)
 from tests.security.attacks import attempts_on, events_of, scalar
 
-pytestmark = on_each_engine
+pytestmark = [on_each_engine, with_passkeys]
 
 CODE_REQUIRED = failure("EnrollmentCodeRequired")
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 # ------------------------------------------------------------------------------------------------------ another factor

@@ -1,10 +1,8 @@
 """beginPasskeyReauthentication, and reauthenticate with a passkey; changePassword without the current password."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from graphql_mfa.services import Services
 from graphql_mfa.testing import SoftwarePasskey
@@ -17,18 +15,12 @@ from tests.api_client import PASSWORD, Api, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
-from tests.passkeys import PASSKEYS, added, answer, enroll, passkeys_of, sign_in, step_up
+from tests.passkeys import PASSKEYS, added, answer, enroll, passkeys_of, sign_in, step_up, with_passkeys
 from tests.security.attacks import WRONG_PASSWORD, events_of
 
-pytestmark = on_each_engine
+pytestmark = [on_each_engine, with_passkeys]
 
 DAY = 86_400
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 async def token_of(api: Api, key: SoftwarePasskey, challenge: Result | None = None) -> str:

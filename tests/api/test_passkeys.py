@@ -1,10 +1,5 @@
 """User.passkeys, User.passkeySignals and the policy; renamePasskey and removePasskey."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-from fastapi import FastAPI
-
 from graphql_mfa.services import Services
 from graphql_mfa.testing import SoftwarePasskey
 from tests.account import act, user_of
@@ -16,20 +11,25 @@ from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
 from tests.devices import first_device
 from tests.devices import remove as remove_device
-from tests.passkeys import PASSKEYS, added, enroll, names_of, passkeys_of, remove, rename, sign_in, step_up
+from tests.passkeys import (
+    PASSKEYS,
+    added,
+    enroll,
+    names_of,
+    passkeys_of,
+    remove,
+    rename,
+    sign_in,
+    step_up,
+    with_passkeys,
+)
 from tests.security.attacks import events_of
 from tests.statements import statements
 
-pytestmark = on_each_engine
+pytestmark = [on_each_engine, with_passkeys]
 
 LAST_FACTOR = failure("LastFactor")
 POLICY = "{ policy { factors passkeyRpId } }"
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 # ------------------------------------------------------------------------------------------------------ policy and me

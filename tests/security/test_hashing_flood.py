@@ -2,8 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any
 
@@ -19,15 +19,8 @@ from tests.conftest import Connect
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, kinds, scalar
 from tests.slots import THREADS, slots_taken
 
-RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
-
 SLOTS = 8
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(hashing_slots=SLOTS) as app:
-        yield app
+pytestmark = pytest.mark.settings(hashing_slots=SLOTS)
 
 
 @asynccontextmanager

@@ -1,7 +1,5 @@
 """Attack: use up what the owner of an account needs, or fill the database, with ceremonies of passkeys."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import func, select
@@ -17,7 +15,7 @@ from tests.authenticator import code_at, wrong_code
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.devices import first_device, remove
-from tests.passkeys import PASSKEYS, answer, enroll, sign_in, step_up
+from tests.passkeys import PASSKEYS, answer, enroll, sign_in, step_up, with_passkeys
 from tests.security.attacks import (
     NO_RECOVERY_CODE,
     attempts_on,
@@ -40,11 +38,7 @@ from tests.security.passkey_attacks import (
 )
 from tests.security.work import measured
 
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
+pytestmark = with_passkeys
 
 
 async def rows(services: Services) -> int:

@@ -1,12 +1,11 @@
 """Attack: answer a passkey ceremony again, too late, elsewhere, or after it was ended."""
 
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from fastapi import FastAPI
 
 from graphql_mfa.core.keys import KeyRing, new_key
 from graphql_mfa.core.passkeys import Ceremony, CeremonyPurpose
@@ -19,7 +18,7 @@ from tests.api.scenarios import change_password, reset_with_both_codes
 from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
 from tests.conftest import KEY, Connect
-from tests.passkeys import PASSKEYS, answer, sign_in
+from tests.passkeys import PASSKEYS, answer, sign_in, with_passkeys
 from tests.security.attacks import scalar, sessions_of
 from tests.security.passkey_attacks import (
     RunApp,
@@ -38,13 +37,9 @@ from tests.security.passkey_attacks import (
     token_of,
 )
 
+pytestmark = with_passkeys
+
 OVER = {"ChallengeExpired", "AlreadyEnrolled", "NotAuthenticated"}
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 @dataclass(frozen=True)

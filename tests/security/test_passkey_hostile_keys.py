@@ -3,27 +3,26 @@
 import asyncio
 import base64
 import secrets
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
-from fastapi import FastAPI
 from webauthn.helpers import encode_cbor, parse_cbor
 
 from graphql_mfa.services import Services
 from graphql_mfa.testing import SoftwarePasskey
 from tests.api_client import Api
-from tests.passkeys import PASSKEYS, answer, sign_in
+from tests.passkeys import answer, sign_in, with_passkeys
 from tests.security.attacks import scalar
 from tests.security.passkey_attacks import (
-    RunApp,
     begin_adding,
     begin_sign_in,
     finish_adding,
     finish_sign_in,
     member_with_passkey,
 )
+
+pytestmark = with_passkeys
 
 WAIT = 30  # seconds, a quarter of what reading the slow map takes
 EXTENSIONS = 0x80
@@ -48,12 +47,6 @@ def hidden_map() -> bytes:
     pairs = [first + second for first, second in zip(lists[::2], lists[1::2], strict=True)]
     items = sum(3 + 29 - len(pair) for pair in pairs)
     return b"\xa1\x98" + bytes([items]) + b"".join(b"\x5f\x40\xff" + pair.ljust(29, b"\0") for pair in pairs) + b"\0"
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 def decoded(text: str) -> bytes:

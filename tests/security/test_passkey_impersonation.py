@@ -1,11 +1,10 @@
 """Attack: sign in as somebody else with a passkey, or find out whose passkeys there are."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
 
 from graphql_mfa.core.passkeys import verify_assertion
 from graphql_mfa.flows import operators
@@ -15,7 +14,7 @@ from tests.account import act, document
 from tests.api_client import Api, Result
 from tests.clock import Clock
 from tests.conftest import Connect, on_each_engine
-from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up
+from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up, with_passkeys
 from tests.security.attacks import attempts_on, events_of, scalar, sessions_of
 from tests.security.passkey_attacks import (
     ELSEWHERE,
@@ -36,11 +35,7 @@ from tests.security.passkey_attacks import (
 from tests.security.work import measured
 from tests.statements import changed_rows
 
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
+pytestmark = with_passkeys
 
 
 def forged(key: SoftwarePasskey) -> SoftwarePasskey:

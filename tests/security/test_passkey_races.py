@@ -17,10 +17,9 @@ from tests.api_client import Api, Member, Result
 from tests.authenticator import code_at
 from tests.conftest import Connect, on_each_engine
 from tests.devices import first_device, remove
-from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up
+from tests.passkeys import add_passkey, answer, sign_in, step_up, with_passkeys
 from tests.security.attacks import at_once, events_of, kinds, real_member, scalar, sessions_of
 from tests.security.passkey_attacks import (
-    RunApp,
     assertion,
     begin_adding,
     begin_enrolling,
@@ -37,15 +36,9 @@ from tests.security.passkey_attacks import (
     token_of,
 )
 
-pytestmark = on_each_engine
+pytestmark = [on_each_engine, with_passkeys]
 
 ROUNDS = 6
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
 
 
 @pytest.fixture

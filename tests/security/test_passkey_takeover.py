@@ -1,9 +1,6 @@
 """Attack: take an account over for good with a stolen session, or leave its owner without a factor."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-from fastapi import FastAPI
 
 from graphql_mfa.flows import operators
 from graphql_mfa.services import Services
@@ -15,7 +12,7 @@ from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
 from tests.devices import devices_of, first_device, remove
-from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up
+from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up, with_passkeys
 from tests.security.attacks import events_of, scalar, sessions_of
 from tests.security.passkey_attacks import (
     DAY,
@@ -28,11 +25,7 @@ from tests.security.passkey_attacks import (
     token_of,
 )
 
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
+pytestmark = with_passkeys
 
 
 async def replace_password(api: Api, token: str, new_password: str = NEW_PASSWORD) -> Result:

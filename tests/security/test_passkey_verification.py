@@ -2,10 +2,6 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
-
-import pytest
-from fastapi import FastAPI
 
 from graphql_mfa.services import Services
 from graphql_mfa.testing import SoftwarePasskey
@@ -14,7 +10,7 @@ from tests.api_client import Api, Result
 from tests.authenticator import code_at
 from tests.clock import Clock
 from tests.conftest import Connect
-from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up
+from tests.passkeys import PASSKEYS, add_passkey, answer, sign_in, step_up, with_passkeys
 from tests.security.attacks import execute, scalar, sessions_of
 from tests.security.passkey_attacks import (
     RunApp,
@@ -30,11 +26,7 @@ from tests.security.passkey_attacks import (
     token_of,
 )
 
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    async with run_app(**PASSKEYS) as app:
-        yield app
+pytestmark = with_passkeys
 
 
 def claims_of(token: str) -> Result:

@@ -1,6 +1,6 @@
 """Attack: thousands of accounts, or thousands of questions whether a name is taken."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -14,13 +14,8 @@ from tests.conftest import Connect, on_each_engine
 from tests.security.attacks import FULLWIDTH_ALICE, at_once, kinds, scalar
 
 RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
-
-
-@pytest.fixture
-async def app(run_app: RunApp) -> AsyncIterator[FastAPI]:
-    """With the limit that the other tests lift."""
-    async with run_app(registration_attempts=Settings.model_fields["registration_attempts"].default) as app:
-        yield app
+# With the limit that the other tests lift.
+pytestmark = pytest.mark.settings(registration_attempts=Settings.model_fields["registration_attempts"].default)
 
 
 async def test_registration_flood(app: FastAPI, connect: Connect, clock: Clock) -> None:
