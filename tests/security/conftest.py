@@ -1,12 +1,15 @@
-"""Two processes of the real server on one database, for race tests."""
+"""Two processes of the real server on one database, and an operator's command, for race tests."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
 import pytest
 
+from graphql_mfa.services import Services
+from graphql_mfa.store.database import Database
 from tests.api_client import Api
 from tests.conftest import Server
 from tests.passkeys import ORIGIN
@@ -35,6 +38,14 @@ async def processes(two_servers: list[str]) -> AsyncIterator[list[Api]]:
             real_api(await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=60)))
             for url in two_servers
         ]
+
+
+@pytest.fixture
+async def operator(database_url: str, services: Services) -> AsyncIterator[Services]:
+    """The services of a command: over connections of its own."""
+    database = Database(database_url)
+    yield replace(services, database=database)
+    await database.close()
 
 
 @pytest.fixture

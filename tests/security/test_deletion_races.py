@@ -1,8 +1,7 @@
 """Race: get in, or leave something behind, while a user deletes their account."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable
-from dataclasses import replace
+from collections.abc import Awaitable
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from graphql_mfa.flows import operators
 from graphql_mfa.flows.accounts import delete_personal_data
 from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store import sessions
-from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import SecurityEventRow
 from graphql_mfa.store.outages import UnavailableError
 from tests.account import act
@@ -117,14 +115,6 @@ async def test_race_of_a_password_that_is_being_hashed(
         (SecurityEventRow.user_id == user_id) | (SecurityEventRow.kind == "SIGN_IN_FAILED")
     )
     assert await services.database.read(lambda connection: connection.scalar(kept)) == 0
-
-
-@pytest.fixture
-async def operator(database_url: str, services: Services) -> AsyncIterator[Services]:
-    """The services of a command, which deletes accounts as their owners do: over connections of its own."""
-    database = Database(database_url)
-    yield replace(services, database=database)
-    await database.close()
 
 
 @postgresql_only

@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 
 import pytest
 from passlib.hash import bcrypt
@@ -12,7 +11,6 @@ from sqlalchemy import func, select
 from graphql_mfa.flows import operators
 from graphql_mfa.flows.user_import import Imported, Refused, import_users
 from graphql_mfa.services import Services
-from graphql_mfa.store.database import Database
 from graphql_mfa.store.models import Base
 from tests.api_client import Api
 from tests.authenticator import code_at
@@ -24,14 +22,6 @@ pytestmark = on_each_engine
 
 Act = Callable[[Services], Awaitable[object]]
 ROUNDS = 8
-
-
-@pytest.fixture
-async def operator(database_url: str, services: Services) -> AsyncIterator[Services]:
-    """The services of a command: over connections of its own."""
-    database = Database(database_url)
-    yield replace(services, database=database)
-    await database.close()
 
 
 @pytest.fixture(params=["disable", "delete"])

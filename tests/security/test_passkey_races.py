@@ -1,15 +1,13 @@
 """Race: use one ceremony many times at once, or leave behind what another request ends at the same time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
 
 import pytest
 from fastapi import FastAPI
 
 from graphql_mfa.flows import operators
 from graphql_mfa.services import Services
-from graphql_mfa.store.database import Database
 from graphql_mfa.testing import SoftwarePasskey
 from tests.account import act
 from tests.api.scenarios import NEW_PASSWORD, change_password
@@ -39,14 +37,6 @@ from tests.security.passkey_attacks import (
 pytestmark = [on_each_engine, with_passkeys]
 
 ROUNDS = 6
-
-
-@pytest.fixture
-async def operator(database_url: str, services: Services) -> AsyncIterator[Services]:
-    """The services of a command: over connections of its own."""
-    database = Database(database_url)
-    yield replace(services, database=database)
-    await database.close()
 
 
 async def factors_of(services: Services, username: str = "alice") -> tuple[int, int]:

@@ -3,9 +3,8 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -13,6 +12,7 @@ import pytest
 
 from graphql_mfa.http_server import MAX_HEAD_BYTES as LONGEST_HEAD
 from tests.conftest import Server
+from tests.slow.process.conftest import Serve
 
 FAIL_SAFE_SECONDS = 60
 
@@ -24,23 +24,6 @@ BODY = json.dumps({"query": "{ me { username } }"}).encode()
 END_OF_POST = b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 REFUSED = POST.replace(b"application/json", b"text/plain") + b"Content-Length: 1000000000000\r\n\r\n"
 CHUNK = b"%x\r\n%s\r\n" % (len(BODY), BODY)
-
-Serve = Callable[..., Server]
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a server with custom settings. It is killed at the end of the test if it still runs."""
-    servers: list[Server] = []
-
-    def start(*arguments: str, **environment: str) -> Server:
-        servers.append(Server(tmp_path, *arguments, **environment))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.kill()
 
 
 @pytest.fixture(scope="module")

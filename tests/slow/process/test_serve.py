@@ -8,7 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -22,29 +22,12 @@ from graphql_mfa.testing import SoftwarePasskey
 from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import Clock
-from tests.conftest import Server, require_program
+from tests.conftest import require_program
 from tests.passkeys import enroll
 from tests.ports import reserved_port
+from tests.slow.process.conftest import Serve
 
 KILLED_AFTER = 20  # registrations
-
-Serve = Callable[..., Server]
-
-
-@pytest.fixture
-def serve(tmp_path: Path, new_environment: Callable[[], dict[str, str]]) -> Iterator[Serve]:
-    """Start a server in the test's folder. It is stopped at the end of the test."""
-    servers: list[Server] = []
-    environment = new_environment()
-
-    def start(*arguments: str, **settings: str) -> Server:
-        servers.append(Server(tmp_path, *arguments, **(environment | settings)))
-        return servers[-1].start()
-
-    yield start
-    for server in servers:
-        if server.process.poll() is None:
-            server.stop()
 
 
 @asynccontextmanager
