@@ -291,19 +291,24 @@ async def test_the_hosts_function_is_called_again_when_the_session_changed_meanw
     ]
 
 
-async def test_parallel_requests_with_one_code_open_one_session(api: Api, services: Services, host: Host) -> None:
-    member = await api.member()
-    challenge = await api.challenge()
-    code = code_at(member.secret, api.clock())
+def answer_once_all_asked(host: Host, count: int) -> None:
+    """Answer none of the requests that come from now on before the last of them has come."""
     host.asked.clear()
     all_asked = asyncio.Event()
 
     async def wait_for_all() -> None:
-        if len(host.asked) == 4:
+        if len(host.asked) == count:
             all_asked.set()
         await all_asked.wait()
 
     host.first = wait_for_all
+
+
+async def test_parallel_requests_with_one_code_open_one_session(api: Api, services: Services, host: Host) -> None:
+    member = await api.member()
+    challenge = await api.challenge()
+    code = code_at(member.secret, api.clock())
+    answer_once_all_asked(host, 4)
     answers = await at_once(api.verify_otp(challenge, code) for _ in range(4))
     assert kinds(answers) == Counter(SignedIn=1, ChallengeExpired=3)
     assert await sessions_of(services) == 2
@@ -311,15 +316,7 @@ async def test_parallel_requests_with_one_code_open_one_session(api: Api, servic
 
 async def test_parallel_refreshes_get_the_same_pair(api: Api, host: Host) -> None:
     member = await api.member()
-    host.asked.clear()
-    all_asked = asyncio.Event()
-
-    async def wait_for_all() -> None:
-        if len(host.asked) == 4:
-            all_asked.set()
-        await all_asked.wait()
-
-    host.first = wait_for_all
+    answer_once_all_asked(host, 4)
     answers = await at_once(api.refresh(member.refresh_token) for _ in range(4))
     assert len({answer["tokens"]["refreshToken"] for answer in answers}) == 1
     assert {claims_of(answer["tokens"]["accessToken"])["role"] for answer in answers} == {"admin"}
