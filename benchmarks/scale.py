@@ -205,18 +205,30 @@ def measure_purge(make: Make, plan: Plan) -> Purge:
         with _served(store) as server:
             jobs = _verifying(visitors)
             without = uvloop.run(_sample(store, server, jobs, connections=_CONNECTIONS, seconds=plan.seconds))
+        # Counted before the server starts, which soon purges.
+        expired = uvloop.run(_expired(store))
         with _served(store, purge_interval=1) as server:
-            during, rows_a_second = uvloop.run(_during_purge(store, server, visitors))
+            during, rows_a_second = uvloop.run(_during_purge(store, server, visitors, expired))
     return Purge(without, during, rows_a_second)
 
 
-async def _during_purge(store: Store, server: Server, visitors: Iterator[User]) -> tuple[Sample, float]:
+async def _expired(store: Store) -> int:
+    database = Database(store.settings.database_url)
+    try:
+        return await database.read(expired_rows)
+    finally:
+        await database.close()
+
+
+async def _during_purge(
+    store: Store, server: Server, visitors: Iterator[User], everything: int
+) -> tuple[Sample, float]:
     database = Database(store.settings.database_url)
     over = asyncio.Event()
 
     async def watch() -> float:
         """Rows per second, from the last poll that found all of them to the first that found none."""
-        everything = left = await database.read(expired_rows)
+        left = everything
         began = time.perf_counter()
         while left:
             await asyncio.sleep(_LOOK_SECONDS)
