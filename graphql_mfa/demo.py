@@ -127,11 +127,12 @@ def _sign_in_by_totp(story: _Story, account: dict[str, str]) -> None:
     story.ask("logout", "NotAuthenticated", token=token)
 
     story.step(
-        "Log in", "The right password only opens a challenge. The code of step 2 is used, and refused a second time."
+        "Log in",
+        "The right password only opens a challenge. The code of step 2 is used, and refused a second time."
+        " The next one is accepted a little early.",
     )
     challenge_token = story.ask("login", "OtpRequired", account)["challenge"]["token"]
     story.ask("verifyOtp", "OtpAlreadyUsed", {"challengeToken": challenge_token, "otp": first_code})
-    # The next code is accepted a little early, so don't wait for it.
     next_code = app.at(datetime.now(UTC), counter_offset=1)
     signed_in = story.ask("verifyOtp", "SignedIn", {"challengeToken": challenge_token, "otp": next_code})
 

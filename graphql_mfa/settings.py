@@ -89,7 +89,7 @@ class _Deployment(_Group):
     secret_keys: Annotated[SecretStr | None, Field(repr=False)] = None
     """The key ring: keys of `graphql-mfa new-key`, separated by commas. The first one encrypts and signs, all of them
     decrypt and verify. `decrypt-only:` before a key marks it as leaked. Unset with SQLite: a key file is created beside
-    the database."""
+    the database. PostgreSQL requires it."""
     issuer: Annotated[str, Field(min_length=1, pattern="^[^:]*$")] = "GraphQL MFA"
     """The name that authenticator apps and passkeys show. A QR code must have room for it twice, percent-encoded."""
     token_issuer: Annotated[str, Field(min_length=1)] = "graphql-mfa"

@@ -172,7 +172,7 @@ class RegisterUserSuccess:
 
 
 @strawberry.type(
-    description="The username, in any case, belongs to another account, or looks like one that does.\n\n"
+    description="The username belongs to another account, in capital or small letters, or looks like one that does.\n\n"
     "Ask for another username."
 )
 class UsernameTaken(UserError):

@@ -21,7 +21,7 @@ class PasswordChanged:
 @strawberry.type(
     description="The one-time code or the recovery code is wrong, used, or not accepted now, or the account has no "
     "authenticator app or doesn't exist; the answer doesn't reveal which. The attempt was counted.\n\n"
-    "Ask for all three again."
+    "Ask for the username, the one-time code and the recovery code again."
 )
 class ResetRejected(UserError):
     message: str = fixed_message(

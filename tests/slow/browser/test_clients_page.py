@@ -40,7 +40,8 @@ def copy_snippets(folder: Path) -> None:
     (folder / "src").mkdir()
     page = (ROOT / "docs" / "clients.md").read_text()
     session, apollo = (
-        page.split(f"\n## {title}\n")[1].split("\n## ")[0] for title in ("A browser app, with fetch", "Apollo Client")
+        page.split(f"\n## {title}\n")[1].split("\n## ")[0]
+        for title in ("A browser app, with fetch", "React, with Apollo Client")
     )
     for name, text in re.findall(r"```tsx?\n// (\S+)\n(.*?)```", session + apollo, re.DOTALL):
         if name != "vite.config.ts":
