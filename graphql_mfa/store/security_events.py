@@ -43,7 +43,8 @@ def add(connection: Connection, user_id: UUID, events: list[StoredEvent]) -> Non
     connection.execute(_ADD, [vars(event) | {"user_id": user_id} for event in events])
 
 
-_of_kind = and_(SecurityEventRow.user_id == bindparam("new_user_id"), SecurityEventRow.kind == bindparam("new_kind"))
+# PostgreSQL would find two types for `new_kind`, in the new row and here.
+_of_kind = and_(SecurityEventRow.user_id == bindparam("new_user_id"), SecurityEventRow.kind == bindparam("of_kind"))
 _of_last_hour = (
     select(SecurityEventRow.id)
     .where(_of_kind, SecurityEventRow.id >= bindparam("hour_ago"))
@@ -61,6 +62,7 @@ def add_bounded(
 ) -> bool:
     """Insert an event unless the account has `most_per_hour` of its kind in an hour, or any since `once_since`."""
     bounds = {
+        "of_kind": event.kind,
         "hour_ago": first_event_id(event.at - timedelta(hours=1)),
         "most": most_per_hour,
         "once_since": LAST_ID if once_since is None else first_event_id(once_since),
