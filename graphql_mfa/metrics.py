@@ -108,7 +108,8 @@ class Metrics:
         started_at: float | None = None
         lock = Lock()  # the caller may be cancelled just as the driver's thread starts the function
 
-        def timed(transaction: Transaction[C, T]) -> Transaction[C, T]:
+        # Quoted, since Python would evaluate them for each transaction, which takes as long as all the rest.
+        def timed(transaction: "Transaction[C, T]") -> "Transaction[C, T]":
             def start(connection: C) -> T:
                 nonlocal started_at
                 with lock:
