@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Column, Connection, MetaData, NullPool, String, Table, create_engine, inspect, select
+from sqlalchemy import Column, Connection, MetaData, NullPool, String, Table, create_engine, func, inspect, select
 from sqlalchemy.schema import CreateSchema, SchemaItem
 
 from graphql_mfa.store.models import Base
@@ -57,10 +57,16 @@ def has_store(connection: Connection) -> bool:
     return _has_version(connection) or _find_unprefixed(connection) is not None
 
 
+_MIGRATING = int.from_bytes(b"mfa_migr")  # any number that others are not likely to lock
+
+
 def upgrade(connection: Connection, target: str = HEAD) -> str | None:
     """Migrate to a version inside the caller's transaction. Return the version before; None without tables."""
     from alembic import command
 
+    if connection.dialect.name == "postgresql":  # SQLite has one writer
+        # Of several processes at once, one migrates; the others then find the tables.
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
     schema = _schema(connection)
     if schema and not inspect(connection).has_schema(schema):
         connection.execute(CreateSchema(schema, if_not_exists=True))
