@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 import secrets
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -26,7 +25,6 @@ PASSKEYS_PER_ACCOUNT = 10
 HANDLE_BYTES = 64  # WebAuthn L3 14.6.1
 _CHALLENGE_BYTES = 32  # at least 16: WebAuthn L3 13.4.3
 _LONGEST_CREDENTIAL_ID = 1023  # WebAuthn L3 6.5.1
-_LOGGED_ORIGIN = re.compile("[!-~]{1,255}")
 _TRANSPORTS = ("ble", "cable", "hybrid", "internal", "nfc", "smart-card", "usb")
 _CEREMONY_PREFIX = "mfap_"
 _SEALED_AS = "passkeys.ceremony_token"
@@ -227,11 +225,11 @@ def user_handle_of(credential: object) -> bytes | None:
     return _decode(_member(credential, "response", "userHandle"))
 
 
-def origin_of(credential: object) -> str | None:
-    """The origin of the page that an answer names, if it is fit for a log."""
+def is_of_unlisted_origin(party: RelyingParty, credential: object) -> bool:
+    """Whether an answer names the origin of a page, and it is not among the party's."""
     (client_data,) = _response(credential, "clientDataJSON")
     origin = _member(_parse_json(client_data), "origin")
-    return origin if isinstance(origin, str) and _LOGGED_ORIGIN.fullmatch(origin) else None
+    return isinstance(origin, str) and origin not in party.origins
 
 
 def verify_registration(party: RelyingParty, ceremony: Ceremony, credential: object) -> CredentialRecord | None:

@@ -19,7 +19,7 @@ from graphql_mfa.core.passkeys import (
     authenticator_name,
     credential_id_of,
     decoy_key,
-    origin_of,
+    is_of_unlisted_origin,
     registration_options,
     unknown_credential_signal,
     user_handle_of,
@@ -347,9 +347,8 @@ async def remove_passkey(call: Call, id: str) -> RemoveFactorResult:
 
 
 def _rejected(party: RelyingParty, credential: object) -> PasskeyRejected:
-    origin = origin_of(credential)
-    if origin and origin not in party.origins:
-        _log.info("A passkey was refused at %s, which GRAPHQL_MFA_PASSKEY_ORIGINS does not list.", origin)
+    if is_of_unlisted_origin(party, credential):
+        _log.info("A passkey was refused: GRAPHQL_MFA_PASSKEY_ORIGINS does not list the origin of its page.")
     return PasskeyRejected()
 
 
