@@ -300,7 +300,7 @@ class DocumentChecks:
         except RecursionError:
             errors = [PublicError("This operation is too large: it is nested too deep.")]
         # The limits come first, since some rules take more time than they do.
-        errors = errors or self.errors_by(self._rules, document)
+        errors = errors or self._errors(document)
         if errors:
             return CheckedDocument(document, errors)
         checked = CheckedDocument(
@@ -346,10 +346,10 @@ class DocumentChecks:
                 "arguments, values, directives and fragments, fragments expanded."
             )
 
-    def errors_by(self, rules: Sequence[Rule], document: DocumentNode) -> list[GraphQLError]:
-        """The first errors of a document, whose size is within the limits, by these rules of validation."""
+    def _errors(self, document: DocumentNode) -> list[GraphQLError]:
+        """The first errors of a document, whose size is within the limits, by the rules of validation."""
         context = _Context(self._schema, document, hide_suggestions=not self._settings.introspection)
-        visitor = ParallelVisitor([rule(context) for rule in rules])
+        visitor = ParallelVisitor([rule(context) for rule in self._rules])
         try:
             visit(document, TypeInfoVisitor(context.type_info, visitor), query_document_keys_to_validate)
         except _EnoughError:

@@ -8,12 +8,14 @@ from http import HTTPMethod, HTTPStatus
 from typing import Any
 
 from fastapi import APIRouter
+from graphql import GraphQLError
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
+from strawberry.types.execution import ExecutionResult, PreExecutionError
 from strawberry.types.graphql import OperationType
 
 from graphql_mfa import explorer
@@ -32,7 +34,7 @@ from graphql_mfa.http.http_request import (
     read_operation,
     response_media_type,
 )
-from graphql_mfa.http.public_errors import MASKED, ErrorCode, is_unexpected, public_error
+from graphql_mfa.http.public_errors import MASKED, ErrorCode, is_unexpected, public_error, with_code
 from graphql_mfa.http.request_log import observed, request_id
 from graphql_mfa.http.schema import EncodedData, Schema
 from graphql_mfa.logs import log_unexpected
@@ -137,6 +139,7 @@ class _Endpoint:
                 allowed_operation_types=_BY_POST if context.request.method == "POST" else (OperationType.QUERY,),
             )
         except InvalidOperationTypeError as error:
+            context.operation = None  # it did not run
             if error.operation_type is OperationType.MUTATION:
                 raise BadRequestError(405, "Send mutations with POST.", {"Allow": "POST"}) from None
             raise BadRequestError(400, "Subscriptions are not served.") from None
@@ -144,7 +147,12 @@ class _Endpoint:
             raise BadRequestError(
                 400, "The document has no operation of that name.", code=ErrorCode.OPERATION_RESOLUTION_FAILURE
             ) from None
+        except GraphQLError as error:
+            result = ExecutionResult(None, [error])
         found = result.errors or ()
+        if isinstance(result, PreExecutionError):
+            context.operation = None
+            found = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in found]
         errors = [public_error(error) for error in found]
         media_type = response_media_type(context.request)
         if errors and not any(error.path is not None or is_unexpected(error) for error in found):

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
+from inspect import isawaitable
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -23,20 +24,19 @@ from graphql import (
     get_named_type,
     get_nullable_type,
     get_operation_ast,
-    specified_rules,
 )
 from strawberry.extensions import SchemaExtension
+from strawberry.extensions.runner import SchemaExtensionsRunner
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext, get_object_definition
 from strawberry.types.scalar import ScalarDefinition
-from strawberry.utils.await_maybe import await_maybe
 
 from graphql_mfa.api.mutation import secret_marks
 from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.documents import DocumentChecks, WeighedCache, operation_name
-from graphql_mfa.http.public_errors import ErrorCode, is_unexpected, with_code
+from graphql_mfa.http.public_errors import ErrorCode, is_unexpected
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.accounts import AccountDeleted
@@ -46,7 +46,6 @@ from graphql_mfa.types.sessions import LogoutSuccess, NotAuthenticated, SessionE
 from graphql_mfa.types.sign_in import SignInSuccess
 
 _LONGEST_LOGGED_NAME = 80
-_SPECIFIED_RULES = frozenset(specified_rules)
 _DATE_TIME = strawberry.scalar(
     name="DateTime",
     description="An instant in RFC 3339, always with an offset.",
@@ -77,7 +76,7 @@ class Schema(strawberry.Schema):
             query=query,
             mutation=mutation,
             config=StrawberryConfig(scalar_map={datetime: _DATE_TIME, WebAuthnJSON: WEBAUTHN_JSON, **scalars}),
-            extensions=(_CheckDocument, *extensions),
+            extensions=extensions,
         )
         marks = secret_marks(self._schema)
         secret_fields = frozenset(name for name, takes_secret in marks.items() if takes_secret)
@@ -85,6 +84,37 @@ class Schema(strawberry.Schema):
         _apply_outcomes(self._schema)
         self.documents = DocumentChecks(settings, self._schema, secret_fields)
         self.introspection = Introspection(self._schema)
+
+    def create_extensions_runner(
+        self, execution_context: ExecutionContext, extensions: list[SchemaExtension]
+    ) -> SchemaExtensionsRunner:
+        """Check the document and select the operation, before any hook of a host's extensions.
+
+        Not in hooks of an extension: their context managers would take a tenth of the time of a short operation. Raises
+        GraphQLError when the document can't be parsed.
+        """
+        context: RequestContext = execution_context.context
+        # Cached by text, since a lookup by the parsed document would hash all of its nodes.
+        checked = self.documents.check(execution_context.query or "")
+        errors = list(checked.errors)
+        operation = get_operation_ast(checked.document, context.operation_name)
+        if operation is None and context.operation_name is None and not errors:
+            # Strawberry would run the first operation; the specification requires an error (6.1).
+            code = {"code": ErrorCode.OPERATION_RESOLUTION_FAILURE}
+            several = "The document has several operations: name the one to run in `operationName`."
+            errors = [PublicError(several, extensions=code)]
+        if operation and not errors:
+            name = operation_name(operation)
+            context.operation = f"{operation.operation.value} {(name or '')[:_LONGEST_LOGGED_NAME]}".strip()
+            if name in checked.introspections:
+                introspect = _Introspect()
+                introspect.execution_context = execution_context
+                extensions = [introspect, *extensions]
+        execution_context.graphql_document = checked.document
+        execution_context.pre_execution_errors = errors or None
+        # Strawberry then validates only by the rules that a host's extensions add, such as DisableIntrospection.
+        execution_context.validation_rules = ()
+        return super().create_extensions_runner(execution_context, extensions)
 
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log the errors that a client sees masked."""
@@ -96,45 +126,12 @@ class Schema(strawberry.Schema):
             log_unexpected(error.original_error or error, f"{where} at {error.path}")
 
 
-class _CheckDocument(SchemaExtension):
-    """Checks the document and selects the operation, before the hooks of a host's extensions."""
-
-    def on_parse(self) -> Iterator[None]:
-        execution = self.execution_context
-        self._schema = cast("Schema", execution.schema)
-        # Cached by text, since a lookup by the parsed document would hash all of its nodes.
-        self._checked = self._schema.documents.check(execution.query or "")
-        execution.graphql_document = self._checked.document
-        yield
-
-    def on_validate(self) -> Iterator[None]:
-        execution, document = self.execution_context, self._checked.document
-        context: RequestContext = execution.context
-        operation = get_operation_ast(document, context.operation_name)
-        errors = self._checked.errors
-        # Strawberry skips its validation, and with it the rules of a host's extensions, such as DisableIntrospection.
-        added = [rule for rule in execution.validation_rules if rule not in _SPECIFIED_RULES]
-        if not errors and added:
-            errors = self._schema.documents.errors_by(added, document)
-        if not errors and operation is None and context.operation_name is None:
-            # Strawberry would run the first operation; the specification requires an error (6.1).
-            several = PublicError("The document has several operations: name the one to run in `operationName`.")
-            errors = [with_code(several, ErrorCode.OPERATION_RESOLUTION_FAILURE)]
-        self._introspects = False
-        if not errors and operation:
-            name = operation_name(operation)
-            self._introspects = name in self._checked.introspections
-            context.operation = f"{operation.operation.value} {(name or '')[:_LONGEST_LOGGED_NAME]}".strip()
-        execution.pre_execution_errors = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in errors]
-        yield
+class _Introspect(SchemaExtension):
+    """Gives the result of an introspection, so that Strawberry doesn't execute the operation."""
 
     async def on_execute(self) -> AsyncIterator[None]:
-        execution = self.execution_context
-        if self._introspects:
-            # Strawberry executes nothing when there is a result.
-            execution.result = await self._schema.introspection.execute(
-                execution.query or "", self._checked.document, execution.variables, execution.operation_name
-            )
+        schema = cast("Schema", self.execution_context.schema)
+        self.execution_context.result = await schema.introspection.execute(self.execution_context)
         yield
 
 
@@ -167,7 +164,8 @@ def _applying(resolve: Callable[..., Any]) -> Callable[..., Any]:
     async def resolve_and_apply(
         source: object, info: GraphQLResolveInfo[RequestContext], **arguments: object
     ) -> object:
-        outcome = await await_maybe(resolve(source, info, **arguments))
+        resolved = resolve(source, info, **arguments)
+        outcome = await resolved if isawaitable(resolved) else resolved
         _apply(info.context, info.field_name, outcome)
         return outcome
 
@@ -212,26 +210,25 @@ class Introspection:
         self._results: WeighedCache[ExecutionResult] = WeighedCache(_CACHED_BYTES)
         self._lock = asyncio.Lock()
 
-    async def execute(
-        self, text: str, document: DocumentNode, variables: dict[str, Any] | None, operation_name: str | None
-    ) -> ExecutionResult:
+    async def execute(self, execution: ExecutionContext) -> ExecutionResult:
         """The result of a valid document. Its `data` is EncodedData, unless there are errors."""
-        key = (text, json.dumps(variables), operation_name)
+        key = (execution.query, json.dumps(execution.variables), execution.operation_name)
         if known := self._results.get(key):
             return known
         async with self._lock:
             if known := self._results.get(key):
                 return known
-            result = await asyncio.to_thread(_execute, self._schema, document, variables, operation_name)
+            result = await asyncio.to_thread(_execute, self._schema, execution)
             if isinstance(result.data, EncodedData):
                 self._results.put(key, result, len(result.data.encoded) + sum(len(part or "") for part in key))
             return result
 
 
-def _execute(
-    schema: GraphQLSchema, document: DocumentNode, variables: dict[str, Any] | None, operation_name: str | None
-) -> ExecutionResult:
-    result = execute_sync(schema, document, variable_values=variables, operation_name=operation_name)
+def _execute(schema: GraphQLSchema, execution: ExecutionContext) -> ExecutionResult:
+    document = cast("DocumentNode", execution.graphql_document)
+    result = execute_sync(
+        schema, document, variable_values=execution.variables, operation_name=execution.operation_name
+    )
     if result.errors:
         return result
     data = json.dumps(result.data, ensure_ascii=False, separators=(",", ":"))

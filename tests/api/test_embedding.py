@@ -72,7 +72,7 @@ class HostMutation:
 
 
 class Watching(SchemaExtension):
-    """Records each step of an operation, and whether the document was validated by then."""
+    """Records each step of an operation, and whether the document was parsed by then."""
 
     steps: ClassVar[list[tuple[str, bool]]] = []
 
@@ -89,7 +89,7 @@ class Watching(SchemaExtension):
         yield from self._note("execute")
 
     def _note(self, step: str) -> Iterator[None]:
-        self.steps.append((step, self.execution_context.pre_execution_errors is not None))
+        self.steps.append((step, self.execution_context.graphql_document is not None))
         yield
 
 
@@ -177,7 +177,11 @@ async def test_a_resolver_of_the_host_sees_the_request(api: Api) -> None:
 async def test_the_hosts_extensions_run(api: Api) -> None:
     Watching.steps.clear()
     await api.send("{ agent }")
-    assert Watching.steps == [("operation", False), ("parse", False), ("validate", True), ("execute", True)]
+    assert Watching.steps == [("operation", True), ("parse", True), ("validate", True), ("execute", True)]
+
+    Watching.steps.clear()
+    assert messages(await api.send("{ nothing }"))
+    assert Watching.steps == [("operation", True), ("parse", True), ("validate", True)]
 
 
 async def test_document_limits_apply_to_fields_of_the_host(api: Api) -> None:

@@ -117,17 +117,17 @@ async def test_a_refused_request_is_logged(
 async def test_a_request_of_any_method_is_logged(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
-    for method, document, status in [
-        ("GET", POLICY, 200),
-        ("HEAD", POLICY, 200),
-        ("GET", LOGIN, 405),
-        ("PUT", POLICY, 405),
-        ("OPTIONS", POLICY, 405),
+    for method, document, status, message in [
+        ("GET", POLICY, 200, "query"),
+        ("HEAD", POLICY, 200, "query"),
+        ("GET", LOGIN, 405, "nothing ran"),
+        ("PUT", POLICY, 405, "nothing ran"),
+        ("OPTIONS", POLICY, 405, "nothing ran"),
     ]:
         with subtests.test(method=method, document=document, status=status):
             caplog.clear()
             await api.http.request(method, "/graphql", params={"query": document})
-            assert [line["status"] for line in request_lines(caplog)] == [status]
+            assert [(line["status"], line["message"]) for line in request_lines(caplog)] == [(status, message)]
 
 
 async def test_a_request_that_fails_is_logged(

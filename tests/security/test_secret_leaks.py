@@ -447,10 +447,10 @@ async def test_forged_lines_in_the_log_of_a_failure(
 ) -> None:
     """An operation's name may be logged, but must not forge a log line."""
 
-    def broken(self: object) -> NoReturn:
+    def broken(*_: object) -> NoReturn:
         raise RuntimeError
 
-    monkeypatch.setattr(graphql_mfa.http.schema._CheckDocument, "on_parse", broken)
+    monkeypatch.setattr(graphql_mfa.http.schema, "get_operation_ast", broken)
     name = "Run\n2026-01-01 CRITICAL root: everything is lost\r\x1b[2J"
 
     response = await api.http.post("/graphql", json={"query": "query Run { me { id } }", "operationName": name})
