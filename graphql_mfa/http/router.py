@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from graphql import GraphQLError
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -50,6 +50,7 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 """For a response that is neither a page nor cacheable (OWASP HTTP Security Response Headers Cheat Sheet)."""
+_RAW_SECURITY_HEADERS = Headers(SECURITY_HEADERS).raw
 _HEADERS = SECURITY_HEADERS | {"Vary": "Accept, Authorization"}
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _BY_POST = (OperationType.QUERY, OperationType.MUTATION)
@@ -224,9 +225,9 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
+                headers = message["headers"]
+                given = {name for name, _ in headers}
+                message["headers"] = [*headers, *(header for header in _RAW_SECURITY_HEADERS if header[0] not in given)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
