@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 C = TypeVar("C")
 
-TransactionKind = Literal["read", "write"]
 Transaction = Callable[[C], T]
 
 MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
@@ -99,8 +98,10 @@ class Metrics:
             self.database_failures.labels(kind)
 
     @contextmanager
-    def transaction(self, kind: TransactionKind) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
-        """Time a transaction, its retries included.
+    def transaction(
+        self, kind: Literal["read", "write"], *, unless: type[Exception]
+    ) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
+        """Time a transaction, its retries included, and count it as a failure if it raises, unless it raises `unless`.
 
         Yields a decorator for the function of the transaction: the wait for a connection ends when that is called.
         """
@@ -124,6 +125,11 @@ class Metrics:
         self._waiting.inc()
         try:
             yield timed
+        except unless:
+            raise
+        except Exception:
+            self.database_failures.labels(kind).inc()
+            raise
         finally:
             ended_at = time.perf_counter()
             with lock:

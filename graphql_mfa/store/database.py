@@ -5,8 +5,7 @@ commits when it returns and rolls back when it raises, so expected failures are 
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -16,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from graphql_mfa.core.keys import KeyRing
-from graphql_mfa.metrics import NO_METRICS, Metrics, Transaction, TransactionKind
+from graphql_mfa.metrics import NO_METRICS, Metrics
 from graphql_mfa.store import keys, migrations
 from graphql_mfa.store.outages import (
     NotMigratedError,
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from graphql_mfa.store.postgresql import Postgresql
 
 T = TypeVar("T")
-C = TypeVar("C")
 
 _SQLITE = "sqlite+aiosqlite"
 _DRIVERS = (_SQLITE, "postgresql+asyncpg")
@@ -114,7 +112,7 @@ class Database:
             result = transaction(connection)
             return result, connection.info.keys() & self._after_commit
 
-        with self._observed("write") as timed:
+        with self._metrics.transaction("write", unless=RolledBackError) as timed, translate_connection_errors():
             result, marks = await self._engine.write(timed(watched))
         for mark in marks:
             self._after_commit[mark]()
@@ -122,20 +120,8 @@ class Database:
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads in autocommit: each sees what was committed before it."""
-        with self._observed("read") as timed:
+        with self._metrics.transaction("read", unless=RolledBackError) as timed, translate_connection_errors():
             return await self._engine.read(timed(query))
-
-    @contextmanager
-    def _observed(self, kind: TransactionKind) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
-        """Time a transaction, translate its connection errors and count its failures."""
-        try:
-            with self._metrics.transaction(kind) as timed, translate_connection_errors():
-                yield timed
-        except RolledBackError:
-            raise
-        except Exception:
-            self._metrics.database_failures.labels(kind).inc()
-            raise
 
     async def migrate(self) -> Migration:
         """Migrate the schema to this version. Safe when several processes do so at once.
