@@ -26,15 +26,17 @@ def find_one(
     connection: Connection, statement: Executable, given: Mapping[str, Any], make: Callable[..., T]
 ) -> T | None:
     """Make an object of the columns of the row that a statement finds, which are one or none."""
-    row = connection.execute(statement, given).mappings().one_or_none()
-    return None if row is None else make(**row)
+    result = connection.execute(statement, given)
+    row = result.one_or_none()
+    return None if row is None else make(**dict(zip(result.keys(), row, strict=True)))
 
 
 def find_all(
     connection: Connection, statement: Executable, given: Mapping[str, Any], make: Callable[..., T]
 ) -> list[T]:
     """Make an object of the columns of each row that a statement finds."""
-    return [make(**row) for row in connection.execute(statement, given).mappings()]
+    result = connection.execute(statement, given)
+    return [make(**dict(zip(result.keys(), row, strict=True))) for row in result]
 
 
 def insert_if(model: type[DeclarativeBase], *conditions: ColumnElement[bool]) -> Insert:
