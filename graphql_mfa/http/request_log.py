@@ -35,11 +35,11 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
     started_at = time.perf_counter()
     in_flight = context.services.metrics.requests_in_flight
     in_span = trace.get_current_span().get_span_context().is_valid  # the host application's
-    # Without `tracestate`: OpenTelemetry logs the value of a malformed one.
-    caller = {"traceparent": context.request.headers.get("traceparent", "")}
+    traceparent = context.request.headers.get("traceparent")
     span = _tracer.start_span(
         "graphql",
-        context=None if in_span else _propagator.extract(caller),
+        # Without `tracestate`: OpenTelemetry logs the value of a malformed one.
+        context=_propagator.extract({"traceparent": traceparent}) if traceparent and not in_span else None,
         kind=trace.SpanKind.INTERNAL if in_span else trace.SpanKind.SERVER,
     )
     # The message of an exception may contain values from the request.
