@@ -21,14 +21,14 @@ invitations = {"welcome-7"}
 
 
 def owner(info: strawberry.Info) -> UUID:
-    """Whose the session is that SignedIn found."""
+    """The id of the signed-in user's account. SignedIn sets the session."""
     session: Authenticated = info.context.session
     return session.account.id
 
 
 @strawberry.type
 class Query(graphql_mfa.Query):
-    """`me` and `policy`, and what the application adds."""
+    """`me` and `policy`, and the application's queries."""
 
     @strawberry.field(extensions=[SignedIn()])
     async def notes(self, info: strawberry.Info) -> list[str]:
@@ -37,21 +37,21 @@ class Query(graphql_mfa.Query):
 
 @strawberry.type
 class Mutation(graphql_mfa.Mutation):
-    """`registerUser`, `login`, `verifyOtp` and the others, and what the application adds."""
+    """`registerUser`, `login`, `verifyOtp` and the others, and the application's mutations."""
 
     @strawberry.mutation(extensions=[SignedIn()])
     async def add_note(self, info: strawberry.Info, text: str) -> list[str]:
         notes[owner(info)].append(text)
         return notes[owner(info)]
 
-    # An open browser is enough to read. Destroying needs a second factor verified within the last five minutes.
+    # A session is enough to read. Deleting requires a second factor verified within the last five minutes.
     @strawberry.mutation(extensions=[SignedIn(max_age=300)])
     async def delete_notes(self, info: strawberry.Info) -> int:
         return len(notes.pop(owner(info), []))
 
 
 async def invited(registration: Registration) -> str | None:
-    """Registration by invitation, which comes in a header. A captcha would be checked here in the same way."""
+    """Require an invitation, which the client sends in a header. A captcha would be checked here in the same way."""
     invitation = registration.client.headers.get("x-invitation", "")
     if invitation not in invitations:
         return "Registration is by invitation: ask somebody who has an account."
@@ -75,5 +75,5 @@ async def download(session: Annotated[Authenticated, Depends(mfa.signed_in())]) 
 
 @app.delete("/notes")
 async def delete(session: Annotated[Authenticated, Depends(mfa.signed_in(max_age=300))]) -> int:
-    """The same for a sensitive one."""
+    """A sensitive operation: it requires a recent second factor."""
     return len(notes.pop(session.account.id, []))

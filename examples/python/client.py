@@ -17,16 +17,16 @@ Result = dict[str, Any]
 
 
 class RefusedError(Exception):
-    """An outcome that this client can do nothing about. The message is for the user."""
+    """An outcome that ends the operation. The message is for the user."""
 
 
 def refusal(result: Result) -> RefusedError:
-    """What default branches make of a failure, and of an outcome that is newer than this client."""
+    """The error for a failure, or for an outcome that is newer than this client. For default branches."""
     return RefusedError(result.get("message", result["__typename"]))
 
 
 class Session:
-    """What one user does, and the tokens that it gave, with a key for trading in the refresh token."""
+    """The operations and the tokens of one user, and the key for repeating a refresh."""
 
     def __init__(self, url: str) -> None:
         self.transport = HTTPXTransport(url, timeout=30)
@@ -35,7 +35,7 @@ class Session:
         self.retry_key = ""
 
     def register(self, username: str, password: str) -> tuple[pyotp.TOTP, str]:
-        """Make an account. Returns what an authenticator app makes of the QR code, and the challenge's token."""
+        """Create an account. Returns an authenticator app, set up with the QR code's URI, and the challenge's token."""
         match self._ask("Register", input={"username": username, "password": password}):
             case {"__typename": "RegisterUserSuccess", "enrollment": enrollment, "challenge": challenge}:
                 return cast("pyotp.TOTP", pyotp.parse_uri(enrollment["otpauthUri"])), challenge["token"]
@@ -53,7 +53,7 @@ class Session:
                 raise refusal(result)
 
     def verify_otp(self, challenge: str, device: pyotp.TOTP) -> list[str]:
-        """Answer with the code that the device shows. Returns the recovery codes, which come with the first one."""
+        """Answer with the code that the device shows. Returns the recovery codes, which the first code gets."""
         while True:
             match self._ask("VerifyOtp", input={"challengeToken": challenge, "otp": device.now()}):
                 case {"__typename": "OtpAlreadyUsed", "retryAfter": seconds, "attemptsLeft": left} if left > 0:
@@ -69,7 +69,7 @@ class Session:
         self._open(self._ask("VerifyRecoveryCode", input={"challengeToken": challenge, "recoveryCode": code}))
 
     def me(self) -> Result | None:
-        """Who is signed in, if anyone. An access token that is too old is renewed."""
+        """The signed-in user, if any. Refreshes an expired access token."""
         account: Result | None = self._ask("Me")
         if account is None and "invalid_token" in (self.transport.response_headers or {}).get("WWW-Authenticate", ""):
             # If the answer is lost, the next call sends the same token with the same key, and gets the same session.
@@ -79,7 +79,7 @@ class Session:
         return account
 
     def log_out(self) -> None:
-        """End the session. The refresh token serves where the access token is too old."""
+        """End the session. The refresh token identifies it if the access token has expired."""
         match self._ask("LogOut", refreshToken=self.tokens["refreshToken"]):
             case {"__typename": "LogoutSuccess"}:
                 self.tokens = {}
@@ -94,7 +94,7 @@ class Session:
                 raise refusal(result)
 
     def _ask(self, name: str, **variables: Any) -> Any:
-        """One operation's only field. gql raises for `errors`: mistakes in the request, or faults of the server."""
+        """Run an operation; return its only field. gql raises for `errors`: mistakes in the request, or outages."""
         headers = {"Authorization": f"Bearer {self.tokens['accessToken']}"} if self.tokens else {}
         request = GraphQLRequest(OPERATIONS, operation_name=name, variable_values=variables)
         (result,) = self.client.execute(request, extra_args={"headers": headers}).values()

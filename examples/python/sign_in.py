@@ -21,8 +21,8 @@ def sign_in_twice(session: Session, *, by_otp: bool) -> None:
     print("Logged out.")
 
     challenge = session.log_in(username, password)
-    print("The password is right, the second factor is asked for.")
-    # A code is accepted once, so this soon after the first a second one has to be waited for. A recovery code has not.
+    print("The password is right, the second factor is required.")
+    # A code is accepted once, so another sign-in this soon has to wait for the next one. A recovery code works at once.
     if by_otp:
         session.verify_otp(challenge, device)
     else:
@@ -39,13 +39,13 @@ def show_who_is_signed_in(session: Session) -> None:
         case {"username": username, "recoveryCodesLeft": left}:
             print(f"Signed in as {username}, who has {left} recovery codes.")
         case _:
-            raise RefusedError("Nobody is signed in.")
+            raise RefusedError("No user is signed in.")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url", nargs="?", default=os.environ.get("API", "http://127.0.0.1:8000/graphql"))
-    parser.add_argument("--otp", action="store_true", help="the second time by one-time code: waits for the next one")
+    parser.add_argument("--otp", action="store_true", help="sign in again by one-time code: waits for the next one")
     arguments = parser.parse_args()
     try:
         sign_in_twice(Session(arguments.url), by_otp=arguments.otp)

@@ -12,11 +12,11 @@ AUDIENCE = os.environ.get("GRAPHQL_MFA_TOKEN_AUDIENCE", "graphql-mfa")
 
 
 def verify(token: str, keys: jwt.PyJWKClient) -> dict[str, Any]:
-    """The claims of a token that is good now; raises jwt.PyJWTError for any other."""
+    """The claims of a token that is valid now; raises jwt.PyJWTError for any other."""
     checked = jwt.decode_complete(
         token,
         keys.get_signing_key_from_jwt(token),
-        algorithms=["EdDSA", "ES256"],  # never the token's own word for it (RFC 8725 3.1); each key has one of them
+        algorithms=["EdDSA", "ES256"],  # never the token's own `alg` (RFC 8725 3.1); each key has one of them
         issuer=ISSUER,
         audience=AUDIENCE,
         options={"require": ["exp", "sub", "sid"]},
@@ -29,7 +29,7 @@ def verify(token: str, keys: jwt.PyJWKClient) -> dict[str, Any]:
 
 if __name__ == "__main__":
     server = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
-    # Make one and keep it: it caches the keys for five minutes, and asks again for a key that it does not know.
+    # Create it once: it caches the keys for five minutes, and fetches them again for a key that it does not know.
     client = jwt.PyJWKClient(f"{server}/.well-known/jwks.json")
     try:
         print(json.dumps(verify(sys.stdin.read().strip(), client), indent=2))

@@ -25,7 +25,7 @@ new_session = async_sessionmaker(engine)
 
 @strawberry.type
 class Query(graphql_mfa.Query):
-    """`me` and `policy`, and what the application adds."""
+    """`me` and `policy`, and the application's queries."""
 
     @strawberry.field(extensions=[SignedIn()])
     async def notes(self, info: strawberry.Info) -> list[str]:
@@ -37,7 +37,7 @@ class Query(graphql_mfa.Query):
 
 @strawberry.type
 class Mutation(graphql_mfa.Mutation):
-    """`registerUser`, `login`, `verifyOtp` and the others, and what the application adds."""
+    """`registerUser`, `login`, `verifyOtp` and the others, and the application's mutations."""
 
     @strawberry.mutation(extensions=[SignedIn()])
     async def add_note(self, info: strawberry.Info, text: str) -> int:

@@ -11,7 +11,7 @@ const config: CodegenConfig = {
       config: { documentMode: "string" }, // a document is its text: no parser at run time
       presetConfig: {
         fragmentMasking: false,
-        // Writes persisted-documents.json, the manifest of a server that runs only the documents it knows.
+        // Writes persisted-documents.json, the manifest for a server with trusted documents.
         persistedDocuments: { hashAlgorithm: "sha256" },
       },
     },

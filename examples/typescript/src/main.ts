@@ -16,7 +16,7 @@ const account = { username: `example-${randomUUID()}`, password: randomUUID() };
 const { enrollment, challenge } = await register(ask, account);
 console.log(`Registered ${account.username}.`);
 
-const device = URI.parse(enrollment.otpauthUri); // what an authenticator app makes of the QR code
+const device = URI.parse(enrollment.otpauthUri); // an authenticator app, set up with the URI of the QR code
 const readCode = () => device.generate();
 const first = await verifyOtp(ask, challenge.token, readCode);
 if (first.__typename !== "EnrollmentConfirmed") throw new Error("The first code did not confirm the enrollment.");
@@ -29,9 +29,9 @@ await logOut(ask, first.tokens.accessToken);
 console.log("Logged out.");
 
 const { challenge: next } = await logIn(ask, account);
-console.log("The password is right, the second factor is asked for.");
+console.log("The password is right, the second factor is required.");
 
-// A code is accepted once, so this soon after the first a second one has to be waited for; a recovery code has not.
+// A code is accepted once, so another sign-in this soon has to wait for the next one. A recovery code works at once.
 const second = values.otp
   ? await verifyOtp(ask, next.token, readCode)
   : await verifyRecoveryCode(ask, next.token, present(first.recoveryCodes[0]));

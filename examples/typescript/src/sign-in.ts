@@ -1,4 +1,4 @@
-/** The mutations. Each returns its success, and throws what to tell the user for every other outcome. */
+/** The mutations. Each function returns the success, and throws the message for the user for every other outcome. */
 
 import { setTimeout } from "node:timers/promises";
 
@@ -36,7 +36,7 @@ export async function logIn(ask: Ask, input: LoginInput) {
   }
 }
 
-/** `readCode` is the user, who reads a code off the authenticator app. */
+/** `readCode` stands for the user, who reads a code in the authenticator app. */
 export async function verifyOtp(ask: Ask, challengeToken: string, readCode: () => string) {
   for (;;) {
     const { verifyOtp: result } = await ask(VERIFY_OTP, { input: { challengeToken, otp: readCode() } });
@@ -73,7 +73,7 @@ export async function verifyRecoveryCode(ask: Ask, challengeToken: string, recov
   }
 }
 
-/** Sent again when the answer is lost: the same token with the same key gets the same session. */
+/** If the answer is lost, the request is sent again: the same token with the same key gets the same refresh token. */
 export async function refresh(ask: Ask, refreshToken: string) {
   const variables = { input: { refreshToken }, retryKey: crypto.randomUUID() };
   const send = () => ask(REFRESH, variables);
