@@ -46,7 +46,7 @@ def _webhook_url(text: str) -> str:
     except ValueError:
         named = False
     if not named or not re.fullmatch(r"[!-~]+", text) or "@" in parts.netloc or parts.fragment:
-        raise ValueError("a receiver is an https:// or http:// URL in ASCII, without user, password and fragment")
+        raise ValueError("must be an https:// or http:// URL in ASCII, without user, password and fragment")
     return text
 
 
@@ -57,9 +57,9 @@ def _webhook_secrets(given: SecretStr) -> SecretStr:
         except ValueError:
             key = b""
         if not secret.startswith("whsec_") or len(key) not in _WEBHOOK_SECRET_BYTES:
-            raise ValueError("a secret is whsec_ and then 24 to 64 random bytes in base64")
+            raise ValueError("must have secrets of the form whsec_ and then 24 to 64 random bytes in base64")
     if not _listed(given):
-        raise ValueError("there is no secret in it")
+        raise ValueError("contains no secret")
     return given
 
 
@@ -115,8 +115,8 @@ class _Clients(_Group):
     token_client_id: str | None = None
     """The `client_id` claim of access tokens, which RFC 9068 requires. Unset: the audience."""
     token_algorithm: Algorithm = "EdDSA"
-    """Signs access tokens; `ES256` is for services and gateways that can't verify `EdDSA`. Tokens of both algorithms
-    are accepted, and `/.well-known/jwks.json` has the keys of both."""
+    """The algorithm that signs access tokens; `ES256` is for services and gateways that can't verify `EdDSA`. Tokens of
+    both algorithms are accepted, and `/.well-known/jwks.json` has the keys of both."""
     explorer: bool | None = None
     """Whether /graphql shows GraphiQL to every client. Unset: only with `graphql-mfa serve --dev`, and only to browsers
     on the same machine."""
@@ -131,8 +131,8 @@ class _Passkeys(_Group):
     """Passkeys"""
 
     passkey_rp_id: str | None = None
-    """The domain that passkeys belong to, such as `example.com`, for all its subdomains. Unset: passkeys are off, but
-    `serve --dev` sets `localhost`. Choose before the first passkey: a change makes all of them unusable."""
+    """The domain that passkeys belong to, such as `example.com`; they work on its subdomains too. Unset: passkeys are
+    off, but `serve --dev` sets `localhost`. Choose it before the first passkey: a change makes all of them unusable."""
     passkey_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)] = ()
     """Origins of the pages that use passkeys, separated by commas, such as `https://app.example.com`; apps for Android
     as `android:apk-key-hash:…`. Several web origins are listed at `/.well-known/webauthn`. Unset, `serve --dev`
@@ -163,7 +163,7 @@ class _Postgresql(_Group):
     database_schema: Annotated[str | None, Field(pattern="^[a-z_][a-z0-9_]{0,62}$")] = None
     """Schema of the tables; `graphql-mfa migrate` creates it. Unset: the first one of the role's search path."""
     database_pool_size: Count = 10
-    """Most connections of one process to the database."""
+    """Maximum number of connections of one process to the database."""
 
 
 class _Policy(_Group):
@@ -180,7 +180,8 @@ class _Policy(_Group):
     password_min_guesses_log10: Annotated[float, Field(ge=0, le=20)] = 8.0
     """Decimal logarithm of the guesses that a password must take, as zxcvbn estimates them."""
     bcrypt_rounds: Annotated[int, Field(ge=4, le=HIGHEST_BCRYPT_ROUNDS)] = 12
-    """Binary logarithm of the rounds; below 10, it warns. A change rehashes each password at its next login."""
+    """Binary logarithm of the rounds; a value below 10 causes a warning. A change rehashes each password at its next
+    login."""
     challenge_lifetime_seconds: Seconds = 300
     """How long a challenge can be answered."""
     otp_digits: Annotated[int, Field(ge=6, le=8)] = 6
@@ -229,7 +230,7 @@ class _DocumentLimits(_Group):
     """Limits on GraphQL documents"""
 
     max_query_tokens: Count = 1000
-    """Lexical tokens of a document. It may have a quarter as many fields, unused fragments included."""
+    """Lexical tokens of a document. A document may have a quarter as many fields, unused fragments included."""
     max_query_depth: Count = 20
     """Levels of an operation, fragments expanded."""
 
@@ -243,7 +244,7 @@ class _Retention(_Group):
     """How long the name of a deleted account can't be registered."""
     deleted_account_events: Literal["anonymous", "remove"] = "anonymous"
     """The security events of a deleted account. `anonymous`: they are kept like others, without account, address and
-    client."""
+    client. `remove`: they are deleted."""
 
 
 class _Operations(_Group):
@@ -325,7 +326,7 @@ class Settings(
 
     @property
     def embedded(self) -> bool:
-        """Whether the store is a file that this process may migrate by itself."""
+        """Whether the store is an SQLite file, which a process migrates at its start."""
         return self.database_url.startswith("sqlite")
 
     @property
@@ -339,7 +340,7 @@ class Settings(
 
     @property
     def relying_party(self) -> RelyingParty | None:
-        """What passkeys belong to; None while they are off."""
+        """The domain, name and origins of passkeys; None while they are off."""
         if self.passkey_rp_id is None:
             return None
         return RelyingParty(self.passkey_rp_id, self.issuer, self.passkey_origins)
@@ -356,7 +357,7 @@ class Settings(
     @model_validator(mode="after")
     def _check_passkeys(self) -> Self:
         if (self.passkey_rp_id is None) != (not self.passkey_origins):
-            raise ValueError("GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS need each other")
+            raise ValueError("GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS must be set together")
         if self.passkey_rp_id is not None and (problem := passkey_problem(self.passkey_rp_id, self.passkey_origins)):
             raise ValueError(problem)
         return self
@@ -378,16 +379,16 @@ class Settings(
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.username_min_length > self.username_max_length or self.password_min_length > self.password_max_length:
-            raise ValueError("a shortest length of usernames or passwords is greater than the longest")
+            raise ValueError("the minimum length of usernames or of passwords is greater than the maximum")
         if self.issuer != trim(self.issuer) or not is_shown(self.issuer):
-            raise ValueError("GRAPHQL_MFA_ISSUER has invisible characters, or blanks at its ends")
+            raise ValueError("GRAPHQL_MFA_ISSUER must not contain invisible characters, or spaces at its ends")
         if not leaves_room_for(self.username_min_length, issuer=self.issuer, parameters=self.totp):
             raise ValueError(
                 "GRAPHQL_MFA_ISSUER is too long: the QR code of an authenticator app has it twice, percent-encoded, "
                 "beside a name of GRAPHQL_MFA_USERNAME_MIN_LENGTH characters"
             )
         if self.session_transport == "cookie" and any(map(is_wildcard, self.cors_origins)):
-            raise ValueError("GRAPHQL_MFA_CORS_ORIGINS can't have * where the session is in a cookie: list the origins")
+            raise ValueError("GRAPHQL_MFA_CORS_ORIGINS can't contain * in cookie mode: list the origins")
         if self.bcrypt_rounds < _SAFE_BCRYPT_ROUNDS:
             warnings.warn(
                 f"GRAPHQL_MFA_BCRYPT_ROUNDS={self.bcrypt_rounds} makes passwords cheap to guess from a leaked "

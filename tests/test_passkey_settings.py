@@ -55,7 +55,7 @@ def test_a_domain_and_its_origins_are_accepted(rp_id: str, origins: list[str]) -
     ],
 )
 def test_a_domain_that_no_browser_accepts_is_refused(rp_id: str) -> None:
-    with pytest.raises(ValidationError, match="PASSKEY_RP_ID is a registered domain"):
+    with pytest.raises(ValidationError, match="PASSKEY_RP_ID must be a registered domain"):
         party(rp_id, "https://example.com")
 
 
@@ -89,7 +89,7 @@ def test_a_domain_that_no_origin_belongs_to_is_refused(origin: str) -> None:
 
 @pytest.mark.parametrize("given", [{"passkey_rp_id": "example.com"}, {"passkey_origins": "https://example.com"}])
 def test_a_domain_without_origins_and_origins_without_a_domain_are_refused(given: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match="need each other"):
+    with pytest.raises(ValidationError, match="must be set together"):
         Settings.model_validate(given)
 
 

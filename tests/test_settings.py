@@ -240,13 +240,16 @@ def test_an_unsafe_value_is_refused_naming_the_setting(subtests: pytest.Subtests
     ],
 )
 def test_a_minimum_length_above_the_maximum_is_refused(lengths: dict[str, int]) -> None:
-    with pytest.raises(ValidationError, match="shortest length"):
+    with pytest.raises(ValidationError, match="minimum length"):
         settings(**lengths)
 
 
 def test_an_issuer_with_invisible_characters_is_refused(subtests: pytest.Subtests) -> None:
     for issuer in ("\u200b", " ", " Example", "Example\n", "Exa\u202emple"):
-        with subtests.test(issuer), pytest.raises(ValidationError, match="GRAPHQL_MFA_ISSUER has invisible characters"):
+        with (
+            subtests.test(issuer),
+            pytest.raises(ValidationError, match="GRAPHQL_MFA_ISSUER must not contain invisible characters"),
+        ):
             settings(issuer=issuer)
 
 

@@ -26,12 +26,12 @@ def parse_origin(text: str) -> str:
     found = _match(text)
     if found is None:
         raise ValueError(
-            "an origin is as browsers send it: https://example.com, http://localhost:5173 or capacitor://localhost"
+            "must list origins as browsers send them: https://example.com, http://localhost:5173, capacitor://localhost"
         )
     if found["domain"] and not _is_registered(found["domain"]):
         raise ValueError(
-            "a wildcard needs a domain of your own, as in https://*.preview.example.com: below a public suffix anyone "
-            "can register a name"
+            "can have a wildcard only below a domain of your own, as in https://*.preview.example.com: below a public "
+            "suffix anyone can register a name"
         )
     return text
 
@@ -61,12 +61,12 @@ _ANDROID_APP = re.compile(r"android:apk-key-hash:[A-Za-z0-9_-]{43}")
 def passkey_problem(rp_id: str, origins: Collection[str]) -> str | None:
     """Why browsers would refuse passkeys of that domain at these origins (WebAuthn L3 5.1.3 and 5.11).
 
-    At least one origin is at the domain or below it; others are related origins.
+    At least one origin must be at the domain or below it; others are related origins.
     """
     if not _RP_ID.fullmatch(rp_id) or not (rp_id == "localhost" or _is_registered(rp_id)):
         return (
-            "GRAPHQL_MFA_PASSKEY_RP_ID is a registered domain in lower case, such as example.com, or localhost: no "
-            "address, no scheme and no port"
+            "GRAPHQL_MFA_PASSKEY_RP_ID must be a registered domain in lower case, such as example.com, or localhost: "
+            "no address, no scheme and no port"
         )
     hosts = []
     for origin in origins:
