@@ -157,7 +157,7 @@ def keys_rotate() -> None:
         return await count(database, KeyPlace.SPARE, KeyPlace.DECRYPT_ONLY, KeyPlace.MISSING)
 
     if left := run_on_database(settings, rotate):
-        typer.echo(f"Secrets still under another key: {left}. Run `graphql-mfa keys status`.", err=True)
+        typer.echo(f"Secrets still encrypted with another key: {left}. Run `graphql-mfa keys status`.", err=True)
         raise typer.Exit(1)
     typer.echo("All secrets are encrypted with the current key.")
 

@@ -28,7 +28,7 @@ def _text(given: str) -> str:
 Name = Annotated[
     str,
     typer.Argument(
-        help="The username, in any case; surrounding spaces are ignored.",
+        help="The username; upper and lower case are the same, and surrounding spaces are ignored.",
         metavar="NAME",
         callback=lambda given: trim(_text(given)),
     ),
@@ -39,8 +39,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command("list")
 def list_(
-    prefix: Annotated[str, typer.Option(help="The start of their usernames.", callback=_text)] = "",
-    limit: Annotated[int, typer.Option(help="How many at most.", min=1)] = 100,
+    prefix: Annotated[str, typer.Option(help="Only usernames that start with this.", callback=_text)] = "",
+    limit: Annotated[int, typer.Option(help="Maximum number of accounts.", min=1)] = 100,
     as_json: AsJson = False,
 ) -> None:
     """Print accounts in the order of their names."""

@@ -34,7 +34,9 @@ def load_key_ring(settings: Settings, *, shared: bool = False) -> KeyRing:
     if settings.secret_keys is not None:
         return _parse(settings.secret_keys.get_secret_value(), "GRAPHQL_MFA_SECRET_KEYS")
     if database is None:
-        raise MissingKeyError("Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same everywhere.")
+        raise MissingKeyError(
+            "Set GRAPHQL_MFA_SECRET_KEYS to a key from `graphql-mfa new-key`, the same on all servers."
+        )
     file = database.with_name(f"{database.name}.key")
     # In this order, since another process that starts creates the key before the database.
     used = database.exists() and database.stat().st_size > 0

@@ -93,13 +93,13 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
         return Refused(number, name.message)
     cost = stored_cost(given["passwordHash"])
     if cost is None:
-        return Refused(number, "its passwordHash is no bcrypt hash")
+        return Refused(number, "its passwordHash is not a bcrypt hash")
     # Cheaper hashes are padded to the work of the others; a more expensive one would show by its time.
     if cost > HIGHEST_BCRYPT_ROUNDS:
         return Refused(
             number,
             f"its passwordHash has cost {cost}, and the highest supported is {HIGHEST_BCRYPT_ROUNDS}: lower the cost "
-            "where it comes from, and export it again once its owner has signed in there",
+            "in the exporting system, and export it again once its owner has signed in there",
         )
     if cost > settings.bcrypt_rounds:
         return Refused(number, f"its passwordHash has cost {cost}: raise GRAPHQL_MFA_BCRYPT_ROUNDS to that first")
@@ -116,7 +116,7 @@ def _parse(number: int, line: str, settings: Settings, now: datetime) -> NewUser
             # The first and the last representable day may be out of range in UTC.
             created_at = created_at.astimezone(UTC)
         except (ValueError, OverflowError):
-            return Refused(number, "its createdAt is no date and time")
+            return Refused(number, "its createdAt is not a date and time")
         if not has_offset or created_at > now:
             return Refused(number, "its createdAt has no offset from UTC, or is in the future")
     return NewUser(number, name, given["passwordHash"], secret, created_at)
@@ -149,7 +149,7 @@ def _add_one(transaction: Transaction, entry: NewUser) -> Imported | Refused:
     )
     if not added:
         if accounts.is_reserved(connection, entry.name.key, now):
-            reason = "its username was that of an account which was deleted lately; `users release-name` releases it"
+            reason = "its username is reserved after the deletion of an account; `users release-name` releases it"
             return Refused(entry.line, reason)
         return Refused(entry.line, "its username is taken")
     if entry.totp_secret:

@@ -334,7 +334,7 @@ class DocumentChecks:
             if size.introspections and size.others and self._settings.introspection:
                 yield PublicError("Introspection is an operation of its own: send other root fields in another one.")
             if size.nested_introspection:
-                yield PublicError("Introspection is limited: ask for no fields or types of fields' or types' types.")
+                yield PublicError("Introspection is limited: lists of fields and types can't be nested in each other.")
             if size.credentials > 1:
                 yield PublicError(
                     "At most one of these fields per operation, aliases and fragments included: "

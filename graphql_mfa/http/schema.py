@@ -146,7 +146,7 @@ def _check_queries_lead_to_no_mutation(schema: GraphQLSchema, secret_fields: fro
         found.add(type_)
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
             if secret_fields & type_.fields.keys():
-                raise ValueError(f"A query leads to the mutations, by the type {type_.name}.")
+                raise ValueError(f"A query exposes the mutations, through the type {type_.name}.")
             left += [get_named_type(field.type) for field in type_.fields.values()]
         if isinstance(type_, GraphQLUnionType | GraphQLInterfaceType):
             left += schema.get_possible_types(type_)

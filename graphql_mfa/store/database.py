@@ -47,7 +47,7 @@ class LackedKeysError(UnusableDatabaseError):
 
     def __init__(self, ids: Iterable[bytes]) -> None:
         shown = ", ".join(key_id.hex() for key_id in ids)
-        self.summary = f"The database holds secrets that were sealed with a key which the key ring lacks: {shown}."
+        self.summary = f"The database holds secrets that were encrypted with keys which the key ring lacks: {shown}."
         Exception.__init__(self, self.summary)
 
 
@@ -203,7 +203,7 @@ def sqlite_file(url: str) -> Path | None:
     if not parsed.database or ":memory:" in parsed.database or parsed.query.get("mode") == "memory":
         raise UnsupportedDatabaseError(IN_MEMORY)
     if parsed.query:
-        raise UnsupportedDatabaseError("A database URL of SQLite has no options: remove the ? and what follows it.")
+        raise UnsupportedDatabaseError("A database URL of SQLite has no options: remove the ? and everything after it.")
     return Path(parsed.database)
 
 

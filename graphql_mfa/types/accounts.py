@@ -135,10 +135,10 @@ class User:
         ] = strawberry.UNSET,
     ) -> list[AccountEvent]:
         if not 1 <= first <= _MAX_EVENTS:
-            raise PublicError(f"`first` is 1 to {_MAX_EVENTS}.")
+            raise PublicError(f"`first` must be from 1 to {_MAX_EVENTS}.")
         before_id = parse_id(before) if isinstance(before, str) else security_events.LAST_ID
         if before_id is None:
-            raise PublicError("`before` is the id of a security event.")
+            raise PublicError("`before` must be the id of a security event.")
         return await _listed(
             info,
             lambda connection: security_events.newest(connection, UUID(self.id), first, before_id),

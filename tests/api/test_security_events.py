@@ -391,7 +391,7 @@ async def test_less_than_one_or_more_than_a_hundred_is_an_error(api: Api, subtes
             response = await api.send(EVENTS, {"first": first}, token=member.access_token)
             assert response.status_code == 200
             assert response.json()["data"] == {"me": None}
-            assert [error["message"] for error in response.json()["errors"]] == ["`first` is 1 to 100."]
+            assert [error["message"] for error in response.json()["errors"]] == ["`first` must be from 1 to 100."]
 
 
 async def test_what_no_event_can_have_for_an_id_is_an_error_that_does_not_repeat_it(
@@ -404,7 +404,7 @@ async def test_what_no_event_can_have_for_an_id_is_an_error_that_does_not_repeat
             response = await api.send(EVENTS, {"before": before}, token=member.access_token)
             assert response.json()["data"] == {"me": None}
             assert [error["message"] for error in response.json()["errors"]] == [
-                "`before` is the id of a security event."
+                "`before` must be the id of a security event."
             ]
 
 

@@ -75,7 +75,7 @@ class Leading(graphql_mfa.Query):
 
 def test_mutation_reachable_from_a_query_of_the_host(make_settings: Callable[..., Settings]) -> None:
     """It would run by GET: by a link, from any site."""
-    with pytest.raises(ValueError, match="A query leads to the mutations, by the type Mutation"):
+    with pytest.raises(ValueError, match="A query exposes the mutations, through the type Mutation"):
         GraphQLMFA(make_settings(), query=Leading)
 
 

@@ -116,7 +116,7 @@ def test_rotate_names_a_broken_row_continues_and_fails(command: Command, fill: F
     assert ran.stdout == "2 of 3 secrets re-encrypted\n"
     first, last = ran.stderr.splitlines()
     assert first == f"totp_devices.sealed_secret:{broken} was altered, or encrypted for another row."
-    assert last.startswith("Secrets still under another key: 1.")
+    assert last.startswith("Secrets still encrypted with another key: 1.")
 
 
 def test_rotate_fails_when_a_key_is_missing(command: Command, fill: Fill) -> None:
@@ -124,7 +124,7 @@ def test_rotate_fails_when_a_key_is_missing(command: Command, fill: Fill) -> Non
     ran = command("keys", "rotate", GRAPHQL_MFA_SECRET_KEYS=f"{NEW},{OLD}")
     assert ran.exit_code == 1
     assert ran.stdout == "1 of 1 secret re-encrypted\n"
-    assert ran.stderr.startswith("Secrets still under another key: 1.")
+    assert ran.stderr.startswith("Secrets still encrypted with another key: 1.")
 
 
 def test_serve_ends_with_a_message_when_a_key_is_missing(tmp_path: Path, fill: Fill) -> None:

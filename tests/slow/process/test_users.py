@@ -176,8 +176,8 @@ async def test_the_error_of_a_line_is_named(users: Users, subtests: pytest.Subte
         (good | {"\x1b[31m" + "x" * 100: ""}, f'it has an unknown member "\\u001b[31m{"x" * 35}"; {known}'),
         (
             good | {"passwordHash": OLD_HASH.replace("$04$", "$17$")},
-            "its passwordHash has cost 17, and the highest supported is 16: lower the cost where it comes from, and "
-            "export it again once its owner has signed in there",
+            "its passwordHash has cost 17, and the highest supported is 16: lower the cost in the exporting system, "
+            "and export it again once its owner has signed in there",
         ),
     ]:
         with subtests.test(reason=reason):
@@ -337,7 +337,7 @@ async def test_delete_removes_personal_data_and_reserves_the_name_for_thirty_day
     assert await api.me(member.access_token) is None
     assert (await api.register("ALICE"))["__typename"] == "UsernameTaken"
     ran = await users("import", "-", input=lines({"username": "alice", "passwordHash": OLD_HASH}))
-    assert "deleted lately" in ran.stderr
+    assert "reserved after the deletion" in ran.stderr
     clock.advance(timedelta(days=30).total_seconds())
     assert (await api.register())["__typename"] == "RegisterUserSuccess"
     assert await acts(services) == ["DELETED_BY_OPERATOR"]
