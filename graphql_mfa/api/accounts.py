@@ -13,9 +13,9 @@ from graphql_mfa.types.accounts import DeleteAccountResult, RegisterUserResult
 @strawberry.input(description="The account to create.")
 class RegisterUserInput:
     username: str = strawberry.field(
-        description="Shown as typed. Unique in any case, width or composition, and among look-alike names. One script "
-        "between spaces, dots, hyphens, underscores and @; no colon, no control or invisible characters, and no "
-        "surrounding spaces. The allowed lengths are in `policy`."
+        description="Shown as typed. Unique regardless of upper and lower case, width and composition, and among "
+        "look-alike names. One script between spaces, dots, hyphens, underscores and @; no colon, no control or "
+        "invisible characters, and no surrounding spaces. The allowed lengths are in `policy`."
     )
     password: str = strawberry.field(
         description="Any characters; refused if common or easily guessed. The allowed lengths are in `policy`."

@@ -25,7 +25,7 @@ from graphql_mfa.types.sign_in import (
 )
 
 _CEREMONY_TOKEN = "`PasskeyCeremony.ceremonyToken`. An answer uses it up, even one that is refused."
-CREDENTIAL = "What `toJSON()` of the browser's `PublicKeyCredential` returns."
+CREDENTIAL = "The result of `toJSON()` of the browser's `PublicKeyCredential`."
 
 
 @strawberry.input(description="The account that adds a passkey: the signed-in user's, unless a challenge names it.")
@@ -55,7 +55,7 @@ class FinishPasskeyRegistrationInput:
     )
 
 
-@strawberry.input(description="What to sign in with.")
+@strawberry.input(description="The challenge that the passkey answers, if any.")
 class BeginPasskeyLoginInput:
     challenge_token: str | None = strawberry.field(
         default=strawberry.UNSET, description="`Challenge.token`, for the second factor after a password."
@@ -78,8 +78,8 @@ class RenamePasskeyInput:
 class PasskeyMutation:
     @mutation(
         takes_secret=True,
-        description="Begin to add a passkey. With the challenge of an account whose enrollment is pending: its first "
-        "factor, in place of an authenticator app. Signed in: another factor.",
+        description="Begin to add a passkey. With the challenge of an account whose enrollment is pending, it becomes "
+        "the first factor, in place of an authenticator app. For a signed-in user, it becomes another factor.",
         needs_recent_factor=True,
     )
     async def begin_passkey_registration(
@@ -126,8 +126,8 @@ class PasskeyMutation:
 
     @mutation(
         needs_recent_factor=True,
-        description="Remove a passkey, unless it is the last second factor. Ends the other sessions that it opened, or "
-        "was last verified in.",
+        description="Remove a passkey, unless it is the last second factor. Ends the other sessions that it opened or "
+        "verified last.",
     )
     async def remove_passkey(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`Passkey.id`.")]

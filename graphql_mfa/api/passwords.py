@@ -14,8 +14,8 @@ from graphql_mfa.types.passwords import ChangePasswordResult, ResetPasswordResul
 class ChangePasswordInput:
     current_password: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="The account's current password. Not required of a session that verified its user, within the last "
-        "five minutes, by a passkey that was added at least a day ago.",
+        description="The account's current password. Not required if a passkey that was added at least a day ago "
+        "verified the user in this session within the last five minutes.",
     )
     new_password: str = strawberry.field(
         description="Any characters; refused if unchanged, common or easily guessed. The allowed lengths are in "
@@ -25,11 +25,13 @@ class ChangePasswordInput:
 
 @strawberry.input(description="The account, two proofs of ownership, and the new password.")
 class ResetPasswordInput:
-    username: str = strawberry.field(description="In any case, width or composition; surrounding spaces are ignored.")
+    username: str = strawberry.field(
+        description="In upper or lower case, and any width or composition; surrounding spaces are ignored."
+    )
     otp: str = strawberry.field(description=f"The code that the authenticator app shows, in {SPELLING}")
     recovery_code: str = strawberry.field(
-        description=f"One of the recovery codes, in any case, with look-alike letters (O, I, L) and {SPELLING} "
-        "Both codes are used up, or neither."
+        description="One of the recovery codes, in upper or lower case, with look-alike letters (O, I, L) and "
+        f"{SPELLING} Both codes are used up, or neither."
     )
     new_password: str = strawberry.field(
         description="Any characters; refused if common or easily guessed. The allowed lengths are in `policy`."

@@ -31,8 +31,8 @@ class SessionMutation:
             str | None,
             strawberry.argument(
                 description="16 to 128 random characters, new for each refresh, which the client stores until it has "
-                "the answer. For an hour, from any address, the same token and key return the same refresh token "
-                "again, while that is unused."
+                "the answer. For an hour, from any address, the same token and key return the same new refresh token "
+                "again, while the new one is unused."
             ),
         ] = strawberry.UNSET,
     ) -> RefreshSessionResult:
@@ -51,7 +51,7 @@ class SessionMutation:
         everywhere: Annotated[
             bool,
             strawberry.argument(
-                description="End all of the user's sessions. With an already used refresh token, only its own."
+                description="End all of the user's sessions. A used refresh token ends only its own session."
             ),
         ] = False,
         refresh_token: Annotated[

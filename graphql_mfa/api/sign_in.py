@@ -12,7 +12,9 @@ from graphql_mfa.types.sign_in import LoginResult, RestartEnrollmentResult, Veri
 
 @strawberry.input(description="Username and password.")
 class LoginInput:
-    username: str = strawberry.field(description="In any case, width or composition; surrounding spaces are ignored.")
+    username: str = strawberry.field(
+        description="In upper or lower case, and any width or composition; surrounding spaces are ignored."
+    )
     password: str = strawberry.field(description="The account's password.")
 
 
@@ -26,7 +28,8 @@ class VerifyOtpInput:
 class VerifyRecoveryCodeInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`.")
     recovery_code: str = strawberry.field(
-        description=f"One of the recovery codes, in any case, with look-alike letters (O, I, L) and {SPELLING}"
+        description="One of the recovery codes, in upper or lower case, with look-alike letters (O, I, L) and "
+        f"{SPELLING}"
     )
 
 

@@ -11,8 +11,8 @@ from graphql_mfa.types.second_factors import RemoveFactorResult
 from graphql_mfa.types.totp import AddTotpDeviceResult, ConfirmTotpDeviceResult, RenameTotpDeviceResult
 
 _NAME = (
-    "1 to 64 Unicode code points, without surrounding spaces. No control or invisible characters, except those that "
-    "shape emoji and letters."
+    "1 to 64 Unicode code points; surrounding spaces are removed. No control or invisible characters, except those "
+    "that shape emoji and letters."
 )
 
 
@@ -60,7 +60,7 @@ class TotpMutation:
     @mutation(
         needs_recent_factor=True,
         description="Remove an authenticator app, unless it is the last second factor. Ends the other sessions that it "
-        "opened, or was last verified in.",
+        "opened or verified last.",
     )
     async def remove_totp_device(
         self, info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="`TotpDevice.id`.")]

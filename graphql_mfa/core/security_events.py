@@ -16,7 +16,7 @@ class SecurityEventKind(Described):
     """What happened to an account. New values may be added."""
 
     REGISTERED = auto(), "The account was created."
-    ENROLLMENT_CONFIRMED = auto(), "The first second factor was verified: it is on."
+    ENROLLMENT_CONFIRMED = auto(), "The account's first factor was verified: its enrollment is complete."
     SIGNED_IN = auto(), "A sign-in succeeded."
     SIGN_IN_FAILED = (
         auto(),

@@ -94,8 +94,8 @@ class User:
         return await _listed(info, lambda connection: passkeys.of_user(connection, UUID(self.id)), Passkey.of)
 
     @strawberry.field(
-        description="For the browser, when the passkeys have changed. Null while passkeys are off, and before the "
-        "account began to add one."
+        description="For the browser, after the passkeys have changed. Null while passkeys are off, and until the "
+        "account first begins to add one."
     )
     async def passkey_signals(self, info: Info) -> PasskeySignals | None:
         services = info.context.services
@@ -172,7 +172,7 @@ class RegisterUserSuccess:
 
 
 @strawberry.type(
-    description="The username belongs to another account, in capital or small letters, or looks like one that does.\n\n"
+    description="Another account has this username, in upper or lower case, or one that looks like it.\n\n"
     "Ask for another username."
 )
 class UsernameTaken(UserError):

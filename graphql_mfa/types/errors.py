@@ -75,7 +75,7 @@ class InvalidInput(UserError):
         )
 
 
-@strawberry.type(description="The account has no object with this id, or no longer.\n\nLoad `me` again.")
+@strawberry.type(description="The account has no object with this id, or no longer has it.\n\nLoad `me` again.")
 class NotFound(UserError):
     message: str = fixed_message("This no longer exists. Reload the page.")
 

@@ -26,7 +26,7 @@ class Passkey:
     name: str = strawberry.field(description="Chosen by its owner, or made from the kind of authenticator.")
     created_at: datetime = strawberry.field(description="When it was added.")
     last_used_at: datetime | None = strawberry.field(description="When it last signed in or stepped up; null if never.")
-    synced: bool = strawberry.field(description="Whether its provider keeps copies of it.")
+    synced: bool = strawberry.field(description="Whether its provider can keep copies of it.")
     user_verified: bool = strawberry.field(
         description="Whether it verified its user, by a PIN or a fingerprint, when it was added or last used."
     )
@@ -52,7 +52,7 @@ class Passkey:
         )
 
 
-@strawberry.type(description="For the browser, so that it shows the passkeys that the account has, and its name.")
+@strawberry.type(description="Signals for the browser, so that it offers only the account's passkeys, by its name.")
 class PasskeySignals:
     all_accepted_credentials: WebAuthnJSON = strawberry.field(
         description="For `PublicKeyCredential.signalAllAcceptedCredentials`."
@@ -65,12 +65,12 @@ class PasskeySignals:
 @strawberry.type(
     description="Options for the browser.\n\n"
     "Pass `publicKey` to `PublicKeyCredential.parseCreationOptionsFromJSON` or `parseRequestOptionsFromJSON`, then to "
-    "`navigator.credentials`. Send what `toJSON()` of its answer returns, with `ceremonyToken`."
+    "`navigator.credentials`. Send the result of `toJSON()` of the credential that it returns, with `ceremonyToken`."
 )
 class PasskeyCeremony:
     ceremony_token: str = strawberry.field(description="The secret that identifies the ceremony. It is used once.")
     public_key: WebAuthnJSON = strawberry.field(description="The options.")
-    expires_at: datetime = strawberry.field(description="When it expires. Begin another one before.")
+    expires_at: datetime = strawberry.field(description="When it expires. Begin another ceremony before then.")
     expires_in: int = strawberry.field(description="Seconds from now: independent of the client's clock.")
 
 
@@ -102,24 +102,24 @@ class UserVerificationRequired(UserError):
 
 
 @strawberry.type(
-    description="No account has this passkey; only for a sign-in without a password.\n\n"
+    description="No account has this passkey. Returned only for a sign-in without a password.\n\n"
     "Pass `signal`, if it is not null, to `PublicKeyCredential.signalUnknownCredential`, so that the browser no longer "
     "offers the passkey."
 )
 class PasskeyUnknown(UserError):
     message: str = fixed_message("This passkey is not known here. It may have been removed.")
     signal: WebAuthnJSON | None = strawberry.field(
-        description="Null unless the server is set up as the only one that has passkeys of its domain: the browser "
-        "would delete those of others."
+        description="Null unless the server is set up as the only one that has passkeys of its domain: otherwise the "
+        "browser would delete passkeys of other servers."
     )
 
 
-@strawberry.type(description="The account has as many passkeys as it can.\n\nAsk the user to remove one first.")
+@strawberry.type(description="The account has the maximum number of passkeys.\n\nAsk the user to remove one first.")
 class TooManyPasskeys(UserError):
-    message: str = fixed_message("You have the most passkeys that an account can have. Remove one first.")
+    message: str = fixed_message("You have the maximum number of passkeys. Remove one first.")
 
 
-@strawberry.type(description="The passkey has another name.\n\nShow it.")
+@strawberry.type(description="The passkey has the new name.\n\nShow the name.")
 class PasskeyRenamed:
     passkey: Passkey = strawberry.field(description="The passkey.")
     user: LazyUser = strawberry.field(description="The owner.")

@@ -40,7 +40,7 @@ class Session:
     id: strawberry.ID = strawberry.field(description="For `revokeSession`; the access token's `sid`.")
     current: bool = strawberry.field(description="Whether this request belongs to it.")
     created_at: datetime = strawberry.field(description="When it was opened.")
-    last_used_at: datetime = strawberry.field(description="When it was last refreshed, or else opened.")
+    last_used_at: datetime = strawberry.field(description="When it was last refreshed; if never, when it was opened.")
     authenticated_at: datetime = strawberry.field(description="When a second factor was last verified.")
     factors: list[FactorKind] = strawberry.field(description="The second factors verified in it.")
     user_agent: str | None = strawberry.field(

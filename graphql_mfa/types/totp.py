@@ -11,14 +11,14 @@ from graphql_mfa.core.totp import Device
 from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
 
-ATTEMPTS_LEFT = "Remaining attempts. At 0, log in again if it answered a challenge; else wait a little."
+ATTEMPTS_LEFT = "Remaining attempts. At 0: if the code answered a challenge, log in again; otherwise wait a little."
 
 
 @strawberry.type(description="An authenticator app.")
 class TotpDevice:
     id: strawberry.ID = strawberry.field(description="Stable and opaque.")
     name: str = strawberry.field(description="As typed by its owner; the first app of an account gets a default name.")
-    confirmed: bool = strawberry.field(description="Whether its codes are accepted: true once the first is verified.")
+    confirmed: bool = strawberry.field(description="Whether its codes are accepted: true once its first code was.")
     created_at: datetime = strawberry.field(description="When it was added.")
     last_used_at: datetime | None = strawberry.field(description="When a code of it was last accepted; null if never.")
 
@@ -63,7 +63,8 @@ def _draw_qr_code(text: str) -> str:
 class InvalidOtp(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
     clock_behind_seconds: int | None = strawberry.field(
-        default=None, description="Seconds since the code was right, if it was: the device's clock is slow."
+        default=None,
+        description="How many seconds ago the code was right, because the device's clock is slow; null if it was not.",
     )
 
     @classmethod
@@ -89,7 +90,7 @@ class InvalidOtp(UserError):
 
 
 @strawberry.type(
-    description="The code is right, but used. The next one works. The attempt was counted.\n\n"
+    description="The code is right, but was used before. The attempt was counted.\n\n"
     "Ask for the next code, in `retryAfter` seconds. At `attemptsLeft` 0 show the login form; a "
     "signed-in user has to wait."
 )
@@ -101,7 +102,7 @@ class OtpAlreadyUsed(UserError):
 
 @strawberry.type(
     description="Too many wrong codes: one-time codes are off for this account until its owner sets a new password, "
-    "or an operator helps.\n\n"
+    "or an operator unlocks it.\n\n"
     "Ask for a passkey or a recovery code. After the sign-in, `changePassword` turns one-time codes on again."
 )
 class FactorDisabled(UserError):
