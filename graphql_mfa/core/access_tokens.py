@@ -28,7 +28,7 @@ _ACR = "aal2"  # NIST SP 800-63B-4 2.2: a password and a second factor, or a pas
 
 @dataclass(frozen=True)
 class Grant:
-    """The contents of one access token. methods: of authentication in the session, without `mfa`."""
+    """The contents of one access token. methods: the session's authentication methods, without `mfa`."""
 
     user_id: UUID
     session_id: UUID
@@ -123,7 +123,7 @@ class AccessTokens:
 
 
 def amr(methods: Iterable[str]) -> tuple[str, ...]:
-    """The `amr` of a session by these methods, which are several factors (RFC 8176 2)."""
+    """The `amr` of a session with these authentication methods: they are several factors, hence `mfa` (RFC 8176 2)."""
     return (*methods, "mfa")
 
 

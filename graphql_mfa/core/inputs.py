@@ -38,7 +38,7 @@ _SHAPING = re.compile(
 
 
 def is_shown(text: str) -> bool:
-    """Whether every character is visible or shapes visible ones. Such texts can look alike: for their owner alone."""
+    """Whether every character is visible or shapes visible ones. Such texts can look alike: show them to owners."""
     return all(map(is_visible, _SHAPING.sub("", text)))
 
 
@@ -88,7 +88,7 @@ def plain_code(raw: str) -> str:
 
 
 def parse_id(raw: str) -> UUID | None:
-    """Read an id in the form in which the API returns it. None for any other of the spellings that `UUID` accepts."""
+    """Read an id in the form in which the API returns it. None for other texts, even if `UUID` accepts them."""
     try:
         found = UUID(raw)
     except ValueError:

@@ -43,7 +43,7 @@ _suppress_errors_of_library = suppress(Exception)
 
 
 class CeremonyPurpose(StrEnum):
-    """What a ceremony is for. Its answer counts for nothing else."""
+    """The purpose of a ceremony. Its answer is accepted for no other purpose."""
 
     SIGN_IN = "sign in"
     SECOND_FACTOR = "second factor"
@@ -115,7 +115,7 @@ class Ceremony:
 
     @property
     def digest(self) -> bytes:
-        """Stored once it was answered, so that it is answered once."""
+        """The digest that is stored with the first answer, so that a second one is refused."""
         return sha256(b"graphql-mfa passkey ceremony\0" + self.challenge).digest()
 
 
@@ -124,7 +124,7 @@ _CEREMONY_JSON = TypeAdapter(Ceremony)
 
 @dataclass(frozen=True)
 class PasskeyKey:
-    """What an answer of a passkey is checked with. public_key: a COSE key."""
+    """The stored values that an answer of a passkey is checked with. public_key: a COSE key."""
 
     credential_id: bytes
     public_key: bytes
@@ -145,7 +145,7 @@ class CredentialRecord(PasskeyKey):
 
 @dataclass(frozen=True)
 class Assertion:
-    """A right answer of a passkey. counter_went_back: the sign counter, so that there may be a copy of the passkey."""
+    """A right answer of a passkey. counter_went_back: whether the sign counter did, so that there may be a copy."""
 
     sign_count: int
     user_verified: bool
@@ -212,7 +212,7 @@ def user_details_signal(party: RelyingParty, handle: bytes, username: str) -> di
 
 
 def credential_id_of(credential: object) -> bytes | None:
-    """The id of the passkey that answers; None for what can't be one: malformed, empty, or longer than 1,023 bytes."""
+    """The id of the passkey that answers; None if it is malformed, empty, or longer than 1,023 bytes."""
     encoded = _member(credential, "id")
     credential_id = _decode(encoded)
     if not credential_id or len(credential_id) > _LONGEST_CREDENTIAL_ID or encoded != _member(credential, "rawId"):
@@ -226,7 +226,7 @@ def user_handle_of(credential: object) -> bytes | None:
 
 
 def is_of_unlisted_origin(party: RelyingParty, credential: object) -> bool:
-    """Whether an answer names the origin of a page, and it is not among the party's."""
+    """Whether an answer names the origin of a page that is not one of the party's origins."""
     (client_data,) = _response(credential, "clientDataJSON")
     origin = _member(_parse_json(client_data), "origin")
     return isinstance(origin, str) and origin not in party.origins
@@ -341,10 +341,10 @@ def _parse_json(text: bytes) -> object:
 
 
 def _rebuild_attestation(attestation: bytes) -> bytes | None:
-    """An attestation object of what is checked: its authenticator data without extensions and with a sound key.
+    """Build an attestation object of the checked parts: the authenticator data without extensions, with a sound key.
 
-    Attestation statements are not read, so their parsers don't run. Decoding or encoding 150 bytes of CBOR whose
-    references multiply their content takes seconds, and twice as long for each 6 bytes more: there are none.
+    Attestation statements are not read, so their parsers don't run. CBOR with references is refused: decoding or
+    encoding 150 bytes whose references multiply their content takes seconds, and twice as long for each 6 bytes more.
     """
     from webauthn.helpers import encode_cbor, exceptions, parse_cbor
 
@@ -436,7 +436,7 @@ def _is_plain(cbor: bytes) -> bool:
 
 
 def decoy_key(credential_id: bytes) -> PasskeyKey:
-    """A key of no account under that id. Checking an answer with it takes as long as with a real one."""
+    """A dummy key with that id. Checking an answer with it takes as long as with a real one."""
     return PasskeyKey(credential_id, _decoy_public_key(), 0, backup_eligible=False)
 
 

@@ -90,8 +90,9 @@ _CAUSED_BY_OTHERS = frozenset(
 class SecurityEvent:
     """A security event, as it is delivered to `on_event` and webhooks.
 
-    id: the same in each delivery. ip_address, user_agent: of the client; None for an operator's actions. count: of the
-    attempts that it sums up; None for other kinds. factor: the kind of second factor that it is about, if any.
+    id: the same in each delivery. ip_address, user_agent: the client's; None for an operator's actions. count: the
+    number of attempts that it sums up; None for kinds that sum up none. factor: the kind of second factor that it is
+    about, if any.
     """
 
     id: UUID

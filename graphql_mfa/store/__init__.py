@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 
 def columns_of(model: type[DeclarativeBase], shape: type) -> list[ColumnElement[Any]]:
-    """The columns of a model that a dataclass has fields for, with the names of the fields."""
+    """The columns of a model that correspond to the fields of a dataclass, labelled with the fields' names."""
     return [getattr(model, field.name).label(field.name) for field in fields(shape)]
 
 
 def find_one(
     connection: Connection, statement: Executable, given: Mapping[str, Any], make: Callable[..., T]
 ) -> T | None:
-    """Make an object of the columns of the row that a statement finds, which are one or none."""
+    """Make an object of the row that a statement finds; None if it finds none. More than one row is an error."""
     result = connection.execute(statement, given)
     row = result.one_or_none()
     return None if row is None else make(**dict(zip(result.keys(), row, strict=True)))
@@ -34,13 +34,13 @@ def find_one(
 def find_all(
     connection: Connection, statement: Executable, given: Mapping[str, Any], make: Callable[..., T]
 ) -> list[T]:
-    """Make an object of the columns of each row that a statement finds."""
+    """Make an object of each row that a statement finds."""
     result = connection.execute(statement, given)
     return [make(**dict(zip(result.keys(), row, strict=True))) for row in result]
 
 
 def insert_if(model: type[DeclarativeBase], *conditions: ColumnElement[bool]) -> Insert:
-    """An INSERT of one row, if the conditions hold. Its parameters are the names of the columns after `new_`."""
+    """An INSERT of one row, if the conditions hold. Its parameters are the column names with the prefix `new_`."""
     columns = model.__table__.columns
     row = select(*(bindparam(f"new_{column.key}", type_=column.type) for column in columns)).where(*conditions)
     return insert(model).from_select(columns.keys(), row)
@@ -52,19 +52,19 @@ def new_row(**columns: object) -> dict[str, object]:
 
 
 def insert_unless_there(connection: Connection, model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose unique keys are free; return how many were, when it was asked for one row."""
+    """Insert the rows whose unique keys are free. The returned number is right only when a single row was given."""
     return connection.execute(_statement(connection.dialect.name, model), rows).rowcount
 
 
 def insert_by_engine(dialect: str, model: type[DeclarativeBase]) -> Any:
-    """An INSERT that may go on with ON CONFLICT, which SQLAlchemy spells once per engine."""
-    # Only the one that is used: importing the other takes a start longer.
+    """An INSERT that supports ON CONFLICT, for which SQLAlchemy has a class per dialect."""
+    # Import only the dialect in use: importing the other one would slow down the start.
     return import_module(f"sqlalchemy.dialects.{dialect}").insert(model)
 
 
 @cache
 def upsert(dialect: str, model: type[DeclarativeBase], column: str) -> Any:
-    """An INSERT that sets this column of the row that has the same primary key."""
+    """An INSERT that, if a row has the same primary key, sets this column of it instead."""
     insertion = insert_by_engine(dialect, model)
     return insertion.on_conflict_do_update(
         index_elements=inspect(model).primary_key, set_={column: insertion.excluded[column]}

@@ -33,12 +33,12 @@ name_is_reserved = exists().where(ReservedNameRow.digest == bindparam("name_dige
 _lookalike_is_reserved = exists().where(
     ReservedNameRow.digest.in_([bindparam("skeleton"), bindparam("key_skeleton")]), _unexpired
 )
-# Not an account whose enrollment was abandoned, which is as good as deleted.
+# Excludes accounts whose enrollment was abandoned: they count as deleted.
 is_live = or_(UserRow.enrollment_expires_at.is_(None), UserRow.enrollment_expires_at > bindparam("now"))
 that_name = UserRow.username_key == bindparam("name")
 _looks_alike = UserRow.username_skeleton == bindparam("skeleton")
 _that_user = UserRow.id == bindparam("user")
-# Nor one that an operator disabled: its name stays taken.
+# Excludes accounts that an operator disabled too; their names stay taken.
 may_sign_in = and_(is_live, UserRow.disabled_at.is_(None))
 
 
@@ -78,11 +78,12 @@ update_user = update(UserRow).where(_that_user)
 
 @dataclass(frozen=True)
 class StoredUser:
-    """An account with everything that its row has. key: of the username. sessions: rows, expired ones included.
+    """An account with all columns of its row. key: the username's key. sessions: the number of rows, expired ones
+    included.
 
-    devices: authenticator apps that can answer a challenge. enrollment_expires_at: of a registration that its owner
-    has not confirmed. enrollment_code_digest: of the operator's code, if one was issued and the account was not
-    confirmed since. disabled: by an operator.
+    devices: the number of authenticator apps that can answer a challenge. enrollment_expires_at: the end of a
+    registration that its owner has not confirmed. enrollment_code_digest: the digest of the operator's code, if one was
+    issued and the account was not confirmed since. disabled: whether an operator disabled it.
     """
 
     account: Account
@@ -105,12 +106,12 @@ class StoredUser:
 
     @property
     def needs_enrollment_code(self) -> bool:
-        """Whether a password alone can't start an enrollment: it can for a registration that expires, with no code."""
+        """Whether an enrollment takes an operator's code. A registration that expires and has no code takes none."""
         return self.enrollment_expires_at is None or self.enrollment_code_digest is not None
 
     @property
     def expects_codes(self) -> bool:
-        """Whether one-time codes can be right: not for a confirmed account with passkeys alone."""
+        """Whether a one-time code can be right: False for a confirmed account with passkeys alone."""
         return self.devices > 0 or not self.account.mfa_enabled
 
     def otp_wait(self, now: datetime) -> timedelta | None:
@@ -216,7 +217,7 @@ _IS_TAKEN = select(or_(exists().where(or_(that_name, _looks_alike), is_live), na
 
 
 def is_taken(connection: Connection, name: Username, now: datetime) -> bool:
-    """Whether an account, or one that was deleted lately, has that name or one that looks like it."""
+    """Whether an account, or a recently deleted one, has that name or one that looks like it."""
     return bool(connection.scalar(_IS_TAKEN, _digests(name) | {"name": name.key, "now": now}))
 
 
@@ -292,7 +293,7 @@ def is_enabled(connection: Connection, id: UUID) -> bool:
 
 
 def enable_mfa(connection: Connection, id: UUID, now: datetime) -> None:
-    """The account verified its first second factor: it stays, and the operator's enrollment code is used up."""
+    """Confirm the account's enrollment: it no longer expires, and the operator's enrollment code is used up."""
     columns = {"mfa_enabled_at": now, "enrollment_expires_at": None, "enrollment_code_digest": None}
     connection.execute(update_user, {"user": id, **columns})
 
@@ -313,7 +314,7 @@ _RELEASE_NAME = delete(ReservedNameRow).where(ReservedNameRow.digest == bindpara
 
 
 def release_name(connection: Connection, key: str, now: datetime) -> bool:
-    """End the reservation of a name. False: it is not reserved."""
+    """End the reservation of a name. Returns False if it is not reserved."""
     released = [
         connection.execute(_RELEASE_NAME, {"name_digest": digest, "now": now}).rowcount
         for digest in _reserved_digests(key)
@@ -330,5 +331,5 @@ _IS_RESERVED = select(name_is_reserved)
 
 
 def is_reserved(connection: Connection, key: str, now: datetime) -> bool:
-    """Whether the name was an account's that was deleted lately."""
+    """Whether the name is reserved, because its account was recently deleted."""
     return bool(connection.scalar(_IS_RESERVED, {"name_digest": name_digest(key), "now": now}))

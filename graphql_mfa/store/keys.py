@@ -20,7 +20,7 @@ _NEXT_KEY = (
 
 
 def sealing_keys(connection: Connection) -> list[bytes]:
-    """The ids of the keys that sealed something, by one index lookup for each instead of a scan of all devices."""
+    """The ids of the keys that encrypted something, by one index lookup for each instead of a scan of all devices."""
     found: list[bytes] = []
     while key := connection.scalar(_NEXT_KEY, {"after": found[-1] if found else b""}):
         found.append(key)
@@ -31,7 +31,7 @@ _COUNT_SECRETS = select(TotpDeviceRow.key_id, func.count().label("secrets")).gro
 
 
 def count_secrets(connection: Connection) -> dict[bytes, int]:
-    """How many secrets each key sealed."""
+    """How many secrets each key encrypted."""
     return {row.key_id: row.secrets for row in connection.execute(_COUNT_SECRETS)}
 
 
@@ -43,7 +43,7 @@ _SEALED_BY = (
 
 
 def sealed_by_key(connection: Connection, key_id: bytes, *, after: UUID, rows: int) -> list[StoredDevice]:
-    """Some of the devices that the key sealed, in the order of their ids."""
+    """Some of the devices whose secrets the key encrypted, in the order of their ids."""
     return find_all(connection, _SEALED_BY, {"key": key_id, "after": after, "rows": rows}, StoredDevice)
 
 

@@ -171,7 +171,7 @@ class TotpDeviceRow(Base):
 
 
 class PasskeyRow(Base):
-    """A passkey: its public key, and what its authenticator said of it."""
+    """A passkey: its public key, and what its authenticator reported."""
 
     __tablename__ = "mfa_passkeys"
     bounds = Bounds(per_account="10", deleted="by its owner; by an operator's reset; with the account")
@@ -183,7 +183,7 @@ class PasskeyRow(Base):
     sign_count: Mapped[int] = mapped_column(BigInteger)
     backup_eligible: Mapped[bool]
     backed_up: Mapped[bool]
-    # Of the last answer.
+    # Whether the last answer verified the user.
     user_verified: Mapped[bool]
     # Null if the client did not say.
     discoverable: Mapped[bool | None]
@@ -233,7 +233,7 @@ class ChallengeRow(Base):
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int] = mapped_column(default=0)
-    # Refused since the last sign-in, when the password of this one was right.
+    # How many were refused since the last sign-in, counted when this challenge was opened.
     refused_passwords: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
@@ -257,11 +257,11 @@ class SessionRow(Base):
     verified_by: Mapped[UUID | None]
     # Whether the last one was a passkey that verified its user.
     user_verified: Mapped[bool] = mapped_column(default=False, server_default=false())
-    # Of authentication (RFC 8176). Null if an earlier release opened it: password and factors.
+    # Authentication methods (RFC 8176). Null if an earlier release opened it: then password and factors.
     methods: Mapped[tuple[str, ...] | None]
     # Since when that verification no longer allows sensitive operations; null while it may.
     stale_since: Mapped[datetime | None]
-    # Of the client that signed in or refreshed last.
+    # The client that signed in or refreshed last.
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
     # The absolute end, and the end unless the session is refreshed.
@@ -274,7 +274,7 @@ class SessionRow(Base):
     refresh_digest: Mapped[Digest] = mapped_column(unique=True)
     # Common to all refresh tokens of the session. Null until the first rotation if an earlier release opened it.
     family_digest: Mapped[Digest | None] = mapped_column(index=True, unique=True)
-    # Of the token exchanged for the current pair and the client's retry key; null without a key.
+    # A digest of the token exchanged for the current pair and the client's retry key; null without a key.
     retry_digest: Mapped[Digest | None]
     # Refreshes in the current window of their limit.
     refreshes: Mapped[int] = mapped_column(default=0, server_default="0")
@@ -344,7 +344,7 @@ class SecurityEventRow(Base):
     at: Mapped[datetime] = mapped_column(index=True)
     ip_address: Mapped[str | None]
     user_agent: Mapped[str | None]
-    # Of the attempts that it sums up.
+    # The number of attempts that it sums up.
     count: Mapped[int | None]
     # The kind of second factor that it is about.
     factor: Mapped[FactorKind | None]
@@ -402,7 +402,7 @@ class OutboxRow(Base):
     since: Mapped[datetime] = mapped_column(index=True)
     attempts: Mapped[int]
     due_at: Mapped[datetime | None]
-    # Of the last attempt: a status or the name of an exception's class, 100 characters at most.
+    # The error of the last attempt: a status or the name of an exception's class, 100 characters at most.
     last_error: Mapped[str | None]
 
 

@@ -1,4 +1,4 @@
-"""What only operators do with accounts: page through all, reset, disable."""
+"""Accounts, for operators only: page through all of them, reset, disable."""
 
 from datetime import datetime
 from uuid import UUID

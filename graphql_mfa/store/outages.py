@@ -37,7 +37,7 @@ class UnavailableError(Exception):
     """The database is unreachable, or did not answer in time."""
 
     summary = "The database is unavailable."
-    """For /readyz, which is public: contains no names of hosts, roles or tables."""
+    """The text for /readyz, which is public: it names no hosts, roles or tables."""
     message = "The database is unavailable: {}."
 
     def __init__(self, cause: str) -> None:

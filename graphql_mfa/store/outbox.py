@@ -108,7 +108,7 @@ class SinkState:
 
 
 def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Sequence[StoredEvent]) -> None:
-    """Queue the events for each sink, in this order. Call it while the account's row has its name."""
+    """Queue the events for each sink, in this order. Call it before the account is deleted, since it reads the name."""
     rows = [
         {
             "sink": sink,

@@ -48,12 +48,12 @@ _HANDLE = select(UserRow.webauthn_handle).where(UserRow.id == bindparam("user"))
 
 
 def find_handle(connection: Connection, user_id: UUID) -> bytes | None:
-    """The name that authenticators know the account by; None before it first began to add a passkey."""
+    """The handle by which authenticators know the account; None until it first begins to add a passkey."""
     return connection.scalar(_HANDLE, {"user": user_id})
 
 
 def set_handle(connection: Connection, user_id: UUID, handle: bytes) -> None:
-    """Name an account, whose row is locked, for its life."""
+    """Set the account's handle, which never changes. The account's row is locked."""
     connection.execute(update_user, {"user": user_id, "webauthn_handle": handle})
 
 

@@ -21,7 +21,7 @@ _ADD_DELETION = insert(DeletionRow)
 
 @dataclass(frozen=True)
 class StoredEvent:
-    """A security event: its kind, its time, and the client that caused it. count: of the attempts that it sums up.
+    """A security event: its kind, its time, and the client that caused it. count: how many attempts it sums up.
 
     factor: the kind of second factor that it is about.
     """
@@ -94,7 +94,7 @@ def erase_events(connection: Connection, user_ids: Sequence[UUID], replacement_i
         connection.execute(_ADD_DELETION, rows)
 
 
-# Its row is locked, so that of two purges none takes the other's batch for the end.
+# The deletion's row is locked, so that two concurrent purges don't mistake each other's batch for the last one.
 _FIRST_DELETION = (
     select(DeletionRow.user_id, DeletionRow.replacement_id)
     .where(DeletionRow.since <= bindparam("now"))

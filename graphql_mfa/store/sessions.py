@@ -32,10 +32,11 @@ _UPDATE = update(SessionRow).where(SessionRow.id == bindparam("session"))
 class StoredSession:
     """A session and its current pair of tokens.
 
-    ends_at: the absolute end. expires_at: the earlier one unless the session is refreshed. retry_digest: of the refresh
-    that made the pair, if the client sent a key. methods: of authentication (RFC 8176). opened_by, verified_by:
-    authenticator apps or passkeys. user_verified: whether the last one was a passkey that verified its user.
-    stale_since: since when the verified factor counts no more.
+    ends_at: the absolute end. expires_at: the earlier end, unless the session is refreshed. retry_digest: the digest of
+    the refresh that made the pair, if the client sent a key. methods: authentication methods (RFC 8176). opened_by,
+    verified_by: the authenticator apps or passkeys that opened it and were verified last. user_verified: whether the
+    last one was a passkey that verified its user. stale_since: since when the verified factor no longer allows
+    sensitive operations.
     """
 
     id: UUID
@@ -162,7 +163,7 @@ _ROTATE = _UPDATE.where(SessionRow.refresh_digest == bindparam("old_digest"))
 
 
 def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
-    """Replace the current pair of a session, or store that it was issued again. False: it has another pair by now."""
+    """Replace a session's current pair, or store that it was issued again. Returns False if it has another pair now."""
     given = {"session": session.id, "old_digest": session.refresh_digest}
     given |= {name: getattr(rotated, name) for name in _ROTATED}
     return connection.execute(_ROTATE, given).rowcount == 1

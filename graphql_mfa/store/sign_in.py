@@ -30,8 +30,9 @@ _that_challenge = ChallengeRow.digest == bindparam("challenge")
 class LockedChallenge:
     """An open challenge and its account, whose rows are locked.
 
-    attempts_left: how many answers are left if this one is wrong. latest_address: from where the account signed in
-    last, if that was within a day. refused_passwords: since the last sign-in, when the challenge was opened.
+    attempts_left: how many answers are left if this one is wrong. latest_address: the address of the last sign-in, if
+    that was within a day. refused_passwords: how many were refused since the last sign-in, counted when the challenge
+    was opened.
     """
 
     digest: bytes
@@ -43,7 +44,7 @@ class LockedChallenge:
 
 @dataclass(frozen=True)
 class LoginCandidate:
-    """The account of a login, before its password is compared. expires: it is a registration to be confirmed."""
+    """The account of a login, before its password is compared. expires: whether its registration is unconfirmed."""
 
     id: UUID
     password_hash: str
@@ -132,7 +133,7 @@ def _remember_address(dialect: str) -> Executable:
 
 
 def known_addresses(connection: Connection, id: UUID) -> list[str]:
-    """From where the account signed in."""
+    """The addresses from which the account signed in."""
     return list(connection.scalars(_ADDRESSES, {"user": id}))
 
 

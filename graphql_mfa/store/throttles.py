@@ -83,7 +83,7 @@ _SUBTRACT = _SET.where(ThrottleRow.attempts >= bindparam("number")).values(
 
 
 def subtract(connection: Connection, key: bytes, number: int) -> bool:
-    """Take attempts from the count under a key. False: there are fewer by now."""
+    """Subtract attempts from the count under a key. Returns False if there are fewer by now."""
     return connection.execute(_SUBTRACT, {"of": key, "number": number}).rowcount == 1
 
 

@@ -51,7 +51,7 @@ def set_otp_state(
     blocked_until: datetime | None = None,
     disabled_at: datetime | None = None,
 ) -> None:
-    """Set wrong codes in a row, the wait they made, and whether codes are off."""
+    """Set the number of wrong codes in a row, the end of the wait that they caused, and whether codes are off."""
     state = {"otp_failures": failures, "otp_blocked_until": blocked_until, "otp_disabled_at": disabled_at}
     connection.execute(update_user, {"user": id, **state})
 
@@ -60,14 +60,14 @@ _FORGET_OTP_FAILURES = delete(OtpFailureRow).where(OtpFailureRow.user_id == bind
 
 
 def forget_otp_failures(connection: Connection, id: UUID) -> None:
-    """Wrong codes count no more: they were guesses at an old secret, or by somebody who knew the old password."""
+    """Delete the counted wrong codes: they were guesses at an old secret, or by somebody who knew the old password."""
     connection.execute(_FORGET_OTP_FAILURES, {"user": id})
     set_otp_state(connection, id)
 
 
 @dataclass(frozen=True)
 class StoredDevice:
-    """What a code is compared with. last_step, last_used_at: of the last code that was accepted."""
+    """A device as a code is compared with it. last_step, last_used_at: the last accepted code's."""
 
     id: UUID
     sealed_secret: bytes
@@ -85,7 +85,7 @@ class LockedDevice(Device):
 
     @property
     def stored(self) -> StoredDevice:
-        """What a code is compared with."""
+        """The part that a code is compared with."""
         return StoredDevice(self.id, self.sealed_secret, self.last_step, self.last_used_at)
 
 

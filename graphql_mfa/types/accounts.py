@@ -147,7 +147,7 @@ class User:
 
     @classmethod
     def of(cls, account: Account, session_id: UUID | None) -> "User":
-        """A stored account. session_id: of the session that reads it; None before there is one."""
+        """A stored account. session_id: the id of the session that reads it; None before there is one."""
         return cls(
             id=strawberry.ID(str(account.id)),
             username=account.username,

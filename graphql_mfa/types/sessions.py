@@ -50,7 +50,7 @@ class Session:
 
     @classmethod
     def of(cls, session: StoredSession, current_id: UUID | None) -> "Session":
-        """A stored session. current_id: of the session that reads it."""
+        """A stored session. current_id: the id of the session that reads it."""
         return cls(
             id=strawberry.ID(str(session.id)),
             current=session.id == current_id,
