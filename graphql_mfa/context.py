@@ -54,7 +54,7 @@ class RequestContext:
 
     @property
     def call(self) -> Call:
-        """What a use case gets of the request."""
+        """The parts of the request that a use case needs."""
         return Call(self.services, self.client, self.access_token)
 
     def choose_refresh_token(self, sent: str | None) -> str | None:

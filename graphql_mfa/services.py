@@ -1,4 +1,4 @@
-"""What every use case depends on, and the transactions that it runs."""
+"""The dependencies of use cases, and the transactions that they run."""
 
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence

@@ -29,9 +29,9 @@ _QUOTED_CHARACTER = 12  # maximum bytes: four of UTF-8, percent-encoded
 class TotpParameters:
     """Parameters that client and server share, and tolerated clock skew.
 
-    digits: of a code. period: seconds per time step (RFC 6238 5.2 recommends 30). window: steps accepted before and
-    after the current one (RFC 6238 5.2 recommends at most one). lookback: earlier steps whose codes are refused, but
-    reported as those of a slow clock.
+    digits: the length of a code. period: seconds per time step (RFC 6238 5.2 recommends 30). window: steps accepted
+    before and after the current one (RFC 6238 5.2 recommends at most one). lookback: earlier steps whose codes are
+    refused, but reported as those of a slow clock.
     """
 
     digits: int = 6

@@ -1,4 +1,4 @@
-"""What operators see of accounts and do to them. They have the database, and need no password."""
+"""Operators' views of accounts and changes to them. Operators have the database, and need no password."""
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass

@@ -69,14 +69,14 @@ _log = logging.getLogger("graphql_mfa")
 
 @dataclass(frozen=True)
 class PasskeyAnswer:
-    """What a client sends after a ceremony. credential: JSON that nothing has checked."""
+    """A client's answer to a ceremony. credential: unchecked JSON."""
 
     ceremony_token: str
     credential: object
 
 
 def session_digest(caller: Caller) -> bytes:
-    """What binds a ceremony to a session, as long as the account has its password."""
+    """A digest that binds a ceremony to a session, until the account's password changes."""
     return sha256(caller.session.id.bytes + caller.user.password_hash.encode()).digest()
 
 

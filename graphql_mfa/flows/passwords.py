@@ -25,13 +25,13 @@ from graphql_mfa.types.totp import InvalidOtp
 
 
 def format_problem(services: Services, password: str) -> Problem | None:
-    """What is wrong with the length or the characters of a new password."""
+    """The problem with the length or the characters of a new password, if any."""
     shortest, longest = services.settings.password_min_length, services.settings.password_max_length
     return passwords.format_problem(password, shortest=shortest, longest=longest)
 
 
 async def guessability_problem(services: Services, password: str, *, name_key: str) -> Problem | None:
-    """What makes a new password easily guessed. name_key: of the account's name, which it must not contain."""
+    """The reason why a new password is easily guessed, if any. name_key: the key of the account's name."""
     fewest = services.settings.password_min_guesses_log10
     return await services.hashing.run(
         passwords.guessability_problem, password, name_key=name_key, fewest_guesses=fewest

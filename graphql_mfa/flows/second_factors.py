@@ -42,7 +42,7 @@ def is_last_factor(transaction: Transaction, user_id: UUID, factor: FactorKind) 
 def factor_removed(
     transaction: Transaction, user: StoredUser, session: StoredSession, factor_id: UUID
 ) -> FactorRemoved:
-    """What follows from removing an app or a passkey.
+    """End or mark the sessions that a removed app or passkey opened or verified.
 
     The other sessions that it opened or verified last may be a thief's: they end. This session, if it verified the
     factor last, has to verify another one before sensitive operations.

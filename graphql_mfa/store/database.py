@@ -67,8 +67,8 @@ class Database:
     ) -> None:
         """where: a URL, or an engine, which `close` leaves open. Raises UnsupportedDatabaseError.
 
-        On PostgreSQL: pool_size: maximum connections of this process. schema: of the tables; None is the first one of
-        the search path.
+        On PostgreSQL: pool_size: maximum connections of this process. schema: the tables' schema; None is the first one
+        of the search path.
         """
         self._file = sqlite_file(where) if isinstance(where, str) else None
         self._engine = _engine_for(self._file or where, pool_size, schema)

@@ -1,4 +1,4 @@
-"""What each key of the ring is needed for, and re-encryption with the current one."""
+"""The uses of each key of the ring, and re-encryption with the current one."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -65,7 +65,7 @@ def upgrade(connection: Connection, target: str = HEAD) -> str | None:
     from alembic import command
 
     if connection.dialect.name == "postgresql":  # SQLite has one writer
-        # Of several processes at once, one migrates; the others then find the tables.
+        # When several processes start at once, one migrates, and the others then find the tables.
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
     schema = _schema(connection)
     if schema and not inspect(connection).has_schema(schema):
