@@ -60,19 +60,17 @@ class FieldError:
     "Show each problem beside its field."
 )
 class InvalidInput(UserError):
-    message: str = fixed_message("Please correct the marked fields.")
     fields: list[FieldError] = strawberry.field(description="All problems.")
 
     @classmethod
     def of(cls, problems: Mapping[str, Problem | None]) -> "InvalidInput":
         """Problems by the name of the input field; None for a field without one."""
-        return cls(
-            fields=[
-                FieldError(field=field, code=problem.code, message=problem.message)
-                for field, problem in problems.items()
-                if problem
-            ]
-        )
+        fields = [
+            FieldError(field=field, code=problem.code, message=problem.message)
+            for field, problem in problems.items()
+            if problem
+        ]
+        return cls(message=" ".join(field.message for field in fields), fields=fields)
 
 
 @strawberry.type(description="The account has no object with this id, or no longer has it.\n\nLoad `me` again.")
