@@ -41,7 +41,7 @@ class Challenge:
     "`restartEnrollment` gives a new QR code after `login`."
 )
 class ChallengeExpired(UserError):
-    message: str = fixed_message("This attempt has expired. Start again.")
+    message: str = fixed_message("This attempt has expired, or was already used. Start again.")
 
 
 @strawberry.interface(description="Common fields of the results that open or renew a session.")

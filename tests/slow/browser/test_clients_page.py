@@ -28,7 +28,7 @@ ESBUILD = "esbuild src/main.tsx --bundle --jsx=automatic --outfile=app.js"
 HTML = '<!doctype html><meta charset="utf-8"><title>App</title><div id="root"></div><script src="/app.js"></script>'
 POLICY = "default-src 'self'; img-src data:"
 UNREACHABLE = "The server can't be reached. Check your connection, and try again."
-EXPIRED = "This attempt has expired. Start again."
+EXPIRED = "This attempt has expired, or was already used. Start again."
 
 
 def copy_snippets(folder: Path) -> None:
@@ -239,7 +239,7 @@ def test_an_expired_challenge_leads_back_to_the_password(page: "Page", script: P
     with closing(sqlite3.connect(server.folder / "graphql_mfa.db")) as database, database:
         assert database.execute("UPDATE mfa_challenges SET attempts = 4 WHERE attempts = 1").rowcount == 1
     app.verify(wrong_code(device))
-    app.see("This code is wrong, and it was the last try.")
+    app.see("That was the last try: log in again.")
 
     for label, code in (
         ("Code from your authenticator app", device.now()),
