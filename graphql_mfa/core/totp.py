@@ -62,11 +62,18 @@ class ClockBehind:
 
 
 @dataclass(frozen=True)
+class Malformed:
+    """Not a code, since it doesn't have this number of digits."""
+
+    digits: int
+
+
+@dataclass(frozen=True)
 class Wrong:
     """Any other input."""
 
 
-CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Wrong
+CodeVerdict = Accepted | AlreadyUsed | ClockBehind | Malformed | Wrong
 
 
 class _Totp(pyotp.TOTP):
@@ -143,7 +150,7 @@ def verify_code(
     """
     code = plain_code(raw_code)
     if not re.fullmatch(rf"[0-9]{{{parameters.digits}}}", code):
-        return Wrong()
+        return Malformed(parameters.digits)
     totp = _Totp(secret, digits=parameters.digits, interval=parameters.period)
     current = time_step(now, parameters.period)
     oldest = current - max(parameters.lookback, parameters.window)

@@ -57,7 +57,7 @@ def answer_with_recovery_code(
     if not consume_recovery_code(connection, user.id, recovery_code):
         transaction.record(user.id, SecurityEventKind.SIGN_IN_FAILED, factor=FactorKind.RECOVERY_CODE)
         attempts_left = challenge.attempts_left if challenge else throttles.attempts_left(connection, counted)
-        return InvalidRecoveryCode.of(attempts_left)
+        return InvalidRecoveryCode.of(attempts_left, in_session=challenge is None)
     transaction.release(counted)
     transaction.record(user.id, SecurityEventKind.RECOVERY_CODE_USED, factor=FactorKind.RECOVERY_CODE)
     return Proof(FactorKind.RECOVERY_CODE)

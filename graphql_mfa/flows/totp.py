@@ -19,6 +19,7 @@ from graphql_mfa.core.totp import (
     ClockBehind,
     CodeVerdict,
     Device,
+    Malformed,
     Wrong,
     new_secret,
     provisioning_uri,
@@ -165,12 +166,9 @@ def answer_with_otp(
             transaction.record(user.id, SecurityEventKind.OTP_REPLAYED, once_since=accepted_at, factor=FactorKind.TOTP)
             retry_after = seconds_until_step(step + 1, transaction.now, settings.otp_period_seconds)
             return OtpAlreadyUsed(retry_after=retry_after, attempts_left=attempts_left)
-        case ClockBehind(seconds):
+        case ClockBehind() | Malformed() | Wrong():
             _count_failure(transaction, user)
-            return InvalidOtp.of(attempts_left, seconds, repeated=repeated)
-        case Wrong():
-            _count_failure(transaction, user)
-            return InvalidOtp.of(attempts_left, repeated=repeated)
+            return InvalidOtp.of(attempts_left, verdict, repeated=repeated, in_session=challenge is None)
 
 
 def match_devices(

@@ -6,7 +6,7 @@ import strawberry
 
 from graphql_mfa.types.errors import RateLimited, UserError, outcomes_of
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
-from graphql_mfa.types.totp import ATTEMPTS_LEFT
+from graphql_mfa.types.totp import ATTEMPTS_LEFT, last_try
 
 
 @strawberry.type(
@@ -29,9 +29,9 @@ class InvalidRecoveryCode(UserError):
     attempts_left: int = strawberry.field(description=ATTEMPTS_LEFT)
 
     @classmethod
-    def of(cls, attempts_left: int) -> "InvalidRecoveryCode":
+    def of(cls, attempts_left: int, *, in_session: bool) -> "InvalidRecoveryCode":
         """The failure, with advice that depends on the remaining attempts."""
-        advice = "Enter another one." if attempts_left else "It was the last try: log in again, or wait a little."
+        advice = "Enter another one." if attempts_left else last_try(in_session=in_session)
         return cls(message=f"This recovery code is wrong, or was used before. {advice}", attempts_left=attempts_left)
 
 

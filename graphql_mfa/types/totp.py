@@ -7,11 +7,16 @@ from typing import Annotated
 import strawberry
 
 from graphql_mfa.context import Info
-from graphql_mfa.core.totp import Device
+from graphql_mfa.core.totp import ClockBehind, Device, Malformed, Wrong
 from graphql_mfa.types.errors import InvalidInput, NotFound, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.sessions import LazyUser, NotAuthenticated, ReauthenticationRequired
 
 ATTEMPTS_LEFT = "Remaining attempts. At 0: if the code answered a challenge, log in again; otherwise wait a little."
+
+
+def last_try(*, in_session: bool) -> str:
+    """The advice after a wrong code with which no attempts remain."""
+    return f"That was the last try: {'wait a little' if in_session else 'log in again'}."
 
 
 @strawberry.type(description="An authenticator app.")
@@ -68,25 +73,27 @@ class InvalidOtp(UserError):
     )
 
     @classmethod
-    def of(cls, attempts_left: int, clock_behind_seconds: int | None = None, *, repeated: bool = False) -> "InvalidOtp":
+    def of(
+        cls, attempts_left: int, verdict: ClockBehind | Malformed | Wrong, *, repeated: bool, in_session: bool
+    ) -> "InvalidOtp":
         """The failure, with advice.
 
-        clock_behind_seconds: seconds since the code was right, if it was. repeated: whether an earlier code of the
-        challenge was wrong too; in a session, the code before.
+        repeated: whether an earlier code of the challenge was wrong too; in a session, the code before.
         """
-        # Advice for a fast clock depends only on the number of wrong codes: saying that a code will be right later
-        # would make it usable.
-        advice = "Set the clock of your phone to automatic, then enter" if repeated else "Enter"
-        text = f"This code is wrong. {advice} the code that your authenticator app shows now."
-        if clock_behind_seconds is not None:
-            text = (
-                f"This code was right {clock_behind_seconds} seconds ago: your device's clock is slow. Set it to "
-                "automatic time, then enter a new code."
-            )
-        elif not attempts_left:
-            advice = "Set the clock of your phone to automatic, then log in" if repeated else "Log in"
-            text = f"This code is wrong, and it was the last try. {advice} again, or wait a little."
-        return cls(message=text, attempts_left=attempts_left, clock_behind_seconds=clock_behind_seconds)
+        clock = "Set your device's clock to automatic. "
+        match verdict:
+            case ClockBehind(seconds):
+                reason = f"This code was right {seconds} seconds ago: your device's clock is slow. {clock}"
+            case Malformed(digits):
+                reason = f"A code has {digits} digits. "
+            case Wrong():
+                # Advice for a fast clock depends only on the number of wrong codes: saying that a code will be right
+                # later would make it usable.
+                reason = f"This code is wrong. {clock if repeated else ''}"
+        enter = "Enter the code that your authenticator app shows now."
+        retry = enter if attempts_left else last_try(in_session=in_session)
+        behind = verdict.seconds if isinstance(verdict, ClockBehind) else None
+        return cls(message=reason + retry, attempts_left=attempts_left, clock_behind_seconds=behind)
 
 
 @strawberry.type(

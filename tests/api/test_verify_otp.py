@@ -169,14 +169,21 @@ async def test_from_the_second_wrong_code_on_the_message_asks_to_correct_the_clo
     messages += [await message_of_a_wrong_code(another)]
     first = "This code is wrong. Enter the code that your authenticator app shows now."
     again = (
-        "This code is wrong. Set the clock of your phone to automatic, then enter the code that your authenticator app "
-        "shows now."
+        "This code is wrong. Set your device's clock to automatic. Enter the code that your authenticator app shows "
+        "now."
     )
-    last = (
-        "This code is wrong, and it was the last try. Set the clock of your phone to automatic, then log in again, or "
-        "wait a little."
-    )
+    last = "This code is wrong. Set your device's clock to automatic. That was the last try: log in again."
     assert messages == [first, again, again, again, last, first]
+
+
+async def test_advice_about_the_clock_is_not_given_for_a_text_that_is_no_code(api: Api) -> None:
+    await api.member()
+    challenge = await api.challenge()
+    answers = [await api.verify_otp(challenge, text) for text in ("12345", "one two three", "", "1234567", "12345")]
+    assert {answer["__typename"] for answer in answers} == {"InvalidOtp"}
+    enter = "A code has 6 digits. Enter the code that your authenticator app shows now."
+    last = "A code has 6 digits. That was the last try: log in again."
+    assert [answer["message"] for answer in answers] == [enter, enter, enter, enter, last]
 
 
 async def test_a_code_of_a_slow_clock_is_counted(api: Api, clock: Clock) -> None:

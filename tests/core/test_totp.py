@@ -11,6 +11,7 @@ from graphql_mfa.core.totp import (
     AlreadyUsed,
     ClockBehind,
     CodeVerdict,
+    Malformed,
     TotpParameters,
     Wrong,
     new_secret,
@@ -165,13 +166,13 @@ def test_separators_and_invisible_characters_in_a_code_are_ignored(typed: str) -
     ],
 )
 def test_malformed_codes_are_wrong(code: str) -> None:
-    assert judge(code) == Wrong()
+    assert judge(code) == Malformed(6)
 
 
 @given(any_text)
 def test_any_text_without_six_digits_is_wrong(text: str) -> None:
     assume(sum(map(str.isdecimal, text)) != 6)
-    assert judge(text) == Wrong()
+    assert judge(text) == Malformed(6)
 
 
 @given(secrets, times, st.integers(-1, 1), st.one_of(st.none(), st.integers(-20, 20)))
