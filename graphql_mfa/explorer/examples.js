@@ -171,7 +171,8 @@ mutation NewRecoveryCodes {
   {
     query: `# Verify a second factor again: sensitive
 # operations then work for five minutes. Replace
-# 123456 with a code that you have not used yet.
+# 123456 with a code that you have not used yet,
+# from the app or the command of the tab Register.
 mutation Reauthenticate(
   $input: ReauthenticateInput!
 ) {
@@ -277,7 +278,9 @@ mutation LogIn($input: LoginInput!) {
   {
     query: `# Replace 123456 with a code that you have not
 # used yet: each is accepted once, so wait until
-# the app shows the next one.
+# the app shows the next one. Without a phone, run
+# .venv/bin/graphql-mfa totp SECRET, with the secret
+# in the answer of the tab Register.
 mutation NextCode($input: VerifyOtpInput!) {
   verifyOtp(input: $input) {
     __typename
