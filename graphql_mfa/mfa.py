@@ -32,7 +32,6 @@ from graphql_mfa.http.schema import Schema
 from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
 from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
-from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database, require_ready
 from graphql_mfa.store.outages import UnavailableError
 from graphql_mfa.types.errors import PublicError
@@ -173,8 +172,6 @@ async def open_services(
     """Open the services, and migrate an SQLite database. Without a notifier, other processes deliver events."""
     key_ring = load_key_ring(settings, shared=engine is not None)
     database = _database(settings, engine, metrics)
-    if notifier:
-        database.after_commit(outbox.WRITTEN, notifier.wake)
     hashing = HashingPool(PasswordHasher(settings.bcrypt_rounds), settings.hashing_slots, metrics)
     try:
         await database.check()
@@ -197,6 +194,7 @@ async def open_services(
             before_registration=before_registration,
             metrics=metrics,
             claims=claims,
+            wake_notifier=notifier.wake if notifier else None,
         )
     finally:
         hashing.close()

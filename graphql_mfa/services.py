@@ -92,7 +92,11 @@ Claims = Callable[[ClaimsRequest], Mapping[str, object] | Awaitable[Mapping[str,
 
 @dataclass(frozen=True)
 class Services:
-    """The dependencies of a use case. sinks: the receivers that the outbox delivers security events to."""
+    """The dependencies of a use case.
+
+    sinks: the receivers that the outbox delivers security events to. wake_notifier: makes the notifier of this process
+    poll the outbox now; None if it has none.
+    """
 
     settings: Settings
     database: Database
@@ -104,12 +108,24 @@ class Services:
     before_registration: BeforeRegistration
     metrics: Metrics
     claims: Claims | None = None
+    wake_notifier: Callable[[], None] | None = None
     given_claims: dict[ClaimsRequest, Mapping[str, object]] = field(default_factory=dict)
 
     async def write(self, client: Client, use_case: "Callable[[Transaction], T]") -> T:
-        """Run a function of a transaction, at the time of this call; it commits when the function returns."""
+        """Run a function of a transaction, at the time of this call; it commits when the function returns.
+
+        A commit that queued events for a sink wakes the notifier, unless the caller is cancelled during it.
+        """
         now = self.clock()
-        return await self.database.write(lambda connection: use_case(Transaction(connection, self, client, now)))
+
+        def run(connection: Connection) -> tuple[T, bool]:
+            transaction = Transaction(connection, self, client, now)
+            return use_case(transaction), bool(transaction.queued)
+
+        result, queued = await self.database.write(run)
+        if queued and self.wake_notifier:
+            self.wake_notifier()
+        return result
 
 
 @dataclass(frozen=True)
@@ -127,12 +143,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Transaction:
-    """A transaction of a use case, the client that causes it, and the time at which everything in it happens."""
+    """A transaction of a use case, the client that causes it, and the time at which everything in it happens.
+
+    queued: the events that it recorded for sinks.
+    """
 
     connection: Connection
     services: Services
     client: Client
     now: datetime
+    queued: list[StoredEvent] = field(default_factory=list)
     _positions: Iterator[int] = field(default_factory=itertools.count)
 
     def record(
@@ -170,6 +190,7 @@ class Transaction:
         ]
         if self.services.sinks and recorded:
             outbox.add(connection, user_id, self.services.sinks, recorded)
+            self.queued.extend(recorded)
 
     def limit(self, limits: Mapping[bytes, Limit]) -> timedelta | None:
         """Count an attempt under every limit; or, when one does not allow it, count nothing and return the wait."""

@@ -73,7 +73,6 @@ class Database:
         self._file = sqlite_file(where) if isinstance(where, str) else None
         self._engine = _engine_for(self._file or where, pool_size, schema)
         self._metrics = metrics
-        self._after_commit: dict[str, Callable[[], None]] = {}
 
     @property
     def address(self) -> str:
@@ -93,30 +92,13 @@ class Database:
             with translate_connection_errors():
                 await self._engine.check()
 
-    def after_commit(self, mark: str, call: Callable[[], None]) -> None:
-        """Call a function after each commit of a transaction that set this mark in `connection.info`.
-
-        It is not called if the caller is cancelled during the commit.
-        """
-        self._after_commit[mark] = call
-
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction, and retry it after serialization failures and deadlocks.
 
         Like all methods it raises UnavailableError.
         """
-
-        def watched(connection: Connection) -> tuple[T, set[str]]:
-            for mark in self._after_commit:
-                connection.info.pop(mark, None)
-            result = transaction(connection)
-            return result, connection.info.keys() & self._after_commit
-
         with self._metrics.transaction("write", unless=RolledBackError) as timed, translate_connection_errors():
-            result, marks = await self._engine.write(timed(watched))
-        for mark in marks:
-            self._after_commit[mark]()
-        return result
+            return await self._engine.write(timed(transaction))
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads in autocommit: each sees what was committed before it."""

@@ -18,9 +18,6 @@ from graphql_mfa.store import columns_of, find_all
 from graphql_mfa.store.models import OutboxRow, UserRow, UtcDateTime
 from graphql_mfa.store.security_events import StoredEvent
 
-WRITTEN = "outbox"
-"""Marks a transaction that wrote to the outbox, for `Database.after_commit`."""
-
 _of_sink = OutboxRow.sink == bindparam("of_sink")
 _open_of_user = and_(_of_sink, OutboxRow.user_id == bindparam("of_user"), OutboxRow.due_at.is_not(None))
 _ADD = insert(OutboxRow).values(
@@ -128,7 +125,6 @@ def add(connection: Connection, user_id: UUID, sinks: Sequence[str], events: Seq
         for event in events
     ]
     connection.execute(_ADD, rows)
-    connection.info[WRITTEN] = True
 
 
 def due(connection: Connection, sink: str, now: datetime, rows: int) -> list[int]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
-from sqlalchemy import Row, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Row, select, text
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
 from graphql_mfa.core.accounts import FactorKind
@@ -30,7 +30,7 @@ from tests import passkeys
 from tests.api.scenarios import NO_RECOVERY_CODE, RunApp, reset_password
 from tests.api_client import Api
 from tests.clock import WAIT, Clock
-from tests.conftest import Connect, on_each_engine
+from tests.conftest import Connect, on_each_engine, postgresql_only
 from tests.metrics import Scrape
 from tests.passkeys import PASSKEYS
 from tests.store import rows
@@ -160,6 +160,65 @@ async def test_a_message_is_written_by_the_transaction_that_it_describes(service
     assert await messages(services.database) == []
     await services.write(OPERATOR, partial(act, fail=False))
     assert [message.username for message in await messages(services.database)] == ["alice"]
+
+
+def fail_at_commit(connection: Connection) -> None:
+    deferred = "id integer PRIMARY KEY, other integer REFERENCES late DEFERRABLE INITIALLY DEFERRED"
+    connection.execute(text(f"CREATE TEMPORARY TABLE late ({deferred})"))
+    connection.execute(text("INSERT INTO late VALUES (1, 2)"))
+
+
+async def test_only_a_commit_that_queued_events_wakes_the_notifier(services: Services) -> None:
+    steps: list[str] = []
+    services = replace(services, sinks=("hook",), wake_notifier=lambda: steps.append("woken"))
+
+    def act(
+        transaction: Transaction,
+        name: str,
+        *kinds: SecurityEventKind,
+        then: Callable[[Connection], object] = lambda _: None,
+    ) -> str:
+        user = rows.add_user(transaction.connection, username=name)
+        for kind in kinds:
+            transaction.record(user, kind)
+        steps.append(name)
+        then(transaction.connection)
+        return name
+
+    both = (SecurityEventKind.REGISTERED, SecurityEventKind.SIGNED_IN)
+    assert await services.write(OPERATOR, lambda transaction: act(transaction, "records", *both)) == "records"
+    assert await services.write(OPERATOR, lambda transaction: act(transaction, "records nothing")) == "records nothing"
+    with pytest.raises(ZeroDivisionError):
+        await services.write(OPERATOR, lambda transaction: act(transaction, "raises", *both, then=lambda _: 1 / 0))
+    with pytest.raises(IntegrityError):
+        await services.write(OPERATOR, lambda transaction: act(transaction, "fails", *both, then=fail_at_commit))
+    services = replace(services, sinks=())
+    await services.write(OPERATOR, lambda transaction: act(transaction, "without a sink", *both))
+    assert steps == ["records", "woken", "records nothing", "raises", "fails", "without a sink"]
+
+
+@postgresql_only
+@pytest.mark.parametrize(("conflicts", "recording", "wakes"), [(1, {1, 2}, 1), (1, {1}, 0), (5, {1, 2, 3, 4, 5}, 0)])
+async def test_a_retry_wakes_the_notifier_only_for_the_try_that_commits(
+    services: Services, conflicts: int, recording: set[int], wakes: int
+) -> None:
+    tries: list[int] = []
+    woken: list[int] = []
+    services = replace(services, sinks=("hook",), wake_notifier=lambda: woken.append(len(tries)))
+    conflict = text("DO $$ BEGIN RAISE EXCEPTION 'conflict' USING ERRCODE = 'serialization_failure'; END $$")
+
+    def act(transaction: Transaction) -> None:
+        tries.append(len(tries) + 1)
+        user = rows.add_user(transaction.connection)
+        if len(tries) in recording:
+            transaction.record(user, SecurityEventKind.REGISTERED)
+        if len(tries) <= conflicts:
+            transaction.connection.execute(conflict)
+
+    with nullcontext() if conflicts < 5 else pytest.raises(DBAPIError):
+        await services.write(OPERATOR, act)
+    assert len(tries) == min(conflicts + 1, 5)
+    assert woken == [len(tries)] * wakes
 
 
 async def test_without_a_sink_nothing_is_written(api: Api, services: Services) -> None:

@@ -157,24 +157,6 @@ async def test_a_commit_that_fails_is_rolled_back(
     assert await any_database.read(usernames) == ["alice", "bob"]
 
 
-async def test_after_commit_functions_run_after_each_commit(database: Database) -> None:
-    calls: list[str] = []
-    database.after_commit("outbox", lambda: calls.append("after commit"))
-
-    def transact(connection: Connection, *, asks: bool, fails: bool = False) -> None:
-        if asks:
-            connection.info["outbox"] = True
-        if fails:
-            raise ZeroDivisionError
-        calls.append("transaction")
-
-    await database.write(partial(transact, asks=True))
-    with pytest.raises(ZeroDivisionError):
-        await database.write(partial(transact, asks=True, fails=True))
-    await database.write(partial(transact, asks=False))
-    assert calls == ["transaction", "after commit", "transaction"]
-
-
 @postgresql_only
 async def test_closing_waits_for_connections_that_are_being_discarded(database: Database) -> None:
     sleeping = asyncio.create_task(database.read(lambda connection: connection.execute(text("SELECT pg_sleep(60)"))))
