@@ -2,11 +2,10 @@
 
 from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.app import create_app
-from graphql_mfa.context import Authenticated
 from graphql_mfa.core.security_events import SecurityEvent
 from graphql_mfa.mfa import GraphQLMFA
 from graphql_mfa.mfa import RequireSession as SignedIn
-from graphql_mfa.services import ClaimsRequest, Registration
+from graphql_mfa.services import Authenticated, ClaimsRequest, Registration
 from graphql_mfa.settings import Settings
 from graphql_mfa.store.migrations import include_object
 from graphql_mfa.store.models import Base

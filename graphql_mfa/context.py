@@ -1,31 +1,14 @@
 """The context of a GraphQL request, for resolvers."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
-from uuid import UUID
 
 import strawberry
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 
-from graphql_mfa.core.accounts import Account
-from graphql_mfa.services import Call, Client, Services
+from graphql_mfa.services import Authenticated, Call, Client, Services
 
 INVALID_TOKEN = 'Bearer error="invalid_token"'
-
-
-@dataclass(frozen=True)
-class Authenticated:
-    """A live session and its account.
-
-    authenticated_at: when it last verified a second factor. may_be_fresh: False once that factor was removed or
-    replaced, so that another one has to be verified.
-    """
-
-    session_id: UUID
-    authenticated_at: datetime
-    account: Account
-    may_be_fresh: bool = True
 
 
 @dataclass

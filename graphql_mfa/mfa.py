@@ -18,7 +18,7 @@ from strawberry.extensions import FieldExtension, SchemaExtension
 from strawberry.types.scalar import ScalarDefinition
 
 from graphql_mfa.api.root import Mutation, Query
-from graphql_mfa.context import INVALID_TOKEN, Authenticated, Info
+from graphql_mfa.context import INVALID_TOKEN, Info
 from graphql_mfa.core.access_tokens import AccessTokens
 from graphql_mfa.core.passwords import PasswordHasher
 from graphql_mfa.flows.keys import load_key_ring
@@ -30,7 +30,7 @@ from graphql_mfa.http.http_request import UntrustedProxy, bearer_token
 from graphql_mfa.http.router import build_router
 from graphql_mfa.http.schema import Schema
 from graphql_mfa.metrics import NO_METRICS, Metrics, metrics_in
-from graphql_mfa.services import BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
+from graphql_mfa.services import Authenticated, BeforeRegistration, Claims, Clock, Services, no_condition, utc_now
 from graphql_mfa.settings import Settings, settings_of_environment
 from graphql_mfa.store.database import Database, require_ready
 from graphql_mfa.store.outages import UnavailableError

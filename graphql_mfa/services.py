@@ -8,7 +8,7 @@ from typing import TypeVar
 from uuid import UUID
 
 from graphql_mfa.core.access_tokens import AccessTokens
-from graphql_mfa.core.accounts import FactorKind
+from graphql_mfa.core.accounts import Account, FactorKind
 from graphql_mfa.core.keys import KeyRing
 from graphql_mfa.core.security_events import SecurityEventKind, event_id
 from graphql_mfa.core.throttling import Limit
@@ -139,6 +139,20 @@ class Call:
     async def write(self, use_case: "Callable[[Transaction], T]") -> T:
         """As `Services.write`, for this client."""
         return await self.services.write(self.client, use_case)
+
+
+@dataclass(frozen=True)
+class Authenticated:
+    """A live session and its account.
+
+    authenticated_at: when it last verified a second factor. may_be_fresh: False once that factor was removed or
+    replaced, so that another one has to be verified.
+    """
+
+    session_id: UUID
+    authenticated_at: datetime
+    account: Account
+    may_be_fresh: bool = True
 
 
 @dataclass(frozen=True)

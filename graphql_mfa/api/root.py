@@ -10,10 +10,11 @@ from graphql_mfa.api.sessions import SessionMutation
 from graphql_mfa.api.sign_in import SignInMutation
 from graphql_mfa.api.step_up import StepUpMutation
 from graphql_mfa.api.totp import TotpMutation
-from graphql_mfa.context import Authenticated, Info
+from graphql_mfa.context import Info
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT
 from graphql_mfa.flows.signed_in import authenticate
+from graphql_mfa.services import Authenticated
 from graphql_mfa.types.accounts import AuthPolicy, User
 
 

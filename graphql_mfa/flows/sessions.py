@@ -8,7 +8,6 @@ from inspect import isawaitable
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from uuid import uuid4
 
-from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import Grant, amr
 from graphql_mfa.core.accounts import PASSWORD_METHOD, SESSIONS_PER_ACCOUNT, Account, NotAuthenticatedReason, Proof
 from graphql_mfa.core.addresses import address_group, parse_address
@@ -28,7 +27,7 @@ from graphql_mfa.core.tokens import (
 )
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.signed_in import Caller, authenticate, run_rate_limited
-from graphql_mfa.services import Call, ClaimsRequest, Client, Services, Transaction
+from graphql_mfa.services import Authenticated, Call, ClaimsRequest, Client, Services, Transaction
 from graphql_mfa.store import accounts, sessions, sign_in
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.database import RolledBackError

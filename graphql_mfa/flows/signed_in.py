@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from graphql_mfa.context import Authenticated
 from graphql_mfa.core.access_tokens import TokenSubject
 from graphql_mfa.core.accounts import NotAuthenticatedReason
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import usable_factors
-from graphql_mfa.services import Call, Services, Transaction
+from graphql_mfa.services import Authenticated, Call, Services, Transaction
 from graphql_mfa.store import accounts, sessions
 from graphql_mfa.store.accounts import StoredUser
 from graphql_mfa.store.sessions import StoredSession
