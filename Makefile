@@ -38,7 +38,7 @@ mutants: .venv/installed ## Plant faults, and report those that no test notices 
 bench: .venv/installed ## Measure it beside others, and write the result (BENCH=quick: in three minutes)
 	$(BIN)/python -m benchmarks --write $(if $(filter quick,$(BENCH)),--quick)
 
-lint: .venv/installed ## Format, lint, types, import contract, vendored files and schema
+lint: .venv/installed ## Format, lint, types, import contracts, vendored files and schema
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
