@@ -4,7 +4,7 @@ Statements that requests run are built once, at import: building one costs sever
 UPDATE without `values` sets the columns that its parameters name, so the other parameters must not have columns' names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
@@ -51,9 +51,9 @@ def new_row(**columns: object) -> dict[str, object]:
     return {f"new_{name}": value for name, value in columns.items()}
 
 
-def insert_unless_there(connection: Connection, model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> int:
-    """Insert the rows whose unique keys are free. The returned number is right only when a single row was given."""
-    return connection.execute(_statement(connection.dialect.name, model), rows).rowcount
+def insert_unless_there(connection: Connection, model: type[DeclarativeBase], row: Mapping[str, Any]) -> bool:
+    """Insert a row, unless another one has one of its unique keys. Returns whether it was inserted."""
+    return connection.execute(_insert_unless_there(connection.dialect.name, model), row).rowcount == 1
 
 
 def insert_by_engine(dialect: str, model: type[DeclarativeBase]) -> Any:
@@ -72,6 +72,6 @@ def upsert(dialect: str, model: type[DeclarativeBase], column: str) -> Any:
 
 
 @cache
-def _statement(dialect: str, model: type[DeclarativeBase]) -> Executable:
+def _insert_unless_there(dialect: str, model: type[DeclarativeBase]) -> Executable:
     statement: Executable = insert_by_engine(dialect, model).on_conflict_do_nothing()
     return statement

@@ -141,7 +141,7 @@ def add(
         "enrollment_expires_at": enrollment_expires_at,
     }
     insertion = _register(connection.dialect.name)
-    added = _add(connection, lambda: connection.execute(insertion, row).rowcount, id, name, now)
+    added = _add(connection, lambda: connection.execute(insertion, row).rowcount == 1, id, name, now)
     if added is None:
         return False
     if added.lookalike:
@@ -159,7 +159,7 @@ class Added:
 def import_row(connection: Connection, row: Mapping[str, Any], name: Username, now: datetime) -> Added | None:
     """Create an account of that name and with these columns, unless the name is taken or reserved."""
     names = {"username": name.shown, "username_key": name.key, "username_skeleton": name.skeleton}
-    insert_row = partial(insert_unless_there, connection, UserRow, [names | dict(row)])
+    insert_row = partial(insert_unless_there, connection, UserRow, names | dict(row))
     return _add(connection, insert_row, row["id"], name, now)
 
 
@@ -173,7 +173,7 @@ _CONFLICTS = select(
 
 
 def _add(
-    connection: Connection, insert_row: Callable[[], int], id: UUID, name: Username, now: datetime
+    connection: Connection, insert_row: Callable[[], bool], id: UUID, name: Username, now: datetime
 ) -> Added | None:
     """Insert the row. The name of an abandoned registration is free."""
     if not insert_row():

@@ -41,7 +41,7 @@ _columns = columns_of(PasskeyRow, StoredPasskey)
 
 def use_ceremony(connection: Connection, digest: bytes, expires_at: datetime) -> bool:
     """Store that a ceremony was answered: true for exactly one caller."""
-    return insert_unless_there(connection, UsedCeremonyRow, [{"digest": digest, "expires_at": expires_at}]) == 1
+    return insert_unless_there(connection, UsedCeremonyRow, {"digest": digest, "expires_at": expires_at})
 
 
 _HANDLE = select(UserRow.webauthn_handle).where(UserRow.id == bindparam("user"))
@@ -62,7 +62,7 @@ def add(
 ) -> StoredPasskey | None:
     """Add a passkey; None if any account has its credential id."""
     added = StoredPasskey(**vars(passkey), id=id, name=name, created_at=now, last_used_at=None)
-    return added if insert_unless_there(connection, PasskeyRow, [vars(added) | {"user_id": user_id}]) else None
+    return added if insert_unless_there(connection, PasskeyRow, vars(added) | {"user_id": user_id}) else None
 
 
 _OF_USER = select(*_columns).where(_of_user).order_by(PasskeyRow.created_at, PasskeyRow.id)
