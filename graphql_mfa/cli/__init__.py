@@ -20,7 +20,7 @@ from graphql_mfa.core.inputs import quantity
 from graphql_mfa.core.keys import new_key
 from graphql_mfa.core.totp import code_at, parse_secret
 from graphql_mfa.flows.keys import KeyPlace, KeyUsage, key_usage, rotate_keys
-from graphql_mfa.flows.operators import retry, undelivered
+from graphql_mfa.flows.notifications import retry, undelivered
 from graphql_mfa.flows.purging import PurgeError
 from graphql_mfa.flows.purging import purge as delete_expired
 from graphql_mfa.http.schema import Schema

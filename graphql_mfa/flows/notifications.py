@@ -5,14 +5,15 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEvent, SecurityEventKind
 from graphql_mfa.services import Services
 from graphql_mfa.store import Connection, outbox
-from graphql_mfa.store.outbox import Message
+from graphql_mfa.store.database import Database
+from graphql_mfa.store.outbox import Message, SinkState
 
 _log = logging.getLogger("graphql_mfa")
 
@@ -25,6 +26,8 @@ MAX_DELIVERIES = 8
 """Concurrent deliveries to one sink by one process."""
 DELIVERY_SECONDS = 10
 """How long one delivery may take, name resolution included; GitHub waits as long for a webhook."""
+BATCH_ROWS = 500
+"""Rows that `retry` changes in one transaction."""
 
 # The retry schedule of Standard Webhooks 1.0; the last pause repeats until the days are over.
 _PAUSES = [timedelta(seconds=5), timedelta(minutes=5), timedelta(minutes=30)]
@@ -161,3 +164,16 @@ class _Worker:
         except Exception as error:  # noqa: BLE001 - of a host's function, or of the HTTP client
             return type(error).__name__[:_MAX_ERROR_LENGTH]
         return None
+
+
+async def undelivered(database: Database) -> list[SinkState]:
+    """The events that are not delivered, by receiver."""
+    return await database.read(outbox.counts)
+
+
+async def retry(database: Database, now: datetime) -> int:
+    """Make every event that was given up due again, in small transactions; return how many there were."""
+    total = 0
+    while revived := await database.write(partial(outbox.revive, now=now, rows=BATCH_ROWS)):
+        total += revived
+    return total

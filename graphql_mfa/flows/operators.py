@@ -11,14 +11,12 @@ from graphql_mfa.core.recovery_codes import new_recovery_code
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.accounts import delete_personal_data
-from graphql_mfa.flows.purging import BATCH_ROWS
 from graphql_mfa.flows.totp import enrollment_code_digest
 from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store import (
     Connection,
     accounts,
     operators,
-    outbox,
     security_events,
     sessions,
     sign_in,
@@ -26,8 +24,6 @@ from graphql_mfa.store import (
     totp,
 )
 from graphql_mfa.store.accounts import StoredUser
-from graphql_mfa.store.database import Database
-from graphql_mfa.store.outbox import SinkState
 from graphql_mfa.store.security_events import StoredEvent
 
 T = TypeVar("T")
@@ -159,19 +155,6 @@ async def release_name(services: Services, username: str) -> bool:
     now = services.clock()
     key = username_key(username)
     return await services.database.write(lambda connection: accounts.release_name(connection, key, now))
-
-
-async def undelivered(database: Database) -> list[SinkState]:
-    """The events that are not delivered, by receiver."""
-    return await database.read(outbox.counts)
-
-
-async def retry(database: Database, now: datetime) -> int:
-    """Make every event that was given up due again, in small transactions; return how many there were."""
-    total = 0
-    while revived := await database.write(partial(outbox.revive, now=now, rows=BATCH_ROWS)):
-        total += revived
-    return total
 
 
 def _sign_out(transaction: Transaction, user: StoredUser) -> None:

@@ -19,7 +19,7 @@ from graphql_mfa import GraphQLMFA, SecurityEvent, Settings
 from graphql_mfa.core.accounts import FactorKind
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.flows import notifications
-from graphql_mfa.flows.operators import retry, undelivered
+from graphql_mfa.flows.notifications import retry, undelivered
 from graphql_mfa.services import OPERATOR, Services, Transaction
 from graphql_mfa.store import outbox
 from graphql_mfa.store.database import Database

@@ -71,7 +71,7 @@ async def database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     """The store that commands then use."""
     monkeypatch.setenv("GRAPHQL_MFA_DATABASE_URL", database_url)
     monkeypatch.setenv("GRAPHQL_MFA_SECRET_KEYS", KEY)
-    monkeypatch.setattr("graphql_mfa.flows.operators.BATCH_ROWS", 2)
+    monkeypatch.setattr("graphql_mfa.flows.notifications.BATCH_ROWS", 2)
     database = Database(database_url)
     yield database
     await database.close()
