@@ -73,7 +73,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def connections_in_use(database: Database) -> int:
     """Connections that are not back in their pool."""
-    pool = database._engine.engine.pool
+    pool = database._backend.engine.pool
     assert isinstance(pool, AsyncAdaptedQueuePool)
     return pool.checkedout()
 

@@ -71,26 +71,26 @@ class Database:
         of the search path.
         """
         self._file = sqlite_file(where) if isinstance(where, str) else None
-        self._engine = _engine_for(self._file or where, pool_size, schema)
+        self._backend = _backend_for(self._file or where, pool_size, schema)
         self._metrics = metrics
 
     @property
     def address(self) -> str:
         """The URL without user, password and options."""
-        url = self._engine.engine.url
+        url = self._backend.engine.url
         query = {name: url.query[name] for name in ("host", "port") if name in url.query}
         return str(URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=query))
 
     @property
     def embedded(self) -> bool:
         """Whether it is SQLite, which processes migrate at start."""
-        return isinstance(self._engine, Sqlite)
+        return isinstance(self._backend, Sqlite)
 
     async def check(self) -> None:
         """Raise UnsupportedDatabaseError if transactions on the host's engine would not be safe."""
-        if isinstance(self._engine, Sqlite):
+        if isinstance(self._backend, Sqlite):
             with translate_connection_errors():
-                await self._engine.check()
+                await self._backend.check()
 
     async def write(self, transaction: Callable[[Connection], T]) -> T:
         """Run a transaction, and retry it after serialization failures and deadlocks.
@@ -98,12 +98,12 @@ class Database:
         Like all methods it raises UnavailableError.
         """
         with self._metrics.transaction("write", unless=RolledBackError) as timed, translate_connection_errors():
-            return await self._engine.write(timed(transaction))
+            return await self._backend.write(timed(transaction))
 
     async def read(self, query: Callable[[Connection], T]) -> T:
         """Run reads in autocommit: each sees what was committed before it."""
         with self._metrics.transaction("read", unless=RolledBackError) as timed, translate_connection_errors():
-            return await self._engine.read(timed(query))
+            return await self._backend.read(timed(query))
 
     async def migrate(self) -> Migration:
         """Migrate the schema to this version. Safe when several processes do so at once.
@@ -117,7 +117,7 @@ class Database:
             return Migration(version, version)
         try:
             with translate_connection_errors():
-                return Migration(await self._engine.change_schema(migrations.upgrade), migrations.HEAD)
+                return Migration(await self._backend.change_schema(migrations.upgrade), migrations.HEAD)
         except (SQLAlchemyError, UnavailableError) as error:
             # Another process may have migrated meanwhile.
             if version := await self._migrated_already():
@@ -150,7 +150,7 @@ class Database:
             raise
 
     async def close(self) -> None:
-        await self._engine.close()
+        await self._backend.close()
 
 
 async def require_ready(database: Database, ring: KeyRing) -> None:
@@ -204,7 +204,7 @@ def is_of_another_program(file: Path) -> bool:
         return bool(inspect(connection).get_table_names()) and not migrations.has_store(connection)
 
 
-def _engine_for(where: Path | str | AsyncEngine, pool_size: int, schema: str | None) -> "Sqlite | Postgresql":
+def _backend_for(where: Path | str | AsyncEngine, pool_size: int, schema: str | None) -> "Sqlite | Postgresql":
     if isinstance(where, AsyncEngine) and f"{where.dialect.name}+{where.dialect.driver}" not in _DRIVERS:
         raise UnsupportedDatabaseError(f"The engine must be of one of {', '.join(_DRIVERS)}.")
     if isinstance(where, Path) or (isinstance(where, AsyncEngine) and where.dialect.name == "sqlite"):

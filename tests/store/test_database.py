@@ -122,9 +122,9 @@ async def test_errors_do_not_show_the_values(database: Database) -> None:
 
 def test_errors_do_not_show_the_values_on_postgresql_either() -> None:
     database = Database("postgresql+asyncpg://127.0.0.1:1/nothing")
-    assert isinstance(database._engine, Postgresql)
-    assert database._engine.engine.sync_engine.hide_parameters
-    assert database._engine._reader.sync_engine.hide_parameters
+    assert isinstance(database._backend, Postgresql)
+    assert database._backend.engine.sync_engine.hide_parameters
+    assert database._backend._reader.sync_engine.hide_parameters
 
 
 def fail_at_commit(connection: Connection) -> None:
