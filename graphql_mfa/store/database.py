@@ -42,7 +42,7 @@ class RolledBackError(Exception):
     """Raised by a transaction to roll back without a failure."""
 
 
-class LackedKeysError(UnusableDatabaseError):
+class KeysNotInRingError(UnusableDatabaseError):
     """The database holds secrets that were encrypted with keys which the key ring lacks."""
 
     def __init__(self, ids: Iterable[bytes]) -> None:
@@ -156,7 +156,7 @@ class Database:
 async def require_ready(database: Database, ring: KeyRing) -> None:
     """Check that the database answers, that it is migrated, and that the ring has every key that it needs.
 
-    Raises NotMigratedError, LackedKeysError, UnusableDatabaseError and UnavailableError.
+    Raises NotMigratedError, KeysNotInRingError, UnusableDatabaseError and UnavailableError.
     """
     try:
         async with asyncio.timeout(_PATIENCE_SECONDS):
@@ -166,8 +166,8 @@ async def require_ready(database: Database, ring: KeyRing) -> None:
         raise UnavailableError("no answer in time") from error
     except SQLAlchemyError as error:
         raise UnusableDatabaseError("its tables are not those of its version") from error
-    if lacked := [key for key in needed if ring.get(key) is None]:
-        raise LackedKeysError(lacked)
+    if missing := [key for key in needed if ring.get(key) is None]:
+        raise KeysNotInRingError(missing)
 
 
 def sqlite_file(url: str) -> Path | None:
