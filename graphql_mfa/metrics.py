@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 C = TypeVar("C")
 
-Transaction = Callable[[C], T]
-
 MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable by which prometheus_client sums up the workers of one server."""
 
@@ -100,7 +98,7 @@ class Metrics:
     @contextmanager
     def transaction(
         self, kind: Literal["read", "write"], *, unless: type[Exception]
-    ) -> Iterator[Callable[[Transaction[C, T]], Transaction[C, T]]]:
+    ) -> Iterator[Callable[[Callable[[C], T]], Callable[[C], T]]]:
         """Time a transaction, its retries included, and count it as a failure if it raises, unless it raises `unless`.
 
         Yields a decorator for the function of the transaction: the wait for a connection ends when that is called.
@@ -110,7 +108,7 @@ class Metrics:
         lock = Lock()  # the caller may be cancelled just as the driver's thread starts the function
 
         # Quoted, since Python would evaluate them for each transaction, which takes as long as all the rest.
-        def timed(transaction: "Transaction[C, T]") -> "Transaction[C, T]":
+        def timed(transaction: "Callable[[C], T]") -> "Callable[[C], T]":
             def start(connection: C) -> T:
                 nonlocal started_at
                 with lock:
