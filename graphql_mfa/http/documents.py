@@ -139,7 +139,8 @@ class Size:
 
     others: whether a root field is neither introspection nor `__typename`. introspections: introspection fields, and
     the aliases in them. type_lists: how deep lists of types and fields are nested; nested_introspection: whether they
-    are nested in an introspection field. nodes: the AST's nodes, without names and types.
+    are nested in an introspection field. secret_fields: fields that take a guessable secret. nodes: the AST's nodes,
+    without names and types.
     """
 
     levels: int = 0
@@ -150,7 +151,7 @@ class Size:
     introspections: int = 0
     type_lists: int = 0
     nested_introspection: bool = False
-    credentials: int = 0
+    secret_fields: int = 0
     nodes: int = 0
 
     def add(self, other: "Size") -> None:
@@ -162,7 +163,7 @@ class Size:
         self.introspections += other.introspections
         self.type_lists = max(self.type_lists, other.type_lists)
         self.nested_introspection |= other.nested_introspection
-        self.credentials += other.credentials
+        self.secret_fields += other.secret_fields
         self.nodes += other.nodes
 
 
@@ -183,8 +184,8 @@ def _nodes(definition: Node) -> Iterator[Node]:
 class _Measure:
     """Measures the definitions of a document. The size of each fragment is computed once."""
 
-    def __init__(self, document: DocumentNode, credential_fields: frozenset[str]) -> None:
-        self._credential_fields = credential_fields
+    def __init__(self, document: DocumentNode, secret_fields: frozenset[str]) -> None:
+        self._secret_fields = secret_fields
         self.definitions = document.definitions
         self._fragments = {
             definition.name.value: definition
@@ -242,7 +243,7 @@ class _Measure:
             type_lists=inner.type_lists + (name in _TYPE_LISTS),
             nested_introspection=inner.nested_introspection or (introspects and inner.type_lists > 1),
             # At any depth, since a host may nest the mutations in a field of its own.
-            credentials=inner.credentials + (name in self._credential_fields),
+            secret_fields=inner.secret_fields + (name in self._secret_fields),
             nodes=inner.nodes,
         )
 
@@ -335,7 +336,7 @@ class DocumentChecks:
                 yield PublicError("Introspection is an operation of its own: send other root fields in another one.")
             if size.nested_introspection:
                 yield PublicError("Introspection is limited: lists of fields and types can't be nested in each other.")
-            if size.credentials > 1:
+            if size.secret_fields > 1:
                 yield PublicError(
                     "At most one of these fields per operation, aliases and fragments included: "
                     f"{', '.join(sorted(self._secret_fields))}."
