@@ -30,6 +30,7 @@ _OTHER_FORWARDING_HEADERS = re.compile(
     "x-forwarded-.*|x-original-.*|x-client-ip|x-cluster-client-ip|true-client-ip|cf-connecting-ip|cdn-loop"
 )
 _HOST = re.compile(r"(localhost|[0-9.]{7,15}|\[[0-9a-f:.]{2,45}\])(?::[0-9]{1,5})?", re.IGNORECASE)
+_PREFLIGHT = ("origin", "access-control-request-method")  # Fetch, 4.8
 _WARNING_PERIOD = timedelta(hours=1)
 _WARNING = (
     "X-Forwarded-For came from {peer}, which GRAPHQL_MFA_TRUSTED_PROXIES does not name: it is ignored, and all clients "
@@ -68,7 +69,7 @@ async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str,
     elif request.method in {"GET", "HEAD"}:
         parameters = _query_parameters(request, max_bytes)
     else:
-        raise BadRequestError(405, "Send operations with POST, or queries with GET.", {"Allow": "GET, HEAD, POST"})
+        raise BadRequestError(405, _hint(request), {"Allow": "GET, HEAD, POST"})
     extensions = parameters.get("extensions")
     if extensions is not None:
         _object(extensions, "`extensions`")
@@ -80,6 +81,16 @@ async def read_operation(request: Request, max_bytes: int, trusted: Mapping[str,
         raise BadRequestError(400, "`query` and `operationName` must be valid Unicode text.")
     variables = parameters.get("variables")
     return Operation(query, None if variables is None else _object(variables, "`variables`"), operation_name)
+
+
+def _hint(request: Request) -> str:
+    if request.method == "OPTIONS" and all(name in request.headers for name in _PREFLIGHT):
+        # CORSMiddleware answers the preflights of listed origins.
+        return (
+            "Pages of this origin may not call: list it in GRAPHQL_MFA_CORS_ORIGINS or, in a host application, in its "
+            "CORSMiddleware."
+        )
+    return "Send operations with POST, or queries with GET."
 
 
 def _document(parameters: dict[str, Any]) -> str:

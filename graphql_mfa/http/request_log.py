@@ -56,6 +56,7 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
                 extra={
                     "request_id": context.request_id,
                     "outcomes": context.outcomes,
+                    **_errors(context),
                     "status": response.status_code,
                     "duration_ms": round(seconds * 1000, 1),
                     "address": context.client.address,
@@ -68,6 +69,11 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             yield finish
         finally:
             in_flight.dec()
+
+
+def _errors(context: RequestContext) -> dict[str, object]:
+    errors: dict[str, object] = {"errors": context.error_codes} if context.error_codes else {}
+    return errors | ({"reason": context.reason} if context.reason else {})
 
 
 def _count(context: RequestContext, status: int, seconds: float) -> None:

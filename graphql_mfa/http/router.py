@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPMethod, HTTPStatus
 from typing import Any
@@ -110,7 +110,9 @@ class _Endpoint:
             if work.done():
                 return work.result()
             status = 503 if context.operation else 408
-            return _refusal(context.request, status, ErrorCode.REQUEST_TIMEOUT, "The request took too long.")
+            return _refusal(
+                context, BadRequestError(status, "The request took too long.", code=ErrorCode.REQUEST_TIMEOUT)
+            )
         finally:
             work.cancel()
 
@@ -121,13 +123,13 @@ class _Endpoint:
             operation = await read_operation(request, settings.max_body_bytes, self.schema.documents.trusted)
             return await self._execute(context, operation)
         except BadRequestError as error:
-            return _refusal(request, error.status, error.code, error.message, error.headers)
+            return _refusal(context, error)
         except ClientDisconnect:
             return Response(status_code=400)  # never sent
         except Exception as error:  # noqa: BLE001 - masked and logged
             context.services.metrics.unexpected_errors.inc()
             log_unexpected(error, f"request {context.request_id}, outside of an operation")
-            return _refusal(request, 500, ErrorCode.INTERNAL_SERVER_ERROR, MASKED)
+            return _refusal(context, BadRequestError(500, MASKED, code=ErrorCode.INTERNAL_SERVER_ERROR))
 
     async def _execute(self, context: RequestContext, operation: Operation) -> Response:
         context.operation_name = operation.operation_name
@@ -155,6 +157,8 @@ class _Endpoint:
             context.operation = None
             found = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in found]
         errors = [public_error(error) for error in found]
+        # Without the messages, which may contain names that the client chose.
+        context.error_codes = list(dict.fromkeys(str(error["extensions"]["code"]) for error in errors))
         media_type = response_media_type(context.request)
         if errors and not any(error.path is not None or is_unexpected(error) for error in found):
             # The operation did not run: 400 in the newer media type, 200 for older clients.
@@ -197,13 +201,13 @@ def _wants_page(request: Request) -> bool:
     return accepts_html and not {"documentId", "extensions"} & request.query_params.keys()
 
 
-def _refusal(
-    request: Request, status: int, code: ErrorCode, message: str, headers: Mapping[str, str] | None = None
-) -> Response:
+def _refusal(context: RequestContext, error: BadRequestError) -> Response:
+    context.error_codes, context.reason = [str(error.code)], error.message
     # At 200, the newer media type requires `data`.
-    media_type = JSON if status == HTTPStatus.OK else response_media_type(request)
-    response = _json_response(media_type, {"errors": [{"message": message, "extensions": {"code": code}}]}, status)
-    response.headers.update(headers or {})
+    media_type = JSON if error.status == HTTPStatus.OK else response_media_type(context.request)
+    body = {"errors": [{"message": error.message, "extensions": {"code": error.code}}]}
+    response = _json_response(media_type, body, error.status)
+    response.headers.update(error.headers or {})
     return response
 
 

@@ -95,14 +95,22 @@ async def test_only_the_operation_that_ran_is_logged(api: Api, caplog: pytest.Lo
 async def test_a_refused_request_is_logged(
     api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
 ) -> None:
-    for content, content_type, status in [
-        (b"{", "application/json", 400),
-        (operation(), "text/plain", 415),
-        (b" " * 70_000, "application/json", 413),
-        (operation("{"), "application/json", 200),
-        (operation("{ nothing }"), "application/json", 200),
-        (operation(operationName="Nobody"), "application/json", 400),
-        (operation("query A { me { id } } query B { me { id } }"), "application/json", 200),
+    not_json = "The request is not valid JSON, nested too deep, or has a name twice."
+    no_operation = "The document has no operation of that name."
+    for content, content_type, status, code, reason in [
+        (b"{", "application/json", 400, "BAD_REQUEST", not_json),
+        (operation(), "text/plain", 415, "BAD_REQUEST", "The body must be application/json."),
+        (b" " * 70_000, "application/json", 413, "BAD_REQUEST", "The body is longer than 65536 bytes."),
+        (operation("{"), "application/json", 200, "GRAPHQL_PARSE_FAILED", None),
+        (operation("{ nothing }"), "application/json", 200, "GRAPHQL_VALIDATION_FAILED", None),
+        (operation(operationName="Nobody"), "application/json", 400, "OPERATION_RESOLUTION_FAILURE", no_operation),
+        (
+            operation("query A { me { id } } query B { me { id } }"),
+            "application/json",
+            200,
+            "OPERATION_RESOLUTION_FAILURE",
+            None,
+        ),
     ]:
         with subtests.test(content=content, content_type=content_type, status=status):
             caplog.clear()
@@ -110,8 +118,59 @@ async def test_a_refused_request_is_logged(
 
             (line,) = request_lines(caplog)
             assert (line["message"], line["outcomes"], line["status"]) == ("nothing ran", [], status)
+            assert (line["errors"], line.get("reason")) == ([code], reason)
+            assert [error["extensions"]["code"] for error in response.json()["errors"]] == [code]
             assert line["address"] == "10.0.0.1"
             assert line["request_id"] == response.headers["X-Request-ID"]
+
+
+async def test_the_refusal_of_another_origins_page_is_logged_with_its_remedy(
+    run_app: RunApp, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = {"Origin": "https://zebra.example"}
+    async with run_app(session_transport="cookie") as app:
+        api = connect(app)
+        await api.http.options("/graphql", headers=page | {"Access-Control-Request-Method": "POST"})
+        await post(api, operation(), JSON)
+        await post(api, operation(), JSON | page | {"GraphQL-Require-Preflight": "1"})
+
+    lines = request_lines(caplog)
+    assert [(line["status"], line["errors"]) for line in lines] == [
+        (405, ["BAD_REQUEST"]),
+        (403, ["FORBIDDEN"]),
+        (403, ["FORBIDDEN"]),
+    ]
+    assert ["GRAPHQL_MFA_CORS_ORIGINS" in line["reason"] for line in lines] == [True, False, True]
+    assert "GraphQL-Require-Preflight" in lines[1]["reason"]
+    assert "zebra" not in repr(lines)
+
+
+async def test_a_code_that_errors_share_is_logged_once(api: Api, caplog: pytest.LogCaptureFixture) -> None:
+    """Otherwise any client could fill the log."""
+    response = await api.http.post("/graphql", json={"query": "{ zebra quartz }"})
+    assert len(response.json()["errors"]) == 2
+    assert [line["errors"] for line in request_lines(caplog)] == [["GRAPHQL_VALIDATION_FAILED"]]
+
+
+async def test_no_name_that_a_client_chose_is_logged_with_an_error(
+    api: Api, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests
+) -> None:
+    for content in [
+        operation("{ zebra }"),
+        operation("{ policy { issuer @zebra } }"),
+        operation("query ($zebra: Zebra) { policy { issuer } }"),
+        operation("{ zebra: }"),
+        operation(operationName="zebra"),
+        operation(LOGIN, variables={"zebra": 1, "input": {"zebra": 1}}),
+        b'{"zebra": 1, "zebra": 2}',
+        b'{"extensions": {"persistedQuery": {"sha256Hash": "zebra"}}}',
+    ]:
+        with subtests.test(content=content):
+            caplog.clear()
+            await post(api, content)
+            (line,) = request_lines(caplog)
+            assert line["errors"]
+            assert "zebra" not in repr(line).lower()
 
 
 async def test_a_request_of_any_method_is_logged(
@@ -138,7 +197,9 @@ async def test_a_request_that_fails_is_logged(
 
     monkeypatch.setattr(graphql_mfa.api.sign_in, "login", broken)
     await api.send(LOGIN, RIGHT)
-    assert [(line["message"], line["outcomes"]) for line in request_lines(caplog)] == [("mutation Login", [])]
+    assert [(line["message"], line["outcomes"], line["errors"]) for line in request_lines(caplog)] == [
+        ("mutation Login", [], ["INTERNAL_SERVER_ERROR"])
+    ]
 
 
 async def test_the_logged_address_is_the_one_that_limits_use(
