@@ -108,7 +108,7 @@ def with_current_names(settings: type[BaseSettings], given: dict[str, Any]) -> d
         else:
             values = dict.fromkeys(replacements, given[former]) | values
     for name, field in settings.model_fields.items():
-        if isinstance(field.default, Rate):
+        if isinstance(field.default, Rate) and (name in values or name in windows):
             attempts, _, window = str(field.default).partition("/")
             text = str(values.get(name, attempts))
             values[name] = text if "/" in text else f"{text}/{windows.get(name, window)}"

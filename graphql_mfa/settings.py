@@ -29,6 +29,7 @@ from graphql_mfa.environment import (
 )
 
 _LAST_PORT = 65_535
+_DEVELOPMENT_REGISTRATIONS = Rate.parse("1000/1h")
 _COOKIE_NAME = "__Host-graphql-mfa-refresh"
 _WEBHOOK_SECRET_BYTES = range(24, 65)  # Standard Webhooks 1.0, "Signature scheme"
 HIGHEST_BCRYPT_ROUNDS = 16
@@ -206,7 +207,7 @@ class _AttemptLimits(_Group):
     """Limits on attempts"""
 
     registration_attempts: Attempts = Rate.parse("20/1h")
-    """Registrations per address."""
+    """Registrations per address. `serve --dev` allows 1000/1h unless this is set."""
     login_attempts: Attempts = Rate.parse("10/5m")
     """Wrong passwords per account and address, before waits begin. The same limit applies to refused password resets,
     and to wrong current passwords per session."""
@@ -313,10 +314,13 @@ class Settings(
     def for_development(self, port: int) -> Self:
         """These settings with the defaults of a server at that port of the developer's machine.
 
-        The cookie's name has the port, since servers share a host there. Passkeys belong to `localhost`, for this
-        server's pages and those of CORS_ORIGINS there. port: 0 means any free port, and changes nothing.
+        More registrations per address, since all clients have the same one. The cookie's name has the port, since
+        servers share a host there. Passkeys belong to `localhost`, for this server's pages and those of CORS_ORIGINS
+        there. port: 0 means any free port, which changes neither cookie nor passkeys.
         """
         defaults: dict[str, object] = {}
+        if "registration_attempts" not in self.model_fields_set:
+            defaults["registration_attempts"] = _DEVELOPMENT_REGISTRATIONS
         if port and "cookie_name" not in self.model_fields_set:
             defaults["cookie_name"] = f"{_COOKIE_NAME}-{port}"
         if port and self.passkey_rp_id is None:

@@ -379,6 +379,18 @@ def test_the_name_of_the_cookie_differs_by_port_in_development_only() -> None:
         assert settings(cookie_name=name).for_development(8001).cookie_name == name
 
 
+@pytest.mark.parametrize(
+    ("variable", "rate"), [("REGISTRATION_ATTEMPTS", "7/1h"), ("REGISTRATION_WINDOW_SECONDS", "20/7s")]
+)
+def test_development_allows_more_registrations_unless_the_setting_is_set(
+    monkeypatch: pytest.MonkeyPatch, variable: str, rate: str
+) -> None:
+    for port in (0, 8001):
+        assert settings().for_development(port).registration_attempts == Rate(1000, timedelta(hours=1))
+    monkeypatch.setenv(f"GRAPHQL_MFA_{variable}", "7")
+    assert settings().for_development(8001).registration_attempts == Rate.parse(rate)
+
+
 def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         settings().issuer = "other"

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("graphql_mfa")
 
+_DEV_HELP = "Development on this machine: shows the explorer, and allows more registrations."
 _LAST_PORT = 65_535
 _KEEP_ALIVE_SECONDS = 15
 _GC_THRESHOLD = 10_000  # Python's default of 700 is reached by a few requests
@@ -41,9 +42,12 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=_LAST_PORT)] = 8000,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 1,
-    dev: Annotated[bool, typer.Option("--dev", help="Development on this machine: shows the explorer.")] = False,
+    dev: Annotated[bool, typer.Option("--dev", help=_DEV_HELP)] = False,
 ) -> None:
-    """Serve the API. Migrates an SQLite database first."""
+    """Serve the API. Migrates an SQLite database first.
+
+    Settings are environment variables, GRAPHQL_MFA_…: see docs/settings.md.
+    """
     # Before reading the settings, so that errors in them are formatted too.
     json = logs_json(os.environ.get("GRAPHQL_MFA_LOG_FORMAT", "auto"))
     format_reports(json=json)

@@ -111,6 +111,12 @@ def test_serve_hides_the_explorer_and_prints_how_to_enable_it(serve: Serve) -> N
     assert httpx.get(f"{server.url}/graphql", headers={"Accept": "text/html"}, timeout=60).status_code == 400
 
 
+async def test_serve_dev_allows_more_registrations_from_this_machine(serve: Serve) -> None:
+    async with client(serve("--dev", GRAPHQL_MFA_REGISTRATION_ATTEMPTS="").url) as api:
+        answers = [(await api.register(f"user {number}"))["__typename"] for number in range(21)]
+    assert answers == ["RegisterUserSuccess"] * 21
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_serve_dev_shows_the_explorer_at_the_address_that_it_prints(serve: Serve, host: str) -> None:
     server = serve("--dev", "--host", host, "--workers", "2" if host == "localhost" else "1")
