@@ -112,7 +112,7 @@ def demo(
 @app.command()
 def purge() -> None:
     """Delete expired rows now. A running server does so periodically."""
-    settings = read_settings()
+    settings = read_settings(database_must_exist=True)
     try:
         purged = run_on_database(settings, lambda database: delete_expired(database, settings, utc_now()))
     except PurgeError as error:
@@ -125,7 +125,7 @@ def purge() -> None:
 @keys.command("status")
 def keys_status() -> None:
     """Print the use of each key, and whether it can be removed from the ring. Fails if a key is missing."""
-    settings = read_settings()
+    settings = read_settings(database_must_exist=True)
     ring = require_keys(settings)
     usages = run_on_database(settings, lambda database: key_usage(database, ring, settings, utc_now()))
     typer.echo(_row("key", "place", "secrets", "sessions", "can it be removed from the ring?"))
@@ -140,7 +140,7 @@ def keys_status() -> None:
 @keys.command("rotate")
 def keys_rotate() -> None:
     """Re-encrypt all secrets with the current key. Safe beside running servers, and can be repeated."""
-    settings = read_settings()
+    settings = read_settings(database_must_exist=True)
     ring = require_keys(settings)
 
     async def count(database: Database, *places: KeyPlace) -> int:
@@ -183,7 +183,7 @@ def _advice(usage: KeyUsage) -> str:
 @webhooks.command("status")
 def webhooks_status() -> None:
     """Print how many events wait and how many were given up, with their last errors. Fails if any was given up."""
-    states = run_on_database(read_settings(), undelivered)
+    states = run_on_database(read_settings(database_must_exist=True), undelivered)
     if not states:
         typer.echo("Every event is delivered.")
     for state in states:
@@ -196,5 +196,5 @@ def webhooks_status() -> None:
 @webhooks.command("retry")
 def webhooks_retry() -> None:
     """Make the events that were given up due again. A running server delivers them."""
-    revived = run_on_database(read_settings(), lambda database: retry(database, utc_now()))
+    revived = run_on_database(read_settings(database_must_exist=True), lambda database: retry(database, utc_now()))
     typer.echo(f"{quantity(revived, 'event')} {'is' if revived == 1 else 'are'} due again.")

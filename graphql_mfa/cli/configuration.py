@@ -28,8 +28,11 @@ T = TypeVar("T")
 _SQLITE_HEADER = b"SQLite format 3\0"
 
 
-def read_settings() -> Settings:
-    """The settings, after a message for each warning about a variable. An error in them ends the command."""
+def read_settings(*, database_must_exist: bool = False) -> Settings:
+    """The settings, after a message for each warning about a variable. An error in them ends the command.
+
+    database_must_exist: end the command if there is no SQLite file, before it or a key is created.
+    """
     for warning in environment_warnings(Settings):
         report(warning, logging.WARNING)
     with exit_on_wrong_configuration(), warnings.catch_warnings():
@@ -37,7 +40,7 @@ def read_settings() -> Settings:
         settings = Settings()
         check_url(settings.database_url)
         if file := sqlite_file(settings.database_url):
-            _check_database_file(file)
+            _check_database_file(file, must_exist=database_must_exist)
     return settings
 
 
@@ -58,9 +61,9 @@ def run_on_database(settings: Settings, use_case: Callable[[Database], Awaitable
     return asyncio.run(run())
 
 
-def run_with_services(use_case: Callable[[Services], Awaitable[T]]) -> T:
+def run_with_services(use_case: Callable[[Services], Awaitable[T]], *, database_must_exist: bool = True) -> T:
     """Run a use case with its services, on a store of this version. Errors of keys and database end the command."""
-    settings = read_settings()
+    settings = read_settings(database_must_exist=database_must_exist)
 
     async def run() -> T:
         async with AsyncExitStack() as stack:
@@ -111,9 +114,14 @@ def exit_on_wrong_configuration() -> Iterator[None]:
         _stop(str(error), 1)
 
 
-def _check_database_file(file: Path) -> None:
+def _check_database_file(file: Path, *, must_exist: bool) -> None:
     if not file.parent.is_dir():
         raise FileNotFoundError(f"No such file or directory: {file.parent}")
+    if must_exist and not file.exists():
+        raise FileNotFoundError(
+            f"There is no database at {file.absolute()}. Run this in the server's folder, or set "
+            "GRAPHQL_MFA_DATABASE_URL."
+        )
     # SQLite creates other files beside it.
     for path in [file, file.parent] if file.exists() else [file.parent]:
         if not os.access(path, os.W_OK):

@@ -62,7 +62,7 @@ def serve(
         create_app(settings, dev=dev)  # reports configuration errors once, not in each worker
     key_ring = require_keys(settings)
     with exit_on_wrong_configuration():
-        asyncio.run(_require_ready(settings, key_ring))
+        database = asyncio.run(_require_ready(settings, key_ring))
     with _bind(host, port, dev=dev) as listener:
         # uvicorn raises the signal again after shutdown; exit with 0.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -71,6 +71,7 @@ def serve(
             hint = _explorer_hint(settings, host, dev=dev)
             # Browsers allow passkeys at this name, and at no address.
             name = "localhost" if settings.passkey_rp_id == "localhost" else None
+            _log.info("Using the database %s", database)
             _run(config, listener, f"Serving GraphQL at {_url(listener, name)} {hint}".strip())
 
 
@@ -200,8 +201,11 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         yield
 
 
-async def _require_ready(settings: Settings, key_ring: KeyRing) -> None:
-    """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz."""
+async def _require_ready(settings: Settings, key_ring: KeyRing) -> str:
+    """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz.
+
+    Returns the database's address.
+    """
     async with connected_database(settings) as database:
         if settings.embedded:
             await database.migrate()
@@ -212,3 +216,4 @@ async def _require_ready(settings: Settings, key_ring: KeyRing) -> None:
         except UnavailableError:
             if settings.embedded:
                 raise
+        return database.address

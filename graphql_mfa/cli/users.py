@@ -45,11 +45,15 @@ def list_(
 ) -> None:
     """Print accounts in the order of their names."""
 
-    async def run(services: Services) -> None:
+    async def run(services: Services) -> int:
+        count = 0
         async for user in list_users(services, prefix=prefix, limit=limit):
             typer.echo(_json(_facts(user)) if as_json else f"{user.account.username}\t{_state(user)}")
+            count += 1
+        return count
 
-    run_with_services(run)
+    if not run_with_services(run):
+        typer.echo("No accounts.", err=True)
 
 
 @app.command()
@@ -154,7 +158,7 @@ def import_(
                 typer.echo(f"line {outcome.line}: {outcome.reason}", err=True)
         return imported, refused
 
-    imported, refused = run_with_services(run)
+    imported, refused = run_with_services(run, database_must_exist=False)
     typer.echo(f"{imported} imported, {refused} skipped.", err=True)
     raise typer.Exit(1 if refused else 0)
 

@@ -76,10 +76,11 @@ class Database:
 
     @property
     def address(self) -> str:
-        """The URL without user, password and options."""
+        """The URL without user, password and options. The path of an SQLite file is absolute."""
         url = self._backend.engine.url
+        database = str(self._file.absolute()) if self._file else url.database
         query = {name: url.query[name] for name in ("host", "port") if name in url.query}
-        return str(URL.create(url.drivername, host=url.host, port=url.port, database=url.database, query=query))
+        return str(URL.create(url.drivername, host=url.host, port=url.port, database=database, query=query))
 
     @property
     def embedded(self) -> bool:

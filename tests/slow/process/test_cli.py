@@ -49,7 +49,8 @@ def test_new_key_prints_a_key_that_the_key_ring_accepts(command: Command) -> Non
     assert len(KeyRing.parse(f"{one},{other}").public) == 2
 
 
-def test_a_warning_about_a_setting_is_one_line(tmp_path: Path) -> None:
+def test_a_warning_about_a_setting_is_one_line(command: Command, tmp_path: Path) -> None:
+    command("migrate")
     ran = subprocess.run(
         [sys.executable, "-m", "graphql_mfa", "keys", "status"],
         cwd=tmp_path,
@@ -87,7 +88,7 @@ def test_totp_refuses_a_malformed_secret_without_repeating_it(command: Command, 
 
 
 def test_migrate_creates_a_database_that_only_its_owner_can_read(command: Command, tmp_path: Path) -> None:
-    address = "sqlite+aiosqlite:///graphql_mfa.db"
+    address = f"sqlite+aiosqlite:///{tmp_path}/graphql_mfa.db"
     assert command("migrate").stdout == f"Created the tables of version {HEAD} in {address}.\n"
     assert command("migrate").stdout == f"{address} is up to date, at version {HEAD}.\n"
     assert (tmp_path / "graphql_mfa.db").stat().st_mode & 0o777 == 0o600
@@ -126,6 +127,51 @@ def test_purge_names_the_tables_that_fail_and_purges_the_others(
     assert "hunter2" not in ran.output
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "users list",
+        "users show alice",
+        "users unlock alice",
+        "users reset-mfa alice --yes",
+        "users disable alice --yes",
+        "users enable alice",
+        "users delete alice --yes",
+        "users release-name alice",
+        "keys status",
+        "keys rotate",
+        "webhooks status",
+        "webhooks retry",
+        "purge",
+    ],
+)
+@pytest.mark.parametrize("keys", ["", KEY], ids=["key file", "set key"])
+def test_a_command_in_another_folder_than_the_servers_creates_nothing(
+    command: Command, tmp_path: Path, name: str, keys: str
+) -> None:
+    ran = command(*name.split(), **({"GRAPHQL_MFA_SECRET_KEYS": keys} if keys else {}))
+    assert isinstance(ran.exception, SystemExit), repr(ran.exception)
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        f"Wrong configuration: There is no database at {tmp_path}/graphql_mfa.db. Run this in the server's folder, or "
+        "set GRAPHQL_MFA_DATABASE_URL.\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_import_into_no_database_creates_one(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "accounts.jsonl").touch()
+    assert command("users", "import", "accounts.jsonl").exit_code == 0
+    assert (tmp_path / "graphql_mfa.db").exists()
+
+
+def test_an_empty_list_of_users_says_so(command: Command) -> None:
+    command("migrate")
+    for options in ([], ["--json"]):
+        ran = command("users", "list", *options)
+        assert (ran.exit_code, ran.stdout, ran.stderr) == (0, "", "No accounts.\n")
+
+
 def _is_wrong_configuration(ran: Result, message: str, value: str) -> None:
     assert isinstance(ran.exception, SystemExit), repr(ran.exception)
     assert ran.exit_code == 2
@@ -159,10 +205,13 @@ def test_a_wrong_setting_ends_every_command_with_its_name(
 def test_invalid_keys_end_the_command_without_repeating_them(
     command: Command, tmp_path: Path, name: str, keys: str, message: str
 ) -> None:
+    if name == "purge":
+        command("migrate", GRAPHQL_MFA_SECRET_KEYS=KEY)
+    before = {file.name for file in tmp_path.iterdir()}
     ran = command(name, GRAPHQL_MFA_SECRET_KEYS=keys)
     _is_wrong_configuration(ran, message, keys if keys != "," else KEY)
     assert KEY[:12] not in ran.output
-    assert list(tmp_path.iterdir()) == [], "nothing was made"
+    assert {file.name for file in tmp_path.iterdir()} == before, "nothing was made"
 
 
 @pytest.mark.parametrize("name", ["serve", "migrate", "purge"])
@@ -236,6 +285,7 @@ def role_without_rights(server: PostgresqlServer, url: str) -> str:
     return url.replace("tests@", "limited:hunter2@")
 
 
+CREATING = {"serve", "migrate"}
 COMMANDS = pytest.mark.parametrize(
     "name", ["serve", "migrate", "purge", "users list", "keys status"], ids=lambda name: name.split()[0]
 )
@@ -300,7 +350,11 @@ def test_a_folder_that_can_not_be_written_to_ends_every_command(
     # root may write everywhere.
     monkeypatch.setattr("os.access", lambda path, _: path.resolve() != tmp_path)
     ran = command(*name.split())
-    _is_one_line_about_the_database(ran, f"Wrong configuration: {tmp_path} can't be written to.", 2)
+    missing = not existing and name not in CREATING
+    message = (
+        f"There is no database at {tmp_path}/" if missing else f"Wrong configuration: {tmp_path} can't be written to."
+    )
+    _is_one_line_about_the_database(ran, message, 2)
     assert {file.name for file in tmp_path.iterdir()} == before
 
 
@@ -350,9 +404,12 @@ def test_a_file_shared_with_another_program_works(command: Command, tmp_path: Pa
 
 @COMMANDS
 def test_a_schema_on_sqlite_ends_every_command(command: Command, tmp_path: Path, name: str) -> None:
+    if name not in CREATING:
+        command("migrate", GRAPHQL_MFA_SECRET_KEYS=KEY)
+    before = {file.name for file in tmp_path.iterdir()}
     ran = command(*name.split(), GRAPHQL_MFA_DATABASE_SCHEMA="sign_in", GRAPHQL_MFA_SECRET_KEYS=KEY)
     _is_one_line_about_the_database(ran, "SQLite has no schemas", 2)
-    assert list(tmp_path.iterdir()) == []
+    assert {file.name for file in tmp_path.iterdir()} == before
 
 
 @postgresql_only
@@ -536,7 +593,9 @@ def test_an_empty_variable_counts_as_unset_and_is_named(command: Command) -> Non
 def test_secrets_come_from_files(command: Command, tmp_path: Path) -> None:
     for name, value in (("keys", KEY), ("url", "sqlite+aiosqlite:///test.db")):
         (tmp_path / name).write_text(f"{value}\n")
-    ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS_FILE="keys", GRAPHQL_MFA_DATABASE_URL_FILE="url")
+    files = {"GRAPHQL_MFA_SECRET_KEYS_FILE": "keys", "GRAPHQL_MFA_DATABASE_URL_FILE": "url"}
+    command("migrate", **files)
+    ran = command("keys", "status", **files)
     assert KeyRing.parse(KEY).current.id.hex() in ran.stdout
     assert (tmp_path / "test.db").exists()
     ran = command("keys", "status", GRAPHQL_MFA_SECRET_KEYS_FILE="nowhere")

@@ -111,6 +111,13 @@ def test_serve_hides_the_explorer_and_prints_how_to_enable_it(serve: Serve) -> N
     assert httpx.get(f"{server.url}/graphql", headers={"Accept": "text/html"}, timeout=60).status_code == 400
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_logs_once_where_its_database_is(serve: Serve, tmp_path: Path, engine: str, workers: str) -> None:
+    log = serve("--workers", workers).stop()
+    shown = f"sqlite+aiosqlite:///{tmp_path}/graphql_mfa.db" if engine == "sqlite" else "postgresql+asyncpg:///"
+    assert log.count("Using the database ") == log.count(f"Using the database {shown}") == 1
+
+
 async def test_serve_dev_allows_more_registrations_from_this_machine(serve: Serve) -> None:
     async with client(serve("--dev", GRAPHQL_MFA_REGISTRATION_ATTEMPTS="").url) as api:
         answers = [(await api.register(f"user {number}"))["__typename"] for number in range(21)]
