@@ -257,7 +257,8 @@ def _post(url: str, field: str, values: dict[str, Any] | None, token: str | None
         with opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
             return json.load(response)
     except (OSError, ValueError, HTTPException) as error:
-        raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error})") from error
+        hint = "" if url.endswith("/graphql") else "; the URL usually ends in /graphql"
+        raise UnexpectedAnswerError(f"{field} got no GraphQL answer from {url} ({error}){hint}") from error
 
 
 def _document(field: str, *, takes_input: bool) -> str:

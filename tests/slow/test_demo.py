@@ -114,6 +114,21 @@ def test_the_demo_works_with_a_running_server(live_server: str) -> None:
     assert ran.exit_code == 0, ran.output
 
 
+@pytest.mark.parametrize("path", ["", "/"])
+def test_the_demo_says_that_the_path_of_the_url_is_missing(live_server: str, path: str) -> None:
+    ran = CliRunner().invoke(app, ["demo", "--url", f"{live_server}{path}"])
+    _failed_with_a_word(ran)
+    assert ran.stdout.endswith("; the URL usually ends in /graphql.\n")
+
+
+def test_the_demo_works_with_a_server_in_cookie_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHQL_MFA_SESSION_TRANSPORT", "cookie")
+    with own_server() as url:
+        for options in ([], ["--passkey"]):
+            ran = CliRunner().invoke(app, ["demo", "--url", url, *options])
+            assert ran.exit_code == 0, ran.output
+
+
 def test_the_demo_bypasses_proxies_for_a_local_server(live_server: str) -> None:
     proxy = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
     ran = CliRunner().invoke(
@@ -205,7 +220,7 @@ def test_the_demo_reports_a_server_that_does_not_speak_http() -> None:
     _failed_with_a_word(ran)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "localhost:8000/graphql"])
+@pytest.mark.parametrize("url", ["nonsense", "localhost:8000/graphql", "http://[::1"])
 def test_the_demo_reports_a_malformed_url(url: str) -> None:
     _failed_with_a_word(CliRunner().invoke(app, ["demo", "--url", url]))
 
