@@ -139,7 +139,10 @@ def _check_database_file(file: Path, *, must_exist: bool) -> None:
 def _fault(problem: ErrorDetails) -> str:
     # The rest of `loc` is a place inside the setting's value.
     name = " ".join(variable_of(str(part)) for part in problem["loc"][:1])
-    return f"{name} {problem['msg'].removeprefix('Value error, ')}".strip()
+    # A validator of this package raises ValueError, with a message that continues the name. Pydantic's are sentences.
+    if problem["type"] == "value_error":
+        return f"{name} {problem['msg'].removeprefix('Value error, ')}".strip()
+    return f"{name}: {problem['msg']}"
 
 
 def _stop_for_configuration(fault: object) -> NoReturn:

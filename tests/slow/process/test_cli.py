@@ -190,6 +190,21 @@ def test_a_wrong_setting_ends_every_command_with_its_name(
     _is_wrong_configuration(command(name, **{variable: value}), variable, value)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "fault"),
+    [
+        ("OTP_DIGITS", "hunter2", "GRAPHQL_MFA_OTP_DIGITS: Input should be a valid integer, "),
+        ("SESSION_TRANSPORT", "hunter2", "GRAPHQL_MFA_SESSION_TRANSPORT: Input should be 'bearer' or 'cookie'\n"),
+        ("WEBHOOK_URL", "hunter2", "GRAPHQL_MFA_WEBHOOK_URL must be an https:// or http:// URL in ASCII, "),
+        ("REGISTRATION_ATTEMPTS", "hunter2", "GRAPHQL_MFA_REGISTRATION_ATTEMPTS should be attempts and a window, "),
+        ("PASSKEY_RP_ID", "hunter2", "GRAPHQL_MFA_PASSKEY_RP_ID and GRAPHQL_MFA_PASSKEY_ORIGINS must be set together"),
+    ],
+)
+def test_the_fault_of_a_setting_reads_as_a_sentence(command: Command, variable: str, value: str, fault: str) -> None:
+    ran = command("schema", **{f"GRAPHQL_MFA_{variable}": value})
+    _is_wrong_configuration(ran, f"Wrong configuration: {fault}", value)
+
+
 @pytest.mark.parametrize("name", ["serve", "purge"])
 @pytest.mark.parametrize(
     ("keys", "message"),
