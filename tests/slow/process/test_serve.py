@@ -173,7 +173,7 @@ sys.modules["graphql_mfa.cli.serve"].require_keys = lambda _: 1 / 0
 @pytest.mark.parametrize(
     ("program", "setting", "event", "code"),
     [
-        (SERVE, "many", "Wrong configuration: GRAPHQL_MFA_OTP_DIGITS ", 2),
+        (SERVE, "many", "Wrong configuration: GRAPHQL_MFA_OTP_DIGITS: ", 2),
         (BROKEN, "6", "Unexpected error", 1),
     ],
     ids=["wrong configuration", "an unexpected error"],
