@@ -18,7 +18,7 @@ class RequestContext:
     request_id: in the log and the response. access_token: None without an Authorization header. refresh_cookie: the
     refresh token in cookie mode. session: set by the field extension RequireSession. listed_bytes: the size of the
     lists in the response. uses_cookie: whether the current field uses the refresh token of the cookie. operation,
-    outcomes: for the log, as in "mutation Login" and ["login=OtpRequired"]. error_codes, reason: for the log, the
+    outcomes: for the log, as in "mutation Login" and [("login", "OtpRequired")]. error_codes, reason: for the log, the
     distinct codes of the response's errors, and the message of a refusal, which contains no value of the request.
     """
 
@@ -34,7 +34,7 @@ class RequestContext:
     uses_cookie: bool = False
     response_headers: MutableHeaders = field(default_factory=MutableHeaders)
     operation: str | None = None
-    outcomes: list[str] = field(default_factory=list)
+    outcomes: list[tuple[str, str]] = field(default_factory=list)
     error_codes: list[str] = field(default_factory=list)
     reason: str | None = None
 

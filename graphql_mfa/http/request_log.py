@@ -55,7 +55,7 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
                 context.operation or "nothing ran",
                 extra={
                     "request_id": context.request_id,
-                    "outcomes": context.outcomes,
+                    "outcomes": _outcomes(context),
                     **_errors(context),
                     "status": response.status_code,
                     "duration_ms": round(seconds * 1000, 1),
@@ -71,6 +71,10 @@ def observed(context: RequestContext) -> Iterator[Callable[[Response], Response]
             in_flight.dec()
 
 
+def _outcomes(context: RequestContext) -> list[str]:
+    return [f"{field}={outcome}" for field, outcome in context.outcomes]
+
+
 def _errors(context: RequestContext) -> dict[str, object]:
     errors: dict[str, object] = {"errors": context.error_codes} if context.error_codes else {}
     return errors | ({"reason": context.reason} if context.reason else {})
@@ -79,10 +83,10 @@ def _errors(context: RequestContext) -> dict[str, object]:
 def _count(context: RequestContext, status: int, seconds: float) -> None:
     metrics = context.services.metrics
     metrics.responses.labels(status).inc()
-    operation = context.operation.partition(" ")[0] if context.operation else "none"
-    for text in reversed(context.outcomes):
-        operation, _, outcome = text.partition("=")
-        metrics.outcomes.labels(operation, outcome).inc()
+    for field, outcome in context.outcomes:
+        metrics.outcomes.labels(field, outcome).inc()
+    kind = context.operation.partition(" ")[0] if context.operation else "none"
+    operation = context.outcomes[0][0] if context.outcomes else kind
     metrics.request_seconds.labels(operation).observe(seconds)
 
 
@@ -96,6 +100,6 @@ def _describe(span: trace.Span, context: RequestContext, status: int) -> None:
         span.set_attribute("graphql.operation.type", kind)
         if name:
             span.set_attribute("graphql.operation.name", name)
-    span.set_attributes({"graphql_mfa.outcomes": context.outcomes, "http.response.status_code": status})
+    span.set_attributes({"graphql_mfa.outcomes": _outcomes(context), "http.response.status_code": status})
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         span.set_status(trace.StatusCode.ERROR)

@@ -176,7 +176,7 @@ def _apply(context: RequestContext, field_name: str, outcome: object) -> None:
     definition = get_object_definition(outcome)
     if definition is None:
         return
-    context.outcomes.append(f"{field_name}={definition.name}")
+    context.outcomes.append((field_name, definition.name))
     match outcome:
         case SignInSuccess():
             cookie_mode.move_to_cookie(context, outcome.tokens)
