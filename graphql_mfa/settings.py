@@ -329,11 +329,6 @@ class Settings(
         return self.model_copy(update=defaults)
 
     @property
-    def embedded(self) -> bool:
-        """Whether the store is an SQLite file, which a process migrates at its start."""
-        return self.database_url.startswith("sqlite")
-
-    @property
     def counts(self) -> bool:
         """Whether metrics are shown anywhere."""
         return self.metrics_port is not None or self.metrics_token is not None

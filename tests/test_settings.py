@@ -410,13 +410,6 @@ def test_every_setting_is_documented() -> None:
     assert [name for name in Settings.model_fields if not described.get(name)] == []
 
 
-@pytest.mark.parametrize(
-    ("url", "embedded"), [("sqlite+aiosqlite:///./x.db", True), ("postgresql+asyncpg://mfa@db/sqlite", False)]
-)
-def test_embedded_is_true_for_files_only(url: str, embedded: bool) -> None:
-    assert settings(database_url=url).embedded is embedded
-
-
 def test_the_parameters_of_one_time_codes_are_the_settings() -> None:
     chosen = settings(otp_digits=8, otp_period_seconds=60, otp_window_steps=2)
     assert chosen.totp == TotpParameters(digits=8, period=60, window=2)

@@ -55,7 +55,7 @@ def run_on_database(settings: Settings, use_case: Callable[[Database], Awaitable
 
     async def run() -> T:
         async with connected_database(settings) as database:
-            await (database.migrate() if settings.embedded else database.require_migrated())
+            await (database.migrate() if database.embedded else database.require_migrated())
             return await use_case(database)
 
     return asyncio.run(run())
@@ -82,7 +82,7 @@ async def connected_database(settings: Settings) -> AsyncIterator[Database]:
     with exit_on_wrong_configuration():
         database = Database(settings.database_url, schema=settings.database_schema)
     try:
-        if settings.embedded:
+        if database.embedded:
             # A key is created before its database, so that a lost key is noticed.
             require_keys(settings)
         with _exit_on_database_errors():

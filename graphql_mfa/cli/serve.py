@@ -207,13 +207,13 @@ async def _require_ready(settings: Settings, key_ring: KeyRing) -> str:
     Returns the database's address.
     """
     async with connected_database(settings) as database:
-        if settings.embedded:
+        if database.embedded:
             await database.migrate()
         try:
             await require_ready(database, key_ring)
         except UnusableDatabaseError:
             raise
         except UnavailableError:
-            if settings.embedded:
+            if database.embedded:
                 raise
         return database.address
