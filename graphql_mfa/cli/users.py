@@ -13,6 +13,7 @@ from graphql_mfa.flows.operators import list_users, show_user
 from graphql_mfa.flows.user_import import Imported, import_users
 from graphql_mfa.services import Services
 from graphql_mfa.store.accounts import StoredUser
+from graphql_mfa.store.database import require_ready
 
 T = TypeVar("T")
 
@@ -145,6 +146,8 @@ def import_(
     """
 
     async def run(services: Services) -> tuple[int, int]:
+        # Otherwise it would encrypt secrets with a key that the database's servers lack.
+        await require_ready(services.database, services.key_ring)
         imported = refused = 0
         async for outcome in import_users(services, file):
             if isinstance(outcome, Imported):

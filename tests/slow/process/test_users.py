@@ -19,6 +19,7 @@ from sqlalchemy import func, select
 from typer.testing import CliRunner, Result
 
 from graphql_mfa.cli import app as command_line
+from graphql_mfa.core.keys import new_key
 from graphql_mfa.services import Services
 from graphql_mfa.store.models import Base, SecurityEventRow
 from tests.api_client import PASSWORD, Api
@@ -42,12 +43,12 @@ def users(database_url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> U
     monkeypatch.setattr("graphql_mfa.cli.configuration.utc_now", clock)
     environment = {
         "GRAPHQL_MFA_DATABASE_URL": database_url,
-        "GRAPHQL_MFA_SECRET_KEYS": KEY,
         "GRAPHQL_MFA_BCRYPT_ROUNDS": "4",
     }
 
-    def invoke(*arguments: str, **options: Any) -> Awaitable[Result]:
-        return asyncio.to_thread(CliRunner().invoke, command_line, ["users", *arguments], env=environment, **options)
+    def invoke(*arguments: str, secret_keys: str = KEY, **options: Any) -> Awaitable[Result]:
+        env = environment | {"GRAPHQL_MFA_SECRET_KEYS": secret_keys}
+        return asyncio.to_thread(CliRunner().invoke, command_line, ["users", *arguments], env=env, **options)
 
     return invoke
 
@@ -95,6 +96,15 @@ async def test_an_imported_account_without_a_secret_enrolls_with_the_printed_cod
     restarted = await api.restart_enrollment(await api.challenge(), code.lower().replace("-", " "))
     confirmed = await api.verify_otp(restarted["challenge"], code_at(restarted["enrollment"]["secret"], clock()))
     assert confirmed["__typename"] == "EnrollmentConfirmed"
+
+
+async def test_an_import_with_another_key_than_the_servers_is_refused(api: Api, users: Users) -> None:
+    await api.member()
+    entry = lines({"username": "bob", "passwordHash": OLD_HASH, "totpSecret": SECRET})
+    ran = await users("import", "-", input=entry, secret_keys=new_key())
+    assert (ran.exit_code, ran.stdout) == (2, "")
+    assert "encrypted with keys which the key ring lacks" in ran.stderr
+    assert (await users("show", "bob")).exit_code == 1
 
 
 async def test_invalid_lines_are_reported_without_repeating_them_and_the_others_imported(
