@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import strawberry
-from graphql import GraphQLSchema
+from graphql import GraphQLObjectType, GraphQLSchema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 
 _TAKES_SECRET = "graphql_mfa.takes_secret"
@@ -36,10 +36,16 @@ def given(value: str | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def secret_marks(schema: GraphQLSchema) -> dict[str, bool | None]:
-    """The `takes_secret` of each mutation, by its name in the schema."""
-    fields = schema.mutation_type.fields if schema.mutation_type else {}
-    return {
-        name: field.extensions[GraphQLCoreConverter.DEFINITION_BACKREF].metadata.get(_TAKES_SECRET)
-        for name, field in fields.items()
-    }
+def secret_marks(schema: GraphQLSchema) -> dict[str, bool]:
+    """The `takes_secret` of each mutation that declares it, by its name in the schema.
+
+    Those of every type count, since a host may nest the mutations in a field of its own.
+    """
+    marks: dict[str, bool] = {}
+    for type_ in schema.type_map.values():
+        for name, field in type_.fields.items() if isinstance(type_, GraphQLObjectType) else ():
+            definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+            mark = definition.metadata.get(_TAKES_SECRET) if definition else None
+            if mark is not None:
+                marks[name] = mark or marks.get(name, False)
+    return marks

@@ -28,6 +28,15 @@ class Namespaces(graphql_mfa.Mutation):
         return graphql_mfa.Mutation()
 
 
+@strawberry.type
+class Namespace:
+    """A root that doesn't inherit the mutations."""
+
+    @strawberry.mutation
+    async def auth(self) -> graphql_mfa.Mutation:
+        return graphql_mfa.Mutation()
+
+
 @asynccontextmanager
 async def running(mfa: GraphQLMFA, clock: Clock) -> AsyncIterator[Api]:
     app = FastAPI()
@@ -38,19 +47,21 @@ async def running(mfa: GraphQLMFA, clock: Clock) -> AsyncIterator[Api]:
 
 
 @pytest.mark.parametrize(
-    "selections",
+    ("root", "selections"),
     [
-        f"auth {{ a: {LOGIN} b: {LOGIN} }}",
-        f"a: auth {{ {LOGIN} }} b: auth {{ {LOGIN} }}",
-        f"auth {{ {LOGIN} }} {LOGIN}",
-        f"auth {{ ...on Mutation {{ a: {LOGIN} }} auth {{ b: {LOGIN} }} }}",
+        (Namespaces, f"auth {{ a: {LOGIN} b: {LOGIN} }}"),
+        (Namespaces, f"a: auth {{ {LOGIN} }} b: auth {{ {LOGIN} }}"),
+        (Namespaces, f"auth {{ {LOGIN} }} {LOGIN}"),
+        (Namespaces, f"auth {{ ...on Mutation {{ a: {LOGIN} }} auth {{ b: {LOGIN} }} }}"),
+        (Namespace, f"auth {{ a: {LOGIN} b: {LOGIN} }}"),
+        (Namespace, f"a: auth {{ {LOGIN} }} b: auth {{ {LOGIN} }}"),
     ],
-    ids=["in one", "in two", "inside and beside", "nested"],
+    ids=["in one", "in two", "inside and beside", "nested", "in one, and nowhere else", "in two, and nowhere else"],
 )
 async def test_many_guesses_under_a_nested_field_of_the_host(
-    make_settings: Callable[..., Settings], clock: Clock, selections: str
+    make_settings: Callable[..., Settings], clock: Clock, root: type, selections: str
 ) -> None:
-    mfa = GraphQLMFA(make_settings(), clock=clock, mutation=Namespaces)
+    mfa = GraphQLMFA(make_settings(), clock=clock, mutation=root)
     async with running(mfa, clock) as api:
         refused = messages(await api.send(f"mutation {{ {selections} }}"))
         allowed = (await api.send(f"mutation {{ auth {{ {LOGIN} }} }}")).json()
@@ -73,10 +84,11 @@ class Leading(graphql_mfa.Query):
         return Wrapper()
 
 
-def test_mutation_reachable_from_a_query_of_the_host(make_settings: Callable[..., Settings]) -> None:
+@pytest.mark.parametrize("root", [graphql_mfa.Mutation, Namespaces, Namespace])
+def test_mutation_reachable_from_a_query_of_the_host(make_settings: Callable[..., Settings], root: type) -> None:
     """It would run by GET: by a link, from any site."""
     with pytest.raises(ValueError, match="A query exposes the mutations, through the type Mutation"):
-        GraphQLMFA(make_settings(), query=Leading)
+        GraphQLMFA(make_settings(), query=Leading, mutation=root)
 
 
 @pytest.mark.parametrize(
