@@ -4,16 +4,29 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime
 from enum import auto
+from typing import Self
 from uuid import UUID
 
 from graphql_mfa.core import Described
 from graphql_mfa.core.accounts import FactorKind
 
 _VERSION_AND_VARIANT = (7 << 76) | (0b10 << 62)
+_MOST_PER_HOUR = 10
 
 
 class SecurityEventKind(Described):
     """What happened to an account. New values may be added."""
+
+    most_per_hour: int | None
+    """Events of this kind recorded per account and hour; None is no limit.
+
+    Kinds that others can cause are limited, so a stranger, or the thief of one factor, can't bury other events.
+    """
+
+    def __new__(cls, value: str, description: str, most_per_hour: int | None = None) -> Self:
+        member = str.__new__(cls, value)
+        member._value_, member.description, member.most_per_hour = value, description, most_per_hour
+        return member
 
     REGISTERED = auto(), "The account was created."
     ENROLLMENT_CONFIRMED = auto(), "The account's first factor was verified: its enrollment is complete."
@@ -22,13 +35,14 @@ class SecurityEventKind(Described):
         auto(),
         "A second factor was wrong: after the right password, in a password reset with a valid recovery code, or in a "
         "session. Also: the current password was wrong in `changePassword`.",
+        _MOST_PER_HOUR,
     )
     PASSWORDS_REFUSED = (
         auto(),
         "Wrong passwords, or password resets with wrong codes, were refused since the last sign-in; `count` says how "
         "many. Recorded by the next sign-in that succeeds, with its address and User-Agent.",
     )
-    OTP_REPLAYED = auto(), "A one-time code was sent a second time, and refused."
+    OTP_REPLAYED = auto(), "A one-time code was sent a second time, and refused.", _MOST_PER_HOUR
     FACTOR_DISABLED = auto(), "Too many wrong codes: one-time codes were switched off."
     FACTOR_ENABLED = auto(), "One-time codes were switched on again."
     RECOVERY_CODE_USED = auto(), "A recovery code was used up."
@@ -41,6 +55,7 @@ class SecurityEventKind(Described):
         auto(),
         "The sign counter of a passkey went back, so there may be a copy of it. It was refused, unless it is a synced "
         "one.",
+        _MOST_PER_HOUR,
     )
     PASSWORD_CHANGED = auto(), "The password was changed by its owner."
     PASSWORD_RESET = auto(), "A new password was set without the old one."
@@ -49,6 +64,7 @@ class SecurityEventKind(Described):
         auto(),
         "A refresh token was used a second time, so it may have been stolen. Its session was ended; or, if another "
         "client used it within seconds of the first, that client was refused and the session continues.",
+        _MOST_PER_HOUR,
     )
     ACCOUNT_DELETED = auto(), "The owner deleted the account."
     IMPORTED_BY_OPERATOR = auto(), "An operator imported the account from another system."
@@ -65,25 +81,6 @@ class SecurityEventKind(Described):
     def type(self) -> str:
         """Its name in webhooks."""
         return f"user.{self.lower()}"
-
-    @property
-    def most_per_hour(self) -> int | None:
-        """Events of this kind recorded per account and hour; None is no limit.
-
-        Kinds that others can cause are limited, so a stranger, or the thief of one factor, can't bury other events.
-        """
-        return _MOST_PER_HOUR if self in _CAUSED_BY_OTHERS else None
-
-
-_MOST_PER_HOUR = 10
-_CAUSED_BY_OTHERS = frozenset(
-    {
-        SecurityEventKind.SIGN_IN_FAILED,
-        SecurityEventKind.OTP_REPLAYED,
-        SecurityEventKind.PASSKEY_COUNTER_REGRESSED,
-        SecurityEventKind.REFRESH_TOKEN_REUSED,
-    }
-)
 
 
 @dataclass(frozen=True)

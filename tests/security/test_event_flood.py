@@ -14,7 +14,9 @@ from tests.api_client import Api
 from tests.authenticator import code_at
 from tests.clock import WAIT, Clock
 from tests.conftest import Connect, on_each_engine
+from tests.passkeys import PASSKEYS, sign_in
 from tests.security.attacks import NO_RECOVERY_CODE, WRONG_PASSWORD, at_once, events_of, kinds, scalar
+from tests.security.passkey_attacks import member_with_passkey
 
 pytestmark = on_each_engine
 
@@ -100,6 +102,19 @@ async def test_a_used_refresh_token_sent_from_everywhere_is_recorded_ten_times_a
         answer = await connect(app, f"203.0.113.{place}").refresh(member.refresh_token)
         assert answer["__typename"] == "SessionExpired"
     assert (await events_of(services))["REFRESH_TOKEN_REUSED"] == MOST_PER_HOUR
+
+
+async def test_a_copied_passkey_that_signs_in_without_end_is_recorded_ten_times_an_hour(
+    run_app: RunApp, connect: Connect
+) -> None:
+    """A synced one, whose copies are accepted."""
+    async with run_app(**PASSKEYS) as app:
+        api = connect(app)
+        _, key = await member_with_passkey(api, counter=100, synced=True)
+        for _ in range(15):
+            key.counter = 1
+            assert (await sign_in(api, key))["__typename"] == "SignedIn"
+        assert (await events_of(app.state.services))["PASSKEY_COUNTER_REGRESSED"] == MOST_PER_HOUR
 
 
 # --------------------------------------------------------------------------------------------------- a code seen
