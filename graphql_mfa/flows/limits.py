@@ -23,6 +23,11 @@ OTP_BACKOFF = Backoff(timedelta(minutes=1), timedelta(hours=1))
 SESSION_REFRESHES = Limit(*Rate.parse("120/10m"))
 """Refreshes of one session, counted in its row. Clients with several tabs stay far below one in five seconds."""
 
+# Attempts that are counted per account and address.
+_LOGIN = "login"
+_PASSWORD_RESET = "password reset"
+_RECOVERY_CODE = "recovery code"
+_KNOWN_PASSKEY = "known passkey"
 _PASSWORD_BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=15))
 _NEW_ADDRESSES_BACKOFF = Backoff(timedelta(minutes=1), timedelta(minutes=1))
 _RECOVERY_CODES = Rate.parse("10/5m")
@@ -48,12 +53,12 @@ def login(settings: Settings, name: str, client: Client, candidate: LoginCandida
     Logins per address are limited too, successful ones included. Alternatives as in `_guesses_by_name`.
     """
     logins = Limit(*settings.login_address_total, counts_successes=True)
-    return _guesses_by_name(settings, "login", name, client, candidate, per_address={"logins of address": logins})
+    return _guesses_by_name(settings, _LOGIN, name, client, candidate, per_address={"logins of address": logins})
 
 
 def recovery_code(user_id: UUID, address: str) -> Limits:
     """Wrong recovery codes per account and address, so that a thief of the password can't lock the owner out."""
-    return {_key("recovery code", str(user_id), address): Limit(*_RECOVERY_CODES)}
+    return {_own(_RECOVERY_CODE, str(user_id), address): Limit(*_RECOVERY_CODES)}
 
 
 def passkey_answers(settings: Settings, address: str) -> dict[bytes, Limit]:
@@ -69,15 +74,15 @@ def passkey_sign_in(settings: Settings, client: Client, known_owner: UUID | None
     """
     answers, refused = passkey_answers(settings, client.address), Limit(*_PASSKEY_SIGN_INS)
     usual = answers | _per_address("passkey", client.address, refused)
-    known = answers | _per_address("known passkey", client.address, refused, factor=_KNOWN_ACCOUNTS_FACTOR)
-    own = _key("known passkey", str(known_owner), client.address)
+    known = answers | _per_address(_KNOWN_PASSKEY, client.address, refused, factor=_KNOWN_ACCOUNTS_FACTOR)
+    own = _own(_KNOWN_PASSKEY, str(known_owner), client.address)
     failures = 0 if known_owner is None or client.shares_address else _FAILURES_AT_A_KNOWN_ADDRESS
     return [known | {own: replace(refused, attempts=failures)}, usual]
 
 
 def enrollment_restart(user_id: UUID) -> Limits:
     """New TOTP secrets per account."""
-    return {_key("enrollment restart", str(user_id)): Limit(*_ENROLLMENT_RESTARTS)}
+    return {_restarts(user_id): Limit(*_ENROLLMENT_RESTARTS)}
 
 
 def account_changes(settings: Settings, session_id: UUID) -> Limits:
@@ -97,7 +102,7 @@ def current_password(settings: Settings, session_id: UUID) -> Limits:
 
 def password_reset(settings: Settings, name: str, client: Client, candidate: LoginCandidate | None) -> Sequence[Limits]:
     """Refused resets, limited like wrong passwords but counted apart from them."""
-    return _guesses_by_name(settings, "password reset", name, client, candidate, per_address={})
+    return _guesses_by_name(settings, _PASSWORD_RESET, name, client, candidate, per_address={})
 
 
 def refused_passwords(name: str) -> bytes:
@@ -107,13 +112,12 @@ def refused_passwords(name: str) -> bytes:
 
 def of_account(user_id: UUID, name: str, addresses: list[str]) -> list[bytes]:
     """The keys that an account may be counted under at these addresses, and at new ones together."""
+    by_name = [(what, name) for what in (_LOGIN, _PASSWORD_RESET)]
+    by_id = [(what, str(user_id)) for what in (_RECOVERY_CODE, _KNOWN_PASSKEY)]
     return [
-        _key("login strangers", name),
-        _key("enrollment restart", str(user_id)),
-        *(_key("login", name, address) for address in addresses),
-        *(_key("recovery code", str(user_id), address) for address in addresses),
-        _key("password reset strangers", name),
-        *(_key("password reset", name, address) for address in addresses),
+        _restarts(user_id),
+        *(_strangers(what, name) for what, name in by_name),
+        *(_own(what, whose, address) for what, whose in by_name + by_id for address in addresses),
     ]
 
 
@@ -132,7 +136,7 @@ def _guesses_by_name(
     covers the account's first failures only, and has higher limits for all known accounts of the address together.
     """
     address = client.address
-    own = _key(what, name, address)
+    own = _own(what, name, address)
     per_address = {f"{what} address": Limit(*settings.login_address_attempts), **per_address}
     # Only counts: its limit is never reached. An account's row is kept for the owner's next sign-in; that of a name
     # without a confirmed account expires like the other rows, so invented names don't fill the table.
@@ -143,7 +147,7 @@ def _guesses_by_name(
     for key, limit in per_address.items():
         usual |= _per_address(key, address, limit)
     if candidate is None or not candidate.knows_address:
-        usual[_key(f"{what} strangers", name)] = Limit(
+        usual[_strangers(what, name)] = Limit(
             *settings.login_stranger_attempts, _NEW_ADDRESSES_BACKOFF, new_addresses=True
         )
         return [usual]
@@ -167,6 +171,19 @@ def _per_address(what: str, address: str, limit: Limit, factor: int = 1) -> dict
 
 def _wrong_passwords(settings: Settings) -> Limit:
     return Limit(*settings.login_attempts, _PASSWORD_BACKOFF)
+
+
+def _own(what: str, whose: str, address: str) -> bytes:
+    """The key of an account's attempts at an address. whose: its name or id."""
+    return _key(what, whose, address)
+
+
+def _strangers(what: str, name: str) -> bytes:
+    return _key(f"{what} strangers", name)
+
+
+def _restarts(user_id: UUID) -> bytes:
+    return _key("enrollment restart", str(user_id))
 
 
 def _key(*parts: str) -> bytes:
