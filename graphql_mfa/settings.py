@@ -308,7 +308,7 @@ class Settings(
         """Arguments, then the environment."""
         for name in {*FORMER_NAMES, *FIXED_VALUES} & init_settings().keys():
             category = DeprecationWarning if name in FORMER_NAMES else UserWarning
-            warnings.warn(deprecation(name), category, stacklevel=3)
+            warnings.warn(deprecation(name), category, stacklevel=4)
         return init_settings, EnvironmentSource(settings_cls)
 
     def for_development(self, port: int) -> Self:

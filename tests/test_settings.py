@@ -152,8 +152,9 @@ def test_a_rate_with_a_window_ignores_the_former_variable(monkeypatch: pytest.Mo
 
 
 def test_a_former_name_still_works_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.warns(DeprecationWarning, match="GRAPHQL_MFA_HASHING_PLACES"):
+    with pytest.warns(DeprecationWarning, match="GRAPHQL_MFA_HASHING_PLACES") as warned:
         assert settings(hashing_places=7).hashing_slots == 7
+    assert [warning.filename for warning in warned] == [__file__], "the line that a filter shows"
     monkeypatch.setenv("GRAPHQL_MFA_HASHING_PLACES", "7")
     assert settings().hashing_slots == 7
     assert environment_warnings(Settings) == [
