@@ -7,7 +7,6 @@ import strawberry
 from graphql_mfa.api.mutation import INPUT, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.passkeys import (
-    PasskeyAnswer,
     begin_passkey_login,
     begin_passkey_registration,
     finish_passkey_login,
@@ -100,8 +99,7 @@ class PasskeyMutation:
     async def finish_passkey_registration(
         self, info: Info, input: Annotated[FinishPasskeyRegistrationInput, INPUT]
     ) -> FinishPasskeyRegistrationResult:
-        answer = PasskeyAnswer(input.ceremony_token, input.credential)
-        return await finish_passkey_registration(info.context.call, answer, given(input.name))
+        return await finish_passkey_registration(info.context.call, input, given(input.name))
 
     @mutation(
         takes_secret=True,
@@ -117,8 +115,7 @@ class PasskeyMutation:
     async def finish_passkey_login(
         self, info: Info, input: Annotated[FinishPasskeyLoginInput, INPUT]
     ) -> FinishPasskeyLoginResult:
-        answer = PasskeyAnswer(input.ceremony_token, input.credential)
-        return await finish_passkey_login(info.context.call, answer)
+        return await finish_passkey_login(info.context.call, input)
 
     @mutation(description="Rename a passkey.")
     async def rename_passkey(self, info: Info, input: Annotated[RenamePasskeyInput, INPUT]) -> RenamePasskeyResult:

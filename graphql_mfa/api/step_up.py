@@ -7,7 +7,6 @@ import strawberry
 from graphql_mfa.api.mutation import INPUT, SPELLING, mutation
 from graphql_mfa.api.passkeys import CREDENTIAL
 from graphql_mfa.context import Info
-from graphql_mfa.flows.passkeys import PasskeyAnswer
 from graphql_mfa.flows.step_up import begin_passkey_reauthentication, reauthenticate
 from graphql_mfa.types.passkeys import WebAuthnJSON
 from graphql_mfa.types.step_up import BeginPasskeyReauthenticationResult, ReauthenticateResult
@@ -40,12 +39,11 @@ class StepUpMutation:
         "refresh token stays the same.",
     )
     async def reauthenticate(self, info: Info, input: Annotated[ReauthenticateInput, INPUT]) -> ReauthenticateResult:
-        passkey = input.passkey.value if input.passkey else None
         return await reauthenticate(
             info.context.call,
             otp=input.otp.value if input.otp else None,
             recovery_code=input.recovery_code.value if input.recovery_code else None,
-            passkey=PasskeyAnswer(passkey.ceremony_token, passkey.credential) if passkey else None,
+            passkey=input.passkey.value if input.passkey else None,
         )
 
     @mutation(

@@ -2,9 +2,9 @@
 
 import logging
 import secrets
-from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
+from typing import Protocol
 from uuid import uuid4
 
 from graphql_mfa.core.accounts import FactorKind, Proof
@@ -67,12 +67,15 @@ from graphql_mfa.types.sign_in import (
 _log = logging.getLogger("graphql_mfa")
 
 
-@dataclass(frozen=True)
-class PasskeyAnswer:
-    """A client's answer to a ceremony. credential: unchecked JSON."""
+class PasskeyAnswer(Protocol):
+    """A client's answer to a ceremony: an input of the schema."""
 
-    ceremony_token: str
-    credential: object
+    @property
+    def ceremony_token(self) -> str: ...
+
+    @property
+    def credential(self) -> object:
+        """Unchecked JSON."""
 
 
 def session_digest(caller: Caller) -> bytes:
