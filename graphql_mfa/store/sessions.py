@@ -159,14 +159,14 @@ _ROTATED = (
     "refreshes",
     "refresh_window_ends_at",
 )
-_ROTATE = _UPDATE.where(SessionRow.refresh_digest == bindparam("old_digest"))
+_ROTATE = _UPDATE.where(SessionRow.refresh_digest == bindparam("old_digest")).returning(SessionRow.id)
 
 
-def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> bool:
-    """Replace a session's current pair, or store that it was issued again. Returns False if it has another pair now."""
+def rotate(connection: Connection, session: StoredSession, rotated: StoredSession) -> None:
+    """Replace the current pair of a session whose row is locked, or store that it was issued again."""
     given = {"session": session.id, "old_digest": session.refresh_digest}
     given |= {name: getattr(rotated, name) for name in _ROTATED}
-    return connection.execute(_ROTATE, given).rowcount == 1
+    connection.execute(_ROTATE, given).one()
 
 
 _FIND_BY_REFRESH_TOKEN = select(

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import NoResultFound
 
 from graphql_mfa.core.accounts import Username, username_key
 from graphql_mfa.store import accounts, purging, recovery_codes, sessions, sign_in, totp
@@ -51,9 +52,15 @@ def a_recovery_code(connection: Connection) -> Attempt:
 
 def a_refresh_token(connection: Connection) -> Attempt:
     rows.add_session(connection, rows.add_user(connection), refresh_digest=OLD, family_digest=FAMILY)
-    session = sessions.lock_by_refresh_token(connection, OLD, FAMILY, NOW)
-    assert session is not None
-    return lambda connection: sessions.rotate(connection, session, replace(session, refresh_digest=NEW))
+
+    def exchange(connection: Connection) -> bool:
+        session = sessions.lock_by_refresh_token(connection, OLD, FAMILY, NOW)
+        if session is None or session.refresh_digest != OLD:
+            return False
+        sessions.rotate(connection, session, replace(session, refresh_digest=NEW))
+        return True
+
+    return exchange
 
 
 def a_name(connection: Connection) -> Attempt:
@@ -210,10 +217,13 @@ async def test_a_rotated_session_is_found_by_its_new_token_and_by_its_family(dat
         assert session is not None
         now = NOW + timedelta(minutes=5)
         rotated = replace(session, refresh_digest=NEW, family_digest=FAMILY, generation=1, refreshed_at=now)
-        assert sessions.rotate(connection, session, rotated)
+        sessions.rotate(connection, session, rotated)
         for token, family in ((NEW, NONE), (NONE, FAMILY)):
             assert sessions.lock_by_refresh_token(connection, token, family, now) == rotated
         assert sessions.lock_by_refresh_token(connection, OLD, NONE, now) is None
+
+        with pytest.raises(NoResultFound):
+            sessions.rotate(connection, session, rotated)
 
     await database.write(rotate)
 
