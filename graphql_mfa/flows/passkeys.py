@@ -28,11 +28,16 @@ from graphql_mfa.core.passkeys import (
 )
 from graphql_mfa.core.security_events import SecurityEventKind
 from graphql_mfa.core.throttling import Refusal
-from graphql_mfa.core.tokens import Purpose, token_digest
 from graphql_mfa.flows import limits
 from graphql_mfa.flows.second_factors import factor_removed, is_last_factor
 from graphql_mfa.flows.sessions import asking_for_claims
-from graphql_mfa.flows.sign_in import complete_sign_in, confirm_enrollment, refuse_enrollment, run_with_challenge
+from graphql_mfa.flows.sign_in import (
+    complete_sign_in,
+    confirm_enrollment,
+    refuse_enrollment,
+    run_with_challenge,
+    run_with_challenge_of_digest,
+)
 from graphql_mfa.flows.signed_in import Caller, run_as_user, run_rate_limited, run_with_recent_mfa
 from graphql_mfa.services import Call, Services, Transaction
 from graphql_mfa.store import accounts, passkeys, sign_in, throttles, totp
@@ -81,6 +86,17 @@ class PasskeyAnswer(Protocol):
 def session_digest(caller: Caller) -> bytes:
     """A digest that binds a ceremony to a session, until the account's password changes."""
     return sha256(caller.session.id.bytes + caller.user.password_hash.encode()).digest()
+
+
+def open_ceremony(
+    services: Services, answer: PasskeyAnswer, *purposes: CeremonyPurpose
+) -> tuple[RelyingParty, Ceremony] | None:
+    """The ceremony that is answered; None unless it is one of these purposes and passkeys are on."""
+    party = services.settings.relying_party
+    ceremony = Ceremony.of_token(services.key_ring, answer.ceremony_token)
+    if party is None or ceremony is None or ceremony.purpose not in purposes:
+        return None
+    return party, ceremony
 
 
 def use_ceremony(transaction: Transaction, ceremony: Ceremony) -> bool:
@@ -148,7 +164,7 @@ async def begin_passkey_login(call: Call, challenge_token: str | None) -> BeginP
             )
             return authentication_ceremony(transaction, ceremony, verification=False)
 
-        return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), begin)
+        return await run_with_challenge(call, challenge_token, begin)
     services = call.services
     party = services.settings.relying_party
     if party is None:
@@ -164,16 +180,14 @@ async def begin_passkey_login(call: Call, challenge_token: str | None) -> BeginP
 @asking_for_claims
 async def finish_passkey_login(call: Call, answer: PasskeyAnswer) -> FinishPasskeyLoginResult:
     """Check the answer of a passkey, and open a session."""
-    ceremony = Ceremony.of_token(call.services.key_ring, answer.ceremony_token)
-    party = call.services.settings.relying_party
-    if party is None or ceremony is None:
+    opened = open_ceremony(call.services, answer, CeremonyPurpose.SIGN_IN, CeremonyPurpose.SECOND_FACTOR)
+    if opened is None:
         return ChallengeExpired()
+    party, ceremony = opened
     if ceremony.purpose is CeremonyPurpose.SIGN_IN:
         return await call.write(
             lambda transaction: _sign_in_by_passkey_alone(transaction, party, ceremony, answer.credential)
         )
-    if ceremony.purpose is not CeremonyPurpose.SECOND_FACTOR:
-        return ChallengeExpired()
 
     def verify(transaction: Transaction, challenge: LockedChallenge) -> FinishPasskeyLoginResult:
         user = challenge.user
@@ -186,7 +200,7 @@ async def finish_passkey_login(call: Call, answer: PasskeyAnswer) -> FinishPassk
             return verified
         return complete_sign_in(transaction, user, verified, challenge)
 
-    return await run_with_challenge(call, ceremony.bound_to, verify)
+    return await run_with_challenge_of_digest(call, ceremony.bound_to, verify)
 
 
 def _sign_in_by_passkey_alone(
@@ -252,7 +266,7 @@ async def begin_passkey_registration(
 
     if challenge_token is None:
         return await run_with_recent_mfa(call, add)
-    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), enroll)
+    return await run_with_challenge(call, challenge_token, enroll)
 
 
 @asking_for_claims
@@ -263,10 +277,10 @@ async def finish_passkey_registration(
     shown_name = None if name is None else parse_factor_name(name)
     if isinstance(shown_name, Problem):
         return InvalidInput.of({"name": shown_name})
-    ceremony = Ceremony.of_token(call.services.key_ring, answer.ceremony_token)
-    party = call.services.settings.relying_party
-    if party is None or ceremony is None:
+    opened = open_ceremony(call.services, answer, CeremonyPurpose.ADD, CeremonyPurpose.ENROLL)
+    if opened is None:
         return ChallengeExpired()
+    party, ceremony = opened
 
     def store(transaction: Transaction, user: StoredUser) -> StoredPasskey | PasskeyRejected | TooManyPasskeys:
         connection = transaction.connection
@@ -308,14 +322,12 @@ async def finish_passkey_registration(
 
     if ceremony.purpose is CeremonyPurpose.ADD:
         return await run_rate_limited(call, add)
-    if ceremony.purpose is not CeremonyPurpose.ENROLL or ceremony.user_id is None:
-        return ChallengeExpired()
-    outcome: FinishPasskeyRegistrationResult = await run_with_challenge(call, ceremony.bound_to, enroll)
-    if isinstance(outcome, ChallengeExpired) and ceremony.expires_at > call.services.clock():
-        user_id = ceremony.user_id
-        if await call.services.database.read(lambda connection: accounts.is_enabled(connection, user_id)):
-            return AlreadyEnrolled()
-    return outcome
+    outcome: FinishPasskeyRegistrationResult = await run_with_challenge_of_digest(call, ceremony.bound_to, enroll)
+    user_id = ceremony.user_id
+    if user_id is None or not isinstance(outcome, ChallengeExpired) or ceremony.expires_at <= call.services.clock():
+        return outcome
+    is_enrolled = await call.services.database.read(lambda connection: accounts.is_enabled(connection, user_id))
+    return AlreadyEnrolled() if is_enrolled else outcome
 
 
 async def rename_passkey(call: Call, id: str, name: str) -> RenamePasskeyResult:

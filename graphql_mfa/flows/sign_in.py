@@ -123,7 +123,7 @@ async def verify_otp(call: Call, challenge_token: str, otp: str) -> VerifyOtpRes
             return confirm_enrollment(transaction, challenge, answer)
         return complete_sign_in(transaction, user, answer, challenge)
 
-    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), verify)
+    return await run_with_challenge(call, challenge_token, verify)
 
 
 def confirm_enrollment(transaction: Transaction, challenge: LockedChallenge, proof: Proof) -> EnrollmentConfirmed:
@@ -178,7 +178,7 @@ async def verify_recovery_code(call: Call, challenge_token: str, recovery_code: 
         user = replace(user, account=accounts.find(connection, user.id))
         return complete_sign_in(transaction, user, answer, challenge)
 
-    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), verify)
+    return await run_with_challenge(call, challenge_token, verify)
 
 
 async def restart_enrollment(call: Call, challenge_token: str, enrollment_code: str | None) -> RestartEnrollmentResult:
@@ -208,7 +208,7 @@ async def restart_enrollment(call: Call, challenge_token: str, enrollment_code: 
         )
         return EnrollmentRestarted(enrollment=enrollment, challenge=issued)
 
-    return await run_with_challenge(call, token_digest(Purpose.CHALLENGE, challenge_token), restart)
+    return await run_with_challenge(call, challenge_token, restart)
 
 
 def refuse_enrollment(
@@ -257,15 +257,22 @@ def issue_challenge(
 
 
 async def run_with_challenge(
-    call: Call, digest: bytes | None, use_case: Callable[[Transaction, LockedChallenge], T]
+    call: Call, challenge_token: str, use_case: Callable[[Transaction, LockedChallenge], T]
 ) -> T | ChallengeExpired:
-    """Run a transaction that locks the open challenge of that digest, and its account, first."""
-    if digest is None:
+    """Run a transaction that locks the open challenge of that token, and its account, first."""
+    return await run_with_challenge_of_digest(call, token_digest(Purpose.CHALLENGE, challenge_token), use_case)
+
+
+async def run_with_challenge_of_digest(
+    call: Call, challenge_digest: bytes | None, use_case: Callable[[Transaction, LockedChallenge], T]
+) -> T | ChallengeExpired:
+    """Run a transaction that locks the open challenge whose token has that digest, and its account, first."""
+    if challenge_digest is None:
         return ChallengeExpired()
 
     def run(transaction: Transaction) -> T | ChallengeExpired:
         connection, now = transaction.connection, transaction.now
-        challenge = sign_in.lock_by_challenge(connection, digest, now, limits.CHALLENGE_ATTEMPTS)
+        challenge = sign_in.lock_by_challenge(connection, challenge_digest, now, limits.CHALLENGE_ATTEMPTS)
         return ChallengeExpired() if challenge is None else use_case(transaction, challenge)
 
     return await call.write(run)

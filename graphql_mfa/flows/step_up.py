@@ -9,6 +9,7 @@ from graphql_mfa.flows.passkeys import (
     PasskeyAnswer,
     answer_with_passkey,
     authentication_ceremony,
+    open_ceremony,
     session_digest,
     use_ceremony,
 )
@@ -62,10 +63,10 @@ async def begin_passkey_reauthentication(call: Call) -> BeginPasskeyReauthentica
 def _answer_with_passkey(
     transaction: Transaction, caller: Caller, answer: PasskeyAnswer
 ) -> Proof | ChallengeExpired | PasskeyRejected | UserVerificationRequired:
-    ceremony = Ceremony.of_token(transaction.services.key_ring, answer.ceremony_token)
-    party = transaction.services.settings.relying_party
-    if party is None or ceremony is None or ceremony.purpose is not CeremonyPurpose.STEP_UP:
+    opened = open_ceremony(transaction.services, answer, CeremonyPurpose.STEP_UP)
+    if opened is None:
         return ChallengeExpired()
+    party, ceremony = opened
     if ceremony.bound_to != session_digest(caller) or not use_ceremony(transaction, ceremony):
         return ChallengeExpired()
     verified = answer_with_passkey(
