@@ -10,6 +10,11 @@ from strawberry.schema.schema_converter import GraphQLCoreConverter
 _TAKES_SECRET = "graphql_mfa.takes_secret"
 SPELLING = "digits of any script; spaces, dashes, dots, quotes and invisible characters are ignored."
 """For descriptions: the accepted spellings of codes."""
+ENROLLMENT_CODE = (
+    "Issued by an operator; required for imported or reset accounts until their first factor is confirmed. Accepted in "
+    "the same spellings as recovery codes."
+)
+"""The description of `enrollmentCode`."""
 INPUT = strawberry.argument(description="The input.")
 _NEEDS_RECENT_FACTOR = "Requires a second factor verified within the last five minutes: see `reauthenticate`."
 

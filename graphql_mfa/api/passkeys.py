@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, given, mutation
+from graphql_mfa.api.mutation import ENROLLMENT_CODE, INPUT, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.passkeys import (
     begin_passkey_login,
@@ -33,11 +33,7 @@ class BeginPasskeyRegistrationInput:
         default=strawberry.UNSET,
         description="`Challenge.token`, while enrollment is pending: the passkey becomes the account's first factor.",
     )
-    enrollment_code: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Issued by an operator; required for imported or reset accounts until their first factor is "
-        "confirmed. Accepted in the same spellings as recovery codes.",
-    )
+    enrollment_code: str | None = strawberry.field(default=strawberry.UNSET, description=ENROLLMENT_CODE)
     conditional: bool = strawberry.field(
         default=False,
         description='For `mediation: "conditional"`: the browser adds the passkey without a dialogue, right after a '

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import strawberry
 
-from graphql_mfa.api.mutation import INPUT, SPELLING, given, mutation
+from graphql_mfa.api.mutation import ENROLLMENT_CODE, INPUT, SPELLING, given, mutation
 from graphql_mfa.context import Info
 from graphql_mfa.flows.sign_in import login, restart_enrollment, verify_otp, verify_recovery_code
 from graphql_mfa.types.sign_in import LoginResult, RestartEnrollmentResult, VerifyOtpResult, VerifyRecoveryCodeResult
@@ -36,11 +36,7 @@ class VerifyRecoveryCodeInput:
 @strawberry.input(description="The enrollment to restart.")
 class RestartEnrollmentInput:
     challenge_token: str = strawberry.field(description="`Challenge.token`, from `registerUser` or `login`.")
-    enrollment_code: str | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="Issued by an operator; required for imported or reset accounts until their first factor is "
-        "confirmed. Accepted in the same spellings as recovery codes.",
-    )
+    enrollment_code: str | None = strawberry.field(default=strawberry.UNSET, description=ENROLLMENT_CODE)
 
 
 @strawberry.type
