@@ -1,6 +1,5 @@
 """The sign-in form that docs/clients.md has to copy, compiled as it stands there, in a real browser."""
 
-import re
 import secrets
 import sqlite3
 import subprocess
@@ -16,12 +15,12 @@ import pytest
 from tests.conftest import Server
 from tests.slow.browser.conftest import Serve
 from tests.slow.npm import install, npm
+from tests.slow.snippets import ROOT, snippets_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 TOOLS = Path(__file__).parent
-ROOT = TOOLS.parents[2]
 PASSWORD = "four-otters-row-upstream"
 TSC = "tsc --strict --noEmit --target es2022 --module esnext --moduleResolution bundler --jsx react-jsx src/main.tsx"
 ESBUILD = "esbuild src/main.tsx --bundle --jsx=automatic --outfile=app.js"
@@ -38,19 +37,14 @@ def copy_snippets(folder: Path) -> None:
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "schema.graphql").write_text((ROOT / "schema.graphql").read_text())
     (folder / "src").mkdir()
-    page = (ROOT / "docs" / "clients.md").read_text()
-    session, apollo = (
-        page.split(f"\n## {title}\n")[1].split("\n## ")[0]
-        for title in ("A browser app, with fetch", "React, with Apollo Client")
-    )
-    for name, text in re.findall(r"```tsx?\n// (\S+)\n(.*?)```", session + apollo, re.DOTALL):
+    for name, text in snippets_of("A browser app, with fetch", "React, with Apollo Client").items():
         if name != "vite.config.ts":
             (folder / ("" if name == "codegen.ts" else "src") / name).write_text(text)
 
 
-def compile_snippets(folder: Path, *, fails: bool = False) -> str:
+def compile_snippets(folder: Path, *more: str, fails: bool = False) -> str:
     npm(folder, "exec", "--", "graphql-codegen")
-    return npm(folder, "exec", "--", *TSC.split(), fails=fails)
+    return npm(folder, "exec", "--", *TSC.split(), *more, fails=fails)
 
 
 @pytest.fixture(scope="session")
