@@ -61,6 +61,47 @@ def test_every_markdown_table_has_a_header(subtests: pytest.Subtests) -> None:
             assert [table for table in tables if not re.search(r"\n\|[-|: ]+\|$", table)] == []
 
 
+def anchors_of(page: Path) -> set[str]:
+    """The fragments that GitHub gives to a page's headings. A repeated heading gets a number."""
+    text = re.sub(r"^( *)```.*?^\1```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    anchors: list[str] = []
+    for heading in re.findall(r"^#+ (.+?)\s*$", text, re.MULTILINE):
+        shown = re.sub(r"\[(.+?)\]\(.*?\)", r"\1", heading)
+        anchors.append(re.sub(r"[^\w -]", "", shown.lower()).replace(" ", "-"))
+    return {
+        f"{anchor}-{before}" if (before := anchors[:place].count(anchor)) else anchor
+        for place, anchor in enumerate(anchors)
+    }
+
+
+def test_anchors_follow_the_rule_of_github(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# Errors, request ids, rate limits\n\n## `graphql-mfa serve` \u2013 the proxy\n\n### [A link](https://a.example)\n"
+        "```sh\n# a comment\n```\n## Speed\n## Speed\n## snake_case\n"
+    )
+    assert anchors_of(page) == {
+        "errors-request-ids-rate-limits",
+        "graphql-mfa-serve--the-proxy",
+        "a-link",
+        "speed",
+        "speed-1",
+        "snake_case",
+    }
+
+
+def test_every_link_to_a_heading_names_one(subtests: pytest.Subtests) -> None:
+    found = 0
+    for page in PAGES:
+        with subtests.test(page.name):
+            links = re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text())
+            found += len(links)
+            assert [
+                (to, anchor) for to, anchor in links if anchor not in anchors_of(page.parent / to if to else page)
+            ] == []
+    assert found > 0
+
+
 def test_every_link_and_test_named_in_a_page_exists(subtests: pytest.Subtests) -> None:
     tests = "".join(file.read_text() for file in (ROOT / "tests").rglob("test_*.py"))
     tests += (ROOT / "CONTRIBUTING.md").read_text()  # its worked example defines one
@@ -68,7 +109,7 @@ def test_every_link_and_test_named_in_a_page_exists(subtests: pytest.Subtests) -
     for page in PAGES:
         with subtests.test(page.name):
             text = page.read_text()
-            links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+            links = [link for link in re.findall(r"\]\(([^)#]+)[)#]", text) if "://" not in link]
             assert [link for link in links if not (page.parent / link).exists()] == []
             named = re.findall(r"`(tests(?:/[\w.]+)+)", text)
             assert [name for name in named if not (ROOT / name).exists()] == []
