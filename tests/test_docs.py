@@ -1,15 +1,23 @@
 """The documentation that can be compared with the code is compared."""
 
 import re
+import shlex
+from argparse import ArgumentParser
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from fastapi import FastAPI
 from graphql import build_schema, parse, validate
 
 from tests.bounds_table import bounds_table
+from tests.conftest import Connect
 from tests.outcomes_table import outcomes_page
 from tests.settings_table import settings_page
 
+RunApp = Callable[..., AbstractAsyncContextManager[FastAPI]]
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("examples/*/README.md")]
 
@@ -52,6 +60,20 @@ def test_every_operation_that_a_page_shows_is_valid(page: str, at_least: int) ->
     operations = re.findall(pattern, (ROOT / page).read_text(), re.DOTALL)
     assert len(operations) >= at_least
     assert [error.message for texts in operations for error in validate(schema, parse("".join(texts)))] == []
+
+
+@pytest.mark.parametrize("transport", ["bearer", "cookie"])
+async def test_the_request_of_the_readme_registers_a_user(run_app: RunApp, connect: Connect, transport: str) -> None:
+    (command,) = re.findall(r"^curl .+", (ROOT / "README.md").read_text(), re.MULTILINE)
+    parser = ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("-H", action="append")
+    parser.add_argument("-d")
+    request = parser.parse_args(shlex.split(command)[1:])
+    headers = dict(header.split(": ") for header in request.H)
+    async with run_app(session_transport=transport) as app:
+        answer = await connect(app).http.post(urlsplit(request.url).path, content=request.d, headers=headers)
+    assert answer.json()["data"]["registerUser"]["__typename"] == "RegisterUserSuccess"
 
 
 def test_every_markdown_table_has_a_header(subtests: pytest.Subtests) -> None:
