@@ -39,7 +39,7 @@ MY_ID = "import('/src/shop.ts').then(({ myId }) => myId())"
 HAND_OVER = "token => new BroadcastChannel('session').postMessage(token)"
 FETCH = """url => import('/src/session.ts')
     .then(({ signedInFetch }) => signedInFetch(url, { headers: { 'Content-Type': 'application/json' } }))
-    .then(({ status }) => status)"""
+    .then(({ status }) => status, () => null)"""
 
 
 @pytest.fixture
@@ -66,27 +66,22 @@ def project(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def vite(project: Path, **targets: str) -> Iterator[str]:
+def vite(project: Path, server_url: str, api_url: str) -> Iterator[str]:
     """The URL of Vite's server with the page's configuration, which forwards to these URLs."""
     config = snippets_of("Your own API")["vite.config.ts"]
-    for documented, used in zip(("http://127.0.0.1:8000", "http://127.0.0.1:4000"), targets.values(), strict=True):
+    for documented, used in (("http://127.0.0.1:8000", server_url), ("http://127.0.0.1:4000", api_url)):
         assert documented in config
         config = config.replace(documented, used)
     (project / "vite.config.ts").write_text(config)
     with reserved_port() as port:
-        pass
-    command = ["node", "node_modules/vite/bin/vite.js", "--host", "127.0.0.1", "--port", str(port), "--strictPort"]
-    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            for line in process.stdout:
-                if found := re.search(r"http://127\.0\.0\.1:\d+", re.sub(r"\x1b\[\d+m", "", line)):
-                    yield found[0]
-                    break
-            else:
-                pytest.fail("Vite did not start")
-        finally:
-            process.terminate()
+        command = ["node", "node_modules/vite/bin/vite.js", "--host", "127.0.0.1", "--port", str(port), "--strictPort"]
+        with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                assert any(str(port) in line for line in process.stdout)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                process.terminate()
 
 
 class AppByVite(App):
@@ -108,7 +103,7 @@ def test_an_own_api_that_refuses_an_expired_token_is_called_again_after_a_refres
     server = serve(GRAPHQL_MFA_SECRET_KEYS=KEY)
     folder = tmp_path / "api"
     folder.mkdir()
-    with own_api(folder, server.url) as api, vite(project, server=server.url, api=api.rstrip("/")) as url:
+    with own_api(folder, server.url) as api, vite(project, server.url, api.rstrip("/")) as url:
         app = AppByVite(page, url)
         app.sign_in()
         user_id = page.evaluate(MY_ID)
@@ -131,11 +126,25 @@ def test_an_own_api_that_refuses_an_expired_token_is_called_again_after_a_refres
             page.evaluate(MY_ID)
 
 
-@pytest.mark.parametrize("exposed", [True, False], ids=["exposed", "hidden"])
-def test_an_own_api_of_another_origin_is_called_again_if_it_exposes_its_refusal(
-    page: "Page", serve: Serve, project: Path, exposed: bool
+@pytest.mark.parametrize(
+    ("options", "missing", "statuses"),
+    [
+        ("", "Access-Control-Allow-Credentials", [401, 200]),
+        ("", "Access-Control-Expose-Headers", [401]),
+        (', credentials: "include"', None, [401, 200]),
+        (', credentials: "include"', "Access-Control-Allow-Credentials", []),
+    ],
+    ids=["without credentials", "refusal not exposed", "with credentials", "credentials not allowed"],
+)
+def test_an_own_api_of_another_origin_is_called_again_with_the_documented_headers(
+    page: "Page", serve: Serve, project: Path, options: str, missing: str | None, statuses: list[int]
 ) -> None:
-    requests: list[str] = []
+    session = project / "src" / "session.ts"
+    sent_with = "fetch(url, { ...options, headers"
+    assert sent_with in session.read_text()
+    session.write_text(session.read_text().replace(sent_with, sent_with + options))
+    assert missing is None or missing in CORS
+    answered: list[int] = []
 
     class OwnApi(BaseHTTPRequestHandler):
         """Refuses the first token as expired."""
@@ -144,14 +153,14 @@ def test_an_own_api_of_another_origin_is_called_again_if_it_exposes_its_refusal(
             self.answer(204)
 
         def do_GET(self) -> None:
-            requests.append(self.headers["Authorization"])
-            self.answer(401 if len(requests) == 1 else 200)
+            answered.append(200 if answered else 401)
+            self.answer(answered[-1])
 
         def answer(self, status: int) -> None:
             self.send_response(status)
             self.send_header("Access-Control-Allow-Origin", url)
             for name, value in CORS.items():
-                if exposed or name != "Access-Control-Expose-Headers":
+                if name != missing:
                     self.send_header(name, value)
             if status == 401:
                 self.send_header("WWW-Authenticate", 'Bearer error="invalid_token"')
@@ -166,11 +175,11 @@ def test_an_own_api_of_another_origin_is_called_again_if_it_exposes_its_refusal(
         thread = Thread(target=own.serve_forever)
         thread.start()
         try:
-            with vite(project, server=server.url, api="http://127.0.0.1:9") as url:
+            with vite(project, server.url, "http://127.0.0.1:9") as url:
                 AppByVite(page, url).sign_in()
-                status = page.evaluate(FETCH, f"http://127.0.0.1:{own.server_port}/")
+                seen = page.evaluate(FETCH, f"http://127.0.0.1:{own.server_port}/")
         finally:
             own.shutdown()
             thread.join()
-    assert status == (200 if exposed else 401)
-    assert len(set(requests)) == len(requests) == (2 if exposed else 1)
+    assert answered == statuses
+    assert seen == (statuses[-1] if statuses else None)
