@@ -499,7 +499,7 @@ async def host(make_settings: Callable[..., Settings], connect: Connect) -> Asyn
 def too_large(response: httpx.Response) -> bool:
     """Whether a limit refused it."""
     errors = response.json().get("errors", [])
-    words = ("at most", "tokens", "longer than", "nest")
+    words = ("at most", "tokens", "longer than", "nested too deep")
     return response.status_code == 413 or any(word in error["message"] for word in words for error in errors)
 
 
