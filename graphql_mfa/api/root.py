@@ -11,8 +11,6 @@ from graphql_mfa.api.sign_in import SignInMutation
 from graphql_mfa.api.step_up import StepUpMutation
 from graphql_mfa.api.totp import TotpMutation
 from graphql_mfa.context import Info
-from graphql_mfa.core.accounts import FactorKind
-from graphql_mfa.core.recovery_codes import RECOVERY_CODE_COUNT
 from graphql_mfa.flows.signed_in import authenticate
 from graphql_mfa.services import Authenticated
 from graphql_mfa.types.accounts import AuthPolicy, User
@@ -34,20 +32,7 @@ class Query:
 
     @strawberry.field(description="The configuration that a sign-in form needs.")
     async def policy(self, info: Info) -> AuthPolicy:
-        settings = info.context.services.settings
-        return AuthPolicy(
-            issuer=settings.issuer,
-            registration_open=settings.registration_open,
-            username_min_length=settings.username_min_length,
-            username_max_length=settings.username_max_length,
-            password_min_length=settings.password_min_length,
-            password_max_length=settings.password_max_length,
-            otp_digits=settings.otp_digits,
-            otp_period=settings.otp_period_seconds,
-            recovery_code_count=RECOVERY_CODE_COUNT,
-            factors=[kind for kind in FactorKind if kind is not FactorKind.PASSKEY or settings.passkey_rp_id],
-            passkey_rp_id=settings.passkey_rp_id,
-        )
+        return AuthPolicy.of(info.context.services.settings)
 
 
 @strawberry.type(description="Write operations. Each returns a union of its outcomes: switch on `__typename`.")

@@ -12,7 +12,8 @@ from graphql_mfa.context import Info
 from graphql_mfa.core.accounts import SESSIONS_PER_ACCOUNT, Account, FactorKind
 from graphql_mfa.core.inputs import parse_id
 from graphql_mfa.core.passkeys import accepted_credentials_signal, user_details_signal
-from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES
+from graphql_mfa.core.recovery_codes import FEW_RECOVERY_CODES, RECOVERY_CODE_COUNT
+from graphql_mfa.settings import Settings
 from graphql_mfa.store import Connection, passkeys, security_events, sessions, totp
 from graphql_mfa.types.errors import InvalidInput, PublicError, RateLimited, UserError, fixed_message, outcomes_of
 from graphql_mfa.types.passkeys import Passkey, PasskeySignals, WebAuthnJSON
@@ -69,6 +70,22 @@ class AuthPolicy:
     passkey_rp_id: str | None = strawberry.field(
         description="The domain that passkeys belong to; null if they are off."
     )
+
+    @classmethod
+    def of(cls, settings: Settings) -> "AuthPolicy":
+        return cls(
+            issuer=settings.issuer,
+            registration_open=settings.registration_open,
+            username_min_length=settings.username_min_length,
+            username_max_length=settings.username_max_length,
+            password_min_length=settings.password_min_length,
+            password_max_length=settings.password_max_length,
+            otp_digits=settings.otp_digits,
+            otp_period=settings.otp_period_seconds,
+            recovery_code_count=RECOVERY_CODE_COUNT,
+            factors=[kind for kind in FactorKind if kind is not FactorKind.PASSKEY or settings.passkey_rp_id],
+            passkey_rp_id=settings.passkey_rp_id,
+        )
 
 
 @strawberry.type(description="An account. Visible to its owner only.")
