@@ -12,7 +12,7 @@ PREFIX = "GRAPHQL_MFA_"
 
 
 class Former(NamedTuple):
-    """The settings that replace a former one. unit: of a former window, which is part of a rate now."""
+    """The settings that replace a former one. unit: the unit of a former window, which is part of a rate now."""
 
     replacements: tuple[str, ...]
     unit: str = ""

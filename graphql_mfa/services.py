@@ -33,7 +33,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True)
 class Client:
-    """The client of a request. headers: of the request, by lower-case name.
+    """The client of a request. headers: the request's, by lower-case name.
 
     address: the address or network that limits are counted by. ip_address: the client's own address. shares_address:
     whether `address` may be a proxy's, and so that of any other client too.
@@ -181,8 +181,8 @@ class Transaction:
 
         Kinds that others can cause are recorded a limited number of times an hour; beyond it they are neither recorded
         nor delivered. Call it before the account is deleted, since it reads the username. once_since: such a kind is
-        not recorded if the account has one since then. count: of the attempts that the kinds sum up. factor: the kind
-        of second factor that they are about.
+        not recorded if the account has one since then. count: the number of attempts that the kinds sum up. factor: the
+        kind of second factor that they are about.
         """
         connection, now, client = self.connection, self.now, self.client
         events = [

@@ -25,8 +25,8 @@ class SoftwarePasskey:
     can send what a hostile client would. The attributes can be changed between ceremonies, and `copy.copy` clones the
     passkey with its counter.
 
-    origin: of the page that it answers for.
-    algorithm: of its key.
+    origin: the origin of the page that it answers for.
+    algorithm: the algorithm of its key.
     discoverable: whether it returns the user handle, which a sign-in without a username needs.
     verifies_user: whether a PIN or a biometric unlocks it.
     synced: whether its provider keeps copies (the flags BE and BS).

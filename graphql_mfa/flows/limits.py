@@ -69,8 +69,8 @@ def passkey_answers(settings: Settings, address: str) -> dict[bytes, Limit]:
 def passkey_sign_in(settings: Settings, client: Client, known_owner: UUID | None) -> Sequence[Limits]:
     """Refused passkeys per address, and all answers. Alternatives as in `_guesses_by_name`.
 
-    known_owner: of the passkey that the answer names, if the account signed in from the address before. Without one the
-    first alternative refuses, so that the statements are the same.
+    known_owner: the owner of the passkey that the answer names, if the account signed in from the address before.
+    Without one the first alternative refuses, so that the statements are the same.
     """
     answers, refused = passkey_answers(settings, client.address), Limit(*_PASSKEY_SIGN_INS)
     usual = answers | _per_address("passkey", client.address, refused)

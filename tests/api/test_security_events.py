@@ -160,7 +160,7 @@ async def delete(api: Api, services: Services) -> None:
 
 
 @pytest.mark.parametrize(("kinds", "way", "settings"), WAYS, ids=[way.__name__ for _, way, _ in WAYS])
-async def test_what_happens_is_recorded_once_and_nothing_else(
+async def test_each_event_is_recorded_once(
     run_app: RunApp, connect: Connect, kinds: tuple[Kind, ...], way: Way, settings: dict[str, Any]
 ) -> None:
     async with run_app(**settings) as app:
@@ -281,7 +281,7 @@ async def events_shown(api: Api, member: Member) -> list[dict[str, Any]]:
     return shown
 
 
-async def test_what_an_operator_did_has_no_client(api: Api, services: Services, clock: Clock) -> None:
+async def test_events_of_operators_have_no_client(api: Api, services: Services, clock: Clock) -> None:
     member = await api.member()
     await operators.unlock(services, "alice")
     newest = (await user_of(api, member.access_token))["securityEvents"][0]
@@ -394,9 +394,7 @@ async def test_less_than_one_or_more_than_a_hundred_is_an_error(api: Api, subtes
             assert [error["message"] for error in response.json()["errors"]] == ["`first` must be from 1 to 100."]
 
 
-async def test_what_no_event_can_have_for_an_id_is_an_error_that_does_not_repeat_it(
-    api: Api, subtests: pytest.Subtests
-) -> None:
+async def test_malformed_event_ids_are_refused_without_repeating_them(api: Api, subtests: pytest.Subtests) -> None:
     member = await api.member()
 
     for before in ["", "yesterday", NO_ID.upper().replace("8", "A"), f"{{{NO_ID}}}", "\0", "0" * 9999]:

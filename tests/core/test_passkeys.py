@@ -480,7 +480,7 @@ def test_an_rsa_key_registers_and_signs_in() -> None:
     assert sign_in(passkey, key=registered(honest())) is None
 
 
-def test_what_a_key_does_not_need_is_not_stored(passkey: SoftwarePasskey) -> None:
+def test_unneeded_members_of_a_key_are_not_stored(passkey: SoftwarePasskey) -> None:
     new = register(passkey, with_key(passkey.cose_key() | {2: b"key id", 4: [2], -70000: bytes(10_000)}))
     assert new
     assert new.public_key == encode_cbor(passkey.cose_key())
@@ -520,7 +520,7 @@ def test_an_attestation_statement_is_not_read(fmt: object, statement: object) ->
     assert register(honest(), with_attestation(fmt=fmt, attStmt=statement))
 
 
-def test_what_browsers_add_is_ignored() -> None:
+def test_members_that_browsers_add_are_ignored() -> None:
     added = with_members(
         {
             "authenticatorAttachment": "hovering",
