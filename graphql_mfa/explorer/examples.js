@@ -279,8 +279,8 @@ mutation LogIn($input: LoginInput!) {
     query: `# Replace 123456 with a code that you have not
 # used yet: each is accepted once, so wait until
 # the app shows the next one. Without a phone, run
-# .venv/bin/graphql-mfa totp SECRET, with the secret
-# in the answer of the tab Register.
+# .venv/bin/graphql-mfa totp SECRET, with the
+# secret in the answer of the tab Register.
 mutation NextCode($input: VerifyOtpInput!) {
   verifyOtp(input: $input) {
     __typename
