@@ -40,6 +40,7 @@ from graphql_mfa.http.schema import EncodedData, Schema
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.services import Services
 from graphql_mfa.settings import Settings
+from graphql_mfa.types.errors import PublicError
 
 SECURITY_HEADERS = {
     "Cache-Control": "no-store",
@@ -153,9 +154,11 @@ class _Endpoint:
         except GraphQLError as error:
             result = ExecutionResult(None, [error])
         found = result.errors or ()
-        if isinstance(result, PreExecutionError):
+        if isinstance(result, PreExecutionError) and not any(map(is_unexpected, found)):
             context.operation = None
-            found = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in found]
+            # A host's extensions add rules, whose errors have no code, and raise public errors in their hooks.
+            code = ErrorCode.GRAPHQL_VALIDATION_FAILED
+            found = [each if isinstance(each, PublicError) else with_code(each, code) for each in found]
         errors = [public_error(error) for error in found]
         # Without the messages, which may contain names that the client chose.
         context.error_codes = list(dict.fromkeys(str(error["extensions"]["code"]) for error in errors))

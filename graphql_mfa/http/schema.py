@@ -36,7 +36,7 @@ from graphql_mfa.api.root import Mutation, Query
 from graphql_mfa.context import RequestContext
 from graphql_mfa.http import cookie_mode
 from graphql_mfa.http.documents import DocumentChecks, WeighedCache, operation_name
-from graphql_mfa.http.public_errors import ErrorCode, is_unexpected
+from graphql_mfa.http.public_errors import ErrorCode, is_unexpected, with_code
 from graphql_mfa.logs import log_unexpected
 from graphql_mfa.settings import Settings
 from graphql_mfa.types.accounts import AccountDeleted
@@ -96,7 +96,7 @@ class Schema(strawberry.Schema):
         context: RequestContext = execution_context.context
         # Cached by text, since a lookup by the parsed document would hash all of its nodes.
         checked = self.documents.check(execution_context.query or "")
-        errors = list(checked.errors)
+        errors = [with_code(error, ErrorCode.GRAPHQL_VALIDATION_FAILED) for error in checked.errors]
         operation = get_operation_ast(checked.document, context.operation_name)
         if operation is None and context.operation_name is None and not errors:
             # Strawberry would run the first operation; the specification requires an error (6.1).

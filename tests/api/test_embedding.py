@@ -184,6 +184,37 @@ async def test_the_hosts_extensions_run(api: Api) -> None:
     assert Watching.steps == [("operation", True), ("parse", True), ("validate", True)]
 
 
+def logged_operations(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.message for record in caplog.records if record.name == "graphql_mfa.requests"]
+
+
+async def test_a_public_error_of_a_hook_is_not_one_of_the_document(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def close(_: Watching) -> None:
+        raise PublicError("Closed on Sundays.")
+
+    monkeypatch.setattr(Watching, "on_operation", close)
+    caplog.set_level(logging.INFO, "graphql_mfa")
+    (error,) = (await api.send("{ agent }")).json()["errors"]
+    assert error == {"message": "Closed on Sundays.", "extensions": {"code": "BAD_USER_INPUT"}}
+    assert logged_operations(caplog) == ["nothing ran"]
+
+
+async def test_an_operation_before_a_hook_that_fails_is_logged(
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: Watching) -> Iterator[None]:
+        yield
+        raise RuntimeError
+
+    monkeypatch.setattr(Watching, "on_operation", fail)
+    caplog.set_level(logging.INFO, "graphql_mfa")
+    (error,) = (await api.send("mutation Forget { forget }")).json()["errors"]
+    assert error["extensions"] == {"code": "INTERNAL_SERVER_ERROR"}
+    assert logged_operations(caplog) == ["mutation Forget"]
+
+
 async def test_document_limits_apply_to_fields_of_the_host(api: Api) -> None:
     (message,) = messages(await api.send(f"{{ {' '.join(f'a{number}: agent' for number in range(11))} }}"))
     assert "root fields" in message
