@@ -38,8 +38,8 @@ def require_own_page(request: Request, settings: Settings) -> None:
     if origin is not None and origin not in own and origin not in settings.cors_origins:
         raise BadRequestError(
             403,
-            "Pages of this origin may not call: list it in GRAPHQL_MFA_CORS_ORIGINS or, if it is the API's own, have "
-            "the proxy pass on the Host header with its port.",
+            "Pages of this origin may not use this API: list the origin in GRAPHQL_MFA_CORS_ORIGINS or, if it is the "
+            "API's own, have the proxy pass on the Host header with its port.",
             code=ErrorCode.FORBIDDEN,
         )
 

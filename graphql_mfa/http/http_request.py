@@ -87,8 +87,8 @@ def _hint(request: Request) -> str:
     if request.method == "OPTIONS" and all(name in request.headers for name in _PREFLIGHT):
         # CORSMiddleware answers the preflights of listed origins.
         return (
-            "Pages of this origin may not call: list it in GRAPHQL_MFA_CORS_ORIGINS or, in a host application, in its "
-            "CORSMiddleware."
+            "Pages of this origin may not use this API: list the origin in GRAPHQL_MFA_CORS_ORIGINS or, in a host "
+            "application, in its CORSMiddleware."
         )
     return "Send operations with POST, or queries with GET."
 

@@ -127,7 +127,7 @@ async def test_without_listed_origins_no_other_origin_may_call(
                 refused, answer = await ask_first(api, origin), await call(api, origin)
 
                 assert refused.status_code == 405
-                assert "list it in GRAPHQL_MFA_CORS_ORIGINS" in refused.json()["errors"][0]["message"]
+                assert "list the origin in GRAPHQL_MFA_CORS_ORIGINS" in refused.json()["errors"][0]["message"]
                 for response in (refused, answer):
                     assert [name for name in response.headers if name.startswith("access-control-")] == []
 
