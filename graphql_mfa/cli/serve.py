@@ -62,7 +62,7 @@ def serve(
         create_app(settings, dev=dev)  # reports configuration errors once, not in each worker
     key_ring = require_keys(settings)
     with exit_on_wrong_configuration():
-        database = asyncio.run(_require_ready(settings, key_ring))
+        database = asyncio.run(_migrate_and_check(settings, key_ring))
     with _bind(host, port, dev=dev) as listener:
         # uvicorn raises the signal again after shutdown; exit with 0.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -201,8 +201,8 @@ def _metrics(settings: Settings, workers: int) -> Iterator[None]:
         yield
 
 
-async def _require_ready(settings: Settings, key_ring: KeyRing) -> str:
-    """Fail at start rather than at the first login. A shared database that is unavailable is left to /readyz.
+async def _migrate_and_check(settings: Settings, key_ring: KeyRing) -> str:
+    """Migrate an SQLite database. Fail at start rather than at the first login, unless a shared one is unavailable.
 
     Returns the database's address.
     """
