@@ -173,19 +173,19 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    async def register_user(self, input: RegisterUserInput) -> RegisterUserResult:  # noqa: ARG002
+    async def register_user(self, input: RegisterUserInput) -> RegisterUserResult:
         return _REGISTERED
 
     @strawberry.mutation
-    async def login(self, input: LoginInput) -> LoginResult:  # noqa: ARG002
+    async def login(self, input: LoginInput) -> LoginResult:
         return _OTP_REQUIRED
 
     @strawberry.mutation
-    async def verify_otp(self, input: VerifyOtpInput) -> VerifyOtpResult:  # noqa: ARG002
+    async def verify_otp(self, input: VerifyOtpInput) -> VerifyOtpResult:
         return _SIGNED_IN
 
     @strawberry.mutation
-    async def refresh_session(self, input: RefreshSessionInput) -> RefreshSessionResult:  # noqa: ARG002
+    async def refresh_session(self, input: RefreshSessionInput) -> RefreshSessionResult:
         return _SIGNED_IN
 
     @strawberry.mutation
@@ -193,7 +193,7 @@ class Mutation:
         return _CEREMONY
 
     @strawberry.mutation
-    async def finish_passkey_login(self, input: FinishPasskeyLoginInput) -> FinishPasskeyLoginResult:  # noqa: ARG002
+    async def finish_passkey_login(self, input: FinishPasskeyLoginInput) -> FinishPasskeyLoginResult:
         return _SIGNED_IN
 
 
